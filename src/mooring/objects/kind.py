@@ -1,0 +1,117 @@
+"""What the system knows of a kind: one table entry registers it everywhere."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+Doc = dict[str, Any]  # an object as decoded JSON
+
+
+class Cause(NamedTuple):
+    """One reason why an object is not valid; becomes details.causes[] of a 422 Status.
+
+    field   path as Kubernetes writes it: spec.resources[storage]
+    reason  FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, FieldValueForbidden,
+            FieldValueDuplicate, FieldValueTooLong, FieldValueTypeInvalid …
+    """
+
+    field: str
+    reason: str
+    message: str
+
+
+class Column(NamedTuple):
+    """A printed column. `priority` 1 is shown by `-o wide` only."""
+
+    name: str
+    cell: Callable[[Doc, "Printing"], Any]
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+class Printing(NamedTuple):
+    """What cells need beside the object."""
+
+    now_s: float  # seconds since the epoch
+
+
+class World(Protocol):
+    """What admission may look at beside the object itself. Answers from the cache, decoded."""
+
+    def one(self, resource: str, key: str) -> Doc | None:
+        """The object of this resource ("storageclasses.storage.k8s.io") and "name" or "ns/name"."""
+
+    def all(self, resource: str) -> list[Doc]:
+        """Every object of a resource; only for kinds that are few, such as classes."""
+
+
+class Denied(Exception):
+    """A validating or mutating admission said no: 403 Forbidden with this message."""
+
+
+Default = Callable[[Doc], None]  # fills defaults of the API version, in place
+Mutate = Callable[[Doc, World], None]  # at CREATE: default class, finalizers, in place; or Denied
+PrepareCreate = Callable[[Doc], None]  # strategy: status reset and the like, in place
+PrepareUpdate = Callable[[Doc, Doc], None]  # (new, old), in place
+ValidateCreate = Callable[[Doc], list[Cause]]
+ValidateUpdate = Callable[[Doc, Doc], list[Cause]]  # (new, old)
+Review = Callable[[Doc, Doc | None, World], None]  # (new, old or None at create); raises Denied
+
+
+def nothing(*_: Any) -> None:
+    """An admission step that a kind does not have."""
+
+
+def no_causes(*_: Any) -> list[Cause]:
+    """A validation that a kind does not have."""
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """What a subresource such as status may change. prepare(new, old) restores all else."""
+
+    prepare: PrepareUpdate
+    validate: ValidateUpdate = no_causes
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A served kind. Order per request: default, mutate, prepare, validate, review (spec §1.4)."""
+
+    group: str  # "" is the core group
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    default: Default = nothing
+    mutate: Mutate = nothing
+    prepare_create: PrepareCreate = nothing
+    prepare_update: PrepareUpdate = nothing
+    validate_create: ValidateCreate = no_causes
+    validate_update: ValidateUpdate = no_causes
+    review: Review = nothing
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    # field selectors beyond metadata.name and metadata.namespace: path → text of an object
+    selectable: Mapping[str, Callable[[Doc], str]] = field(default_factory=dict)
+    # is metadata.generation counted: raised when spec changes (PVs, PVCs and classes have none)
+    generation: bool = False
+    # name rule: DNS-1123 subdomain for nearly all; "label" for Namespace
+    name_rule: Literal["subdomain", "label", "path"] = "subdomain"
+    # the stored form belongs to another served version, e.g. events of both groups
+    stored_as: str = ""
+
+    @property
+    def resource(self) -> str:
+        """The name used in store keys and the cache: plural, or plural.group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
