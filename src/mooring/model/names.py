@@ -1,0 +1,68 @@
+"""Keys and names that are part of the API surface: annotations, finalizers, labels, drivers."""
+
+from enum import StrEnum
+from typing import Final
+
+# Annotations, storage semantics §2.
+BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
+MIGRATED_TO: Final = "pv.kubernetes.io/migrated-to"
+STORAGE_PROVISIONER: Final = "volume.kubernetes.io/storage-provisioner"
+STORAGE_PROVISIONER_BETA: Final = "volume.beta.kubernetes.io/storage-provisioner"
+SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+STORAGE_RESIZER: Final = "volume.kubernetes.io/storage-resizer"
+PRE_RESIZE_CAPACITY: Final = "volume.alpha.kubernetes.io/pre-resize-capacity"
+DELETION_SECRET_NAME: Final = "volume.kubernetes.io/provisioner-deletion-secret-name"
+DELETION_SECRET_NAMESPACE: Final = "volume.kubernetes.io/provisioner-deletion-secret-namespace"
+STORAGE_CLASS_BETA: Final = "volume.beta.kubernetes.io/storage-class"
+DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+DEFAULT_CLASS_BETA: Final = "storageclass.beta.kubernetes.io/is-default-class"
+MOUNT_OPTIONS: Final = "volume.beta.kubernetes.io/mount-options"
+
+# Finalizers, storage semantics §2 and §13.
+PVC_PROTECTION: Final = "kubernetes.io/pvc-protection"
+PV_PROTECTION: Final = "kubernetes.io/pv-protection"
+EXTERNAL_PROVISIONER_FINALIZER: Final = "external-provisioner.volume.kubernetes.io/finalizer"
+PV_CONTROLLER_FINALIZER: Final = "kubernetes.io/pv-controller"
+CLONING_PROTECTION: Final = "provisioner.storage.kubernetes.io/cloning-protection"
+VAC_PROTECTION: Final = "kubernetes.io/vac-protection"
+
+# Labels.
+HOSTNAME: Final = "kubernetes.io/hostname"
+
+# Provisioners. A name that starts with IN_TREE belongs to Kubernetes itself.
+IN_TREE: Final = "kubernetes.io/"
+NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
+DIRECTORY_DRIVER: Final = "directory.mooring.dev"
+LOOPFILE_DRIVER: Final = "loopfile.mooring.dev"
+BTRFS_DRIVER: Final = "btrfs.mooring.dev"
+NFS_DRIVER: Final = "nfs.mooring.dev"
+DRIVERS: Final = frozenset({DIRECTORY_DRIVER, LOOPFILE_DRIVER, BTRFS_DRIVER, NFS_DRIVER})
+
+# Keys of our own.
+POOL_ATTRIBUTE: Final = "mooring.dev/pool"  # in csi.volumeAttributes of a volume
+POOL_PARAMETER: Final = "pool"  # in the parameters of a class
+
+# Components that events come from, storage semantics §11.
+BINDER_COMPONENT: Final = "persistentvolume-controller"
+
+STORAGE: Final = "storage"  # the resource name in capacity, requests and limits
+FILESYSTEM: Final = "Filesystem"
+BLOCK: Final = "Block"
+IMMEDIATE: Final = "Immediate"
+WAIT_FOR_FIRST_CONSUMER: Final = "WaitForFirstConsumer"
+RETAIN: Final = "Retain"
+DELETE: Final = "Delete"
+RECYCLE: Final = "Recycle"
+
+
+class Phase(StrEnum):
+    """Of volumes and claims, storage semantics §8."""
+
+    PENDING = "Pending"
+    AVAILABLE = "Available"
+    BOUND = "Bound"
+    RELEASED = "Released"
+    FAILED = "Failed"
+    LOST = "Lost"

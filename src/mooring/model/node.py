@@ -1,0 +1,42 @@
+"""Node: a host."""
+
+from typing import ClassVar
+
+import msgspec
+
+from mooring.model.metadata import Part, View
+from mooring.model.names import HOSTNAME
+
+
+class NodeCondition(Part, frozen=True):
+    type: str = ""
+    status: str = ""
+
+
+class NodeSpec(Part, frozen=True):
+    unschedulable: bool = False
+
+
+class NodeStatus(Part, frozen=True):
+    conditions: tuple[NodeCondition, ...] = ()
+
+
+class Node(View, frozen=True):
+    kind_name: ClassVar[str] = "Node"
+    resource: ClassVar[str] = "nodes"
+
+    spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
+    status: NodeStatus = msgspec.field(default_factory=NodeStatus)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.metadata.labels
+
+    @property
+    def hostname(self) -> str:
+        """What the affinity of host-local volumes names it by."""
+        return self.metadata.labels.get(HOSTNAME, self.metadata.name)
+
+    @property
+    def is_ready(self) -> bool:
+        return any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
