@@ -1,0 +1,55 @@
+# Needs make and python3 (3.11 or later); everything else is brought into .venv and .tools.
+# PYTHON=/path/to/python3.x names the interpreter that .venv is made from.
+VENV := .venv/bin
+STAMP := .venv/.made-from-lock
+export PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup programs demo test check system slow run bench schemas lock clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(STAMP) ## make .venv from requirements.lock; quick when nothing changed
+
+$(STAMP): requirements.lock pyproject.toml tools/environment.sh
+	@tools/environment.sh
+	@touch $@
+
+programs: # the programs that only tests use
+	@tools/test-programs.sh
+
+demo: setup ## the first steps as a story, in a temporary directory, cleaned up after
+	@$(VENV)/python -m examples.demo
+
+test: setup programs check system ## everything a change must pass
+
+check: setup ## format, lint, types, import contracts, fast tests: under a minute
+	$(VENV)/ruff format --check
+	$(VENV)/ruff check
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+	$(VENV)/pytest -n 2 -m "not system and not slow"
+
+system: setup programs # tests with whole processes and other programs
+	$(VENV)/pytest -rs -m "system and not slow"
+
+slow: setup programs ## long tests, by hand before a release; results go to docs/results.md
+	$(VENV)/pytest -rs -m slow
+
+run: setup ## start Mooring here: server and node agent in one process
+	$(VENV)/mooring up
+
+bench: setup ## measure a server of our own; ARGS="--volumes 100000 --json FILE" and the like
+	$(VENV)/python -m bench $(ARGS)
+
+schemas: setup ## generate the committed API schemas anew
+	$(VENV)/python -m tools.schemas
+
+lock: # after a change of the dependencies in pyproject.toml; needs uv
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes \
+	    --no-emit-index-url --no-header -q -o requirements.lock
+
+clean: ## remove the environment, the test programs and all caches
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests bench examples tools -name __pycache__ -type d -prune -exec rm -rf {} +
