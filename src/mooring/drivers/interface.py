@@ -1,10 +1,40 @@
 """The contract of a backend. tests/conformance/test_drivers.py says what each must do."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, NewType, Protocol
+from typing import Any, NamedTuple, NewType, Protocol
+
+from mooring.drivers.errors import BadAssetName
 
 AssetName = NewType("AssetName", str)  # "pvc-<uid>": [a-z0-9-], never text from outside
+_ASSET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,198}[a-z0-9])?")  # backends add to it, up to 255
+
+
+def asset_name(text: str) -> AssetName:
+    """A name that is safe in a path and as an argument. Raises BadAssetName.
+
+    volumeHandle of a PV may be written by anybody who may write PVs, so every driver checks.
+    """
+    if not _ASSET_NAME.fullmatch(text):
+        raise BadAssetName(text)
+    return AssetName(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a pool keeps its assets, as its Pool object says.
+
+    pool     its name, for people
+    uid      its uid: what marks the root as its own
+    options  of the driver: the field of the Pool's spec that is called as the driver
+    """
+
+    pool: str
+    uid: str
+    root: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +62,10 @@ class Usage(NamedTuple):
     total_bytes: int
     used_bytes: int
 
+    @property
+    def free_bytes(self) -> int:
+        return self.total_bytes - self.used_bytes
+
 
 class Driver(Protocol):
     """A backend with no memory: what exists is what `assets` finds. Any call may be repeated."""
@@ -40,9 +74,18 @@ class Driver(Protocol):
     def features(self) -> Features:
         """Constant for the life of the driver."""
 
+    async def start(self, *, new: bool) -> None:
+        """Called before anything else: see that the place is this pool's, remove what a crash left.
+
+        new     the pool was never used on this host, so its place may be made and marked as its own
+        raises  PoolMissing, PoolTaken, PoolFailed
+        """
+
     async def create(self, name: AssetName, size_bytes: int) -> Asset:
-        """Make the asset, or return the one of that name. Raises PoolFull, SizeMismatch,
-        PoolMissing."""
+        """Make the asset, or return the one of that name; at least as large as asked.
+
+        raises  PoolFull, SizeMismatch, PoolMissing; BadAssetName and PoolFailed, as all others do
+        """
 
     async def delete(self, name: AssetName) -> None:
         """Remove it and its data; absent is success. Raises InUse, PoolMissing."""

@@ -1,0 +1,97 @@
+"""What a backend can answer instead of doing what it was asked."""
+
+from mooring.errors import Effect, MooringError
+
+
+class BadAssetName(MooringError):
+    code, effect = "BadAssetName", Effect.NONE
+
+    def __init__(self, name: str) -> None:
+        self.what = f"{name!r} cannot be the name of an asset"
+        self.remedy = "use 1 to 200 of a-z, 0-9 and -, with a letter or digit at both ends"
+
+
+class NoSuchDriver(MooringError):
+    code, effect = "NoSuchDriver", Effect.NONE
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.what = f"there is no driver {name!r}"
+        self.remedy = f"known are {', '.join(known)}"
+
+
+class BadPoolOption(MooringError):
+    code, effect = "BadPoolOption", Effect.NONE
+
+    def __init__(self, pool: str, option: str, value: object, wanted: str) -> None:
+        self.what = f"pool {pool}: {option} is {value!r}, not {wanted}"
+        self.remedy = f"correct {option} in the Pool's spec"
+
+
+class PoolFull(MooringError):
+    code, effect = "PoolFull", Effect.NONE  # UNKNOWN: it may exist, so ask again by the same name
+
+    def __init__(self, pool: str, need_bytes: int, free_bytes: int) -> None:
+        self.what = f"pool {pool} has {free_bytes} bytes free, {need_bytes} are needed"
+        self.remedy = f"delete released volumes in {pool}, or use a StorageClass of another pool"
+
+
+class PoolMissing(MooringError):
+    """The root is not there, or not the one that was marked: its disk is not mounted."""
+
+    code, effect = "PoolMissing", Effect.NONE
+
+    def __init__(self, pool: str, root: str) -> None:
+        self.what = f"pool {pool} is not at {root}: the mark it was given there is missing"
+        self.remedy = f"mount the pool's disk at {root}; its volumes are not lost, only away"
+
+
+class PoolTaken(MooringError):
+    code, effect = "PoolTaken", Effect.NONE
+
+    def __init__(self, pool: str, root: str, owner_uid: str) -> None:
+        self.what = f"{root} belongs to the pool with uid {owner_uid}, not to pool {pool}"
+        self.remedy = "give each pool a root of its own"
+
+
+class PoolFailed(MooringError):
+    """Its disk, or the rights of this process there, said no."""
+
+    code, effect = "PoolFailed", Effect.UNKNOWN
+
+    def __init__(self, pool: str, reason: str) -> None:
+        self.what = f"pool {pool} failed: {reason}"
+        self.remedy = "look at the disk of the pool; it is tried again"
+
+
+class SizeMismatch(MooringError):
+    code, effect = "SizeMismatch", Effect.NONE
+
+    def __init__(self, name: str, has_bytes: int, asked_bytes: int) -> None:
+        self.what = f"asset {name} exists with {has_bytes} bytes, {asked_bytes} were asked"
+        self.remedy = "delete it, or expand it"
+
+
+class NoSuchAsset(MooringError):
+    code, effect = "NoSuchAsset", Effect.NONE
+
+    def __init__(self, name: str, pool: str) -> None:
+        self.what = f"there is no asset {name} in pool {pool}"
+        self.remedy = "its data was removed outside of Mooring, or it never was in this pool"
+
+
+class AssetDamaged(MooringError):
+    """Something of that name is there that is not as this driver makes it."""
+
+    code, effect = "AssetDamaged", Effect.NONE
+
+    def __init__(self, name: str, pool: str, found: str) -> None:
+        self.what = f"{name} in pool {pool} is not an asset as Mooring makes it: {found}"
+        self.remedy = "somebody changed it by hand: put it back as it was, or move it away"
+
+
+class InUse(MooringError):
+    code, effect = "InUse", Effect.NONE
+
+    def __init__(self, name: str, where: str) -> None:
+        self.what = f"asset {name} is mounted at {where}"
+        self.remedy = "stop what uses it, then it is deleted"

@@ -1,0 +1,276 @@
+"""Directories with hostile contents: walked by descriptor, links and mounts never followed."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from errno import EBUSY, EEXIST, EISDIR, ELOOP, ENOTDIR, ENOTEMPTY
+from pathlib import Path
+from typing import NamedTuple
+
+from mooring.host.errors import MountInside, OutsideRoot
+from mooring.host.mounts import mount_id, mounts_below
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST = 200  # descriptors a walk may hold; the usual limit of a process is 1,024
+
+
+class TreeUsage(NamedTuple):
+    """What a directory takes on its disk.
+
+    bytes    allocated blocks, a file with several names once
+    entries  files and directories below the top
+    skipped  directories that were not looked into: unreadable, mount points, or too deep
+    """
+
+    bytes: int
+    entries: int
+    skipped: int
+
+
+@contextmanager
+def directory(path: str | Path, dir_fd: int | None = None) -> Iterator[int]:
+    """A descriptor of a directory. Raises OSError (ENOTDIR or ELOOP if the last part is a link)."""
+    fd = os.open(path, _DIRECTORY, dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def synced(fd: int) -> None:
+    """The entries of a directory are on disk when this returns."""
+    os.fsync(fd)
+
+
+def small_file(name: str, dir_fd: int, limit_bytes: int = 4096) -> bytes:
+    """The start of a regular file. Raises OSError; ELOOP for a link, EISDIR for anything else."""
+    # O_NONBLOCK: a FIFO planted in its place must not hold us.
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(EISDIR, "not a regular file", name)
+        return os.read(fd, limit_bytes)
+    finally:
+        os.close(fd)
+
+
+def written(name: str, content: bytes, dir_fd: int, mode: int = 0o644) -> None:
+    """Make or replace a file: whoever looks sees the old one or the whole new one, on disk."""
+    beside = f".new-{name}-{secrets.token_hex(4)}"
+    new_file(beside, content, dir_fd, mode)
+    os.rename(beside, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    synced(dir_fd)
+
+
+def new_file(name: str, content: bytes, dir_fd: int, mode: int = 0o644) -> None:
+    """Make a file with this content, on disk. Leaves none behind if it fails."""
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=dir_fd)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(fd, left) :]
+        os.fsync(fd)
+    except OSError:
+        os.unlink(name, dir_fd=dir_fd)
+        raise
+    finally:
+        os.close(fd)
+
+
+def remove_tree(name: str, dir_fd: int) -> None:
+    """Remove a directory and all in it; absent is success. A link or file is unlinked.
+
+    raises  MountInside: something is mounted in there, so nothing was removed. OSError.
+    """
+    with suppress(FileNotFoundError):
+        try:
+            with _entered(name, dir_fd, mount_id(dir_fd)) as top:
+                _empty(top)
+            os.rmdir(name, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno not in (ENOTDIR, ELOOP):
+                raise
+            os.unlink(name, dir_fd=dir_fd)
+
+
+def empty_directory(path: Path) -> None:
+    """Remove all that is in a directory, and keep the directory itself.
+
+    raises  MountInside, OSError (also if the last part of the path is a link)
+    """
+    with directory(path) as top:
+        _empty(top)
+
+
+def refuse_mounts(fd: int) -> None:
+    """Raises MountInside if anything is mounted below an open directory."""
+    if inside := mounts_below(os.readlink(f"/proc/self/fd/{fd}")):
+        raise MountInside(inside[0])
+
+
+def remove_tree_under(allowed_root: Path, path: Path) -> None:
+    """Remove a tree that must lie below a root; absent is success.
+
+    The path is resolved once; what is removed is reached from the root by descriptors, so that
+    a link put into the path meanwhile is an error and not a way out.
+
+    raises  OutsideRoot: it lies elsewhere after links are resolved, or is the root itself
+    """
+    root, target = Path(os.path.realpath(allowed_root)), Path(os.path.realpath(path))
+    if root not in target.parents:
+        raise OutsideRoot(str(path), str(allowed_root))
+    *between, last = target.relative_to(root).parts
+    fd = os.open(root, _DIRECTORY)
+    try:
+        for part in between:
+            try:
+                deeper = os.open(part, _DIRECTORY, dir_fd=fd)
+            except FileNotFoundError:
+                return
+            os.close(fd)
+            fd = deeper
+        remove_tree(last, fd)
+        synced(fd)
+    finally:
+        os.close(fd)
+
+
+def tree_usage(path: Path) -> TreeUsage:
+    """What is below a directory takes on its disk. Raises OSError if it cannot be opened at all."""
+    walk = _Walk()
+    top = os.open(path, _DIRECTORY)
+    mount = mount_id(top)
+    levels = [(top, walk.counted(top))]  # a descriptor, and what is below it still to be seen
+    try:
+        while levels:
+            fd, waiting = levels[-1]
+            if not waiting:
+                os.close(levels.pop()[0])
+            elif (inner := _inside(waiting.pop(), fd, mount, len(levels))) is None:
+                walk.skipped += 1
+            else:
+                levels.append((inner, walk.counted(inner)))
+    finally:
+        for fd, _ in levels:
+            os.close(fd)
+    return TreeUsage(walk.bytes, walk.entries, walk.skipped)
+
+
+class _Walk:
+    """The sums of a walk so far."""
+
+    def __init__(self) -> None:
+        self.bytes = self.entries = self.skipped = 0
+        self._linked: set[tuple[int, int]] = set()  # files with several names that were counted
+
+    def counted(self, fd: int) -> list[str]:
+        """Add up what is directly in a directory; returns its subdirectories."""
+        below = []
+        for entry in _listed(fd):
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            self.entries += 1
+            if stat.S_ISDIR(found.st_mode):
+                below.append(entry.name)
+            elif found.st_nlink > 1:
+                if (found.st_dev, found.st_ino) in self._linked:
+                    continue
+                self._linked.add((found.st_dev, found.st_ino))
+            self.bytes += found.st_blocks * 512
+        return below
+
+
+def _inside(name: str, dir_fd: int, mount: int, depth: int) -> int | None:
+    """A descriptor of a subdirectory to walk into; None if that cannot or must not be."""
+    if depth >= _DEEPEST:
+        return None
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    except OSError:
+        return None
+    if mount_id(fd) == mount:
+        return fd
+    os.close(fd)
+    return None
+
+
+@contextmanager
+def _entered(name: str, dir_fd: int, mount: int) -> Iterator[int]:
+    """A directory that is to be emptied; one that forbids us to is made to let us.
+
+    raises  MountInside: another mount than the one given begins here
+    """
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        if mount_id(handle) != mount:
+            raise MountInside(os.readlink(f"/proc/self/fd/{handle}"))
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(f"/proc/self/fd/{handle}", mode | stat.S_IRWXU)
+        with directory(".", handle) as fd:
+            yield fd
+    finally:
+        os.close(handle)
+
+
+def _empty(top: int) -> None:
+    """Remove everything below an open directory, with few descriptors however deep it is.
+
+    A directory that is not empty is renamed up to the top before it is emptied: so no path grows
+    long and no recursion deep. Whatever a crash leaves is found again at the top.
+    """
+    refuse_mounts(top)
+    mount, token, moved, found = mount_id(top), secrets.token_hex(4), 0, True
+    while found:  # what is moved up while a listing runs may be in it or not
+        found = False
+        for entry in _listed(top):
+            found = True
+            if _removed(entry, top):
+                continue
+            with suppress(FileNotFoundError):  # somebody else is removing it as well
+                with _entered(entry.name, top, mount) as inner:
+                    for below in _listed(inner):
+                        if not _removed(below, inner):
+                            moved += 1
+                            _moved_up(below.name, inner, f".removing-{token}-{moved}", top, mount)
+                _removed(entry, top)
+
+
+def _removed(entry: "os.DirEntry[str]", dir_fd: int) -> bool:
+    """It is gone, or will be found again. False for a directory with something in it."""
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            os.rmdir(entry.name, dir_fd=dir_fd)
+        else:
+            os.unlink(entry.name, dir_fd=dir_fd)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        pass  # changed under our hands: the next listing says how
+    except OSError as error:
+        if error.errno == EBUSY:
+            raise MountInside(entry.name) from error
+        if error.errno in (ENOTEMPTY, EEXIST):
+            return False
+        raise
+    return True
+
+
+def _moved_up(name: str, dir_fd: int, new_name: str, top: int, mount: int) -> None:
+    with suppress(FileNotFoundError):
+        try:
+            os.rename(name, new_name, src_dir_fd=dir_fd, dst_dir_fd=top)
+        except PermissionError:  # moving a directory writes its `..`, which its mode may forbid
+            with _entered(name, dir_fd, mount):
+                os.rename(name, new_name, src_dir_fd=dir_fd, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno == EBUSY:
+                raise MountInside(name) from error
+            raise
+
+
+def _listed(fd: int) -> Iterator["os.DirEntry[str]"]:
+    with os.scandir(fd) as entries:
+        yield from entries

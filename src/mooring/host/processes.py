@@ -1,0 +1,108 @@
+"""The one place that starts other programs: argument lists, a deadline, bounded output."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from mooring.host.errors import HostStuck, ProgramFailed, ProgramMissing
+
+OUTPUT_LIMIT_BYTES = 1 << 20  # of each stream; the programs we read from say far less
+_KILL_WAIT_S = 1.0  # a process in an uninterruptible call does not die; we do not wait for it
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+class Finished(NamedTuple):
+    """How a program ended. Output beyond the limit was read and thrown away."""
+
+    status: int
+    output: bytes
+    errors: bytes
+
+    @property
+    def message(self) -> str:
+        """What it said about its failure, in one line."""
+        return " ".join(self.errors.decode(errors="replace").split())[-500:]
+
+
+async def run(
+    *arguments: str,
+    deadline_s: float,
+    feed: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    limit_bytes: int = OUTPUT_LIMIT_BYTES,
+) -> Finished:
+    """Run a program to its end, whatever its exit status.
+
+    arguments    the program and its arguments; no shell is ever between
+    deadline_s   then it is killed, with every process it started
+    feed         what it reads on its standard input
+    environment  beside PATH and LC_ALL=C, which are always set; nothing is inherited
+    raises       ProgramMissing, HostStuck
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**_ENVIRONMENT, "LC_ALL": "C", **(environment or {})},
+            start_new_session=True,  # a process group of its own, so that all of it can be killed
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ProgramMissing(arguments[0]) from error
+    try:
+        async with asyncio.timeout(deadline_s):
+            output, errors, _ = await asyncio.gather(
+                _bounded(process.stdout, limit_bytes),
+                _bounded(process.stderr, limit_bytes),
+                _fed(process.stdin, feed),
+            )
+            return Finished(await process.wait(), output, errors)
+    except TimeoutError as error:
+        raise HostStuck(arguments[0], deadline_s) from error
+    finally:
+        await _ended(process)
+
+
+async def checked(
+    *arguments: str,
+    deadline_s: float,
+    feed: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """The output of a program that must succeed. Raises ProgramFailed, and what `run` raises."""
+    finished = await run(*arguments, deadline_s=deadline_s, feed=feed, environment=environment)
+    if finished.status:
+        raise ProgramFailed(arguments[0], finished.status, finished.message)
+    return finished.output
+
+
+async def _bounded(stream: asyncio.StreamReader | None, limit_bytes: int) -> bytes:
+    assert stream is not None
+    kept = bytearray()
+    while chunk := await stream.read(1 << 16):
+        kept += chunk[: limit_bytes - len(kept)]
+    return bytes(kept)
+
+
+async def _fed(stream: asyncio.StreamWriter | None, feed: bytes) -> None:
+    assert stream is not None
+    with suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it is given
+        if feed:
+            stream.write(feed)
+            await stream.drain()
+        stream.close()
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Nothing of it is left running, also when our own task was cancelled."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_KILL_WAIT_S):
+            await process.wait()
