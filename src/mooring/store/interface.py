@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
-from mooring.errors import MooringError
+from mooring.errors import Effect, MooringError
 
 
 class Expect(Enum):
@@ -18,6 +18,7 @@ class Expect(Enum):
 ABSENT: Final = Expect.ABSENT
 ANY: Final = Expect.ANY
 MAX_VALUE_BYTES: Final = 1024 * 1024  # larger objects are refused, as Kubernetes' store does
+MAX_WRITES: Final = 128  # of one commit, and of its checks: what etcd takes in one transaction
 
 
 class Document(NamedTuple):
@@ -31,7 +32,7 @@ class Document(NamedTuple):
 class Write(NamedTuple):
     """One change of a commit: new bytes, or None to delete.
 
-    key       "<plural>.<group>/<namespace>/<name>" or "<plural>.<group>/<name>"
+    key       "<plural>.<group>/<namespace>/<name>" or "<plural>.<group>/<name>"; once in a commit
     expected  the revision the key must have now, ABSENT, or ANY
     """
 
@@ -85,6 +86,7 @@ class Store(Protocol):
 
         limit     0: all
         revision  0: now; else as it was then. Raises Expired if history is gone.
+        raises    Unavailable after close or when the files cannot be read
         """
 
     async def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
@@ -92,8 +94,9 @@ class Store(Protocol):
 
         A write whose bytes equal what is stored changes nothing; if no write changes anything
         no revision is made and the current one is returned. Watchers have been handed the
-        changes before this returns. Raises Conflict (nothing done), TooLarge (nothing done),
-        Unavailable (effect unknown).
+        changes before this returns. A caller cancelled meanwhile does not know what happened.
+        Raises Conflict (nothing done), TooLarge (nothing done), Unavailable (its effect says),
+        ValueError (our bug: a key twice, or more than MAX_WRITES).
         """
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Changes]:
@@ -101,6 +104,7 @@ class Store(Protocol):
 
         A batch is never empty, and never splits the writes of one commit. Raises Expired
         when the history from there is gone, or when the reader fell too far behind.
+        Ends when the store is closed.
         """
 
     async def revision(self) -> int:
@@ -146,4 +150,17 @@ class TooLarge(MooringError):
     def __init__(self, key: str, size_bytes: int) -> None:
         self.what = f"{key} is {size_bytes} bytes, at most {MAX_VALUE_BYTES} are stored"
         self.remedy = "make the object smaller"
+        super().__init__(self.what)
+
+
+class Unavailable(MooringError):
+    """The store could not do it: closed, disk full, input/output error, out of reach.
+
+    After Effect.UNKNOWN read the keys again: the commit may have happened.
+    """
+
+    code = "Unavailable"
+
+    def __init__(self, why: str, remedy: str, effect: Effect = Effect.NONE) -> None:
+        self.what, self.remedy, self.effect = f"the store is not available: {why}", remedy, effect
         super().__init__(self.what)
