@@ -78,7 +78,7 @@ class Watchers:
         peers.append(watcher)
         try:
             while True:
-                if watcher.behind:
+                if watcher.behind and not self._closed:
                     async for batch in self._caught_up(watcher):
                         yield batch
                 elif batch := self._taken(watcher):
@@ -95,9 +95,11 @@ class Watchers:
         """Out of the history, up to where the queue takes over."""
         watcher.behind, after, until = False, watcher.seen, self.revision
         watcher.seen = until
-        while batch := await self._history(watcher.prefix, after, until):
+        while not self._closed and (batch := await self._history(watcher.prefix, after, until)):
             after = batch[-1].revision
             yield batch
+        if self._closed:  # perhaps before the history was told: the queue would follow a gap
+            watcher.queue.clear()
 
     def _taken(self, watcher: _Watcher) -> Changes:
         batch = watcher.queue
@@ -110,7 +112,7 @@ class Watchers:
         return batch
 
     def close(self) -> None:
-        """Let each watch end, once it has handed out what it has."""
+        """Let each watch end, once it has handed out what is in its queue."""
         self._closed = True
         for watchers in self._by_resource.values():
             for watcher in watchers:

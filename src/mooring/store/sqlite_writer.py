@@ -1,0 +1,192 @@
+"""The one thread that writes the file of a SQLite store."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple
+
+from mooring.clock import Clock
+from mooring.crashpoints import crash_point, passing
+from mooring.errors import Effect
+from mooring.store.interface import Changes, Unavailable
+from mooring.store.retention import Retention
+from mooring.store.sqlite_batch import Answer, Batch, Pending, decided
+from mooring.store.sqlite_file import read_mark, set_mark, transaction
+from mooring.store.sqlite_reader import PLACES, last_revision
+
+BEFORE_COMMIT = crash_point("sqlite.before-commit")
+AFTER_COMMIT = crash_point("sqlite.after-commit")
+
+BATCH_COMMITS: Final = 256  # what one fsync may cover; more only delays the first of them
+BATCH_BYTES: Final = 8 * 1024 * 1024
+SWEPT_AT_ONCE: Final = 256  # revisions; a few milliseconds in which commits wait
+UNSWEPT_AT_MOST: Final = 8 * SWEPT_AT_ONCE  # beyond it sweeping no longer waits for a quiet moment
+RETRY_S: Final = 10.0  # of work that nobody waits for, after an error
+
+Deliver = Callable[[list[Answer], Changes], None]  # called in the writer's thread, once a batch
+
+
+class Order(NamedTuple):
+    """A compaction asked for; answered with the revision where history starts now."""
+
+    before: int
+    token: Any
+
+
+class Writer:
+    """Takes commits, groups those that wait, writes each group with one fsync and answers it.
+
+    Sweeping, which deletes the rows of forgotten history, is done between them in small steps.
+    Without work the thread sleeps until history is due to be forgotten, if there is any.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, deliver: Deliver, retention: Retention, clock: Clock
+    ) -> None:
+        self._connection = connection
+        self._deliver = deliver
+        self._retention = retention
+        self._clock = clock
+        self._queue: SimpleQueue[Pending | Order | None] = SimpleQueue()  # None ends the thread
+        self._revision = last_revision(connection)
+        self._oldest = read_mark(connection, "oldest")
+        self._swept = read_mark(connection, "swept")
+        self._retry_at_s = 0.0
+        self._stopping = False
+        # A daemon: a process that ends without closing the store has nothing to wait for.
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Pending | Order) -> None:
+        """Have it done after all that was submitted before."""
+        self._queue.put(request)
+
+    def stop(self) -> None:
+        """Finish what was submitted and close the connection. Blocks; nothing may follow."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            commits, orders = self._gathered()
+            if commits:
+                self._answer(commits)
+            for order in orders:
+                self._follow(order)
+            self._tidy()
+        with suppress(sqlite3.Error):  # the next start looks for damage then, that is all
+            set_mark(self._connection, "clean", 1)
+        self._connection.close()
+
+    def _gathered(self) -> tuple[list[Pending], list[Order]]:
+        """What waits, as much of it as one transaction should hold."""
+        commits: list[Pending] = []
+        orders: list[Order] = []
+        size_bytes = 0
+        with suppress(Empty):
+            request = self._queue.get(timeout=self._idle_s())
+            while True:
+                if isinstance(request, Pending):
+                    commits.append(request)
+                    size_bytes += request.size_bytes
+                elif request is None:
+                    self._stopping = True
+                else:
+                    orders.append(request)
+                if len(commits) >= BATCH_COMMITS or size_bytes >= BATCH_BYTES:
+                    break
+                request = self._queue.get_nowait()
+        return commits, orders
+
+    def _answer(self, commits: list[Pending]) -> None:
+        try:
+            batch = decided(self._connection, commits, self._revision)
+            if batch.changes:
+                self._write(batch)
+        except Exception as error:
+            # Also what is our bug: the thread must live on, and nobody may wait for ever.
+            failure = self._failure(error)
+            self._deliver([Answer(commit.token, failure) for commit in commits], [])
+            return
+        if batch.changes:
+            self._revision = batch.revision
+            size_bytes = sum(commit.size_bytes for commit in commits)
+            self._retention.note(batch.revision, size_bytes, self._clock.monotonic_s())
+        self._deliver(batch.answers, batch.changes)
+
+    def _write(self, batch: Batch) -> None:
+        with transaction(self._connection):
+            batch.write(self._connection)
+            passing(BEFORE_COMMIT)
+        passing(AFTER_COMMIT)
+
+    def _failure(self, error: Exception) -> Exception:
+        """The error to tell, with what is true about the effect.
+
+        A commit whose fsync failed may be whole in the journal, and would come to life after a
+        crash. The next transaction is written over it: once there is one, nothing has happened.
+        """
+        if not isinstance(error, sqlite3.Error):
+            return error
+        effect = Effect.NONE
+        try:
+            set_mark(self._connection, "clean", 0)
+        except sqlite3.Error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+                effect = Effect.UNKNOWN
+        remedy = "see that the disk of the data directory has room and works, then repeat"
+        return Unavailable(str(error), remedy, effect)
+
+    def _follow(self, order: Order) -> None:
+        try:
+            self._forget(min(order.before, self._revision))
+        except sqlite3.Error as error:
+            self._deliver([Answer(order.token, self._failure(error))], [])
+        else:
+            self._deliver([Answer(order.token, self._oldest)], [])
+
+    def _tidy(self) -> None:
+        """Forget what is old, and sweep a little of what is forgotten."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._retry_at_s:
+            return
+        try:
+            self._forget(self._retention.oldest(now_s))
+            behind = self._oldest - self._swept
+            if behind and (self._queue.empty() or behind > UNSWEPT_AT_MOST):
+                self._sweep()
+        except sqlite3.Error:  # a full disk, which commits tell the user
+            self._retry_at_s = now_s + RETRY_S
+
+    def _forget(self, before: int) -> None:
+        if before > self._oldest:
+            set_mark(self._connection, "oldest", before)
+            self._oldest = before
+
+    def _sweep(self) -> None:
+        """Delete the versions that a forgotten revision replaced, and forgotten deletions.
+
+        The deletion of the revision where history starts stays: it may be the last version of
+        all, which tells the revision.
+        """
+        until = min(self._swept + SWEPT_AT_ONCE, self._oldest)
+        with transaction(self._connection):
+            self._connection.execute(
+                "DELETE FROM version WHERE id IN (SELECT previous FROM version WHERE id >= ?"
+                " AND id < ? AND previous > 0)",
+                (self._swept + 1 << PLACES, until + 1 << PLACES),
+            )
+            self._connection.execute(
+                "DELETE FROM version WHERE id >= ? AND id < ? AND value IS NULL",
+                (self._swept << PLACES, until << PLACES),
+            )
+            set_mark(self._connection, "swept", until)
+        self._swept = until
+
+    def _idle_s(self) -> float | None:
+        """How long to wait for requests; None: as long as there are none."""
+        now_s = self._clock.monotonic_s()
+        due_s = 0.0 if self._swept < self._oldest else self._retention.due_in_s(now_s)
+        return due_s if due_s is None else max(due_s, self._retry_at_s - now_s)
