@@ -1,0 +1,254 @@
+"""What is served: every object's bytes, kept current by one watch of the store.
+
+A shelf holds one resource. Applying a change tells its followers at once, in order, in the event
+loop, so a controller's index and a client's watch never see the shelf and the event disagree.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from sortedcontainers import SortedDict
+
+from mooring.objects.documents import labels_of, respliced, splice_offset, spliced
+from mooring.objects.kind import Kind
+from mooring.store.interface import Change, Expired, Store
+
+log = logging.getLogger(__name__)
+
+# Events kept in memory for watches that resume; older ones are read from the store's history.
+RECENT_EVENTS: Final = 2048
+
+
+class Entry:
+    """One object as it is served: its bytes with the revision in them, and its labels."""
+
+    __slots__ = ("body", "key", "labels", "revision")
+
+    def __init__(
+        self, key: str, body: bytes, revision: int, labels: dict[str, str] | None
+    ) -> None:
+        self.key = key  # "name" or "ns/name"
+        self.body = body
+        self.revision = revision
+        self.labels = labels
+
+    @property
+    def namespace(self) -> str:
+        """Empty for objects of cluster scope."""
+        return self.key.partition("/")[0] if "/" in self.key else ""
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+
+class Event:
+    """One change of one object: before None is a creation, after None a deletion.
+
+    `gone` is the object as a watch shows it when it leaves: the old state, the new revision.
+    """
+
+    __slots__ = ("_frames", "_gone", "after", "before", "offset", "revision")
+
+    def __init__(
+        self, before: Entry | None, after: Entry | None, revision: int, offset: int
+    ) -> None:
+        self.before = before
+        self.after = after
+        self.revision = revision
+        self.offset = offset
+        self._gone: Entry | None = None
+        self._frames: dict[str, bytes] | None = None
+
+    @property
+    def key(self) -> str:
+        entry = self.after or self.before
+        assert entry is not None
+        return entry.key
+
+    @property
+    def gone(self) -> Entry:
+        if self._gone is None:
+            assert self.before is not None
+            old = self.before
+            body = respliced(old.body, self.offset, self.revision)
+            self._gone = Entry(old.key, body, self.revision, old.labels)
+        return self._gone
+
+    def frame(self, type_: str) -> bytes:
+        """The line of a watch stream; made once, shared by all watchers."""
+        if self._frames is None:
+            self._frames = {}
+        frame = self._frames.get(type_)
+        if frame is None:
+            entry = self.gone if type_ == "DELETED" else self.after
+            assert entry is not None
+            frame = watch_frame(type_, entry.body)
+            self._frames[type_] = frame
+        return frame
+
+
+def watch_frame(type_: str, body: bytes) -> bytes:
+    """One line of a watch stream."""
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)
+
+
+Follower = Callable[[Event], None]
+
+
+class Shelf:
+    """All objects of one resource."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.offset = splice_offset(kind)
+        self.prefix = kind.resource + "/"
+        self.revision = 0  # of the last event here
+        self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
+        self.recent_from = 0  # events after this revision are all in `recent`
+        self._entries: SortedDict = SortedDict()
+        self._followers: list[Follower] = []
+
+    def get(self, key: str) -> Entry | None:
+        entry: Entry | None = self._entries.get(key)
+        return entry
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def entries(self, namespace: str = "", after: str = "") -> Iterator[Entry]:
+        """In key order; of one namespace, or all. Do not await while iterating."""
+        if not namespace and not after:
+            yield from self._entries.values()
+            return
+        low = max(f"{namespace}/" if namespace else "", after)
+        high = f"{namespace}0" if namespace else None  # "0" follows "/" in ASCII
+        for key in self._entries.irange(low, high, inclusive=(not after, False)):
+            yield self._entries[key]
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Call it for each event from now on. Returns what ends that."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
+    def entry_of(self, key: str, stored: bytes, revision: int) -> Entry:
+        """An entry for stored bytes; `key` is the store's."""
+        body = spliced(stored, self.offset, revision)
+        return Entry(key[len(self.prefix) :], body, revision, labels_of(stored))
+
+    def fill(self, key: str, stored: bytes, revision: int) -> None:
+        """At start: what was there before the watch."""
+        entry = self.entry_of(key, stored, revision)
+        self._entries[entry.key] = entry
+
+    def started(self, revision: int) -> None:
+        """All was filled as of this revision."""
+        self.revision = self.recent_from = revision
+
+    def event_of(self, change: Change) -> Event:
+        """The event for a change read from the store's history."""
+        before = after = None
+        if change.before is not None:
+            before = self.entry_of(change.key, change.before, change.previous_revision)
+        if change.after is not None:
+            after = self.entry_of(change.key, change.after, change.revision)
+        return Event(before, after, change.revision, self.offset)
+
+    def apply(self, change: Change) -> None:
+        """Bring the shelf one change further and tell the followers."""
+        key = change.key[len(self.prefix) :]
+        before: Entry | None = self._entries.get(key)
+        after = None
+        if change.after is not None:
+            after = self.entry_of(change.key, change.after, change.revision)
+            self._entries[key] = after
+        else:
+            self._entries.pop(key, None)
+        event = Event(before, after, change.revision, self.offset)
+        if len(self.recent) == RECENT_EVENTS:
+            self.recent_from = self.recent[0].revision
+        self.recent.append(event)
+        self.revision = change.revision
+        for follower in tuple(self._followers):
+            follower(event)
+
+
+class Cache:
+    """A shelf per kind, and the revision up to which all of them are current."""
+
+    def __init__(self, store: Store, kinds: Iterable[Kind]) -> None:
+        self._store = store
+        self.shelves: dict[str, Shelf] = {k.resource: Shelf(k) for k in kinds if not k.stored_as}
+        self.revision = 0
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._tickets = 0
+        self._feed: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Fill the shelves and follow the store from there."""
+        page = await self._store.list("")
+        for key, value, revision in page.documents:
+            shelf = self.shelves.get(key.partition("/")[0])
+            if shelf is not None:
+                shelf.fill(key, value, revision)
+        for shelf in self.shelves.values():
+            shelf.started(page.revision)
+        self.revision = page.revision
+        self._feed = asyncio.create_task(self._follow(page.revision), name="cache")
+
+    async def _follow(self, revision: int) -> None:
+        async for batch in self._store.watch("", revision):
+            for change in batch:
+                shelf = self.shelves.get(change.key.partition("/")[0])
+                if shelf is not None:
+                    shelf.apply(change)
+            self._advance(batch[-1].revision)
+
+    def _advance(self, revision: int) -> None:
+        self.revision = revision
+        while self._waiting and self._waiting[0][0] <= revision:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def caught_up(self, revision: int) -> None:
+        """Wait until everything up to this revision is on the shelves."""
+        if self.revision >= revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tickets += 1
+        heapq.heappush(self._waiting, (revision, self._tickets, future))
+        await future
+
+    def feed_task(self) -> asyncio.Task[None]:
+        """The task that must never end while the server runs; the daemon watches it."""
+        assert self._feed is not None
+        return self._feed
+
+    async def history(self, shelf: Shelf, since: int, until: int) -> list[Event]:
+        """Events of a shelf after `since` up to `until`, from memory or the store's history.
+
+        Raises Expired if the store has forgotten them.
+        """
+        if since >= until:
+            return []
+        if since >= shelf.recent_from:
+            return [event for event in shelf.recent if since < event.revision <= until]
+        events: list[Event] = []
+        async for batch in self._store.watch(shelf.prefix, since):
+            events.extend(shelf.event_of(c) for c in batch if c.revision <= until)
+            if len(events) > 20 * RECENT_EVENTS:
+                raise Expired(since, events[-1].revision)
+            if batch[-1].revision >= until:
+                break
+        return events
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._feed is not None:
+            self._feed.cancel()
+            await asyncio.gather(self._feed, return_exceptions=True)
