@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from mooring.model.decoding import ViewDecoder
 from mooring.model.metadata import View
 from mooring.objects.cache import Entry
 from mooring.objects.documents import decoded
@@ -15,14 +16,14 @@ from mooring.objects.kind import Doc
 
 V = TypeVar("V", bound=View)
 
-_decoders: Final[dict[type[View], "msgspec.json.Decoder[Any]"]] = {}
+_decoders: Final[dict[type[View], ViewDecoder[Any]]] = {}
 
 
 def view(type_: type[V], entry: Entry) -> V:
     """What Mooring sees of an object; metadata.resource_version is that of the entry."""
     decoder = _decoders.get(type_)
     if decoder is None:
-        decoder = _decoders[type_] = msgspec.json.Decoder(type_)
+        decoder = _decoders[type_] = ViewDecoder(type_)
     seen: V = decoder.decode(entry.body)
     return seen
 

@@ -1,0 +1,277 @@
+"""The one way to read and write nouns: the cache, admission, and commits to the store."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from mooring.clock import Clock, SystemClock, timestamp
+from mooring.crashpoints import crash_point, passing
+from mooring.model.metadata import View
+from mooring.objects.admission import admitted_create, admitted_subresource, admitted_update
+from mooring.objects.cache import Cache, Entry, Shelf
+from mooring.objects.documents import decoded, spliced, stored_form, unspliced
+from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
+from mooring.objects.kind import Doc, Kind
+from mooring.objects.views import overlaid, view
+from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
+
+V = TypeVar("V", bound=View)
+
+BEFORE_COMMIT: Final = crash_point("objects.before-commit")
+AFTER_COMMIT: Final = crash_point("objects.after-commit")
+SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no words come out
+GENERATED_BASE_MAX: Final = 58  # of a generated name, so that it stays a label with its suffix
+TRIES: Final = 16  # of a change that others' writes get in the way of
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """What the object must be for a write to happen; empty is not asked for."""
+
+    uid: str = ""
+    resource_version: str = ""
+
+    def refuse(self, kind: Kind, doc: Doc) -> None:
+        """Raises Stale if this is not the object that was meant."""
+        metadata = doc["metadata"]
+        for wanted, found, name in (
+            (self.uid, metadata.get("uid"), "UID"),
+            (self.resource_version, metadata.get("resourceVersion"), "ResourceVersion"),
+        ):
+            if wanted and wanted != found:
+                why = f"Precondition failed: {name} in precondition: {wanted}, {name} in object "
+                raise Stale(kind, metadata["name"], f"{why}meta: {found}")
+
+
+ANY_OBJECT: Final = Preconditions()
+Change = Callable[[Doc], Doc]  # from a copy of the object as it is to the one that is wanted
+
+
+class Objects:
+    """Every write of an object passes here. Reads come from the cache, which a write waits for."""
+
+    def __init__(self, store: Store, kinds: Iterable[Kind], clock: Clock | None = None) -> None:
+        self.store = store
+        self.clock = clock or SystemClock()
+        self.kinds = {kind.resource: kind for kind in kinds}
+        self.cache = Cache(store, self.kinds.values())
+
+    async def start(self) -> None:
+        """Fill the cache."""
+        await self.cache.start()
+
+    async def close(self) -> None:
+        """The store stays open; it has its own owner."""
+        await self.cache.close()
+
+    # Reading
+
+    def shelf(self, kind: Kind) -> Shelf:
+        """Where objects of this kind are; those of a second group lie with the first."""
+        return self.cache.shelves[kind.stored_as or kind.resource]
+
+    def entry(self, resource: str, key: str) -> Entry | None:
+        return self.cache.shelves[resource].get(key)
+
+    def one(self, resource: str, key: str) -> Doc | None:
+        """Decoded, or None. A copy of its own."""
+        entry = self.entry(resource, key)
+        return decoded(entry.body) if entry else None
+
+    def all(self, resource: str) -> list[Doc]:
+        """Decoded; for kinds that are few."""
+        return [decoded(entry.body) for entry in self.cache.shelves[resource].entries()]
+
+    def view(self, type_: type[V], key: str) -> V | None:
+        """What Mooring decides on of one object."""
+        entry = self.entry(type_.resource, key)
+        return view(type_, entry) if entry else None
+
+    def views(self, type_: type[V], namespace: str = "") -> list[V]:
+        """Of a whole kind or namespace; not for hot paths."""
+        shelf = self.cache.shelves[type_.resource]
+        return [view(type_, entry) for entry in shelf.entries(namespace)]
+
+    # Writing
+
+    async def create(self, kind: Kind, namespace: str, doc: Doc, *, dry_run: bool = False) -> Entry:
+        """Admit and store a new object. Raises AlreadyExists, Invalid, Forbidden, NotFound.
+
+        doc  changed in place: name, namespace, uid and creationTimestamp are filled in
+        """
+        now = timestamp(self.clock.now())
+        metadata = doc.setdefault("metadata", {})
+        if not metadata.get("name") and metadata.get("generateName"):
+            suffix = "".join(random.choices(SUFFIX_LETTERS, k=5))
+            metadata["name"] = metadata["generateName"][:GENERATED_BASE_MAX] + suffix
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
+            metadata.pop(field, None)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = now
+        if kind.namespaced:
+            metadata["namespace"] = namespace
+        else:
+            metadata.pop("namespace", None)
+        doc = admitted_create(kind, kind.to_stored(doc), self, now)
+        shelf = self.shelf(kind)
+        key = f"{namespace}/{metadata['name']}" if kind.namespaced else metadata["name"]
+        if shelf.get(key) is not None:
+            raise AlreadyExists(kind, metadata["name"])
+        checks = self._home(kind, namespace, metadata["name"])
+        stored = stored_form(shelf.kind, doc)
+        if dry_run:
+            return shelf.entry_of(shelf.prefix + key, stored, 0)
+        try:
+            revision = await self._commit([Write(shelf.prefix + key, stored, ABSENT)], checks)
+        except Conflict as conflict:
+            if conflict.key == shelf.prefix + key:
+                raise AlreadyExists(kind, metadata["name"]) from conflict
+            raise NotFound(self.kinds["namespaces"], namespace) from conflict
+        return shelf.entry_of(shelf.prefix + key, stored, revision)
+
+    def _home(self, kind: Kind, namespace: str, name: str) -> list[Check]:
+        """What must hold of the namespace of a new object while it is stored."""
+        if not kind.namespaced:
+            return []
+        home = self.entry("namespaces", namespace)
+        if home is None:
+            raise NotFound(self.kinds["namespaces"], namespace)
+        if b'"deletionTimestamp"' in home.body:
+            why = f"unable to create new content in namespace {namespace} because it is being"
+            raise Forbidden(kind, name, f"{why} terminated")
+        return [Check(f"namespaces/{namespace}", home.revision)]
+
+    async def update(
+        self,
+        kind: Kind,
+        key: str,
+        change: Change,
+        *,
+        subresource: str = "",
+        preconditions: Preconditions = ANY_OBJECT,
+        dry_run: bool = False,
+    ) -> Entry:
+        """Change an object; `change` is called anew when another write came between.
+
+        If `change` returns metadata.resourceVersion, it must be the object's, else Stale.
+        An object being deleted whose last finalizer this removes is gone afterwards.
+        """
+        shelf = self.shelf(kind)
+        for _ in range(TRIES):
+            entry = self._present(kind, shelf, key)
+            old = decoded(entry.body)
+            preconditions.refuse(kind, old)
+            doc = change(decoded(entry.body))
+            if (wanted := doc["metadata"].get("resourceVersion")) and wanted != str(entry.revision):
+                raise Stale(kind, old["metadata"]["name"])
+            now = timestamp(self.clock.now())
+            _keep_fixed_metadata(doc, old)
+            if subresource:
+                doc = admitted_subresource(kind, subresource, doc, old, now)
+            else:
+                doc = admitted_update(kind, doc, old, self, now)
+            stored = stored_form(shelf.kind, doc)
+            if dry_run:
+                return shelf.entry_of(shelf.prefix + key, stored, entry.revision)
+            if stored == unspliced(entry.body, shelf.offset):
+                return entry
+            try:
+                return await self._replace(shelf, entry, doc, stored)
+            except Conflict as conflict:
+                await self.cache.caught_up(conflict.found)
+        raise Stale(kind, key.rpartition("/")[2])
+
+    async def _replace(self, shelf: Shelf, entry: Entry, doc: Doc, stored: bytes) -> Entry:
+        metadata = doc["metadata"]
+        leaves = "deletionTimestamp" in metadata and not metadata.get("finalizers")
+        value = None if leaves else stored
+        write = Write(shelf.prefix + entry.key, value, entry.revision)
+        revision = await self._commit([write])
+        return shelf.entry_of(shelf.prefix + entry.key, stored, revision)
+
+    async def delete(
+        self,
+        kind: Kind,
+        key: str,
+        *,
+        preconditions: Preconditions = ANY_OBJECT,
+        dry_run: bool = False,
+    ) -> tuple[Entry, bool]:
+        """Remove an object, or mark it if finalizers hold it. Returns it, and whether it is gone.
+
+        There is no grace period: Mooring runs no containers that would use it.
+        """
+        shelf = self.shelf(kind)
+        for _ in range(TRIES):
+            entry = self._present(kind, shelf, key)
+            doc = decoded(entry.body)
+            preconditions.refuse(kind, doc)
+            metadata = doc["metadata"]
+            held = bool(metadata.get("finalizers")) or bool(doc.get("spec", {}).get("finalizers"))
+            if dry_run or (held and "deletionTimestamp" in metadata):
+                return entry, not held
+            stored = None
+            if held:
+                metadata["deletionTimestamp"] = timestamp(self.clock.now())
+                metadata["deletionGracePeriodSeconds"] = 0
+                stored = stored_form(shelf.kind, doc)
+            try:
+                revision = await self._commit([Write(shelf.prefix + key, stored, entry.revision)])
+            except Conflict as conflict:
+                await self.cache.caught_up(conflict.found)
+                continue
+            shown = stored or unspliced(entry.body, shelf.offset)
+            body = spliced(shown, shelf.offset, revision)
+            return Entry(key, body, revision, entry.labels), not held
+        raise Stale(kind, key.rpartition("/")[2])
+
+    async def commit(self, pairs: Sequence[tuple[View, View]], checks: Sequence[Check] = ()) -> int:
+        """Store changed views, all or none: [(as read, as wanted)], at most one of a kind.
+
+        raises  Conflict if an object is no longer as it was read: look at it anew
+        """
+        writes = []
+        for old, new in pairs:
+            shelf = self.cache.shelves[old.resource]
+            read = int(old.metadata.resource_version)
+            entry = shelf.get(old.key)
+            if entry is None or entry.revision != read:
+                raise Conflict(shelf.prefix + old.key, read, entry.revision if entry else 0)
+            doc = overlaid(entry.body, old, new)
+            leaves = new.being_deleted and not new.metadata.finalizers
+            value = None if leaves else stored_form(shelf.kind, doc)
+            writes.append(Write(shelf.prefix + old.key, value, read))
+        return await self._commit(writes, checks)
+
+    async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
+        passing(BEFORE_COMMIT)
+        # Shielded: a client that hangs up must not leave us not knowing what we stored.
+        revision = await asyncio.shield(self.store.commit(writes, checks))
+        passing(AFTER_COMMIT)
+        await self.cache.caught_up(revision)
+        return revision
+
+    def _present(self, kind: Kind, shelf: Shelf, key: str) -> Entry:
+        entry = shelf.get(key)
+        if entry is None:
+            raise NotFound(kind, key.rpartition("/")[2])
+        return entry
+
+
+def _keep_fixed_metadata(doc: Doc, old: Doc) -> None:
+    """What a writer may leave out: it stays as it is. What it changes, validation refuses."""
+    metadata, kept = doc.setdefault("metadata", {}), old["metadata"]
+    for field in (
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+    ):
+        if field in kept:
+            metadata.setdefault(field, kept[field])
