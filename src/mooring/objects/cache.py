@@ -28,9 +28,7 @@ class Entry:
 
     __slots__ = ("body", "key", "labels", "revision")
 
-    def __init__(
-        self, key: str, body: bytes, revision: int, labels: dict[str, str] | None
-    ) -> None:
+    def __init__(self, key: str, body: bytes, revision: int, labels: dict[str, str] | None) -> None:
         self.key = key  # "name" or "ns/name"
         self.body = body
         self.revision = revision
