@@ -1,0 +1,1 @@
+"""A load client over the public Kubernetes API; imports nothing from mooring."""

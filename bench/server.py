@@ -1,0 +1,110 @@
+"""A server of our own, started for the measurement and gone after it."""
+
+import base64
+import http.client
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import yaml
+
+from bench.client import BenchError, Target
+
+START_S: Final = 60.0  # the first start makes a CA and a store
+STOP_S: Final = 10.0  # the server promises 5 s
+PROBE_S: Final = 5.0
+POLL_S: Final = 0.05
+LAST_LINES: Final = 15  # of the server's output, shown when it does not start
+
+
+class Started(NamedTuple):
+    """A server that is ready."""
+
+    target: Target
+    pids: list[int]
+
+
+@contextmanager
+def own_server() -> Iterator[Started]:
+    """`mooring up` on the embedded default in a temporary directory, stopped and removed after."""
+    with tempfile.TemporaryDirectory(prefix="mooring-bench-", ignore_cleanup_errors=True) as name:
+        place = Path(name)
+        log = place / "server.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                _command(place), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        try:
+            yield Started(_ready(process, place, log), [process.pid])
+        finally:
+            _stop(process)
+
+
+def _command(place: Path) -> list[str]:
+    options = {
+        "--data-dir": place / "data",
+        "--listen": f"127.0.0.1:{_free_port()}",
+        "--kubeconfig": place / "kubeconfig",
+        "--plugin-socket": "",
+        "--pool": place / "pool",
+    }
+    flags = [str(part) for option in options.items() for part in option]
+    return [sys.executable, "-m", "mooring.cli.main", "up", *flags]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _ready(process: subprocess.Popen[bytes], place: Path, log: Path) -> Target:
+    end_s = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < end_s:
+        target = _target(place / "kubeconfig", place / "ca.crt")
+        if target is not None and _serves(target):
+            return target
+        time.sleep(POLL_S)
+    said = "\n".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:])
+    raise BenchError(f"`mooring up` did not become ready; it said last:\n{said}")
+
+
+def _target(kubeconfig: Path, ca_file: Path) -> Target | None:
+    """What the server wrote for its users; None until it has."""
+    if not kubeconfig.exists():
+        return None
+    config = yaml.safe_load(kubeconfig.read_text())
+    if not config:
+        return None
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    ca_file.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    return Target.of(cluster["server"], user["token"], str(ca_file))
+
+
+def _serves(target: Target) -> bool:
+    connection = http.client.HTTPSConnection(
+        target.host, target.port, context=target.context, timeout=PROBE_S
+    )
+    try:
+        connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {target.token}"})
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
