@@ -1,0 +1,165 @@
+"""WATCH: a stream of events from a revision on, without a gap."""
+
+import asyncio
+import random
+from typing import Final
+
+from mooring.api.http import JSON, Request
+from mooring.api.routes import Route
+from mooring.api.selectors import Match, matcher
+from mooring.api.shapes import Shape, shape_of
+from mooring.api.status import ApiError, failure
+from mooring.objects.cache import Entry, Event, watch_frame
+from mooring.objects.documents import encoded
+from mooring.objects.objects import Objects
+from mooring.store.interface import Expired
+
+BOOKMARK_EVERY_S: Final = 60.0  # as kube-apiserver: often enough that a resume stays short
+LONGEST_S: Final = (1800.0, 3600.0)  # a watch without a limit ends between these, at random
+QUEUED_AT_MOST: Final = 20_000  # events; a reader further behind is told to list again
+TOO_NEW_WAIT_S: Final = 3.0  # for a revision that this server has not reached yet
+
+
+class Stream:
+    """The events of one watch that wait to be sent."""
+
+    def __init__(self, request: Request, route: Route, shape: Shape, match: Match | None) -> None:
+        self.request, self.shape, self.match = request, shape, match
+        self.namespace = route.namespace
+        self.name = route.name
+        self.queue: list[bytes] = []
+        self.overflowed = False
+        self.ready = asyncio.Event()
+
+    def offer(self, event: Event) -> None:
+        """Take an event from the shelf, if this watch shows it."""
+        frame = self.frame(event)
+        if frame is None or self.overflowed:
+            return
+        if len(self.queue) >= QUEUED_AT_MOST:
+            self.overflowed = True
+        else:
+            self.queue.append(frame)
+        self.ready.set()
+
+    def selects(self, entry: Entry | None) -> bool:
+        if entry is None or (self.namespace and entry.namespace != self.namespace):
+            return False
+        if self.name and entry.name != self.name:
+            return False
+        return self.match is None or self.match(entry)
+
+    def frame(self, event: Event) -> bytes | None:
+        """What a selector makes of it: coming into view is ADDED, leaving it DELETED."""
+        before, after = self.selects(event.before), self.selects(event.after)
+        if not before and not after:
+            return None
+        type_ = "DELETED" if not after else "MODIFIED" if before else "ADDED"
+        if self.shape.plain:
+            return event.frame(type_)
+        entry = event.gone if type_ == "DELETED" else event.after
+        assert entry is not None
+        return watch_frame(type_, self.shape.one(entry))
+
+
+async def watch(request: Request, route: Route, objects: Objects) -> None:
+    """Serve it until the client goes, the time is over, or the reader is too slow."""
+    query = request.query
+    now_s = objects.clock.now().timestamp()
+    shape = shape_of(route.kind, request.header(b"accept"), query.get("includeObject", ""), now_s)
+    match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+    shelf = objects.shelf(route.kind)
+    since = await _since(request, objects)
+    initial = since is None or request.flag("sendInitialEvents")
+    stream = Stream(request, route, shape, match)
+    seen = shelf.revision
+    start_revision = objects.cache.revision
+    unfollow = shelf.follow(stream.offer)
+    try:
+        first: list[bytes] = []
+        if initial:
+            entries = [e for e in shelf.entries(route.namespace) if stream.selects(e)]
+            first = [watch_frame("ADDED", shape.one(entry)) for entry in entries]
+            if request.flag("sendInitialEvents"):
+                first.append(_bookmark(route, start_revision, initial_end=True))
+        elif since is not None:
+            try:
+                missed = await objects.cache.history(shelf, since, seen)
+            except Expired as expired:
+                await request.begin((JSON,))
+                await request.more(watch_frame("ERROR", encoded(failure(expired))))
+                await request.end()
+                return
+            first = [frame for event in missed if (frame := stream.frame(event))]
+        await request.begin((JSON,))
+        await request.more(b"".join(first))
+        await _pump(request, route, objects, stream)
+        await request.end()
+    finally:
+        unfollow()
+
+
+async def _since(request: Request, objects: Objects) -> int | None:
+    """The revision to go on from; None: begin with what is there. Raises ApiError."""
+    text = request.query.get("resourceVersion", "")
+    if text in ("", "0"):
+        return None
+    revision = parsed_revision(text)
+    await reach(objects, revision)
+    return revision
+
+
+def parsed_revision(text: str) -> int:
+    """Raises ApiError BadRequest."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ApiError("BadRequest", f'invalid resource version "{text}"', "use one from a list")
+    return int(text)
+
+
+async def reach(objects: Objects, revision: int) -> None:
+    """Wait a little for a revision that another server has made. Raises ApiError Timeout."""
+    try:
+        await asyncio.wait_for(objects.cache.caught_up(revision), TOO_NEW_WAIT_S)
+    except TimeoutError as error:
+        what = f"Too large resource version: {revision}, current: {objects.cache.revision}"
+        raise ApiError("Timeout", what) from error
+
+
+async def _pump(request: Request, route: Route, objects: Objects, stream: Stream) -> None:
+    loop = asyncio.get_running_loop()
+    limit = request.query.get("timeoutSeconds", "")
+    limit_s = float(limit) if limit.isdigit() and int(limit) else random.uniform(*LONGEST_S)
+    ends = loop.time() + limit_s
+    bookmarks = request.flag("allowWatchBookmarks")
+    bookmark_at = loop.time() + BOOKMARK_EVERY_S
+    gone = asyncio.ensure_future(request.hung_up())
+    gone.add_done_callback(lambda _: stream.ready.set())
+    try:
+        while not gone.done() and loop.time() < ends:
+            until = min(ends, bookmark_at) if bookmarks else ends
+            timer = loop.call_at(until, stream.ready.set)
+            await stream.ready.wait()
+            timer.cancel()
+            stream.ready.clear()
+            if stream.queue:
+                chunk = b"".join(stream.queue)
+                stream.queue.clear()
+                await request.more(chunk)
+            if stream.overflowed:
+                expired = Expired(objects.cache.revision, objects.cache.revision)
+                await request.more(watch_frame("ERROR", encoded(failure(expired))))
+                return
+            if bookmarks and loop.time() >= min(bookmark_at, ends):
+                await request.more(_bookmark(route, objects.cache.revision))
+                bookmark_at = loop.time() + BOOKMARK_EVERY_S
+    finally:
+        gone.cancel()
+
+
+def _bookmark(route: Route, revision: int, *, initial_end: bool = False) -> bytes:
+    metadata: dict[str, object] = {"resourceVersion": str(revision)}
+    if initial_end:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    kind = route.kind
+    doc = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    return watch_frame("BOOKMARK", encoded(doc))
