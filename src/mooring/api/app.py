@@ -1,0 +1,104 @@
+"""The ASGI application: who asks, what for, and every error as the Status it is."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from mooring.api import reading, writing
+from mooring.api.discovery import Discovery
+from mooring.api.http import JSON, Receive, Request, Scope, Send
+from mooring.api.identity import Identities
+from mooring.api.reviews import Reviews
+from mooring.api.routes import Route, Routes
+from mooring.api.status import ApiError, failure
+from mooring.api.watching import watch
+from mooring.errors import MooringError
+from mooring.objects.documents import encoded
+from mooring.objects.kind import Kind
+from mooring.objects.objects import Objects
+
+log = logging.getLogger(__name__)
+
+Serve = Callable[[Request, Route, Objects], Awaitable[None]]
+OPEN_PATHS: Final = frozenset({"/readyz", "/livez", "/healthz", "/version"})  # without a token
+ON_COLLECTION: Final[dict[str, Serve]] = {
+    "GET": reading.list_,
+    "POST": writing.create,
+    "DELETE": writing.delete_collection,
+}
+ON_OBJECT: Final[dict[str, Serve]] = {
+    "GET": reading.get,
+    "PUT": writing.replace,
+    "PATCH": writing.patch,
+    "DELETE": writing.delete,
+}
+
+
+class App:
+    """Serves the Kubernetes REST protocol for the kinds of a table."""
+
+    def __init__(self, objects: Objects, kinds: Sequence[Kind], identities: Identities) -> None:
+        self._objects = objects
+        self._routes = Routes(kinds)
+        self._identities = identities
+        self._discovery = Discovery(kinds)
+        self._reviews = Reviews()
+        self.ready = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive, send)
+        try:
+            await self._serve(request)
+        except MooringError as error:
+            await self._refuse(request, error)
+        except Exception:
+            log.exception("path=%s method=%s failed", request.path, request.method)
+            await self._refuse(request, ApiError("Internal", "an error of the server, see its log"))
+
+    async def _serve(self, request: Request) -> None:
+        user = self._identities.user(request.header(b"authorization"))
+        if user is None and request.path not in OPEN_PATHS:
+            raise ApiError("Unauthorized", "Unauthorized", "send a valid bearer token")
+        request.user = user or ""
+        route = self._routes.find(request.path)
+        if route is not None:
+            await self._resource(request, route)
+        elif not await self._other(request):
+            raise ApiError("NotFound", "the server could not find the requested resource")
+
+    async def _resource(self, request: Request, route: Route) -> None:
+        method = "GET" if request.method == "HEAD" else request.method
+        if method == "GET" and request.flag("watch"):
+            await watch(request, route, self._objects)
+            return
+        serve = (ON_OBJECT if route.name else ON_COLLECTION).get(method)
+        if serve is None or (route.subresource and method not in ("GET", "PUT", "PATCH")):
+            what = "the server does not allow this method on the requested resource"
+            raise ApiError("MethodNotAllowed", what)
+        await serve(request, route, self._objects)
+
+    async def _other(self, request: Request) -> bool:
+        """Paths that are not of a stored kind. Returns whether it was one."""
+        path = request.path
+        if path in ("/readyz", "/livez", "/healthz"):
+            ready = self.ready or path != "/readyz"
+            text = (b"content-type", b"text/plain")
+            await request.answer(200 if ready else 503, b"ok" if ready else b"starting", (text,))
+            return True
+        if request.method == "POST" and self._reviews.serves(path):
+            await request.answer(
+                201, encoded(self._reviews.answer(path, await request.body(), request.user))
+            )
+            return True
+        if request.method in ("GET", "HEAD"):
+            found = self._discovery.document(path, request.header(b"accept"))
+            if found is not None:
+                await request.answer(200, found[0], ((b"content-type", found[1]),))
+                return True
+        return False
+
+    async def _refuse(self, request: Request, error: MooringError) -> None:
+        status = failure(error)
+        await request.answer(status["code"], encoded(status), (JSON,))

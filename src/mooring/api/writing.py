@@ -1,0 +1,152 @@
+"""POST, PUT, PATCH and DELETE."""
+
+from typing import Any
+
+from mooring.api.bodies import document, media_type, of_kind, parsed
+from mooring.api.http import Request
+from mooring.api.routes import Route
+from mooring.api.selectors import matcher
+from mooring.api.shapes import shape_of
+from mooring.api.status import ApiError, deleted
+from mooring.objects.cache import Entry
+from mooring.objects.documents import encoded
+from mooring.objects.errors import NotFound
+from mooring.objects.kind import Doc
+from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.patches import json_patched, merge_patched
+
+
+async def create(request: Request, route: Route, objects: Objects) -> None:
+    """A new object in a collection."""
+    doc = await document(request, route.kind)
+    _refuse_other_namespace(route, doc)
+    dry_run = _dry_run(request.query.get("dryRun"))
+    entry = await objects.create(route.kind, route.namespace, doc, dry_run=dry_run)
+    await _show(request, route, objects, 201, entry)
+
+
+async def replace(request: Request, route: Route, objects: Objects) -> None:
+    """The whole object anew; without a resourceVersion the last write wins."""
+    doc = await document(request, route.kind)
+    _refuse_other_namespace(route, doc)
+    name = doc["metadata"].setdefault("name", route.name)
+    if name != route.name:
+        what = f"the name of the object ({name}) does not match the name on the URL ({route.name})"
+        raise ApiError("BadRequest", what)
+    entry = await objects.update(
+        route.kind,
+        route.key,
+        lambda _: doc,
+        subresource=route.subresource,
+        preconditions=Preconditions(uid=doc["metadata"].get("uid", "")),
+        dry_run=_dry_run(request.query.get("dryRun")),
+    )
+    await _show(request, route, objects, 200, entry)
+
+
+async def patch(request: Request, route: Route, objects: Objects) -> None:
+    """A change of an object, in one of the forms of patches."""
+    media = media_type(request)
+    body = await request.body()
+    change = parsed(body, media)
+
+    def changed(old: Doc) -> Doc:
+        if media == "application/json-patch+json":
+            new = json_patched(old, change)
+        elif media == "application/merge-patch+json":
+            new = merge_patched(old, change)
+        else:
+            what = (
+                "the body of the request was in an unknown format - accepted media types "
+                "include: application/json-patch+json, application/merge-patch+json"
+            )
+            raise ApiError("UnsupportedMediaType", what)
+        return of_kind(new, route.kind)
+
+    entry = await objects.update(
+        route.kind,
+        route.key,
+        changed,
+        subresource=route.subresource,
+        dry_run=_dry_run(request.query.get("dryRun")),
+    )
+    await _show(request, route, objects, 200, entry)
+
+
+async def delete(request: Request, route: Route, objects: Objects) -> None:
+    """One object: 200 with it while finalizers hold it, else with a Status."""
+    options = await _delete_options(request)
+    wanted = options.get("preconditions") or {}
+    preconditions = Preconditions(
+        uid=str(wanted.get("uid") or ""),
+        resource_version=str(wanted.get("resourceVersion") or ""),
+    )
+    dry_run = _dry_run(request.query.get("dryRun") or options.get("dryRun"))
+    entry, gone = await objects.delete(
+        route.kind, route.key, preconditions=preconditions, dry_run=dry_run
+    )
+    if gone and route.kind.plural != "pods":
+        doc = objects.shelf(route.kind).kind
+        uid = _uid(entry)
+        status = deleted(route.kind.plural, doc.group, route.name, uid)
+        await request.answer(200, encoded(status))
+        return
+    await _show(request, route, objects, 200, entry)
+
+
+async def delete_collection(request: Request, route: Route, objects: Objects) -> None:
+    """Every object of a collection that the selectors choose; the answer lists them."""
+    await _delete_options(request)
+    query = request.query
+    match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+    shelf = objects.shelf(route.kind)
+    entries = [e for e in shelf.entries(route.namespace) if match is None or match(e)]
+    dry_run = _dry_run(query.get("dryRun"))
+    removed = []
+    for entry in entries:
+        try:
+            removed.append((await objects.delete(route.kind, entry.key, dry_run=dry_run))[0])
+        except NotFound:
+            continue  # somebody else was faster
+    shape = shape_of(route.kind, "", "", 0)
+    metadata = {"resourceVersion": str(objects.cache.revision)}
+    await request.answer(200, shape.many(removed, metadata))
+
+
+async def _show(
+    request: Request, route: Route, objects: Objects, status: int, entry: Entry
+) -> None:
+    now_s = objects.clock.now().timestamp()
+    include = request.query.get("includeObject", "")
+    shape = shape_of(route.kind, request.header(b"accept"), include, now_s)
+    await request.answer(status, shape.one(entry))
+
+
+def _uid(entry: Entry) -> str:
+    start = entry.body.index(b'"uid":"') + 7
+    return entry.body[start : entry.body.index(b'"', start)].decode()
+
+
+async def _delete_options(request: Request) -> Doc:
+    body = await request.body()
+    options = parsed(body, media_type(request)) if body else {}
+    if not isinstance(options, dict):
+        raise ApiError("BadRequest", "the body is not a DeleteOptions object")
+    return options
+
+
+def _dry_run(value: Any) -> bool:
+    """The parameter, or the list of DeleteOptions. Raises ApiError Invalid."""
+    values = value if isinstance(value, list) else [value] if value else []
+    if any(one != "All" for one in values):
+        raise ApiError("Invalid", f"dryRun: Unsupported value: {value!r}", "the only one is All")
+    return bool(values)
+
+
+def _refuse_other_namespace(route: Route, doc: Doc) -> None:
+    namespace = doc["metadata"].get("namespace")
+    if route.kind.namespaced and namespace and namespace != route.namespace:
+        raise ApiError(
+            "BadRequest",
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )
