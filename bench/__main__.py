@@ -106,7 +106,8 @@ async def measured(bench: Bench, chosen: argparse.Namespace) -> Report:
     lines = [row for part in parts for row in part.measured]
     skipped = {name: why for part in parts for name, why in part.skipped.items()}
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return Report(await version(bench.target), machine(), cores(), now, lines, skipped)
+    server = await version(bench.target)
+    return Report(server, machine(), cores(), now, lines, skipped, chosen.quick)
 
 
 async def version(target: Target) -> str:

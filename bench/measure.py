@@ -41,6 +41,7 @@ class Report(msgspec.Struct, frozen=True):
     date: str
     rows: list[Measure]
     skipped: dict[str, str] = {}  # {name of a row: why it is not there}
+    quick: bool = False  # a tenth of the work was done, so the figures say little
 
 
 class Stopwatch:

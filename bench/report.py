@@ -24,6 +24,8 @@ def read(path: Path) -> Report:
 def table(report: Report) -> Table:
     """One line a row, with what the design asks for beside what was found."""
     title = f"{report.server} on {report.cores} cores ({report.machine}), {report.date}"
+    if report.quick:
+        title += "\nquick: a tenth of the work, the figures say little"
     shown = Table(title=title, title_justify="left")
     for heading in ("work", "measured", "must reach", "", "note"):
         shown.add_column(heading, overflow="fold")
@@ -73,7 +75,7 @@ def number(value: float) -> str:
 
 
 def _title(report: Report) -> str:
-    return f"{report.server}, {report.cores} cores, {report.date}"
+    return f"{report.server}, {report.cores} cores, {report.date}{', quick' * report.quick}"
 
 
 def _measured(row: Measure) -> str:
