@@ -4,6 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -178,10 +179,8 @@ class Objects:
                 return shelf.entry_of(shelf.prefix + key, stored, entry.revision)
             if stored == unspliced(entry.body, shelf.offset):
                 return entry
-            try:
+            with suppress(Conflict):
                 return await self._replace(shelf, entry, doc, stored)
-            except Conflict as conflict:
-                await self.cache.caught_up(conflict.found)
         raise Stale(kind, key.rpartition("/")[2])
 
     async def _replace(self, shelf: Shelf, entry: Entry, doc: Doc, stored: bytes) -> Entry:
@@ -220,8 +219,7 @@ class Objects:
                 stored = stored_form(shelf.kind, doc)
             try:
                 revision = await self._commit([Write(shelf.prefix + key, stored, entry.revision)])
-            except Conflict as conflict:
-                await self.cache.caught_up(conflict.found)
+            except Conflict:
                 continue
             shown = stored or unspliced(entry.body, shelf.offset)
             body = spliced(shown, shelf.offset, revision)
@@ -249,7 +247,12 @@ class Objects:
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
         passing(BEFORE_COMMIT)
         # Shielded: a client that hangs up must not leave us not knowing what we stored.
-        revision = await asyncio.shield(self.store.commit(writes, checks))
+        try:
+            revision = await asyncio.shield(self.store.commit(writes, checks))
+        except Conflict as conflict:
+            # Whoever looks at it anew must not see what just proved to be old.
+            await self.cache.caught_up(conflict.found)
+            raise
         passing(AFTER_COMMIT)
         await self.cache.caught_up(revision)
         return revision
