@@ -1,0 +1,80 @@
+"""Both sides of a bind, as one commit leaves them. Storage semantics §7."""
+
+import msgspec
+
+from mooring.model.claim import Claim
+from mooring.model.names import (
+    BIND_COMPLETED,
+    BOUND_BY_CONTROLLER,
+    PRE_RESIZE_CAPACITY,
+    STORAGE,
+    Phase,
+)
+from mooring.model.volume import Volume
+
+YES = "yes"
+
+
+def bound(claim: Claim, volume: Volume, now: str) -> tuple[Claim, Volume]:
+    """Claim and volume as they are once bound: pointers, annotations, phases.
+
+    now  RFC 3339, for the volume's lastPhaseTransitionTime
+    """
+    return _bound_claim(claim, volume), _bound_volume(volume, claim, now)
+
+
+def _bound_volume(volume: Volume, claim: Claim, now: str) -> Volume:
+    new = volume.claimed_by(claim)
+    if new is not volume and not volume.points_at(claim):
+        new = new.annotated(**{BOUND_BY_CONTROLLER: YES})
+    return new.in_phase(Phase.BOUND, now)
+
+
+def _bound_claim(claim: Claim, volume: Volume) -> Claim:
+    new = claim.with_volume(volume)
+    if new is not claim:
+        new = new.annotated(**{BOUND_BY_CONTROLLER: YES})
+    if BIND_COMPLETED not in new.annotations:
+        new = new.annotated(**{BIND_COMPLETED: YES})
+    return _with_bound_status(new, volume)
+
+
+def _with_bound_status(claim: Claim, volume: Volume) -> Claim:
+    """Access modes are copied each time, capacity only when the phase changes (§4)."""
+    status = claim.status
+    modes = volume.spec.access_modes
+    if status.phase == Phase.BOUND:
+        return claim if status.access_modes == modes else claim.with_status(access_modes=modes)
+    capacity = volume.annotations.get(PRE_RESIZE_CAPACITY) or volume.spec.capacity.get(STORAGE, "0")
+    status = msgspec.structs.replace(
+        status, phase=str(Phase.BOUND), access_modes=modes, capacity={STORAGE: capacity}
+    )
+    if status.current_volume_attributes_class_name is None:
+        status = msgspec.structs.replace(
+            status,
+            current_volume_attributes_class_name=volume.spec.volume_attributes_class_name,
+        )
+    return msgspec.structs.replace(claim, status=status)
+
+
+def unbound_status(claim: Claim, phase: Phase) -> Claim:
+    """Pending or Lost: nothing of a volume is left in the status."""
+    status = msgspec.structs.replace(
+        claim.status,
+        phase=str(phase),
+        access_modes=(),
+        capacity={},
+        current_volume_attributes_class_name=None,
+    )
+    return claim if status == claim.status else msgspec.structs.replace(claim, status=status)
+
+
+def rolled_back(volume: Volume, now: str) -> Volume:
+    """A volume whose claim took another one: rows 7 and 8 of §5."""
+    if BOUND_BY_CONTROLLER in volume.annotations:
+        freed = volume.with_spec(claim_ref=None).without_annotations(BOUND_BY_CONTROLLER)
+    else:
+        assert volume.claim_ref is not None
+        reserved = msgspec.structs.replace(volume.claim_ref, uid="", resource_version="")
+        freed = volume.with_spec(claim_ref=reserved)
+    return freed.in_phase(Phase.AVAILABLE, now)
