@@ -1,0 +1,148 @@
+"""The best volume for a claim, without looking at them all. Storage semantics §6.
+
+Free volumes lie in groups of one class, volume mode, attributes class and set of access modes,
+ordered by capacity; volumes with a claimRef lie by the claim they point at. A change of a volume
+and a question each cost O(log n); a claim with a selector costs a look at each volume of its class
+that is large enough until one matches.
+"""
+
+from collections import defaultdict
+from typing import NamedTuple, TypeAlias
+
+from sortedcontainers import SortedList
+
+from mooring.model.claim import Claim
+from mooring.model.names import Phase
+from mooring.model.volume import Volume
+
+
+class Shelfmark(NamedTuple):
+    """What a free volume must equal to be in question at all, but for its access modes."""
+
+    class_name: str
+    volume_mode: str
+    attributes_class: str
+
+
+class Slim(NamedTuple):
+    """What the index keeps of a volume."""
+
+    mark: Shelfmark
+    modes: frozenset[str]
+    capacity: int  # in nanos
+    labels: dict[str, str] | None
+    claim: str  # "ns/name" that it points at, "" if none
+    claim_uid: str
+    free: bool  # may be given to any claim
+    deleting: bool
+
+
+Group: TypeAlias = "SortedList[tuple[int, str]]"  # (capacity in nanos, name)
+
+
+class VolumeIndex:
+    """All volumes, arranged for the question `best`."""
+
+    def __init__(self) -> None:
+        self._slim: dict[str, Slim] = {}
+        self._groups: defaultdict[Shelfmark, dict[frozenset[str], Group]] = defaultdict(dict)
+        self._pointing: defaultdict[str, set[str]] = defaultdict(set)
+        self._assumed: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._slim)
+
+    def put(self, volume: Volume) -> None:
+        """Take in a volume as it is now."""
+        ref = volume.claim_ref
+        slim = Slim(
+            Shelfmark(volume.class_name, volume.volume_mode, volume.attributes_class),
+            volume.modes,
+            volume.capacity.nanos,
+            volume.metadata.labels or None,
+            ref.key if ref else "",
+            ref.uid if ref else "",
+            ref is None and volume.phase == Phase.AVAILABLE and not volume.being_deleted,
+            volume.being_deleted,
+        )
+        if self._slim.get(volume.name) == slim:
+            return
+        self.remove(volume.name)
+        self._slim[volume.name] = slim
+        if slim.free:
+            groups = self._groups[slim.mark]
+            if slim.modes not in groups:
+                groups[slim.modes] = SortedList()
+            groups[slim.modes].add((slim.capacity, volume.name))
+        elif slim.claim:
+            self._pointing[slim.claim].add(volume.name)
+
+    def remove(self, name: str) -> None:
+        """Forget a volume; unknown is fine."""
+        slim = self._slim.pop(name, None)
+        if slim is None:
+            return
+        if slim.free:
+            groups = self._groups[slim.mark]
+            groups[slim.modes].discard((slim.capacity, name))
+            if not groups[slim.modes]:
+                del groups[slim.modes]
+            if not groups:
+                del self._groups[slim.mark]
+        elif slim.claim:
+            self._pointing[slim.claim].discard(name)
+            if not self._pointing[slim.claim]:
+                del self._pointing[slim.claim]
+
+    def assume(self, name: str) -> None:
+        """Offer it to nobody else while a bind to it is being stored."""
+        self._assumed.add(name)
+
+    def release(self, name: str) -> None:
+        """The bind was stored and is in the index, or failed."""
+        self._assumed.discard(name)
+
+    def best(self, claim: Claim, *, delay: bool = False) -> str | None:
+        """The volume to bind the claim to, or None.
+
+        delay  the claim waits for its first consumer: only volumes that point at it count
+        """
+        request, wanted = claim.request.nanos, claim.modes
+        pointing = self._pointing_at(claim)
+        mark = Shelfmark(claim.class_name, claim.volume_mode, claim.attributes_class)
+        groups = self._groups.get(mark, {}) if not delay else {}
+        # Fewest modes first, a tie in the same order every time; a volume that points at the
+        # claim counts when its group's turn has come.
+        mode_sets = {modes for modes in groups if wanted <= modes} | pointing.keys()
+        for modes in sorted(mode_sets, key=lambda modes: (len(modes), sorted(modes))):
+            if modes in pointing:
+                return min(pointing[modes])
+            if name := self._smallest(groups[modes], request, claim):
+                return name
+        return None
+
+    def _pointing_at(self, claim: Claim) -> dict[frozenset[str], list[str]]:
+        """Names by mode set of the volumes that point at it and could hold it."""
+        found: dict[frozenset[str], list[str]] = {}
+        for name in self._pointing.get(claim.key, ()):
+            slim = self._slim[name]
+            if (
+                slim.claim_uid in ("", claim.metadata.uid)
+                and slim.capacity >= claim.request.nanos
+                and slim.mark.volume_mode == claim.volume_mode
+                and slim.mark.attributes_class == claim.attributes_class
+                and claim.modes <= slim.modes
+                and not slim.deleting
+            ):
+                found.setdefault(slim.modes, []).append(name)
+        return found
+
+    def _smallest(self, group: Group, request: int, claim: Claim) -> str | None:
+        selector = claim.spec.selector
+        for _, name in group.irange((request, "")):
+            if name in self._assumed:
+                continue
+            if selector is None or selector.matches(self._slim[name].labels or {}):
+                found: str = name
+                return found
+        return None
