@@ -13,6 +13,8 @@ class Cause(NamedTuple):
     field   path as Kubernetes writes it: spec.resources[storage]
     reason  FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, FieldValueForbidden,
             FieldValueDuplicate, FieldValueTooLong, FieldValueTypeInvalid …
+    message the whole body: `Invalid value: "a_b": a lowercase RFC 1123 subdomain must …`; the text
+            of the Status is `field: message`, several in brackets joined by ", "
     """
 
     field: str
@@ -51,13 +53,19 @@ class Denied(Exception):
     """A validating or mutating admission said no: 403 Forbidden with this message."""
 
 
-Default = Callable[[Doc], None]  # fills defaults of the API version, in place
+# Fills defaults of the API version and makes quantities canonical, in place, before anything else
+# looks at the object. Raises ValueError when a quantity or base64 cannot be read: 400, not 422.
+Default = Callable[[Doc], None]
 Mutate = Callable[[Doc, World], None]  # at CREATE: default class, finalizers, in place; or Denied
 PrepareCreate = Callable[[Doc], None]  # strategy: status reset and the like, in place
 PrepareUpdate = Callable[[Doc, Doc], None]  # (new, old), in place
 ValidateCreate = Callable[[Doc], list[Cause]]
 ValidateUpdate = Callable[[Doc, Doc], list[Cause]]  # (new, old)
 Review = Callable[[Doc, Doc | None, World], None]  # (new, old or None at create); raises Denied
+# What the server dates itself: (new, old or None at create, the time as RFC 3339), in place, after
+# prepare; in creates, writes of the object, writes of a subresource and of controllers alike.
+Stamp = Callable[[Doc, Doc | None, str], None]
+Convert = Callable[[Doc], Doc]  # one served version into another: a new dict, nested values shared
 
 
 def nothing(*_: Any) -> None:
@@ -67,6 +75,11 @@ def nothing(*_: Any) -> None:
 def no_causes(*_: Any) -> list[Cause]:
     """A validation that a kind does not have."""
     return []
+
+
+def as_it_is(doc: Doc) -> Doc:
+    """The conversion of a kind that is stored as it is served."""
+    return doc
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,11 @@ class Subresource:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A served kind. Order per request: default, mutate, prepare, validate, review (spec §1.4)."""
+    """A served kind. Order per request: default, mutate, prepare, stamp, validate, review.
+
+    Source: storage semantics §1.4. The validations cover metadata as well: callers add none of
+    their own. A status write runs default, the subresource's prepare, stamp, its validate.
+    """
 
     group: str  # "" is the core group
     version: str
@@ -104,8 +121,14 @@ class Kind:
     generation: bool = False
     # name rule: DNS-1123 subdomain for nearly all; "label" for Namespace
     name_rule: Literal["subdomain", "label", "path"] = "subdomain"
-    # the stored form belongs to another served version, e.g. events of both groups
+    # the stored form belongs to another served version, e.g. events of both groups: its resource.
+    # Only these two functions see the served form; all others of the kind, columns and selectable
+    # fields too, work on the stored form.
     stored_as: str = ""
+    to_stored: Convert = as_it_is
+    from_stored: Convert = as_it_is
+    # after prepare: what carries the server's time, such as status.lastPhaseTransitionTime
+    stamp: Stamp = nothing
 
     @property
     def resource(self) -> str:
