@@ -1,0 +1,170 @@
+"""What many kinds share: names, labels, access modes, quantities, immutable metadata."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Final
+
+from mooring.model.names import STORAGE
+from mooring.model.quantity import Quantity, QuantityError, canonical_storage, parse_quantity
+from mooring.objects.kind import Cause, Doc
+
+REQUIRED, INVALID = "FieldValueRequired", "FieldValueInvalid"
+NOT_SUPPORTED, FORBIDDEN = "FieldValueNotSupported", "FieldValueForbidden"
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+SUBDOMAIN_TEXT: Final = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+LABEL_TEXT: Final = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
+    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+ACCESS_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+VOLUME_MODES: Final = ("Block", "Filesystem")
+ANNOTATIONS_MAX_BYTES: Final = 256 * 1024
+
+
+def required(field: str, message: str = "") -> Cause:
+    return Cause(field, REQUIRED, f"Required value{': ' + message if message else ''}")
+
+
+def invalid(field: str, value: Any, message: str) -> Cause:
+    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    return Cause(field, INVALID, f"Invalid value: {shown}: {message}")
+
+
+def forbidden(field: str, message: str) -> Cause:
+    return Cause(field, FORBIDDEN, f"Forbidden: {message}")
+
+
+def not_supported(field: str, value: Any, supported: Iterable[str]) -> Cause:
+    listed = ", ".join(f'"{one}"' for one in supported)
+    return Cause(field, NOT_SUPPORTED, f'Unsupported value: "{value}": supported values: {listed}')
+
+
+@lru_cache(maxsize=4096)
+def is_subdomain(name: str) -> bool:
+    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def is_qualified(name: str) -> bool:
+    """prefix/name or name, as keys of labels and annotations are."""
+    prefix, slash, rest = name.rpartition("/")
+    if slash and not is_subdomain(prefix):
+        return False
+    return 0 < len(rest) <= 63 and _QUALIFIED.fullmatch(rest) is not None
+
+
+def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
+    """Of any object at any write."""
+    metadata, causes = doc["metadata"], []
+    name = metadata.get("name", "")
+    if not name:
+        causes.append(required("metadata.name", "name or generateName is required"))
+    elif label_name and not _LABEL.fullmatch(name):
+        causes.append(invalid("metadata.name", name, LABEL_TEXT))
+    elif not label_name and not is_subdomain(name):
+        causes.append(invalid("metadata.name", name, SUBDOMAIN_TEXT))
+    for key, value in (metadata.get("labels") or {}).items():
+        if not is_qualified(key):
+            causes.append(invalid("metadata.labels", key, "name part must be a qualified name"))
+        if not isinstance(value, str) or len(value) > 63 or not _LABEL_VALUE.fullmatch(value):
+            causes.append(
+                invalid(
+                    "metadata.labels",
+                    value,
+                    "a valid label must be an empty string"
+                    " or consist of alphanumeric characters, '-', '_' or '.'",
+                )
+            )
+    size = 0
+    for key, value in (metadata.get("annotations") or {}).items():
+        if not is_qualified(key.lower()):
+            causes.append(invalid("metadata.annotations", key, "must be a qualified name"))
+        size += len(key) + len(str(value))
+    if size > ANNOTATIONS_MAX_BYTES:
+        causes.append(
+            Cause(
+                "metadata.annotations",
+                "FieldValueTooLong",
+                f"Too long: may not be more than {ANNOTATIONS_MAX_BYTES} bytes",
+            )
+        )
+    for finalizer in metadata.get("finalizers") or ():
+        if not is_qualified(finalizer):
+            causes.append(invalid("metadata.finalizers", finalizer, "must be a qualified name"))
+    return causes
+
+
+def metadata_update_causes(doc: Doc, old: Doc, *, label_name: bool = False) -> list[Cause]:
+    """What must not change, and finalizers that come too late."""
+    causes = metadata_causes(doc, label_name=label_name)
+    metadata, had = doc["metadata"], old["metadata"]
+    for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"):
+        if metadata.get(field) != had.get(field):
+            path = f"metadata.{field}"
+            causes.append(invalid(path, metadata.get(field, ""), "field is immutable"))
+    if "deletionTimestamp" in had:
+        late = set(metadata.get("finalizers") or ()) - set(had.get("finalizers") or ())
+        if late:
+            message = (
+                "no new finalizers can be added if the object is being deleted, found new "
+                f"finalizers {sorted(late)}"
+            )
+            causes.append(forbidden("metadata.finalizers", message))
+    return causes
+
+
+def access_mode_causes(modes: Any) -> list[Cause]:
+    """Of spec.accessModes of volumes and claims alike."""
+    field = "spec.accessModes"
+    if not modes:
+        return [required(field, "at least 1 access mode is required")]
+    causes = [not_supported(field, one, ACCESS_MODES) for one in modes if one not in ACCESS_MODES]
+    if "ReadWriteOncePod" in modes and len(modes) > 1:
+        message = "may not use ReadWriteOncePod with other access modes"
+        causes.append(forbidden(field, message))
+    return causes
+
+
+def canonical_amounts(amounts: Any) -> None:
+    """Make the quantities of a resource list canonical in place. Raises QuantityError."""
+    if not isinstance(amounts, dict):
+        return
+    for name, amount in amounts.items():
+        amounts[name] = canonical_storage(amount)
+
+
+def amount(text: Any) -> Quantity | None:
+    """None if it cannot be read."""
+    try:
+        return parse_quantity(text)
+    except QuantityError:
+        return None
+
+
+def storage_of(amounts: Any) -> Any:
+    """The storage entry of a resource list, or None."""
+    return amounts.get(STORAGE) if isinstance(amounts, dict) else None
+
+
+def effective_class(doc: Doc) -> str:
+    """By the annotation of old if it is there, else by spec. Storage semantics §1.2."""
+    annotations = doc["metadata"].get("annotations") or {}
+    beta = annotations.get("volume.beta.kubernetes.io/storage-class")
+    return beta if beta is not None else doc["spec"].get("storageClassName") or ""
+
+
+def with_finalizer(doc: Doc, finalizer: str) -> None:
+    """Append it in place, unless it is there."""
+    finalizers = list(doc["metadata"].get("finalizers") or ())
+    if finalizer not in finalizers:
+        doc["metadata"]["finalizers"] = [*finalizers, finalizer]

@@ -1,0 +1,261 @@
+"""Kinds of Kubernetes' core and coordination groups that storage needs around it."""
+
+import binascii
+from base64 import b64decode, b64encode
+from typing import Final
+
+from mooring.objects import printing
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource
+from mooring.objects.kinds.common import (
+    forbidden,
+    invalid,
+    metadata_causes,
+    metadata_update_causes,
+    required,
+)
+
+NAME: Final = Column("Name", printing.name, format="name")
+AGE: Final = Column("Age", printing.age)
+
+
+def _keep_status(doc: Doc, old: Doc) -> None:
+    if "status" in old:
+        doc["status"] = old["status"]
+
+
+def _keep_spec(doc: Doc, old: Doc) -> None:
+    if "spec" in old:
+        doc["spec"] = old["spec"]
+
+
+STATUS: Final = {"status": Subresource(_keep_spec, metadata_update_causes)}
+
+
+def _namespace_default(doc: Doc) -> None:
+    doc.setdefault("spec", {}).setdefault("finalizers", [])
+    doc.setdefault("status", {}).setdefault("phase", "Active")
+    labels = doc["metadata"].get("labels") or {}
+    name = doc["metadata"].get("name", "")
+    doc["metadata"]["labels"] = {**labels, "kubernetes.io/metadata.name": name}
+
+
+NAMESPACE: Final = Kind(
+    "", "v1", "Namespace", "namespaces", "namespace", False,
+    short_names=("ns",),
+    columns=(NAME, Column("Status", printing.phase), AGE),
+    default=_namespace_default,
+    prepare_update=_keep_status,
+    validate_create=lambda doc: metadata_causes(doc, label_name=True),
+    validate_update=lambda doc, old: metadata_update_causes(doc, old, label_name=True),
+    subresources=STATUS,
+)  # fmt: skip
+
+
+def _pod_default(doc: Doc) -> None:
+    spec = doc.setdefault("spec", {})
+    spec.setdefault("restartPolicy", "Always")
+    spec.setdefault("dnsPolicy", "ClusterFirst")
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec.setdefault("schedulerName", "default-scheduler")
+    spec.setdefault("securityContext", {})
+    doc.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def _pod_create(doc: Doc) -> None:
+    doc["status"] = {"phase": "Pending"}
+
+
+def _pod_causes(doc: Doc) -> list[Cause]:
+    spec, causes = doc["spec"], metadata_causes(doc)
+    containers = spec.get("containers")
+    if not containers:
+        causes.append(required("spec.containers"))
+    for number, container in enumerate(containers or ()):
+        path = f"spec.containers[{number}]"
+        causes += [required(f"{path}.{key}") for key in ("name", "image") if not container.get(key)]
+    names = set()
+    for number, volume in enumerate(spec.get("volumes") or ()):
+        path, name = f"spec.volumes[{number}].name", volume.get("name")
+        if not name:
+            causes.append(required(path))
+        elif name in names:
+            causes.append(Cause(path, "FieldValueDuplicate", f'Duplicate value: "{name}"'))
+        names.add(name)
+    return causes
+
+
+def _pod_ready(doc: Doc, _: Printing) -> str:
+    states = doc.get("status", {}).get("containerStatuses") or ()
+    ready = sum(1 for one in states if one.get("ready"))
+    return f"{ready}/{len(doc['spec'].get('containers') or ())}"
+
+
+POD: Final = Kind(
+    "", "v1", "Pod", "pods", "pod", True,
+    short_names=("po",),
+    categories=("all",),
+    columns=(
+        NAME,
+        Column("Ready", _pod_ready),
+        Column("Status", printing.phase),
+        Column("Restarts", lambda doc, _: "0"),
+        AGE,
+        Column("Node", lambda doc, _: doc["spec"].get("nodeName") or "<none>", priority=1),
+    ),
+    default=_pod_default,
+    prepare_create=_pod_create,
+    prepare_update=_keep_status,
+    validate_create=_pod_causes,
+    validate_update=metadata_update_causes,
+    subresources=STATUS,
+    selectable={
+        "spec.nodeName": lambda doc: str(doc["spec"].get("nodeName", "")),
+        "status.phase": lambda doc: str(doc.get("status", {}).get("phase", "")),
+    },
+)  # fmt: skip
+
+
+def _node_status(doc: Doc, _: Printing) -> str:
+    conditions = doc.get("status", {}).get("conditions") or ()
+    ready = next((one.get("status") for one in conditions if one.get("type") == "Ready"), None)
+    return {"True": "Ready", None: "Unknown"}.get(ready, "NotReady")
+
+
+NODE: Final = Kind(
+    "", "v1", "Node", "nodes", "node", False,
+    short_names=("no",),
+    columns=(NAME, Column("Status", _node_status), AGE),
+    prepare_update=_keep_status,
+    validate_create=metadata_causes,
+    validate_update=metadata_update_causes,
+    subresources=STATUS,
+)  # fmt: skip
+
+
+def _merge_string_data(doc: Doc) -> None:
+    data = dict(doc.get("data") or {})
+    for key, text in (doc.pop("stringData", None) or {}).items():
+        data[key] = b64encode(str(text).encode()).decode()
+    for key, value in data.items():
+        try:
+            b64decode(value, validate=True)
+        except (binascii.Error, TypeError) as error:
+            raise ValueError(f"illegal base64 data in data[{key}]") from error
+    if data:
+        doc["data"] = data
+    doc.setdefault("type", "Opaque")
+
+
+def _immutable_causes(doc: Doc, old: Doc) -> list[Cause]:
+    causes = metadata_update_causes(doc, old)
+    if old.get("immutable"):
+        fields = ("immutable", "data", "binaryData")
+        causes += [
+            forbidden(field, "field is immutable when `immutable` is set")
+            for field in fields
+            if doc.get(field) != old.get(field)
+        ]
+    if "type" in old and doc.get("type") != old["type"]:
+        causes.append(invalid("type", doc.get("type", ""), "field is immutable"))
+    return causes
+
+
+SECRET: Final = Kind(
+    "", "v1", "Secret", "secrets", "secret", True,
+    columns=(
+        NAME,
+        Column("Type", lambda doc, _: doc.get("type", "")),
+        Column("Data", lambda doc, _: len(doc.get("data") or ()), type="integer"),
+        AGE,
+    ),
+    default=_merge_string_data,
+    validate_create=metadata_causes,
+    validate_update=_immutable_causes,
+)  # fmt: skip
+
+CONFIG_MAP: Final = Kind(
+    "", "v1", "ConfigMap", "configmaps", "configmap", True,
+    short_names=("cm",),
+    columns=(NAME, Column("Data", lambda doc, _: len(doc.get("data") or ()), type="integer"), AGE),
+    validate_create=metadata_causes,
+    validate_update=_immutable_causes,
+)  # fmt: skip
+
+
+def _last_seen(doc: Doc, now: Printing) -> str:
+    series = doc.get("series") or {}
+    seen = series.get("lastObservedTime") or doc.get("lastTimestamp") or doc.get("eventTime")
+    seen = seen or doc["metadata"]["creationTimestamp"]
+    return printing.duration(now.now_s - printing.seconds(seen))
+
+
+def _about(doc: Doc, _: Printing) -> str:
+    about = doc.get("involvedObject") or {}
+    return f"{about.get('kind', '').lower()}/{about.get('name', '')}"
+
+
+EVENT: Final = Kind(
+    "", "v1", "Event", "events", "event", True,
+    short_names=("ev",),
+    columns=(
+        Column("Last Seen", _last_seen),
+        Column("Type", lambda doc, _: doc.get("type", "")),
+        Column("Reason", lambda doc, _: doc.get("reason", "")),
+        Column("Object", _about),
+        Column("Message", lambda doc, _: str(doc.get("message", "")).strip()),
+        Column("Source", lambda doc, _: (doc.get("source") or {}).get("component", ""), priority=1),
+        Column("Count", lambda doc, _: doc.get("count", 1), type="integer", priority=1),
+        Column("Name", printing.name, format="name", priority=1),
+    ),
+    validate_create=metadata_causes,
+    validate_update=metadata_update_causes,
+    selectable={
+        "involvedObject.kind": lambda doc: str((doc.get("involvedObject") or {}).get("kind", "")),
+        "involvedObject.namespace": lambda doc: str(
+            (doc.get("involvedObject") or {}).get("namespace", "")
+        ),
+        "involvedObject.name": lambda doc: str((doc.get("involvedObject") or {}).get("name", "")),
+        "involvedObject.uid": lambda doc: str((doc.get("involvedObject") or {}).get("uid", "")),
+        "reason": lambda doc: str(doc.get("reason", "")),
+        "type": lambda doc: str(doc.get("type", "")),
+    },
+)  # fmt: skip
+
+LEASE: Final = Kind(
+    "coordination.k8s.io", "v1", "Lease", "leases", "lease", True,
+    columns=(
+        NAME,
+        Column("Holder", lambda doc, _: (doc.get("spec") or {}).get("holderIdentity", "")),
+        AGE,
+    ),
+    validate_create=metadata_causes,
+    validate_update=metadata_update_causes,
+)  # fmt: skip
+
+VOLUME_ATTACHMENT: Final = Kind(
+    "storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment", False,
+    columns=(
+        NAME,
+        Column("Attacher", lambda doc, _: doc["spec"].get("attacher", "")),
+        Column("PV", lambda doc, _: doc["spec"].get("source", {}).get("persistentVolumeName", "")),
+        Column("Node", lambda doc, _: doc["spec"].get("nodeName", "")),
+        Column("Attached", lambda doc, _: (doc.get("status") or {}).get("attached", False),
+               type="boolean"),
+        AGE,
+    ),
+    prepare_update=_keep_status,
+    validate_create=lambda doc: metadata_causes(doc) + [
+        required(f"spec.{field}")
+        for field in ("attacher", "nodeName", "source")
+        if not (doc.get("spec") or {}).get(field)
+    ],
+    validate_update=metadata_update_causes,
+    subresources=STATUS,
+)  # fmt: skip
+
+CSI_DRIVER: Final = Kind(
+    "storage.k8s.io", "v1", "CSIDriver", "csidrivers", "csidriver", False,
+    columns=(NAME, AGE),
+    validate_create=metadata_causes,
+    validate_update=metadata_update_causes,
+)  # fmt: skip

@@ -1,0 +1,201 @@
+"""v1 PersistentVolume. Storage semantics §1.1, §17."""
+
+from typing import Final
+
+from mooring.model.names import PV_PROTECTION
+from mooring.objects import printing
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource, World
+from mooring.objects.kinds.common import (
+    VOLUME_MODES,
+    access_mode_causes,
+    amount,
+    canonical_amounts,
+    effective_class,
+    forbidden,
+    invalid,
+    is_subdomain,
+    metadata_causes,
+    metadata_update_causes,
+    not_supported,
+    required,
+    storage_of,
+    with_finalizer,
+)
+
+# In the order in which Kubernetes looks: of several, the first counts and the others are refused.
+SOURCES: Final = (
+    "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd",
+    "quobyte", "cephfs", "iscsi", "cinder", "fc", "azureFile", "vsphereVolume",
+    "photonPersistentDisk", "portworxVolume", "azureDisk", "scaleIO", "local", "storageos", "csi",
+)  # fmt: skip
+POLICIES: Final = ("Delete", "Recycle", "Retain")
+
+
+def _default(doc: Doc) -> None:
+    spec = doc.setdefault("spec", {})
+    spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    spec.setdefault("volumeMode", "Filesystem")
+    if isinstance(spec.get("hostPath"), dict):
+        spec["hostPath"].setdefault("type", "")
+    canonical_amounts(spec.get("capacity"))
+    doc.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def _protect(doc: Doc, _: World) -> None:
+    with_finalizer(doc, PV_PROTECTION)
+
+
+def _prepare_create(doc: Doc) -> None:
+    doc["status"] = {"phase": "Pending"}
+
+
+def _prepare_update(doc: Doc, old: Doc) -> None:
+    doc["status"] = old.get("status", {})
+
+
+def _prepare_status(doc: Doc, old: Doc) -> None:
+    doc["spec"] = old["spec"]
+
+
+def _stamp(doc: Doc, old: Doc | None, now: str) -> None:
+    """status.lastPhaseTransitionTime, unless the writer gave another one."""
+    status = doc.setdefault("status", {})
+    had = (old or {}).get("status", {})
+    if old is None:
+        status["lastPhaseTransitionTime"] = now
+    elif status.get("phase") == had.get("phase"):
+        if "lastPhaseTransitionTime" in had:
+            status.setdefault("lastPhaseTransitionTime", had["lastPhaseTransitionTime"])
+    elif status.get("lastPhaseTransitionTime") == had.get("lastPhaseTransitionTime"):
+        status["lastPhaseTransitionTime"] = now
+
+
+def _spec_causes(spec: Doc) -> list[Cause]:
+    causes = access_mode_causes(spec.get("accessModes"))
+    capacity = spec.get("capacity")
+    if not capacity:
+        causes.append(required("spec.capacity"))
+    elif storage_of(capacity) is None or len(capacity) > 1:
+        causes.append(not_supported("spec.capacity", ", ".join(capacity), ("storage",)))
+    else:
+        size = amount(storage_of(capacity))
+        if size is None or size.nanos <= 0:
+            message = "must be greater than zero"
+            causes.append(invalid("spec.capacity[storage]", storage_of(capacity), message))
+    policy = spec["persistentVolumeReclaimPolicy"]
+    if policy not in POLICIES:
+        causes.append(not_supported("spec.persistentVolumeReclaimPolicy", policy, POLICIES))
+    if spec["volumeMode"] not in VOLUME_MODES:
+        causes.append(not_supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES))
+    class_name = spec.get("storageClassName")
+    if class_name and not is_subdomain(class_name):
+        causes.append(invalid("spec.storageClassName", class_name, "must be a DNS-1123 subdomain"))
+    causes += _source_causes(spec)
+    if policy == "Recycle" and str((spec.get("hostPath") or {}).get("path")).strip("/") == "":
+        message = "may not be 'recycle' for a hostPath mount of '/'"
+        causes.append(forbidden("spec.persistentVolumeReclaimPolicy", message))
+    affinity = spec.get("nodeAffinity")
+    if affinity is not None and not affinity.get("required"):
+        causes.append(
+            required("spec.nodeAffinity.required", "must specify required node constraints")
+        )
+    elif affinity is None and "local" in spec:
+        causes.append(required("spec.nodeAffinity", "Local volume requires node affinity"))
+    return causes
+
+
+def _source_causes(spec: Doc) -> list[Cause]:
+    found = [source for source in SOURCES if spec.get(source) is not None]
+    if not found:
+        return [required("spec", "must specify a volume type")]
+    message = "may not specify more than 1 volume type"
+    causes = [forbidden(f"spec.{source}", message) for source in found[1:]]
+    for source in ("hostPath", "local"):
+        if source in found:
+            path = (spec[source] or {}).get("path", "")
+            if not path:
+                causes.append(required(f"spec.{source}.path"))
+            elif ".." in path.split("/"):
+                causes.append(invalid(f"spec.{source}.path", path, "must not contain '..'"))
+    if "csi" in found:
+        causes += [
+            required(f"spec.csi.{field}")
+            for field in ("driver", "volumeHandle")
+            if not spec["csi"].get(field)
+        ]
+    attributes_class = spec.get("volumeAttributesClassName")
+    if attributes_class is not None:
+        if not attributes_class:
+            causes.append(required("spec.volumeAttributesClassName"))
+        if "csi" not in found:
+            message = "has to be specified when using volumeAttributesClassName"
+            causes.append(required("spec.csi", message))
+    return causes
+
+
+def _validate_create(doc: Doc) -> list[Cause]:
+    return metadata_causes(doc) + _spec_causes(doc["spec"])
+
+
+def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
+    causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"])
+    spec, had = doc["spec"], old["spec"]
+    if any(_comparable(spec, source) != _comparable(had, source) for source in SOURCES):
+        message = "spec.persistentvolumesource is immutable after creation"
+        causes.append(forbidden("spec.persistentvolumesource", message))
+    if spec["volumeMode"] != had.get("volumeMode", "Filesystem"):
+        causes.append(invalid("volumeMode", spec["volumeMode"], "field is immutable"))
+    if had.get("nodeAffinity") is not None and spec.get("nodeAffinity") != had["nodeAffinity"]:
+        causes.append(invalid("nodeAffinity", "", "field is immutable"))
+    if had.get("volumeAttributesClassName") and not spec.get("volumeAttributesClassName"):
+        message = "update from non-nil value to nil is forbidden"
+        causes.append(forbidden("spec.volumeAttributesClassName", message))
+    return causes
+
+
+def _comparable(spec: Doc, source: str) -> Doc | None:
+    """A source without the one field that may still be set."""
+    found: Doc | None = spec.get(source)
+    if found is None or source != "csi":
+        return found
+    return {key: value for key, value in found.items() if key != "controllerExpandSecretRef"}
+
+
+def _claim(doc: Doc, _: Printing) -> str:
+    ref = doc["spec"].get("claimRef")
+    return f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else ""
+
+
+KIND: Final = Kind(
+    group="",
+    version="v1",
+    kind="PersistentVolume",
+    plural="persistentvolumes",
+    singular="persistentvolume",
+    namespaced=False,
+    short_names=("pv",),
+    columns=(
+        Column("Name", printing.name, format="name"),
+        Column("Capacity", lambda doc, _: str(storage_of(doc["spec"].get("capacity")) or "")),
+        Column("Access Modes", lambda doc, _: printing.modes(doc["spec"].get("accessModes"))),
+        Column("Reclaim Policy", lambda doc, _: doc["spec"]["persistentVolumeReclaimPolicy"]),
+        Column("Status", printing.phase),
+        Column("Claim", _claim),
+        Column("StorageClass", lambda doc, _: effective_class(doc)),
+        Column(
+            "VolumeAttributesClass",
+            lambda doc, _: doc["spec"].get("volumeAttributesClassName") or "<unset>",
+        ),
+        Column("Reason", lambda doc, _: doc.get("status", {}).get("reason", "")),
+        Column("Age", printing.age),
+        Column("VolumeMode", lambda doc, _: doc["spec"].get("volumeMode") or "<unset>", priority=1),
+    ),
+    default=_default,
+    mutate=_protect,
+    prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
+    stamp=_stamp,
+    validate_create=_validate_create,
+    validate_update=_validate_update,
+    subresources={"status": Subresource(_prepare_status, metadata_update_causes)},
+)

@@ -1,0 +1,274 @@
+"""v1 PersistentVolumeClaim. Storage semantics §1.2, §12, §13, §14, §17, §18."""
+
+from typing import Any, Final
+
+from mooring.model.names import (
+    DEFAULT_CLASS,
+    DEFAULT_CLASS_BETA,
+    PVC_PROTECTION,
+    STORAGE_CLASS_BETA,
+)
+from mooring.objects import printing
+from mooring.objects.kind import Cause, Column, Denied, Doc, Kind, Printing, Subresource, World
+from mooring.objects.kinds.common import (
+    VOLUME_MODES,
+    access_mode_causes,
+    amount,
+    canonical_amounts,
+    effective_class,
+    forbidden,
+    invalid,
+    is_subdomain,
+    metadata_causes,
+    metadata_update_causes,
+    not_supported,
+    required,
+    storage_of,
+    with_finalizer,
+)
+
+REQUEST: Final = "spec.resources.requests.storage"
+CLASSES: Final = "storageclasses.storage.k8s.io"
+
+
+def _default(doc: Doc) -> None:
+    spec = doc.setdefault("spec", {})
+    spec.setdefault("volumeMode", "Filesystem")
+    resources = spec.get("resources") or {}
+    for amounts in ("requests", "limits"):
+        canonical_amounts(resources.get(amounts))
+    status = doc.setdefault("status", {})
+    status.setdefault("phase", "Pending")
+    canonical_amounts(status.get("capacity"))
+
+
+def _mutate(doc: Doc, world: World) -> None:
+    """The default class for a claim that says none, and protection."""
+    with_finalizer(doc, PVC_PROTECTION)
+    annotations = doc["metadata"].get("annotations") or {}
+    if doc["spec"].get("storageClassName") is not None or STORAGE_CLASS_BETA in annotations:
+        return
+    defaults = [class_["metadata"] for class_ in world.all(CLASSES) if _is_default(class_)]
+    if defaults:
+        # Newest first; of the same second, the first by name.
+        defaults.sort(key=lambda metadata: metadata["name"])
+        defaults.sort(key=lambda metadata: metadata["creationTimestamp"], reverse=True)
+        doc["spec"]["storageClassName"] = defaults[0]["name"]
+
+
+def _is_default(class_: Doc) -> bool:
+    annotations = class_["metadata"].get("annotations") or {}
+    return "true" in (annotations.get(DEFAULT_CLASS), annotations.get(DEFAULT_CLASS_BETA))
+
+
+def _prepare_create(doc: Doc) -> None:
+    doc["status"] = {"phase": "Pending"}
+    _normalise_source(doc["spec"])
+
+
+def _prepare_update(doc: Doc, old: Doc) -> None:
+    doc["status"] = old.get("status", {})
+    if not (old["spec"].get("dataSource") or old["spec"].get("dataSourceRef")):
+        _normalise_source(doc["spec"])
+        return
+    for field in ("dataSource", "dataSourceRef"):  # clients that know only one of them
+        if field in old["spec"]:
+            doc["spec"].setdefault(field, old["spec"][field])
+
+
+def _normalise_source(spec: Doc) -> None:
+    """§18: unknown kinds are dropped, one of the two is copied into the other."""
+    source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source and not ref:
+        named = (source.get("apiGroup") or "", source.get("kind"))
+        known = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+        if named not in known:
+            del spec["dataSource"]
+            return
+        spec["dataSourceRef"] = dict(source)
+    elif ref:
+        ref.pop("namespace", None)
+        if not source:
+            spec["dataSource"] = dict(ref)
+
+
+def _prepare_status(doc: Doc, old: Doc) -> None:
+    doc["spec"] = old["spec"]
+
+
+def _spec_causes(spec: Doc) -> list[Cause]:
+    causes = access_mode_causes(spec.get("accessModes"))
+    asked = storage_of((spec.get("resources") or {}).get("requests"))
+    if asked is None:
+        causes.append(required("spec.resources[storage]"))
+    else:
+        size = amount(asked)
+        if size is None or size.nanos <= 0:
+            causes.append(invalid("spec.resources[storage]", asked, "must be greater than zero"))
+    if spec["volumeMode"] not in VOLUME_MODES:
+        causes.append(not_supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES))
+    for field in ("storageClassName", "volumeAttributesClassName"):
+        if spec.get(field) and not is_subdomain(spec[field]):
+            causes.append(invalid(f"spec.{field}", spec[field], "must be a DNS-1123 subdomain"))
+    causes += _selector_causes(spec.get("selector") or {})
+    return causes + _source_causes(spec)
+
+
+def _selector_causes(selector: Doc) -> list[Cause]:
+    causes = []
+    for number, expression in enumerate(selector.get("matchExpressions") or ()):
+        path = f"spec.selector.matchExpressions[{number}]"
+        operator, values = expression.get("operator"), expression.get("values") or ()
+        if operator in ("In", "NotIn"):
+            if not values:
+                message = "must be specified when `operator` is 'In' or 'NotIn'"
+                causes.append(required(f"{path}.values", message))
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                message = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                causes.append(forbidden(f"{path}.values", message))
+        else:
+            causes.append(
+                invalid(f"{path}.operator", operator or "", "not a valid selector operator")
+            )
+    return causes
+
+
+def _source_causes(spec: Doc) -> list[Cause]:
+    causes = []
+    for field in ("dataSource", "dataSourceRef"):
+        source = spec.get(field)
+        if not source:
+            continue
+        causes += [
+            required(f"spec.{field}.{key}") for key in ("name", "kind") if not source.get(key)
+        ]
+        if not source.get("apiGroup") and source.get("kind") != "PersistentVolumeClaim":
+            message = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
+            causes.append(invalid(f"spec.{field}", source.get("kind", ""), message))
+    source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source and ref and any(source.get(k) != ref.get(k) for k in ("apiGroup", "kind", "name")):
+        message = "must match dataSourceRef"
+        causes.append(invalid("spec", "dataSource", message))
+    return causes
+
+
+def _validate_create(doc: Doc) -> list[Cause]:
+    return metadata_causes(doc) + _spec_causes(doc["spec"])
+
+
+def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
+    causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"])
+    spec, had = doc["spec"], old["spec"]
+    beta = (doc["metadata"].get("annotations") or {}).get(STORAGE_CLASS_BETA)
+    if beta != (old["metadata"].get("annotations") or {}).get(STORAGE_CLASS_BETA):
+        path = f"metadata.annotations.{STORAGE_CLASS_BETA}"
+        causes.append(invalid(path, beta or "", "field is immutable"))
+    if spec["volumeMode"] != had.get("volumeMode", "Filesystem"):
+        causes.append(invalid("volumeMode", spec["volumeMode"], "field is immutable"))
+    causes += _growth_causes(doc, old)
+    attributes, attributes_had = "volumeAttributesClassName", had.get("volumeAttributesClassName")
+    if attributes_had and not spec.get(attributes):
+        message = "update from non-nil value to nil or empty is forbidden"
+        causes.append(forbidden(f"spec.{attributes}", message))
+    if _fixed(doc, old) != _fixed(old, old):
+        message = (
+            "spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims"
+        )
+        causes.append(forbidden("spec", message))
+    return causes
+
+
+def _requested(spec: Doc) -> Any:
+    return storage_of((spec.get("resources") or {}).get("requests"))
+
+
+def _is_bound(doc: Doc) -> bool:
+    return bool((doc.get("status") or {}).get("phase") == "Bound")
+
+
+def _growth_causes(doc: Doc, old: Doc) -> list[Cause]:
+    """§14: a bound claim may grow; it may shrink again while that stays above what it has."""
+    wanted, had = amount(_requested(doc["spec"]) or "0"), amount(_requested(old["spec"]) or "0")
+    if not _is_bound(old) or wanted is None or had is None or wanted >= had:
+        return []
+    has = amount(storage_of((old.get("status") or {}).get("capacity")) or "0")
+    if has is not None and has < wanted:
+        return []
+    return [forbidden(REQUEST, "field can not be less than status.capacity")]
+
+
+def _fixed(doc: Doc, old: Doc) -> Doc:
+    """The spec without what may change, given what the object was."""
+    spec = dict(doc["spec"])
+    if not old["spec"].get("volumeName"):
+        spec.pop("volumeName", None)
+    if old["spec"].get("storageClassName") is None:
+        spec.pop("storageClassName", None)
+    if _is_bound(old):
+        resources = dict(spec.get("resources") or {})
+        requests = dict(resources.get("requests") or {})
+        requests.pop("storage", None)
+        spec["resources"] = {**resources, "requests": requests}
+        spec.pop("volumeAttributesClassName", None)
+    return spec
+
+
+def _review(doc: Doc, old: Doc | None, world: World) -> None:
+    """Growth needs a class that allows it now."""
+    if old is None:
+        return
+    wanted, had = amount(_requested(doc["spec"]) or "0"), amount(_requested(old["spec"]) or "0")
+    if wanted is None or had is None or wanted <= had:
+        return
+    class_ = world.one(CLASSES, effective_class(old)) if effective_class(old) else None
+    if class_ is None or class_.get("allowVolumeExpansion") is not True:
+        raise Denied(
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions "
+            "the pvc must support resize"
+        )
+
+
+def _of_status(doc: Doc) -> Doc:
+    """Blank unless the claim names a volume."""
+    return doc.get("status", {}) if doc["spec"].get("volumeName") else {}
+
+
+def _capacity(doc: Doc, _: Printing) -> str:
+    if not doc["spec"].get("volumeName"):
+        return ""
+    return str(storage_of(_of_status(doc).get("capacity")) or "0")
+
+
+KIND: Final = Kind(
+    group="",
+    version="v1",
+    kind="PersistentVolumeClaim",
+    plural="persistentvolumeclaims",
+    singular="persistentvolumeclaim",
+    namespaced=True,
+    short_names=("pvc",),
+    columns=(
+        Column("Name", printing.name, format="name"),
+        Column("Status", printing.phase),
+        Column("Volume", lambda doc, _: doc["spec"].get("volumeName", "")),
+        Column("Capacity", _capacity),
+        Column("Access Modes", lambda doc, _: printing.modes(_of_status(doc).get("accessModes"))),
+        Column("StorageClass", lambda doc, _: effective_class(doc)),
+        Column(
+            "VolumeAttributesClass",
+            lambda doc, _: doc["spec"].get("volumeAttributesClassName") or "<unset>",
+        ),
+        Column("Age", printing.age),
+        Column("VolumeMode", lambda doc, _: doc["spec"].get("volumeMode") or "<unset>", priority=1),
+    ),
+    default=_default,
+    mutate=_mutate,
+    prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
+    validate_create=_validate_create,
+    validate_update=_validate_update,
+    review=_review,
+    subresources={"status": Subresource(_prepare_status, metadata_update_causes)},
+)

@@ -1,0 +1,111 @@
+"""mooring.dev/v1 Pool: a backend's place, and who may take how much of it."""
+
+import re
+from typing import Any, Final
+
+from mooring.objects import printing
+from mooring.objects.kind import Cause, Column, Doc, Kind, Subresource
+from mooring.objects.kinds.common import (
+    amount,
+    forbidden,
+    invalid,
+    is_subdomain,
+    metadata_causes,
+    metadata_update_causes,
+    required,
+)
+
+_MODE = re.compile(r"[0-7]{3,5}")
+
+
+def _default(doc: Doc) -> None:
+    doc.setdefault("spec", {})
+    doc.setdefault("status", {})
+
+
+def _prepare_create(doc: Doc) -> None:
+    doc["status"] = {"allocated": "0", "volumes": 0}
+
+
+def _prepare_update(doc: Doc, old: Doc) -> None:
+    doc["status"] = old.get("status", {})
+
+
+def _prepare_status(doc: Doc, old: Doc) -> None:
+    doc["spec"] = old["spec"]
+
+
+def _size_causes(field: str, value: Any) -> list[Cause]:
+    if value is None:
+        return []
+    size = amount(value)
+    if size is None or size.nanos <= 0:
+        return [invalid(field, value, "must be a quantity greater than zero, such as 10Gi")]
+    return []
+
+
+def _spec_causes(spec: Doc) -> list[Cause]:
+    causes = []
+    if not spec.get("driver"):
+        causes.append(required("spec.driver", "such as directory.mooring.dev"))
+    elif not is_subdomain(spec["driver"]):
+        causes.append(invalid("spec.driver", spec["driver"], "must be a DNS-1123 subdomain"))
+    root = spec.get("root") or ""
+    if not root:
+        causes.append(required("spec.root", "an absolute path on the host"))
+    elif not root.startswith("/") or ".." in root.split("/") or root.strip("/") == "":
+        causes.append(invalid("spec.root", root, "must be absolute, not '/', and without '..'"))
+    causes += _size_causes("spec.capacity", spec.get("capacity"))
+    seen = set()
+    for number, grant in enumerate(spec.get("namespaces") or ()):
+        path, name = f"spec.namespaces[{number}]", grant.get("name") or ""
+        if not name:
+            causes.append(required(f"{path}.name", "a namespace, or * for each"))
+        if name in seen:
+            message = f'Duplicate value: "{name}"'
+            causes.append(Cause(f"{path}.name", "FieldValueDuplicate", message))
+        seen.add(name)
+        causes += _size_causes(f"{path}.quota", grant.get("quota"))
+    mode = (spec.get("directory") or {}).get("mode")
+    if mode is not None and not _MODE.fullmatch(str(mode)):
+        causes.append(invalid("spec.directory.mode", mode, "must be octal, such as '0755'"))
+    return causes
+
+
+def _validate_create(doc: Doc) -> list[Cause]:
+    return metadata_causes(doc) + _spec_causes(doc["spec"])
+
+
+def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
+    causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"])
+    for field in ("driver", "root", "node"):
+        if doc["spec"].get(field) != old["spec"].get(field):
+            message = "is immutable: volumes lie there; make another pool"
+            causes.append(forbidden(f"spec.{field}", message))
+    return causes
+
+
+KIND: Final = Kind(
+    group="mooring.dev",
+    version="v1",
+    kind="Pool",
+    plural="pools",
+    singular="pool",
+    namespaced=False,
+    columns=(
+        Column("Name", printing.name, format="name"),
+        Column("Driver", lambda doc, _: doc["spec"].get("driver", "")),
+        Column("Node", lambda doc, _: doc["spec"].get("node") or "<shared>"),
+        Column("Capacity", lambda doc, _: str(doc["spec"].get("capacity") or "<disk>")),
+        Column("Allocated", lambda doc, _: str(doc.get("status", {}).get("allocated", "0"))),
+        Column("Volumes", lambda doc, _: doc.get("status", {}).get("volumes", 0), type="integer"),
+        Column("Age", printing.age),
+        Column("Root", lambda doc, _: doc["spec"].get("root", ""), priority=1),
+    ),
+    default=_default,
+    prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
+    validate_create=_validate_create,
+    validate_update=_validate_update,
+    subresources={"status": Subresource(_prepare_status, metadata_update_causes)},
+)

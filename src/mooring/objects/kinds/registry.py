@@ -1,0 +1,22 @@
+"""All served kinds. A new one is its module and a line here."""
+
+from typing import Final
+
+from mooring.objects.kind import Kind
+from mooring.objects.kinds import core, persistentvolume, persistentvolumeclaim, pool, storageclass
+
+ALL_KINDS: Final[tuple[Kind, ...]] = (
+    core.NAMESPACE,
+    core.POD,
+    core.NODE,
+    core.EVENT,
+    core.SECRET,
+    core.CONFIG_MAP,
+    persistentvolume.KIND,
+    persistentvolumeclaim.KIND,
+    core.LEASE,
+    storageclass.KIND,
+    core.VOLUME_ATTACHMENT,
+    core.CSI_DRIVER,
+    pool.KIND,
+)

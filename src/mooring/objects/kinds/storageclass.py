@@ -1,0 +1,97 @@
+"""storage.k8s.io/v1 StorageClass. Storage semantics §1.3, §17."""
+
+from typing import Final
+
+from mooring.model.names import DEFAULT_CLASS, DEFAULT_CLASS_BETA
+from mooring.objects import printing
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
+from mooring.objects.kinds.common import (
+    forbidden,
+    invalid,
+    is_qualified,
+    metadata_causes,
+    metadata_update_causes,
+    not_supported,
+    required,
+)
+
+POLICIES: Final = ("Delete", "Retain")
+BINDING_MODES: Final = ("Immediate", "WaitForFirstConsumer")
+PARAMETERS_MAX, PARAMETERS_MAX_BYTES = 512, 256 * 1024
+
+
+def _default(doc: Doc) -> None:
+    doc.setdefault("reclaimPolicy", "Delete")
+    doc.setdefault("volumeBindingMode", "Immediate")
+
+
+def _causes(doc: Doc) -> list[Cause]:
+    causes = []
+    provisioner = doc.get("provisioner") or ""
+    if not provisioner:
+        causes.append(required("provisioner"))
+    elif not is_qualified(provisioner.lower()):
+        causes.append(invalid("provisioner", provisioner, "must be a qualified name"))
+    parameters = doc.get("parameters") or {}
+    if len(parameters) > PARAMETERS_MAX:
+        message = f"Too long: must have at most {PARAMETERS_MAX} items"
+        causes.append(Cause("parameters", "FieldValueTooLong", message))
+    if "" in parameters:
+        causes.append(invalid("parameters", "", "field can not be empty"))
+    if sum(len(key) + len(value) for key, value in parameters.items()) > PARAMETERS_MAX_BYTES:
+        message = f"Too long: may not be more than {PARAMETERS_MAX_BYTES} bytes"
+        causes.append(Cause("parameters", "FieldValueTooLong", message))
+    if doc["reclaimPolicy"] not in POLICIES:
+        causes.append(not_supported("reclaimPolicy", doc["reclaimPolicy"], POLICIES))
+    mode = doc["volumeBindingMode"]
+    if mode not in BINDING_MODES:
+        causes.append(not_supported("volumeBindingMode", mode, BINDING_MODES))
+    return causes
+
+
+def _validate_create(doc: Doc) -> list[Cause]:
+    return metadata_causes(doc) + _causes(doc)
+
+
+def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
+    causes = metadata_update_causes(doc, old)
+    if (doc.get("parameters") or {}) != (old.get("parameters") or {}):
+        causes.append(forbidden("parameters", "updates to parameters are forbidden."))
+    if doc.get("provisioner") != old.get("provisioner"):
+        causes.append(forbidden("provisioner", "updates to provisioner are forbidden."))
+    if doc["reclaimPolicy"] != old["reclaimPolicy"]:
+        causes.append(forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden."))
+    if doc["volumeBindingMode"] != old["volumeBindingMode"]:
+        causes.append(invalid("volumeBindingMode", doc["volumeBindingMode"], "field is immutable"))
+    return causes
+
+
+def _name(doc: Doc, _: Printing) -> str:
+    annotations = doc["metadata"].get("annotations") or {}
+    default = "true" in (annotations.get(DEFAULT_CLASS), annotations.get(DEFAULT_CLASS_BETA))
+    return f"{doc['metadata']['name']}{' (default)' if default else ''}"
+
+
+KIND: Final = Kind(
+    group="storage.k8s.io",
+    version="v1",
+    kind="StorageClass",
+    plural="storageclasses",
+    singular="storageclass",
+    namespaced=False,
+    short_names=("sc",),
+    columns=(
+        Column("Name", _name, format="name"),
+        Column("Provisioner", lambda doc, _: doc.get("provisioner", "")),
+        Column("ReclaimPolicy", lambda doc, _: doc.get("reclaimPolicy") or "Delete"),
+        Column("VolumeBindingMode", lambda doc, _: doc.get("volumeBindingMode") or "Immediate"),
+        Column(
+            "AllowVolumeExpansion",
+            lambda doc, _: "true" if doc.get("allowVolumeExpansion") else "false",
+        ),
+        Column("Age", printing.age),
+    ),
+    default=_default,
+    validate_create=_validate_create,
+    validate_update=_validate_update,
+)
