@@ -15,6 +15,8 @@ _libc.mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _MS_BIND, _MS_REMOUNT = 4096, 32  # from <sys/mount.h>
 _UMOUNT_NOFOLLOW = 8
+# Read-only, nosuid, nodev, noexec, noatime, nodiratime: of one value in statvfs(3) and mount(2).
+_INHERITED = 1 | 2 | 4 | 8 | 1024 | 2048
 
 
 class Restriction(IntFlag):
@@ -111,8 +113,9 @@ def bind(source_fd: int, target: Path, restrictions: Restriction = Restriction.N
 
 
 def restrict(target: Path, restrictions: Restriction) -> None:
-    """Give a bind mount exactly these restrictions. Raises MountFailed."""
-    flags = _MS_BIND | _MS_REMOUNT | restrictions
+    """Add to what a bind mount forbids; what its source's mount forbids stays. MountFailed."""
+    kept = os.statvfs(target).f_flag & _INHERITED  # a remount would drop what it does not repeat
+    flags = _MS_BIND | _MS_REMOUNT | kept | restrictions
     if _libc.mount(None, os.fsencode(target), None, flags, None):
         raise MountFailed("set the options of", str(target), os.strerror(ctypes.get_errno()))
 
@@ -127,7 +130,8 @@ def unmount(target: Path) -> None:
     error = ctypes.get_errno()
     if error == EBUSY:
         raise MountBusy(str(target))
-    if error == EPERM or (error == EINVAL and mounts_at(str(target))):
+    # Without the right to unmount it is EPERM whether anything is mounted there or not.
+    if error in (EPERM, EINVAL) and mounts_at(str(target)):
         raise MountFailed("unmount", str(target), os.strerror(error))
 
 
