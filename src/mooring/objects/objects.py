@@ -8,15 +8,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import msgspec
+
 from mooring.clock import Clock, SystemClock, timestamp
 from mooring.crashpoints import crash_point, passing
 from mooring.model.metadata import View
+from mooring.model.pool import Pool
+from mooring.model.volume import Volume
 from mooring.objects.admission import admitted_create, admitted_subresource, admitted_update
 from mooring.objects.cache import Cache, Entry, Shelf
 from mooring.objects.documents import decoded, spliced, stored_form, unspliced
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.views import overlaid, view
+from mooring.rules.pool_room import charged, refusal
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
 
 V = TypeVar("V", bound=View)
@@ -25,6 +30,8 @@ BEFORE_COMMIT: Final = crash_point("objects.before-commit")
 AFTER_COMMIT: Final = crash_point("objects.after-commit")
 SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no words come out
 GENERATED_BASE_MAX: Final = 58  # of a generated name, so that it stays a label with its suffix
+POOLS: Final = Pool.resource
+VOLUMES_PREFIX: Final = Volume.resource + "/"
 TRIES: Final = 16  # of a change that others' writes get in the way of
 
 
@@ -59,6 +66,7 @@ class Objects:
         self.clock = clock or SystemClock()
         self.kinds = {kind.resource: kind for kind in kinds}
         self.cache = Cache(store, self.kinds.values())
+        self._account = asyncio.Lock()  # of pools
 
     async def start(self) -> None:
         """Fill the cache."""
@@ -123,10 +131,11 @@ class Objects:
             raise AlreadyExists(kind, metadata["name"])
         checks = self._home(kind, namespace, metadata["name"])
         stored = stored_form(shelf.kind, doc)
+        write = Write(shelf.prefix + key, stored, ABSENT)
         if dry_run:
             return shelf.entry_of(shelf.prefix + key, stored, 0)
         try:
-            revision = await self._commit([Write(shelf.prefix + key, stored, ABSENT)], checks)
+            revision = await self._commit_charged(write, doc, 1, checks)
         except Conflict as conflict:
             if conflict.key == shelf.prefix + key:
                 raise AlreadyExists(kind, metadata["name"]) from conflict
@@ -185,10 +194,9 @@ class Objects:
 
     async def _replace(self, shelf: Shelf, entry: Entry, doc: Doc, stored: bytes) -> Entry:
         metadata = doc["metadata"]
-        leaves = "deletionTimestamp" in metadata and not metadata.get("finalizers")
-        value = None if leaves else stored
-        write = Write(shelf.prefix + entry.key, value, entry.revision)
-        revision = await self._commit([write])
+        leaves = "deletionTimestamp" in metadata and not _held(doc)
+        write = Write(shelf.prefix + entry.key, None if leaves else stored, entry.revision)
+        revision = await self._commit_charged(write, doc, -1 if leaves else 0)
         return shelf.entry_of(shelf.prefix + entry.key, stored, revision)
 
     async def delete(
@@ -209,7 +217,7 @@ class Objects:
             doc = decoded(entry.body)
             preconditions.refuse(kind, doc)
             metadata = doc["metadata"]
-            held = bool(metadata.get("finalizers")) or bool(doc.get("spec", {}).get("finalizers"))
+            held = _held(doc)
             if dry_run or (held and "deletionTimestamp" in metadata):
                 return entry, not held
             stored = None
@@ -218,7 +226,8 @@ class Objects:
                 metadata["deletionGracePeriodSeconds"] = 0
                 stored = stored_form(shelf.kind, doc)
             try:
-                revision = await self._commit([Write(shelf.prefix + key, stored, entry.revision)])
+                write = Write(shelf.prefix + key, stored, entry.revision)
+                revision = await self._commit_charged(write, doc, 0 if held else -1)
             except Conflict:
                 continue
             shown = stored or unspliced(entry.body, shelf.offset)
@@ -239,10 +248,45 @@ class Objects:
             if entry is None or entry.revision != read:
                 raise Conflict(shelf.prefix + old.key, read, entry.revision if entry else 0)
             doc = overlaid(entry.body, old, new)
-            leaves = new.being_deleted and not new.metadata.finalizers
+            leaves = new.being_deleted and not _held(doc)
             value = None if leaves else stored_form(shelf.kind, doc)
             writes.append(Write(shelf.prefix + old.key, value, read))
+            if leaves:
+                writes += self._charge(shelf.prefix + old.key, doc, -1)
         return await self._commit(writes, checks)
+
+    async def _commit_charged(
+        self, write: Write, doc: Doc, volumes: int, checks: Sequence[Check] = ()
+    ) -> int:
+        """A write, with what it changes in the account of a pool in the same commit."""
+        if not volumes or not write.key.startswith(VOLUMES_PREFIX):
+            return await self._commit([write], checks)
+        async with self._account:  # so that our own writes do not get in each other's way
+            for _ in range(TRIES):
+                extra = self._charge(write.key, doc, volumes)
+                try:
+                    return await self._commit([write, *extra], checks)
+                except Conflict as conflict:
+                    if not extra or conflict.key != extra[0].key:
+                        raise
+        raise Stale(self.kinds[POOLS], extra[0].key.rpartition("/")[2])
+
+    def _charge(self, key: str, doc: Doc, volumes: int) -> list[Write]:
+        """The pool's new account, for a volume from a pool. Raises Forbidden if it is full."""
+        if not key.startswith(VOLUMES_PREFIX):
+            return []
+        volume = msgspec.convert(doc, Volume)
+        entry = self.entry(POOLS, volume.pool) if volume.pool else None
+        if entry is None:
+            return []
+        pool = view(Pool, entry)
+        namespace = volume.claim_ref.namespace if volume.claim_ref else ""
+        if volumes > 0 and (why := refusal(pool, namespace, volume.capacity)):
+            raise Forbidden(self.kinds["persistentvolumes"], volume.name, why)
+        new = charged(pool, namespace, volume.capacity, volumes)
+        shelf = self.cache.shelves[POOLS]
+        stored = stored_form(shelf.kind, overlaid(entry.body, pool, new))
+        return [Write(shelf.prefix + pool.key, stored, entry.revision)]
 
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
         passing(BEFORE_COMMIT)
@@ -262,6 +306,12 @@ class Objects:
         if entry is None:
             raise NotFound(kind, key.rpartition("/")[2])
         return entry
+
+
+def _held(doc: Doc) -> bool:
+    """Whether a finalizer keeps it; namespaces have some in their spec."""
+    spec = doc.get("spec")
+    return bool(doc["metadata"].get("finalizers")) or bool(spec and spec.get("finalizers"))
 
 
 def _keep_fixed_metadata(doc: Doc, old: Doc) -> None:

@@ -67,6 +67,11 @@ class Queue:
         loop = asyncio.get_running_loop()
         self._timers[key] = loop.call_later(delay_s, self.add, key)
 
+    def hurry(self) -> None:
+        """Look now at what would wait for its time."""
+        for key in list(self._timers):
+            self.add(key)
+
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in work; delays do not count."""

@@ -94,6 +94,10 @@ class VolumeIndex:
             if not self._pointing[slim.claim]:
                 del self._pointing[slim.claim]
 
+    def pointing_at(self, claim_key: str) -> list[str]:
+        """Names of the volumes whose claimRef means this namespace and name."""
+        return sorted(self._pointing.get(claim_key, ()))
+
     def assume(self, name: str) -> None:
         """Offer it to nobody else while a bind to it is being stored."""
         self._assumed.add(name)

@@ -32,7 +32,7 @@ STATUS: Final = {"status": Subresource(_keep_spec, metadata_update_causes)}
 
 
 def _namespace_default(doc: Doc) -> None:
-    doc.setdefault("spec", {}).setdefault("finalizers", [])
+    doc.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
     doc.setdefault("status", {}).setdefault("phase", "Active")
     labels = doc["metadata"].get("labels") or {}
     name = doc["metadata"].get("name", "")
@@ -44,7 +44,6 @@ NAMESPACE: Final = Kind(
     short_names=("ns",),
     columns=(NAME, Column("Status", printing.phase), AGE),
     default=_namespace_default,
-    prepare_update=_keep_status,
     validate_create=lambda doc: metadata_causes(doc, label_name=True),
     validate_update=lambda doc, old: metadata_update_causes(doc, old, label_name=True),
     subresources=STATUS,

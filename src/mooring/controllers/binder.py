@@ -1,0 +1,54 @@
+"""Brings claims to where their specs and the volumes say they belong."""
+
+from typing import Final
+
+from mooring.clock import timestamp
+from mooring.controllers.landscape import Landscape
+from mooring.controllers.recorder import Recorder
+from mooring.crashpoints import crash_point, passing
+from mooring.model.claim import Claim
+from mooring.model.names import PVC_PROTECTION
+from mooring.model.volume import Volume
+from mooring.objects.objects import Objects
+from mooring.reconcile.queue import Done, Outcome
+from mooring.rules.claims import claim_decision
+
+BEFORE_EVENTS: Final = crash_point("binder.before-events")
+
+
+class Binder:
+    """Keeps nothing: what it knows is in the landscape."""
+
+    def __init__(self, objects: Objects, landscape: Landscape, recorder: Recorder) -> None:
+        self._objects, self._landscape, self._recorder = objects, landscape, recorder
+
+    async def reconcile(self, key: str) -> Outcome:
+        """Look at one claim, decide, commit once, say why."""
+        claim = self._landscape.claim(key)
+        if claim is None:
+            return Done("the claim is gone")
+        if (protected := self._protected(claim)) is not claim:
+            await self._objects.commit([(claim, protected)])
+            return Done("protection changed; looked at again when that is seen")
+        now = timestamp(self._objects.clock.now())
+        decision = claim_decision(claim, self._landscape, now)
+        taken = next((old.name for old, _ in decision.writes if isinstance(old, Volume)), "")
+        if decision.writes:
+            # Until the cache shows the bind nobody else may be offered this volume.
+            self._landscape.index.assume(taken)
+            try:
+                await self._objects.commit(decision.writes)
+            finally:
+                self._landscape.index.release(taken)
+        passing(BEFORE_EVENTS)
+        for note in decision.events:
+            self._recorder.note(note)
+        return Done(decision.why)
+
+    def _protected(self, claim: Claim) -> Claim:
+        """§13: a claim is kept while a pod that has a node refers to it, ended or not."""
+        if not claim.being_deleted:
+            return claim.with_finalizer(PVC_PROTECTION)
+        if any(pod.node_name for pod in self._landscape.pods_of(claim.key)):
+            return claim
+        return claim.without_finalizer(PVC_PROTECTION)

@@ -1,0 +1,221 @@
+"""Joins the rooms into one process: store, objects, controllers, node agent, API."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+import uvicorn
+
+from mooring.api.app import App
+from mooring.api.certificates import Authority, kubeconfig, names_of, private_file
+from mooring.api.identity import Identities, new_token, token_hash
+from mooring.controllers.controllers import Controllers
+from mooring.errors import MooringError
+from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
+from mooring.node.agent import Agent
+from mooring.objects.errors import AlreadyExists
+from mooring.objects.kind import Doc
+from mooring.objects.kinds.registry import ALL_KINDS
+from mooring.objects.objects import Objects
+from mooring.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+
+GRACE_S: Final = 2  # for requests under way at SIGTERM; watches are cut off then
+FIRST_START: Final = "first-start-done"  # made once, so that what an admin deletes stays deleted
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `mooring up` was told."""
+
+    data_dir: Path
+    host: str
+    port: int
+    kubeconfig: Path
+    pool: Path
+    node_name: str
+
+
+class AddressInUse(MooringError):
+    code = "AddressInUse"
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        self.what = f"cannot listen on {host}:{port}: {why}"
+        self.remedy = "stop what listens there, or choose another address with --listen"
+        super().__init__(self.what)
+
+
+class Part(Protocol):
+    """Something that runs beside the API."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+async def run(settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises MooringError if it cannot start."""
+    listener = _listener(settings)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = await SqliteStore.opened(settings.data_dir / "mooring.db")
+    try:
+        authority = Authority(settings.data_dir / "pki")
+        await asyncio.to_thread(authority.ensure, names_of(settings.host))
+        identities = Identities(_users(settings, authority, listener.getsockname()[1]))
+        objects = Objects(store, ALL_KINDS)
+        await objects.start()
+        app = App(objects, ALL_KINDS, identities)
+        server = uvicorn.Server(_config(app, authority))
+        controllers = Controllers(objects)
+        tell = controllers.recorder.note
+        agent = Agent(objects, settings.node_name, settings.data_dir, tell)
+        parts: list[Part] = [controllers, agent]
+        await _first_start(objects, settings)
+        await _serve(server, listener, app, objects, parts, on_ready)
+        await objects.close()
+    finally:
+        await store.close()
+
+
+async def _serve(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    app: App,
+    objects: Objects,
+    parts: list[Part],
+    on_ready: Callable[[], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    for part in parts:
+        await part.start()
+    serving = asyncio.create_task(_without_signals(server, listener))
+    app.ready = True
+    on_ready()
+    stopping = asyncio.create_task(stop.wait())
+    # The cache must never stop following the store: rather no server than one that shows old news.
+    feed = objects.cache.feed_task()
+    await asyncio.wait({serving, stopping, feed}, return_when=asyncio.FIRST_COMPLETED)
+    app.ready = False
+    server.should_exit = True
+    stopping.cancel()
+    for part in reversed(parts):
+        await part.stop()
+    await serving
+    if feed.done() and not feed.cancelled() and (error := feed.exception()):
+        raise error
+
+
+async def _without_signals(server: uvicorn.Server, listener: socket.socket) -> None:
+    """uvicorn's own serving, without its signal handlers: the daemon has the only ones."""
+    await server._serve(sockets=[listener])
+
+
+def _config(app: App, authority: Authority) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=4096,
+        timeout_keep_alive=90,  # longer than clients' own, so that they end idle connections
+        timeout_graceful_shutdown=GRACE_S,
+        ssl_certfile=str(authority.certificate),
+        ssl_keyfile=str(authority.key),
+    )
+
+
+def _listener(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise AddressInUse(settings.host, settings.port, error.strerror or str(error)) from error
+    return listener
+
+
+def _users(settings: Settings, authority: Authority, port: int) -> dict[str, str]:
+    """Users by token hash; the first start, or a lost kubeconfig, makes a new token for admin."""
+    known = settings.data_dir / "tokens.json"
+    users: dict[str, str] = {}
+    if known.exists():
+        users = msgspec.json.decode(known.read_bytes(), type=dict[str, str])
+    shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    server = f"https://[{shown}]:{port}" if ":" in shown else f"https://{shown}:{port}"
+    token = _token_of(settings.kubeconfig)
+    if token is None or token_hash(token) not in users:
+        token = new_token()
+        users = {token_hash(token): "admin"}
+        private_file(known, msgspec.json.encode(users))
+    settings.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+    private_file(settings.kubeconfig, kubeconfig(server, authority.ca.read_bytes(), token))
+    return users
+
+
+class _User(msgspec.Struct):
+    user: dict[str, str] = {}
+
+
+class _Kubeconfig(msgspec.Struct):
+    users: list[_User] = []
+
+
+def _token_of(path: Path) -> str | None:
+    try:
+        found = msgspec.yaml.decode(path.read_bytes(), type=_Kubeconfig)
+    except (OSError, msgspec.MsgspecError, ValueError):
+        return None
+    return next((one.user["token"] for one in found.users if "token" in one.user), None)
+
+
+async def _first_start(objects: Objects, settings: Settings) -> None:
+    """Namespaces always; Pool and StorageClass `local` once."""
+    for name in ("default", "kube-system"):
+        await _made(objects, "namespaces", {"metadata": {"name": name}})
+    marker = settings.data_dir / FIRST_START
+    if marker.exists():
+        return
+    pool = {
+        "metadata": {"name": "local"},
+        "spec": {
+            "driver": DIRECTORY_DRIVER,
+            "node": settings.node_name,
+            "root": str(settings.pool.absolute()),
+        },
+    }
+    await _made(objects, "pools.mooring.dev", pool)
+    class_ = {
+        "metadata": {"name": "local", "annotations": {DEFAULT_CLASS: "true"}},
+        "provisioner": DIRECTORY_DRIVER,
+        "parameters": {"pool": "local"},
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+    }
+    await _made(objects, "storageclasses.storage.k8s.io", class_)
+    private_file(marker, b"")
+
+
+async def _made(objects: Objects, resource: str, doc: Doc) -> None:
+    try:
+        await objects.create(objects.kinds[resource], "", doc)
+    except AlreadyExists:
+        log.debug("%s is there already", doc["metadata"]["name"])

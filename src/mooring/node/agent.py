@@ -1,0 +1,63 @@
+"""The node agent: what concerns one host's volumes."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from mooring.model.names import HOSTNAME
+from mooring.node.pools import Pools
+from mooring.node.provisioning import Provisioner
+from mooring.objects.cache import Event
+from mooring.objects.errors import AlreadyExists
+from mooring.objects.objects import Objects
+from mooring.reconcile.queue import Queue
+from mooring.rules.events import EventNote
+
+
+class Agent:
+    """Provisions and deletes the assets of this host's pools."""
+
+    def __init__(
+        self, objects: Objects, node: str, state_dir: Path, tell: Callable[[EventNote], None]
+    ) -> None:
+        self._objects, self._node = objects, node
+        provisioner = Provisioner(objects, Pools(objects, node, state_dir, tell), node)
+        self.claims = Queue("provision", provisioner.provision)
+        self.volumes = Queue("delete", provisioner.delete)
+        self._unfollow: list[Callable[[], None]] = []
+
+    async def start(self) -> None:
+        """Make the Node object if there is none, look at everything once, then follow."""
+        kind = self._objects.kinds["nodes"]
+        labels = {HOSTNAME: self._node}
+        with suppress(AlreadyExists):
+            node = {"metadata": {"name": self._node, "labels": labels}}
+            await self._objects.create(kind, "", node)
+        self._follow("persistentvolumeclaims", self.claims)
+        self._follow("persistentvolumes", self.volumes)
+        for resource in ("pools.mooring.dev", "storageclasses.storage.k8s.io"):
+            shelf = self._objects.cache.shelves[resource]
+            self._unfollow.append(shelf.follow(self._all_claims_again))
+        self.claims.start()
+        self.volumes.start()
+
+    def _follow(self, resource: str, queue: Queue) -> None:
+        shelf = self._objects.cache.shelves[resource]
+        for entry in shelf.entries():
+            queue.add(entry.key)
+
+        def changed(event: Event) -> None:
+            if event.after is not None:
+                queue.add(event.key)
+
+        self._unfollow.append(shelf.follow(changed))
+
+    def _all_claims_again(self, event: Event) -> None:
+        """A pool or a class came or changed: claims that failed for it may go on at once."""
+        self.claims.hurry()
+
+    async def stop(self) -> None:
+        for unfollow in self._unfollow:
+            unfollow()
+        await self.claims.stop()
+        await self.volumes.stop()

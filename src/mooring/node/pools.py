@@ -1,0 +1,86 @@
+"""The pools that this host serves, and their drivers, started once each."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from mooring.drivers.interface import Driver, Place
+from mooring.drivers.registry import DRIVERS, driver_for
+from mooring.host import files
+from mooring.model.pool import Pool
+from mooring.model.storage_class import StorageClass
+from mooring.model.volume import Volume
+from mooring.objects.objects import Objects
+from mooring.rules.events import EventNote
+
+
+class Pools:
+    """What this host can make volumes from.
+
+    tell   takes notes for events
+    """
+
+    def __init__(
+        self, objects: Objects, node: str, state_dir: Path, tell: Callable[[EventNote], None]
+    ) -> None:
+        self._objects, self._node = objects, node
+        self._used = state_dir / "pools"  # one empty file per pool that was used here
+        self.tell = tell
+        self._drivers: dict[str, Driver] = {}
+        self._starting = asyncio.Lock()
+
+    def mine(self, pool: Pool) -> bool:
+        return pool.driver in DRIVERS and pool.node in ("", self._node)
+
+    def for_class(self, class_: StorageClass) -> Pool | str:
+        """The pool that a class takes from, or why there is none; "" if it is not our matter."""
+        if class_.provisioner not in DRIVERS:
+            return ""
+        if class_.pool:
+            pool = self._objects.view(Pool, class_.pool)
+            if pool is None:
+                return f"StorageClass {class_.name} names pool {class_.pool}, which does not exist"
+            if pool.driver != class_.provisioner:
+                return f"pool {pool.name} is of {pool.driver}, not of {class_.provisioner}"
+            return pool if self.mine(pool) else ""
+        pools = [pool for pool in self._objects.views(Pool) if pool.driver == class_.provisioner]
+        here = [pool for pool in pools if self.mine(pool)]
+        if len(here) == 1:
+            return here[0]
+        names = ", ".join(sorted(pool.name for pool in here)) or "none"
+        return (
+            f"StorageClass {class_.name} has no parameter pool, and {class_.provisioner} has not "
+            f"one pool on {self._node} but: {names}"
+        )
+
+    def of_volume(self, volume: Volume) -> Pool | None:
+        """The pool of this host that holds a volume's asset."""
+        pool = self._objects.view(Pool, volume.pool) if volume.pool else None
+        return pool if pool is not None and self.mine(pool) else None
+
+    async def driver(self, pool: Pool) -> Driver:
+        """Started. Raises what the driver raises when its place is missing or not its own."""
+        async with self._starting:
+            if pool.uid in self._drivers:
+                return self._drivers[pool.uid]
+            place = Place(
+                pool=pool.name,
+                uid=pool.uid,
+                root=Path(pool.root),
+                options=msgspec.to_builtins(pool.spec.directory),
+            )
+            driver = driver_for(pool.driver, place)
+            mark = self._used / pool.uid
+            await driver.start(new=not mark.exists())
+            await asyncio.to_thread(_note, mark)
+            self._drivers[pool.uid] = driver
+            return driver
+
+
+def _note(mark: Path) -> None:
+    mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mark.touch()
+    with files.directory(mark.parent) as parent:
+        files.synced(parent)
