@@ -1,0 +1,28 @@
+"""One call of a driver in a process of its own: NAME ROOT start|create|delete|expand [ARGUMENTS]"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from mooring.drivers.interface import Place, asset_name
+from tests.conformance.test_drivers import BACKENDS, IDLE
+
+
+async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
+    backend = next(one for one in (*BACKENDS, IDLE) if one.name == name)
+    driver = backend.make(Place("bench", "uid-of-pool", root))
+    match what, *arguments:
+        case ["start"]:
+            await driver.start(new=True)
+        case ["delete", asset]:
+            await driver.delete(asset_name(asset))
+        case ["create", asset, size_bytes]:
+            await driver.create(asset_name(asset), int(size_bytes))
+        case ["expand", asset, size_bytes]:
+            await driver.expand(asset_name(asset), int(size_bytes))
+        case _:
+            raise SystemExit(f"no such call: {what} {arguments}")
+
+
+if __name__ == "__main__":
+    asyncio.run(_call(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))
