@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import IntFlag
 from errno import EBUSY, EINVAL, EPERM
 from pathlib import Path
@@ -99,6 +100,21 @@ def holders(fd: int) -> list[str]:
     return found
 
 
+@contextmanager
+def handle(path: Path, *, follow_links: bool = True) -> Iterator[int]:
+    """Whatever is at a path now, held: to be mounted from, it cannot be exchanged any more.
+
+    follow_links  of the last part; if not, the handle may be one of a link
+    raises        OSError
+    """
+    no_follow = 0 if follow_links else os.O_NOFOLLOW
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC | no_follow)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def bind(source_fd: int, target: Path, restrictions: Restriction = Restriction.NONE) -> None:
     """Show an open file or directory (O_PATH will do) at a path as well.
 
@@ -139,16 +155,15 @@ def can_bind(directory: Path) -> bool:
     """Whether this process may mount here; found out by trying, since rights alone do not tell."""
     probe = directory / ".mount-probe"
     probe.mkdir(mode=0, exist_ok=True)
-    fd = os.open(probe, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        bind(fd, probe)
+        with handle(probe, follow_links=False) as fd:
+            bind(fd, probe)
         unmount(probe)
     except MountFailed:
         return False
     else:
         return True
     finally:
-        os.close(fd)
         probe.rmdir()
 
 

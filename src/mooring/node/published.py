@@ -39,7 +39,6 @@ NO_MOUNTS: Final = (
 _UID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,62}[0-9A-Za-z])?")
 _INTENT, _POINT = "intent", "fs"
 _CALL_DEADLINE_S = 10  # of mount(2), umount2(2) and what goes with them
-_PATH_FLAGS = os.O_PATH | os.O_CLOEXEC
 
 PUBLISH_INTENDED = crash_point("publish.intended")
 PUBLISH_BOUND = crash_point("publish.bound")
@@ -223,17 +222,14 @@ class Publisher:
 
 @contextmanager
 def _handle(path: Path, follows_links: bool) -> Iterator[int]:
-    """Whatever is at a path, to be mounted from: it cannot be exchanged for something else then."""
+    """What is at a path now. Raises PathMissing, also for a link that is not to be followed."""
     try:
-        handle = os.open(path, _PATH_FLAGS if follows_links else _PATH_FLAGS | os.O_NOFOLLOW)
+        with mounts.handle(path, follow_links=follows_links) as handle:
+            if stat.S_ISLNK(os.fstat(handle).st_mode):
+                raise PathMissing(str(path))
+            yield handle
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PathMissing(str(path)) from error
-    try:
-        if stat.S_ISLNK(os.fstat(handle).st_mode):
-            raise PathMissing(str(path))
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def _make_point(point: Path, shown: int) -> None:

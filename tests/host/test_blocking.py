@@ -1,0 +1,55 @@
+"""Calls that hang keep their threads, and nobody else's."""
+
+import asyncio
+import threading
+
+import pytest
+
+from mooring.host.blocking import Blocking
+from mooring.host.errors import HostStuck
+
+AMPLE_S = 30
+
+
+async def test_the_answer_or_the_error_comes_back() -> None:
+    blocking = Blocking("a disk", deadline_s=AMPLE_S)
+    assert await blocking.run(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        await blocking.run(lambda: 1 // 0)
+
+
+async def test_the_loop_runs_on_while_a_call_hangs() -> None:
+    let_go = threading.Event()
+    hanging = asyncio.create_task(Blocking("a disk", deadline_s=AMPLE_S).run(let_go.wait))
+    assert await Blocking("another disk", deadline_s=AMPLE_S).run(lambda: 7) == 7
+    let_go.set()
+    assert await hanging
+
+
+async def test_a_call_that_hangs_is_given_up_and_its_place_stays_taken_until_it_ends() -> None:
+    let_go = threading.Event()
+    blocking = Blocking("a disk", width=1, deadline_s=AMPLE_S)
+    with pytest.raises(HostStuck, match="a disk"):
+        await blocking.run(let_go.wait, deadline_s=0.01)
+    with pytest.raises(HostStuck):
+        await blocking.run(lambda: 7, deadline_s=0.01)
+    let_go.set()
+    assert await blocking.run(lambda: 7) == 7
+
+
+async def test_no_more_calls_than_allowed_run_at_once() -> None:
+    blocking, lock, running, most = Blocking("a disk", width=2, deadline_s=AMPLE_S), *_counters()
+
+    def work() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        with lock:
+            running[0] -= 1
+
+    await asyncio.gather(*(blocking.run(work) for _ in range(50)))
+    assert 1 <= most[0] <= 2
+
+
+def _counters() -> tuple[threading.Lock, list[int], list[int]]:
+    return threading.Lock(), [0], [0]
