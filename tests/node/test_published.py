@@ -1,0 +1,282 @@
+"""Volumes at their paths on a host: made, found again, taken away."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.crashpoints import POINTS
+from mooring.drivers.errors import NoSuchAsset
+from mooring.drivers.interface import Place, asset_name
+from mooring.drivers.registry import driver_for
+from mooring.host import mounts
+from mooring.host.errors import MountBusy
+from mooring.node.errors import BadVolumeUid, PathMissing, PublishedElsewhere
+from mooring.node.published import Publisher
+from mooring.node.sources import AssetSource, PathSource
+from tests.host.privileges import needs_mounts
+
+UID = "0a1b2c3d-0000-4000-8000-000000000001"
+OTHER = "0a1b2c3d-0000-4000-8000-000000000002"
+
+
+class Host:
+    """A state directory and some data, on this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self.state = directory / "state"
+        self.data = directory / "data"
+        self.data.mkdir()
+        (self.data / "file").write_text("data")
+        self.source = PathSource(self.data)
+
+    async def publisher(self) -> Publisher:
+        """As after a start of the agent."""
+        publisher = Publisher(self.state)
+        await publisher.start()
+        return publisher
+
+    def mounts(self) -> list[str]:
+        return mounts.mounts_below(str(self.state))
+
+
+def ended(
+    *arguments: str, before: tuple[str, ...] = (), crash_at: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """A Python process that has run to its end."""
+    return subprocess.run(
+        [*before, sys.executable, *arguments],
+        env={**os.environ, "MOORING_CRASH_AT": crash_at},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    host = Host(tmp_path)
+    yield host
+    for point in host.mounts():
+        mounts.unmount(Path(point))
+
+
+@needs_mounts
+async def test_a_volume_is_at_the_path_of_its_uid_without_suid_and_devices(host: Host) -> None:
+    published = await (await host.publisher()).publish(UID, host.source)
+    assert published.path == host.state / "mounts" / UID / "fs"
+    assert (published.path / "file").read_text() == "data"
+    assert published.note == ""
+    (published.path / "new").write_text("written")
+    assert (host.data / "new").read_text() == "written"
+    assert {"nosuid", "nodev", "rw"} <= mounts.mounts_at(str(published.path))[0].options
+
+
+@needs_mounts
+async def test_publishing_again_or_at_once_makes_one_mount(host: Host) -> None:
+    publisher = await host.publisher()
+    many = await asyncio.gather(*(publisher.publish(UID, host.source) for _ in range(6)))
+    assert len(set(many)) == 1
+    assert host.mounts() == [str(many[0].path)]
+    assert await publisher.published() == [many[0]]
+
+
+@needs_mounts
+async def test_unpublishing_leaves_nothing_but_the_data_and_may_be_repeated(host: Host) -> None:
+    publisher = await host.publisher()
+    await publisher.publish(UID, host.source)
+    await publisher.unpublish(UID, host.source)
+    await publisher.unpublish(UID, host.source)
+    assert host.mounts() == []
+    assert os.listdir(host.state / "mounts") == []
+    assert (host.data / "file").read_text() == "data"
+    assert await publisher.published() == []
+
+
+@needs_mounts
+async def test_a_volume_with_open_files_stays_published(host: Host) -> None:
+    publisher = await host.publisher()
+    published = await publisher.publish(UID, host.source)
+    with (published.path / "file").open():
+        with pytest.raises(MountBusy):
+            await publisher.unpublish(UID)
+        assert await publisher.published() == [published]
+    await publisher.unpublish(UID)
+
+
+@needs_mounts
+async def test_a_restart_finds_what_is_published_under_its_users(host: Host) -> None:
+    first = await (await host.publisher()).publish(UID, host.source)
+    with (first.path / "file").open():
+        publisher = Publisher(host.state)
+        assert await publisher.start() == [first]
+        assert await publisher.publish(UID, host.source) == first
+        assert host.mounts() == [str(first.path)]
+
+
+@needs_mounts
+async def test_after_a_reboot_what_is_not_mounted_is_forgotten(host: Host) -> None:
+    published = await (await host.publisher()).publish(UID, host.source)
+    mounts.unmount(published.path)  # as a reboot does
+    assert await Publisher(host.state).start() == []
+    assert os.listdir(host.state / "mounts") == []
+
+
+@needs_mounts
+async def test_a_mount_whose_intent_was_lost_is_kept_and_can_be_taken_away(host: Host) -> None:
+    published = await (await host.publisher()).publish(UID, host.source)
+    (published.path.parent / "intent").unlink()
+    publisher = Publisher(host.state)
+    assert [volume.uid for volume in await publisher.start()] == [UID]
+    await publisher.unpublish(UID)
+    assert host.mounts() == []
+
+
+@needs_mounts
+async def test_users_are_never_switched_over_to_other_data(host: Host, tmp_path: Path) -> None:
+    publisher = await host.publisher()
+    published = await publisher.publish(UID, host.source)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(PublishedElsewhere):
+        await publisher.publish(UID, PathSource(tmp_path / "other"))
+    assert (published.path / "file").read_text() == "data"
+
+
+@needs_mounts
+async def test_a_read_only_volume_cannot_be_written(host: Host) -> None:
+    published = await (await host.publisher()).publish(UID, host.source, read_only=True)
+    with pytest.raises(OSError, match="Read-only"):
+        (published.path / "new").touch()
+
+
+@needs_mounts
+async def test_a_single_file_is_published_as_one(host: Host) -> None:
+    publisher = await host.publisher()
+    published = await publisher.publish(UID, PathSource(host.data / "file", "File"))
+    assert published.path.read_text() == "data"
+    await publisher.unpublish(UID)
+    assert os.listdir(host.state / "mounts") == []
+
+
+@needs_mounts
+async def test_while_nothing_is_mounted_only_root_could_write_at_the_path(host: Host) -> None:
+    published = await (await host.publisher()).publish(UID, host.source)
+    mounts.unmount(published.path)
+    assert published.path.stat().st_mode & 0o777 == 0
+
+
+@needs_mounts
+async def test_an_asset_is_published_and_a_missing_one_is_said_to_be(
+    host: Host, tmp_path: Path
+) -> None:
+    driver = driver_for("directory.mooring.dev", Place("local", "uid-1", tmp_path / "pool"))
+    await driver.start(new=True)
+    publisher, name = await host.publisher(), asset_name("pvc-1")
+    with pytest.raises(NoSuchAsset):
+        await publisher.publish(UID, AssetSource(driver, name))
+    assert os.listdir(host.state / "mounts") == []
+    await driver.create(name, 1 << 20)
+    published = await publisher.publish(UID, AssetSource(driver, name))
+    (published.path / "file").write_text("data")
+    assert (await driver.publish(name) / "file").read_text() == "data"
+    await publisher.unpublish(UID, AssetSource(driver, name))
+    await driver.delete(name)
+
+
+class LinkedSource(PathSource):
+    """A path that became a link after it was looked at, as an attacker would have it."""
+
+    async def path(self) -> Path:
+        return self.place
+
+
+@needs_mounts
+async def test_a_link_where_none_may_be_is_not_mounted(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/")
+    with pytest.raises(PathMissing):
+        await (await host.publisher()).publish(
+            UID, LinkedSource(tmp_path / "link", follows_links=False)
+        )
+    assert host.mounts() == []
+
+
+@pytest.mark.parametrize("uid", ["", ".", "..", "../x", "a/b", "-a", "a\n", "x" * 65])
+async def test_a_uid_that_leads_elsewhere_is_refused(host: Host, uid: str) -> None:
+    publisher = await host.publisher()
+    with pytest.raises(BadVolumeUid):
+        await publisher.publish(uid, host.source)
+    with pytest.raises(BadVolumeUid):
+        await publisher.unpublish(uid)
+
+
+PUBLISHER_POINTS = sorted(name for name in POINTS if name.split(".")[0].endswith("publish"))
+
+
+@needs_mounts
+@pytest.mark.system
+@pytest.mark.parametrize("point", PUBLISHER_POINTS)
+async def test_a_publisher_killed_at_any_point_is_whole_when_it_is_asked_again(
+    host: Host, point: str
+) -> None:
+    what = point.split(".")[0]
+    if what == "unpublish":
+        await (await host.publisher()).publish(UID, host.source)
+    arguments = [str(host.state), UID, what, str(host.data)]
+    child = ended("-m", "tests.node.publisher_child", *arguments, crash_at=point)
+    assert child.returncode == -signal.SIGKILL
+    publisher = await host.publisher()
+    published = await publisher.publish(UID, host.source)
+    assert (published.path / "file").read_text() == "data"
+    assert {"nosuid", "nodev"} <= mounts.mounts_at(str(published.path))[0].options
+    assert host.mounts() == [str(published.path)]
+    await publisher.unpublish(UID)
+    assert host.mounts() == []
+    assert os.listdir(host.state / "mounts") == []
+
+
+# In a process that gave up its rights: what it prints is what happened.
+UNPRIVILEGED_SCRIPT = """
+import asyncio, os, sys
+from pathlib import Path
+from mooring.node.errors import NotReadOnly
+from mooring.node.published import NO_MOUNTS, Publisher
+from mooring.node.sources import PathSource
+
+async def main(state, data, uid):
+    publisher = Publisher(state)
+    await publisher.start()
+    published = await publisher.publish(uid, PathSource(data))
+    assert published == (uid, data, data, NO_MOUNTS), published
+    try:
+        await publisher.publish(uid, PathSource(data), read_only=True)
+        raise SystemExit("a promise that cannot be kept")
+    except NotReadOnly:
+        pass
+    again = Publisher(state)
+    assert await again.start() == [published]
+    await again.unpublish(uid)
+    await again.unpublish(uid)
+    assert await again.published() == []
+    assert os.listdir(state / "mounts") == []
+    print("done")
+
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give up its rights")
+def test_without_the_right_to_mount_the_volumes_own_path_is_lent_and_that_is_said(
+    host: Host,
+) -> None:
+    child = ended(
+        *("-c", UNPRIVILEGED_SCRIPT, str(host.state), str(host.data), UID),
+        before=("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"),
+    )
+    assert (child.stdout, child.stderr) == ("done\n", "")
+    assert (host.data / "file").read_text() == "data"
