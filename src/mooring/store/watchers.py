@@ -95,7 +95,10 @@ class Watchers:
         """Out of the history, up to where the queue takes over."""
         watcher.behind, after, until = False, watcher.seen, self.revision
         watcher.seen = until
-        while not self._closed and (batch := await self._history(watcher.prefix, after, until)):
+        while after < until and not self._closed:
+            batch = await self._history(watcher.prefix, after, until)
+            if not batch:
+                break
             after = batch[-1].revision
             yield batch
         if self._closed:  # perhaps before the history was told: the queue would follow a gap
