@@ -177,12 +177,18 @@ def _in_decimal(nanos: int, family: Family) -> str:
     return f"{nanos}e{exponent}" if exponent else str(nanos)
 
 
-@lru_cache(maxsize=4096)
-def canonical_storage(text: str) -> str:
+def canonical_storage(amount: str | int | float) -> str:
     """An amount as a stored resource list (capacity, requests, limits, hard) carries it.
 
     Raises QuantityError.
     """
+    if isinstance(amount, str):
+        return _canonical(amount)
+    return Quantity.parse(amount).rounded_to_milli().canonical()
+
+
+@lru_cache(maxsize=4096)
+def _canonical(text: str) -> str:
     return _parsed(text).rounded_to_milli().canonical()
 
 

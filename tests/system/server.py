@@ -1,0 +1,115 @@
+"""A whole Mooring in a process of its own, and kubectl to talk to it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+OLD_KUBECTL = ROOT / ".tools/kubectl-1.20/usr/bin/kubectl"
+DEADLINE_S = 30.0
+
+
+def eventually(look: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, not for a time."""
+    ends = time.monotonic() + DEADLINE_S
+    while not look():
+        if time.monotonic() > ends:
+            raise AssertionError(f"still not so: {what}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """`mooring up` in a directory. May be killed and started again."""
+
+    def __init__(self, place: Path, kubectl: str = "kubectl") -> None:
+        self.place, self.port, self.kubectl_path = place, free_port(), kubectl
+        self.kubeconfig = place / "kubeconfig"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **environment: str) -> "Server":
+        command = [
+            *(sys.executable, "-m", "mooring.cli.main", "up"),
+            *("--data-dir", str(self.place / "data"), "--pool", str(self.place / "pool")),
+            *("--kubeconfig", str(self.kubeconfig), "--node-name", "here"),
+            *("--listen", f"127.0.0.1:{self.port}", "--plugin-socket", ""),
+        ]
+        log = (self.place / "log").open("ab")
+        self.process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**os.environ, **environment}
+        )
+        if not environment:
+            eventually(self.is_ready, f"ready; {(self.place / 'log').read_text()[-2000:]}")
+        return self
+
+    def is_ready(self) -> bool:
+        trusting = ssl._create_unverified_context()
+        url = f"https://127.0.0.1:{self.port}/readyz"
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            with urllib.request.urlopen(url, context=trusting, timeout=5) as answer:
+                return bool(answer.status == 200)
+        return False
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.kubectl_path, "--kubeconfig", str(self.kubeconfig), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "HOME": str(self.place)},  # kubectl's cache of discovery
+        )
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def apply(self, text: str) -> None:
+        self.kubectl("apply", "--validate=false", "-f", "-", stdin=text)
+
+    def phase(self, *which: str) -> str:
+        found: str = self.get(*which)["status"]["phase"]
+        return found
+
+
+def claim(name: str, size: str = "1Gi", class_: str | None = None) -> str:
+    named = "" if class_ is None else f"  storageClassName: {class_!r}\n"
+    return (
+        f"apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {name}}}\nspec:\n"
+        f"  accessModes: [ReadWriteOnce]\n{named}"
+        f"  resources: {{requests: {{storage: {size}}}}}\n---\n"
+    )
+
+
+def volume(name: str, size: str, path: str, policy: str = "Retain") -> str:
+    return (
+        f"apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {name}}}\nspec:\n"
+        f"  accessModes: [ReadWriteOnce]\n  capacity: {{storage: {size}}}\n"
+        f"  persistentVolumeReclaimPolicy: {policy}\n  hostPath: {{path: {path}}}\n---\n"
+    )
