@@ -88,9 +88,7 @@ class App:
             await request.answer(200 if ready else 503, b"ok" if ready else b"starting", (text,))
             return True
         if request.method == "POST" and self._reviews.serves(path):
-            await request.answer(
-                201, encoded(self._reviews.answer(path, await request.body(), request.user))
-            )
+            await request.answer(201, encoded(await self._reviews.answer(request)))
             return True
         if request.method in ("GET", "HEAD"):
             found = self._discovery.document(path, request.header(b"accept"))

@@ -1,10 +1,12 @@
 """Request bodies: decoded, checked to be of the kind, and cleaned of unknown fields."""
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
 import yaml
 
+from mooring.api import messages, protobuf
 from mooring.api.http import Request
 from mooring.api.status import ApiError
 from mooring.objects.documents import decoded
@@ -13,6 +15,7 @@ from mooring.objects.kind import Doc, Kind
 YAML_TYPES: Final = frozenset(
     {"application/yaml", "application/apply-patch+yaml", "application/apply-patch"}
 )
+LARGE_BYTES: Final = 64 * 1024  # a second may pass over 3 MiB of tiny fields; others go on
 
 
 def media_type(request: Request) -> str:
@@ -31,13 +34,33 @@ def parsed(body: bytes, media: str) -> Any:
         raise ApiError("BadRequest", what) from error
 
 
+async def options(request: Request, api_version: str, kind: str) -> Doc:
+    """The body of a request that is not about a stored object; {} without one."""
+    media, body = media_type(request), await request.body()
+    if media == protobuf.MEDIA_TYPE and body:
+        return await _from_protobuf(body, api_version, kind)
+    doc = parsed(body, media) if body else {}
+    if not isinstance(doc, dict):
+        raise ApiError("BadRequest", f"the body is not an object of kind {kind}")
+    return doc
+
+
+async def _from_protobuf(body: bytes, api_version: str, kind: str) -> Doc:
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(protobuf.decoded, body, api_version, kind)
+    return protobuf.decoded(body, api_version, kind)
+
+
 async def document(request: Request, kind: Kind) -> Doc:
     """The object in the body of a create or an update."""
     media = media_type(request)
-    if media not in ("application/json", "application/yaml"):
+    accepted = ["application/json", "application/yaml"]
+    if messages.message_of(kind.api_version, kind.kind):
+        accepted.append(protobuf.MEDIA_TYPE)
+    if media not in accepted:
         what = (
             "the body of the request was in an unknown format - accepted media types include: "
-            "application/json, application/yaml"
+            + ", ".join(accepted)
         )
         raise ApiError("UnsupportedMediaType", what)
     body = await request.body()
@@ -47,6 +70,8 @@ async def document(request: Request, kind: Kind) -> Doc:
         except (msgspec.MsgspecError, RecursionError) as error:
             what = f"the object provided is unrecognized (must be of type {kind.kind}): {error}"
             raise ApiError("BadRequest", what) from error
+    elif media == protobuf.MEDIA_TYPE:
+        doc = await _from_protobuf(body, kind.api_version, kind.kind)
     else:
         doc = parsed(body, media)
     return of_kind(doc, kind)

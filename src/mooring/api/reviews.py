@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from mooring.api.bodies import parsed
-from mooring.api.status import ApiError
+from mooring.api.bodies import options
+from mooring.api.http import Request
 from mooring.objects.kind import Doc
 
 AUTHORIZATION: Final = "/apis/authorization.k8s.io/v1"
@@ -16,21 +16,21 @@ class Reviews:
 
     def __init__(self) -> None:
         self._answers = {
-            f"{AUTHORIZATION}/selfsubjectaccessreviews": _allowed,
-            f"{AUTHORIZATION}/subjectaccessreviews": _allowed,
-            f"{AUTHORIZATION}/selfsubjectrulesreviews": _rules,
-            f"{AUTHENTICATION}/selfsubjectreviews": _self,
+            f"{AUTHORIZATION}/selfsubjectaccessreviews": ("SelfSubjectAccessReview", _allowed),
+            f"{AUTHORIZATION}/subjectaccessreviews": ("SubjectAccessReview", _allowed),
+            f"{AUTHORIZATION}/selfsubjectrulesreviews": ("SelfSubjectRulesReview", _rules),
+            f"{AUTHENTICATION}/selfsubjectreviews": ("SelfSubjectReview", _self),
         }
 
     def serves(self, path: str) -> bool:
         return path in self._answers
 
-    def answer(self, path: str, body: bytes, user: str) -> Doc:
+    async def answer(self, request: Request) -> Doc:
         """The review with its status. Raises ApiError BadRequest."""
-        review = parsed(body, "application/json")
-        if not isinstance(review, dict):
-            raise ApiError("BadRequest", "the body is not a review")
-        review["status"] = self._answers[path](user)
+        kind, status = self._answers[request.path]
+        group_version = request.path.removeprefix("/apis/").rpartition("/")[0]
+        review = await options(request, group_version, kind)
+        review["status"] = status(request.user)
         review.setdefault("metadata", {"creationTimestamp": None})
         return review
 

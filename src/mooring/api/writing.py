@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mooring.api.bodies import document, media_type, of_kind, parsed
+from mooring.api.bodies import document, media_type, of_kind, options, parsed
 from mooring.api.http import Request
 from mooring.api.routes import Route
 from mooring.api.selectors import matcher
@@ -75,13 +75,13 @@ async def patch(request: Request, route: Route, objects: Objects) -> None:
 
 async def delete(request: Request, route: Route, objects: Objects) -> None:
     """One object: 200 with it while finalizers hold it, else with a Status."""
-    options = await _delete_options(request)
-    wanted = options.get("preconditions") or {}
+    asked = await options(request, "v1", "DeleteOptions")
+    wanted = asked.get("preconditions") or {}
     preconditions = Preconditions(
         uid=str(wanted.get("uid") or ""),
         resource_version=str(wanted.get("resourceVersion") or ""),
     )
-    dry_run = _dry_run(request.query.get("dryRun") or options.get("dryRun"))
+    dry_run = _dry_run(request.query.get("dryRun") or asked.get("dryRun"))
     entry, gone = await objects.delete(
         route.kind, route.key, preconditions=preconditions, dry_run=dry_run
     )
@@ -96,12 +96,12 @@ async def delete(request: Request, route: Route, objects: Objects) -> None:
 
 async def delete_collection(request: Request, route: Route, objects: Objects) -> None:
     """Every object of a collection that the selectors choose; the answer lists them."""
-    await _delete_options(request)
+    asked = await options(request, "v1", "DeleteOptions")
     query = request.query
     match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     shelf = objects.shelf(route.kind)
     entries = [e for e in shelf.entries(route.namespace) if match is None or match(e)]
-    dry_run = _dry_run(query.get("dryRun"))
+    dry_run = _dry_run(query.get("dryRun") or asked.get("dryRun"))
     removed = []
     for entry in entries:
         try:
@@ -125,14 +125,6 @@ async def _show(
 def _uid(entry: Entry) -> str:
     start = entry.body.index(b'"uid":"') + 7
     return entry.body[start : entry.body.index(b'"', start)].decode()
-
-
-async def _delete_options(request: Request) -> Doc:
-    body = await request.body()
-    options = parsed(body, media_type(request)) if body else {}
-    if not isinstance(options, dict):
-        raise ApiError("BadRequest", "the body is not a DeleteOptions object")
-    return options
 
 
 def _dry_run(value: Any) -> bool:
