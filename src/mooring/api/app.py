@@ -10,6 +10,7 @@ from mooring.api.http import JSON, Receive, Request, Scope, Send
 from mooring.api.identity import Identities
 from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
+from mooring.api.shapes import shape_of
 from mooring.api.status import ApiError, failure
 from mooring.api.watching import watch
 from mooring.errors import MooringError
@@ -77,6 +78,10 @@ class App:
         if serve is None or (route.subresource and method not in ("GET", "PUT", "PATCH")):
             what = "the server does not allow this method on the requested resource"
             raise ApiError("MethodNotAllowed", what)
+        if method != "GET":  # refused before anything is written
+            shape_of(
+                route.kind, request.header(b"accept"), request.query.get("includeObject", ""), 0
+            )
         await serve(request, route, self._objects)
 
     async def _other(self, request: Request) -> bool:
