@@ -110,6 +110,12 @@ def test_kubectl_creates_with_its_typed_clients_and_asks_for_its_rights(server: 
     assert "admin" in server.kubectl("auth", "whoami")
 
 
+def test_a_large_body_is_read_as_well(server: Server) -> None:
+    text = "x" * 100_000
+    server.kubectl("create", "configmap", "large", f"--from-literal=text={text}")
+    assert server.get("configmap", "large")["data"] == {"text": text}
+
+
 def test_a_volume_and_its_claim_come_from_protobuf_and_bind(server: Server) -> None:
     client = Client(server)
     size = {"storage": {"string": "2Gi"}}
