@@ -240,6 +240,7 @@ HOSTILE = {
     ),
     "another kind": wire.framed("v1", "Secret", b""),
     "a kind that is not served": wire.framed("v1", "Service", b""),
+    "a kind of endless name": wire.framed("v1", "x" * 100_000, b""),
     "another version": wire.framed("apps/v1", "Pod", b""),
     "a compressed object": b"k8s\x00" + NAMED + wire.span(3, b"gzip"),
     "an object in JSON": b"k8s\x00" + NAMED + wire.span(4, b"application/json"),
@@ -253,6 +254,7 @@ def test_a_body_that_is_not_what_it_should_be_is_a_bad_request(what: str) -> Non
     status = failure(refused.value)
     assert (status["code"], status["reason"]) == (400, "BadRequest")
     assert status["message"].startswith("the object provided is unrecognized (must be of type Pod)")
+    assert len(status["message"]) < 400
 
 
 WHOLE = wire.body_of(

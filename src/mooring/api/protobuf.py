@@ -61,7 +61,7 @@ def decoded(body: bytes, api_version: str, kind: str) -> Doc:
         version, name = said.get("apiVersion", api_version), said.get("kind", kind)
         message = message_of(version, name)
         if not message or name != kind:
-            raise ValueError(f"it is of kind {name!r} of version {version!r}")
+            raise ValueError(f"it is of kind {name[:64]!r} of version {version[:64]!r}")
         raw = frame.get("raw", b"")
         return {"kind": name, "apiVersion": version, **_message(raw, 0, len(raw), message)}
     except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
