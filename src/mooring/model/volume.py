@@ -162,13 +162,12 @@ class Volume(View, frozen=True):
     def in_phase(self, phase: Phase, now: str, message: str = "") -> Self:
         """In this phase since `now` (RFC 3339); unchanged if it is in it with this message.
 
-        The message is kept with Failed and cleared by every other phase; spec §1.1.
+        The message is kept with Failed and cleared by every other phase; the reason is not ours
+        to write. Spec §1.1.
         """
         if self.status.phase == phase:
             return self if self.status.message == message else self.with_status(message=message)
-        return self.with_status(
-            phase=str(phase), message=message, reason="", last_phase_transition_time=now
-        )
+        return self.with_status(phase=str(phase), message=message, last_phase_transition_time=now)
 
     def with_spec(self, **changes: object) -> Self:
         """With these fields of its spec changed."""

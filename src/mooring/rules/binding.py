@@ -40,7 +40,11 @@ def _bound_claim(claim: Claim, volume: Volume) -> Claim:
 
 
 def _with_bound_status(claim: Claim, volume: Volume) -> Claim:
-    """Access modes are copied each time, capacity only when the phase changes (§4)."""
+    """Access modes are copied each time, capacity only when the phase changes (§4).
+
+    The attributes class comes from the volume when a Pending claim becomes Bound, never later:
+    then it is for the resizer to say what the volume has.
+    """
     status = claim.status
     modes = volume.spec.access_modes
     if status.phase == Phase.BOUND:
@@ -49,7 +53,7 @@ def _with_bound_status(claim: Claim, volume: Volume) -> Claim:
     status = msgspec.structs.replace(
         status, phase=str(Phase.BOUND), access_modes=modes, capacity={STORAGE: capacity}
     )
-    if status.current_volume_attributes_class_name is None:
+    if claim.phase in ("", Phase.PENDING):
         status = msgspec.structs.replace(
             status,
             current_volume_attributes_class_name=volume.spec.volume_attributes_class_name,
@@ -75,6 +79,6 @@ def rolled_back(volume: Volume, now: str) -> Volume:
         freed = volume.with_spec(claim_ref=None).without_annotations(BOUND_BY_CONTROLLER)
     else:
         assert volume.claim_ref is not None
-        reserved = msgspec.structs.replace(volume.claim_ref, uid="", resource_version="")
+        reserved = msgspec.structs.replace(volume.claim_ref, uid="")
         freed = volume.with_spec(claim_ref=reserved)
     return freed.in_phase(Phase.AVAILABLE, now)
