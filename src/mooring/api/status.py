@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from mooring.errors import MooringError
-from mooring.objects.errors import Invalid, ObjectError
+from mooring.objects.errors import ApplyConflict, Invalid, ObjectError
 from mooring.objects.kind import Doc
 
 # The HTTP code of each error code. An error that is not here is a bug of ours: 500.
@@ -58,7 +58,7 @@ def _details(error: ObjectError) -> Doc:
     kind = error.kind
     named = kind.kind if isinstance(error, Invalid) else kind.plural
     details: Doc = {"name": error.name, "group": kind.group, "kind": named}
-    if isinstance(error, Invalid):
+    if isinstance(error, Invalid | ApplyConflict):
         details["causes"] = [
             {"reason": cause.reason, "message": cause.message, "field": cause.field}
             for cause in error.causes

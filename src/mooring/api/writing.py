@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from mooring.api.bodies import document, media_type, of_kind, options, parsed
+from mooring.api.bodies import document, options
 from mooring.api.http import Request
+from mooring.api.patching import noting, patched
 from mooring.api.routes import Route
 from mooring.api.selectors import matcher
 from mooring.api.shapes import shape_of
@@ -13,7 +14,6 @@ from mooring.objects.documents import encoded
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
-from mooring.objects.patches import json_patched, merge_patched
 
 
 async def create(request: Request, route: Route, objects: Objects) -> None:
@@ -21,7 +21,8 @@ async def create(request: Request, route: Route, objects: Objects) -> None:
     doc = await document(request, route.kind)
     _refuse_other_namespace(route, doc)
     dry_run = _dry_run(request.query.get("dryRun"))
-    entry = await objects.create(route.kind, route.namespace, doc, dry_run=dry_run)
+    note = noting(request, route, objects, "CreateOptions")
+    entry = await objects.create(route.kind, route.namespace, doc, dry_run=dry_run, note=note)
     await _show(request, route, objects, 201, entry)
 
 
@@ -33,44 +34,25 @@ async def replace(request: Request, route: Route, objects: Objects) -> None:
     if name != route.name:
         what = f"the name of the object ({name}) does not match the name on the URL ({route.name})"
         raise ApiError("BadRequest", what)
+    stored = route.kind.to_stored(doc)
     entry = await objects.update(
         route.kind,
         route.key,
-        lambda _: doc,
+        # A try changes its metadata, which the next must not see.
+        lambda _: {**stored, "metadata": dict(stored["metadata"])},
         subresource=route.subresource,
         preconditions=Preconditions(uid=doc["metadata"].get("uid", "")),
         dry_run=_dry_run(request.query.get("dryRun")),
+        note=noting(request, route, objects, "UpdateOptions"),
     )
     await _show(request, route, objects, 200, entry)
 
 
 async def patch(request: Request, route: Route, objects: Objects) -> None:
     """A change of an object, in one of the forms of patches."""
-    media = media_type(request)
-    body = await request.body()
-    change = parsed(body, media)
-
-    def changed(old: Doc) -> Doc:
-        if media == "application/json-patch+json":
-            new = json_patched(old, change)
-        elif media == "application/merge-patch+json":
-            new = merge_patched(old, change)
-        else:
-            what = (
-                "the body of the request was in an unknown format - accepted media types "
-                "include: application/json-patch+json, application/merge-patch+json"
-            )
-            raise ApiError("UnsupportedMediaType", what)
-        return of_kind(new, route.kind)
-
-    entry = await objects.update(
-        route.kind,
-        route.key,
-        changed,
-        subresource=route.subresource,
-        dry_run=_dry_run(request.query.get("dryRun")),
-    )
-    await _show(request, route, objects, 200, entry)
+    dry_run = _dry_run(request.query.get("dryRun"))
+    status, entry = await patched(request, route, objects, dry_run)
+    await _show(request, route, objects, status, entry)
 
 
 async def delete(request: Request, route: Route, objects: Objects) -> None:

@@ -6,16 +6,19 @@ Source: storage semantics §1.4. What each step does for a kind is in its entry 
 from collections.abc import Callable
 
 from mooring.objects.errors import BadObject, Forbidden, Invalid, NotFound
-from mooring.objects.kind import Cause, Denied, Doc, Kind, World
+from mooring.objects.kind import Cause, Denied, Doc, Kind, Stamp, World, nothing
 
 
-def admitted_create(kind: Kind, doc: Doc, world: World, now: str) -> Doc:
+def admitted_create(kind: Kind, doc: Doc, world: World, now: str, note: Stamp = nothing) -> Doc:
     """The object as it is to be stored; `doc` is changed in place.
+
+    note    notes in metadata.managedFields whose fields these are, before anything is added
 
     raises  BadObject (400), Invalid (422), Forbidden (403)
     """
     name = doc["metadata"].get("name", "")
     _default(kind, doc)
+    note(doc, None, now)
     _guarded(kind, name, lambda: kind.mutate(doc, world))
     kind.prepare_create(doc)
     if kind.generation:
@@ -26,11 +29,14 @@ def admitted_create(kind: Kind, doc: Doc, world: World, now: str) -> Doc:
     return doc
 
 
-def admitted_update(kind: Kind, doc: Doc, old: Doc, world: World, now: str) -> Doc:
+def admitted_update(
+    kind: Kind, doc: Doc, old: Doc, world: World, now: str, note: Stamp = nothing
+) -> Doc:
     """A changed object as it is to be stored; `doc` is changed in place, `old` is not."""
     name = old["metadata"]["name"]
     _default(kind, doc)
     kind.prepare_update(doc, old)
+    note(doc, old, now)
     if kind.generation:
         generation = old["metadata"].get("generation", 1)
         changed = doc.get("spec") != old.get("spec")
@@ -41,7 +47,9 @@ def admitted_update(kind: Kind, doc: Doc, old: Doc, world: World, now: str) -> D
     return doc
 
 
-def admitted_subresource(kind: Kind, subresource: str, doc: Doc, old: Doc, now: str) -> Doc:
+def admitted_subresource(
+    kind: Kind, subresource: str, doc: Doc, old: Doc, now: str, note: Stamp = nothing
+) -> Doc:
     """A write of a subresource such as status: everything else is as it was."""
     name = old["metadata"]["name"]
     if subresource not in kind.subresources:
@@ -49,6 +57,7 @@ def admitted_subresource(kind: Kind, subresource: str, doc: Doc, old: Doc, now: 
     rules = kind.subresources[subresource]
     _default(kind, doc)
     rules.prepare(doc, old)
+    note(doc, old, now)
     kind.stamp(doc, old, now)
     _refuse_invalid(kind, name, rules.validate(doc, old))
     return doc

@@ -73,3 +73,24 @@ class BadObject(ObjectError):
     """What was sent is not such an object at all: 400."""
 
     code = "BadRequest"
+
+
+class ApplyConflict(ObjectError):
+    """Others own fields that were to be applied with another value."""
+
+    code = "Conflict"
+
+    def __init__(self, kind: Kind, name: str, causes: Sequence[Cause]) -> None:
+        self.causes = tuple(causes)
+        many = "s" if len(causes) > 1 else ""
+        start = f"Apply failed with {len(causes)} conflict{many}: "
+        if many:
+            lines = []
+            for conflict in dict.fromkeys(cause.message for cause in causes):
+                # "conflict with X" of one field is "conflicts with X:" above the list of them.
+                lines.append(f"conflicts{conflict.removeprefix('conflict')}:")
+                lines += [f"- {cause.field}" for cause in causes if cause.message == conflict]
+            what = start + "\n".join(lines)
+        else:
+            what = f"{start}{causes[0].message}: {causes[0].field}"
+        super().__init__(kind, name, what)

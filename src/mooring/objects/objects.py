@@ -19,7 +19,8 @@ from mooring.objects.admission import admitted_create, admitted_subresource, adm
 from mooring.objects.cache import Cache, Entry, Shelf
 from mooring.objects.documents import decoded, spliced, stored_form, unspliced
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
-from mooring.objects.kind import Doc, Kind
+from mooring.objects.kind import Doc, Kind, Stamp, nothing
+from mooring.objects.node import Node
 from mooring.objects.views import overlaid, view
 from mooring.rules.pool_room import charged, refusal
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
@@ -61,9 +62,17 @@ Change = Callable[[Doc], Doc]  # from a copy of the object as it is to the one t
 class Objects:
     """Every write of an object passes here. Reads come from the cache, which a write waits for."""
 
-    def __init__(self, store: Store, kinds: Iterable[Kind], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: Iterable[Kind],
+        clock: Clock | None = None,
+        node: Callable[[Kind], Node | None] = nothing,
+    ) -> None:
+        """`node` gives the schema of a kind."""
         self.store = store
         self.clock = clock or SystemClock()
+        self.node = node
         self.kinds = {kind.resource: kind for kind in kinds}
         self.cache = Cache(store, self.kinds.values())
         self._account = asyncio.Lock()  # of pools
@@ -106,10 +115,19 @@ class Objects:
 
     # Writing
 
-    async def create(self, kind: Kind, namespace: str, doc: Doc, *, dry_run: bool = False) -> Entry:
+    async def create(
+        self,
+        kind: Kind,
+        namespace: str,
+        doc: Doc,
+        *,
+        dry_run: bool = False,
+        note: Stamp = nothing,
+    ) -> Entry:
         """Admit and store a new object. Raises AlreadyExists, Invalid, Forbidden, NotFound.
 
-        doc  changed in place: name, namespace, uid and creationTimestamp are filled in
+        doc   changed in place: name, namespace, uid and creationTimestamp are filled in
+        note  notes the owners of its fields, see admission
         """
         now = timestamp(self.clock.now())
         metadata = doc.setdefault("metadata", {})
@@ -124,7 +142,7 @@ class Objects:
             metadata["namespace"] = namespace
         else:
             metadata.pop("namespace", None)
-        doc = admitted_create(kind, kind.to_stored(doc), self, now)
+        doc = admitted_create(kind, kind.to_stored(doc), self, now, note)
         shelf = self.shelf(kind)
         key = f"{namespace}/{metadata['name']}" if kind.namespaced else metadata["name"]
         if shelf.get(key) is not None:
@@ -163,6 +181,7 @@ class Objects:
         subresource: str = "",
         preconditions: Preconditions = ANY_OBJECT,
         dry_run: bool = False,
+        note: Stamp = nothing,
     ) -> Entry:
         """Change an object; `change` is called anew when another write came between.
 
@@ -180,9 +199,9 @@ class Objects:
             now = timestamp(self.clock.now())
             _keep_fixed_metadata(doc, old)
             if subresource:
-                doc = admitted_subresource(kind, subresource, doc, old, now)
+                doc = admitted_subresource(kind, subresource, doc, old, now, note)
             else:
-                doc = admitted_update(kind, doc, old, self, now)
+                doc = admitted_update(kind, doc, old, self, now, note)
             stored = stored_form(shelf.kind, doc)
             if dry_run:
                 return shelf.entry_of(shelf.prefix + key, stored, entry.revision)

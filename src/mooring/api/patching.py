@@ -1,0 +1,140 @@
+"""PATCH in its four forms, and whose writes they are noted as."""
+
+from functools import partial
+from typing import Any, Final
+
+from mooring.api.bodies import media_type, of_kind, parsed
+from mooring.api.http import Request
+from mooring.api.routes import Route
+from mooring.api.status import ApiError
+from mooring.objects.apply import Application
+from mooring.objects.cache import Entry
+from mooring.objects.errors import AlreadyExists, Invalid, NotFound
+from mooring.objects.kind import Cause, Doc, Kind, Stamp, nothing
+from mooring.objects.managed import Manager, Noting, manager_of, name_causes
+from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.patches import json_patched, merge_patched
+from mooring.objects.strategic import strategic_patched
+
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+NO_MANAGER: Final = Cause(
+    "fieldManager", "FieldValueRequired", "Required value: is required for apply patch"
+)
+TRIES: Final = 16  # of an apply that finds no object to change and then one that is in its way
+
+
+def noting(request: Request, route: Route, objects: Objects, options: str) -> Stamp:
+    """What notes the owners of what a request writes. Raises Invalid for a bad fieldManager.
+
+    options   the kind of the request's options, named in the error: CreateOptions
+    """
+    name = request.query.get("fieldManager", "")
+    if name and (causes := name_causes(name)):
+        raise _bad_options(options, causes)
+    kind = route.kind
+    if kind.stored_as:
+        return nothing  # its fields have other names where they are stored
+    manager = Manager(manager_of(name, request.header(b"user-agent")), route.subresource)
+    return Noting(kind, objects.node(kind), manager)
+
+
+def _bad_options(name: str, causes: list[Cause]) -> Invalid:
+    options = Kind("meta.k8s.io", "v1", name, "", "", namespaced=False)
+    return Invalid(options, "", causes)
+
+
+async def patched(
+    request: Request, route: Route, objects: Objects, dry_run: bool
+) -> tuple[int, Entry]:
+    """Change an object, or by an apply make one: (HTTP code, the object)."""
+    media = media_type(request)
+    if media not in PATCHES or (media == APPLY_PATCH and route.kind.stored_as):
+        what = "the body of the request was in an unknown format - accepted media types include: "
+        raise ApiError("UnsupportedMediaType", what + ", ".join(PATCHES))
+    if media == APPLY_PATCH:
+        return await _applied(request, route, objects, dry_run)
+    if "force" in request.query:
+        text = "Forbidden: may not be specified for non-apply patch"
+        raise _bad_options("PatchOptions", [Cause("force", "FieldValueForbidden", text)])
+    note = noting(request, route, objects, "PatchOptions")
+    change = partial(_changed, route.kind, objects, media, parsed(await request.body(), media))
+    entry = await objects.update(
+        route.kind,
+        route.key,
+        change,
+        subresource=route.subresource,
+        dry_run=dry_run,
+        note=note,
+    )
+    return 200, entry
+
+
+def _changed(kind: Kind, objects: Objects, media: str, change: Any, old: Doc) -> Doc:
+    served = kind.from_stored(old)
+    if media == JSON_PATCH:
+        new = json_patched(served, change)
+    elif media == MERGE_PATCH:
+        new = merge_patched(served, change)
+    else:
+        new = strategic_patched(served, change, objects.node(kind))
+    return kind.to_stored(of_kind(new, kind))
+
+
+async def _applied(
+    request: Request, route: Route, objects: Objects, dry_run: bool
+) -> tuple[int, Entry]:
+    name = request.query.get("fieldManager", "")
+    if causes := name_causes(name) if name else [NO_MANAGER]:
+        raise _bad_options("PatchOptions", causes)
+    config = _config(parsed(await request.body(), APPLY_PATCH), route)
+    kind, manager = route.kind, Manager(name, route.subresource)
+    force = request.flag("force")
+    application = Application(kind, objects.node(kind), config, manager, force=force)
+    uid = config["metadata"].get("uid") or ""
+    for _ in range(TRIES):
+        try:
+            entry = await objects.update(
+                kind,
+                route.key,
+                application.change,
+                subresource=route.subresource,
+                preconditions=Preconditions(uid=uid),
+                dry_run=dry_run,
+                note=application.note,
+            )
+            return 200, entry
+        except NotFound:
+            # A version or uid says which object was meant: it is not to be made anew.
+            if route.subresource or uid or config["metadata"].get("resourceVersion"):
+                raise
+        fresh = application.fresh()
+        try:
+            entry = await objects.create(
+                kind, route.namespace, fresh, dry_run=dry_run, note=application.note
+            )
+            return 201, entry
+        except AlreadyExists:
+            continue  # somebody else was faster: theirs is to be changed
+    raise AlreadyExists(kind, route.name)
+
+
+def _config(config: Any, route: Route) -> Doc:
+    """The document that is applied, if it is about this object. Raises ApiError BadRequest."""
+    if not isinstance(config, dict):
+        raise ApiError("BadRequest", "the body of an apply is an object")
+    for field in ("apiVersion", "kind"):
+        if not config.get(field):
+            raise ApiError("BadRequest", f"Object '{field}' is missing in the body")
+    doc = of_kind(config, route.kind)
+    metadata = doc["metadata"]
+    for field, named in (("name", route.name), ("namespace", route.namespace)):
+        if (metadata.get(field) or named) != named:
+            what = f"the {field} of the provided object does not match the {field} sent on the"
+            raise ApiError("BadRequest", f"{what} request")
+        if named:
+            metadata[field] = named
+    return doc
