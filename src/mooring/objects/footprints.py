@@ -4,6 +4,7 @@ Both follow the schema: an atomic map or list is one field, the elements of othe
 apart by value or by keys. Where there is no schema, maps have fields and lists are atomic.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mooring.objects.fieldsets import SELF, Fields, by_keys, by_value, with_self
@@ -12,6 +13,8 @@ from mooring.objects.node import Node, child
 
 # Keys of list elements that Kubernetes' schemas give a default.
 KEY_DEFAULTS: Final = {"protocol": "TCP"}
+LEAF: Final[Fields] = {}  # nothing below; shared, since sets are never changed in place
+NO_FIELDS: Final[Mapping[str, Node]] = {}
 UNOWNED: Final = ("apiVersion", "kind")
 # Fields of metadata that the server alone decides.
 UNOWNED_METADATA: Final = frozenset(
@@ -156,8 +159,10 @@ def _compare_maps(old: Doc, new: Doc, node: Node | None, put: Fields, gone: Fiel
     for name, after in new.items():
         before = old.get(name)
         if before is None:
-            if after is not None:
-                put[f"f:{name}"] = everything(after, child(node, name))
+            if type(after) is dict or type(after) is list:
+                put["f:" + name] = everything(after, child(node, name))
+            elif after is not None:
+                put["f:" + name] = LEAF
         elif before != after:
             _compare(before, after, child(node, name), f"f:{name}", put, gone)
     for name, before in old.items():
@@ -206,17 +211,31 @@ def _compare_lists(
 
 def everything(value: Any, node: Node | None) -> Fields:
     """A value itself and all below it."""
-    if is_atomic(value, node):
-        return {}
-    below: Fields = {SELF: {}}
     if type(value) is dict:
-        for name, item in value.items():
-            if item is not None:
-                below[f"f:{name}"] = everything(item, child(node, name))
-    elif node is not None:
-        for item in value:
-            below[step_of(item, node)] = everything(item, node.items)
-    return below if len(below) > 1 else {}
+        return _all_of_map(value, node)
+    if node is None or is_atomic(value, node):
+        return LEAF
+    below: Fields = {SELF: LEAF}
+    for item in value:
+        below[step_of(item, node)] = everything(item, node.items)
+    return below if len(below) > 1 else LEAF
+
+
+def _all_of_map(value: Doc, node: Node | None) -> Fields:
+    """Of each new object in its whole: written for speed."""
+    if node is None:
+        fields, values = NO_FIELDS, None
+    elif node.map_type == "atomic":
+        return LEAF
+    else:
+        fields, values = node.fields, node.values
+    below: Fields = {SELF: LEAF}
+    for name, item in value.items():
+        if type(item) is dict or type(item) is list:
+            below["f:" + name] = everything(item, fields.get(name) or values)
+        elif item is not None:
+            below["f:" + name] = LEAF
+    return below if len(below) > 1 else LEAF
 
 
 def _owned_metadata(fields: Fields) -> Fields:

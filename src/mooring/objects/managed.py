@@ -6,6 +6,7 @@ nobody's, so that a client may take it, and it stays where a client omits it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from mooring.objects.fieldsets import Fields, FieldsError, difference, parsed, union
@@ -30,6 +31,7 @@ class Manager:
     subresource: str = ""
 
 
+@lru_cache(maxsize=1024)
 def manager_of(parameter: str, user_agent: str) -> str:
     """The name under which a client's writes are noted: what it says, else its program."""
     name = parameter or user_agent.partition("/")[0]
