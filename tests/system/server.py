@@ -72,14 +72,17 @@ class Server:
         self.process.send_signal(number)
         return self.process.wait(10)
 
-    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, stdin: str = "", editor: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.kubectl_path, "--kubeconfig", str(self.kubeconfig), *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
-            env={**os.environ, "HOME": str(self.place)},  # kubectl's cache of discovery
+            # HOME: kubectl's cache of discovery
+            env={**os.environ, "HOME": str(self.place), "KUBE_EDITOR": editor},
         )
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:

@@ -7,13 +7,14 @@ from mooring.api.bodies import media_type, of_kind, parsed
 from mooring.api.http import Request
 from mooring.api.routes import Route
 from mooring.api.status import ApiError
-from mooring.objects.apply import Application
+from mooring.objects.apply import Application, without_nulls
 from mooring.objects.cache import Entry
 from mooring.objects.errors import AlreadyExists, Invalid, NotFound
 from mooring.objects.kind import Cause, Doc, Kind, Stamp, nothing
 from mooring.objects.managed import Manager, Noting, manager_of, name_causes
 from mooring.objects.objects import Objects, Preconditions
 from mooring.objects.patches import json_patched, merge_patched
+from mooring.objects.schema import SCHEMAS
 from mooring.objects.strategic import strategic_patched
 
 JSON_PATCH: Final = "application/json-patch+json"
@@ -27,7 +28,7 @@ NO_MANAGER: Final = Cause(
 TRIES: Final = 16  # of an apply that finds no object to change and then one that is in its way
 
 
-def noting(request: Request, route: Route, objects: Objects, options: str) -> Stamp:
+def noting(request: Request, route: Route, options: str) -> Stamp:
     """What notes the owners of what a request writes. Raises Invalid for a bad fieldManager.
 
     options   the kind of the request's options, named in the error: CreateOptions
@@ -39,7 +40,7 @@ def noting(request: Request, route: Route, objects: Objects, options: str) -> St
     if kind.stored_as:
         return nothing  # its fields have other names where they are stored
     manager = Manager(manager_of(name, request.header(b"user-agent")), route.subresource)
-    return Noting(kind, objects.node(kind), manager)
+    return Noting(kind, SCHEMAS.node(kind), manager)
 
 
 def _bad_options(name: str, causes: list[Cause]) -> Invalid:
@@ -60,8 +61,8 @@ async def patched(
     if "force" in request.query:
         text = "Forbidden: may not be specified for non-apply patch"
         raise _bad_options("PatchOptions", [Cause("force", "FieldValueForbidden", text)])
-    note = noting(request, route, objects, "PatchOptions")
-    change = partial(_changed, route.kind, objects, media, parsed(await request.body(), media))
+    note = noting(request, route, "PatchOptions")
+    change = partial(_changed, route.kind, media, parsed(await request.body(), media))
     entry = await objects.update(
         route.kind,
         route.key,
@@ -73,14 +74,14 @@ async def patched(
     return 200, entry
 
 
-def _changed(kind: Kind, objects: Objects, media: str, change: Any, old: Doc) -> Doc:
+def _changed(kind: Kind, media: str, change: Any, old: Doc) -> Doc:
     served = kind.from_stored(old)
     if media == JSON_PATCH:
         new = json_patched(served, change)
     elif media == MERGE_PATCH:
         new = merge_patched(served, change)
     else:
-        new = strategic_patched(served, change, objects.node(kind))
+        new = strategic_patched(served, change, SCHEMAS.node(kind))
     return kind.to_stored(of_kind(new, kind))
 
 
@@ -93,7 +94,7 @@ async def _applied(
     config = _config(parsed(await request.body(), APPLY_PATCH), route)
     kind, manager = route.kind, Manager(name, route.subresource)
     force = request.flag("force")
-    application = Application(kind, objects.node(kind), config, manager, force=force)
+    application = Application(kind, SCHEMAS.node(kind), config, manager, force=force)
     uid = config["metadata"].get("uid") or ""
     for _ in range(TRIES):
         try:
@@ -129,7 +130,7 @@ def _config(config: Any, route: Route) -> Doc:
     for field in ("apiVersion", "kind"):
         if not config.get(field):
             raise ApiError("BadRequest", f"Object '{field}' is missing in the body")
-    doc = of_kind(config, route.kind)
+    doc = of_kind(without_nulls(config), route.kind)
     metadata = doc["metadata"]
     for field, named in (("name", route.name), ("namespace", route.namespace)):
         if (metadata.get(field) or named) != named:
@@ -137,4 +138,8 @@ def _config(config: Any, route: Route) -> Doc:
             raise ApiError("BadRequest", f"{what} request")
         if named:
             metadata[field] = named
+    if findings := SCHEMAS.conform(route.kind, doc):
+        # Refused whatever fieldValidation says: nobody could own it.
+        what = f"failed to create typed patch object ({route.key}; {doc['apiVersion']}, "
+        raise ApiError("BadRequest", f"{what}Kind={doc['kind']}): {', '.join(findings)}")
     return doc

@@ -21,7 +21,7 @@ async def create(request: Request, route: Route, objects: Objects) -> None:
     doc = await document(request, route.kind)
     _refuse_other_namespace(route, doc)
     dry_run = _dry_run(request.query.get("dryRun"))
-    note = noting(request, route, objects, "CreateOptions")
+    note = noting(request, route, "CreateOptions")
     entry = await objects.create(route.kind, route.namespace, doc, dry_run=dry_run, note=note)
     await _show(request, route, objects, 201, entry)
 
@@ -43,7 +43,7 @@ async def replace(request: Request, route: Route, objects: Objects) -> None:
         subresource=route.subresource,
         preconditions=Preconditions(uid=doc["metadata"].get("uid", "")),
         dry_run=_dry_run(request.query.get("dryRun")),
-        note=noting(request, route, objects, "UpdateOptions"),
+        note=noting(request, route, "UpdateOptions"),
     )
     await _show(request, route, objects, 200, entry)
 

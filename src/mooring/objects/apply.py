@@ -50,11 +50,14 @@ class Application:
         *,
         force: bool = False,
     ) -> None:
-        """Raises BadObject if the document cannot be applied."""
+        """Raises BadObject if the document cannot be applied.
+
+        config    without nulls; changed in place
+        """
         self._kind, self._api_version, self._node = kind, kind.api_version, node
         self._manager, self._force = manager, force
         self._reset = unowned_parts(kind, manager.subresource)
-        self.config = _without_nulls(config)
+        self.config = config
         metadata = self.config["metadata"]
         if metadata.get("managedFields"):
             name = metadata.get("name", "")
@@ -147,7 +150,7 @@ class Application:
         if self._manager.name != KUBECTL or not text:
             return {}
         try:
-            config = _without_nulls(decoded(text.encode()))
+            config = without_nulls(decoded(text.encode()))
             fields = applied(config, self._node)
         except (msgspec.MsgspecError, BadElements):
             return {}
@@ -177,10 +180,10 @@ def _shown(entry: Doc) -> str:
     return f"{shown} using {entry['apiVersion']}" if entry["operation"] == UPDATE else shown
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """A copy in which fields that are null are absent, as they are in a stored object."""
     if type(value) is dict:
-        return {k: _without_nulls(item) for k, item in value.items() if item is not None}
+        return {k: without_nulls(item) for k, item in value.items() if item is not None}
     if type(value) is list:
-        return [_without_nulls(item) for item in value]
+        return [without_nulls(item) for item in value]
     return value

@@ -20,7 +20,6 @@ from mooring.objects.cache import Cache, Entry, Shelf
 from mooring.objects.documents import decoded, spliced, stored_form, unspliced
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
 from mooring.objects.kind import Doc, Kind, Stamp, nothing
-from mooring.objects.node import Node
 from mooring.objects.views import overlaid, view
 from mooring.rules.pool_room import charged, refusal
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
@@ -62,17 +61,9 @@ Change = Callable[[Doc], Doc]  # from a copy of the object as it is to the one t
 class Objects:
     """Every write of an object passes here. Reads come from the cache, which a write waits for."""
 
-    def __init__(
-        self,
-        store: Store,
-        kinds: Iterable[Kind],
-        clock: Clock | None = None,
-        node: Callable[[Kind], Node | None] = nothing,
-    ) -> None:
-        """`node` gives the schema of a kind."""
+    def __init__(self, store: Store, kinds: Iterable[Kind], clock: Clock | None = None) -> None:
         self.store = store
         self.clock = clock or SystemClock()
-        self.node = node
         self.kinds = {kind.resource: kind for kind in kinds}
         self.cache = Cache(store, self.kinds.values())
         self._account = asyncio.Lock()  # of pools
