@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from mooring.model.names import HOSTNAME
+from mooring.model.names import HOSTNAME, STORAGE_PROVISIONER
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.objects.cache import Event
@@ -33,21 +33,23 @@ class Agent:
         with suppress(AlreadyExists):
             node = {"metadata": {"name": self._node, "labels": labels}}
             await self._objects.create(kind, "", node)
-        self._follow("persistentvolumeclaims", self.claims)
-        self._follow("persistentvolumes", self.volumes)
+        self._follow("persistentvolumeclaims", self.claims, STORAGE_PROVISIONER.encode())
+        self._follow("persistentvolumes", self.volumes, b'"volumeHandle"')
         for resource in ("pools.mooring.dev", "storageclasses.storage.k8s.io"):
             shelf = self._objects.cache.shelves[resource]
             self._unfollow.append(shelf.follow(self._all_claims_again))
         self.claims.start()
         self.volumes.start()
 
-    def _follow(self, resource: str, queue: Queue) -> None:
+    def _follow(self, resource: str, queue: Queue, sign: bytes) -> None:
+        """Look at those that have the sign: the others are no agent's, as a glance tells."""
         shelf = self._objects.cache.shelves[resource]
         for entry in shelf.entries():
-            queue.add(entry.key)
+            if sign in entry.body:
+                queue.add(entry.key)
 
         def changed(event: Event) -> None:
-            if event.after is not None:
+            if event.after is not None and sign in event.after.body:
                 queue.add(event.key)
 
         self._unfollow.append(shelf.follow(changed))

@@ -13,6 +13,7 @@ from typing import Final
 
 from sortedcontainers import SortedDict
 
+from mooring.model.metadata import View
 from mooring.objects.documents import labels_of, respliced, splice_offset, spliced
 from mooring.objects.kind import Kind
 from mooring.store.interface import Change, Expired, Store
@@ -26,13 +27,14 @@ RECENT_EVENTS: Final = 2048
 class Entry:
     """One object as it is served: its bytes with the revision in them, and its labels."""
 
-    __slots__ = ("body", "key", "labels", "revision")
+    __slots__ = ("body", "key", "labels", "revision", "seen")
 
     def __init__(self, key: str, body: bytes, revision: int, labels: dict[str, str] | None) -> None:
         self.key = key  # "name" or "ns/name"
         self.body = body
         self.revision = revision
         self.labels = labels
+        self.seen: View | None = None  # the view that was last asked for; see views.view
 
     @property
     def namespace(self) -> str:

@@ -4,6 +4,7 @@ A view holds only the fields that Mooring decides on. Writing one back sets the 
 what was read and what is wanted on the full document, so all other fields survive.
 """
 
+from collections import deque
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,15 +17,24 @@ from mooring.objects.kind import Doc
 
 V = TypeVar("V", bound=View)
 
+SEEN_AT_MOST: Final = 1024  # views kept, some 2 KiB each: a change is looked at by several loops
+
 _decoders: Final[dict[type[View], ViewDecoder[Any]]] = {}
+_seen: Final[deque[Entry]] = deque()  # those whose views are kept, the oldest first
 
 
 def view(type_: type[V], entry: Entry) -> V:
     """What Mooring sees of an object; metadata.resource_version is that of the entry."""
+    if type(entry.seen) is type_:
+        return entry.seen
     decoder = _decoders.get(type_)
     if decoder is None:
         decoder = _decoders[type_] = ViewDecoder(type_)
     seen: V = decoder.decode(entry.body)
+    if len(_seen) == SEEN_AT_MOST:
+        _seen.popleft().seen = None
+    entry.seen = seen
+    _seen.append(entry)
     return seen
 
 

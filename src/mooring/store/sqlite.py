@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +17,11 @@ from mooring.store.retention import Limits, Retention
 from mooring.store.sqlite_batch import Answer, Pending
 from mooring.store.sqlite_file import STEPS, Step, StoreFile
 from mooring.store.sqlite_reader import document, last_revision, page, replay
-from mooring.store.sqlite_writer import Order, Writer
+from mooring.store.sqlite_writer import Order, Requests, Writer
 from mooring.store.watchers import QUEUED_AT_MOST, Watchers
 
+GROUP_COMMITS: Final = 256  # what one fsync may cover; more only delays the first of them
+GROUP_BYTES: Final = 8 * 1024 * 1024
 READERS: Final = 2  # so that a long list does not hold up a watch that starts
 
 T = TypeVar("T")
@@ -47,6 +50,8 @@ class SqliteStore:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         retention = Retention(limits, revision, clock.monotonic_s())
         self._writer = Writer(connection, self._hand_over, retention, clock)
+        self._waiting: deque[Pending | Order] = deque()
+        self._handing = False  # a group is with the writer, or will be in this turn of the loop
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
@@ -93,7 +98,7 @@ class SqliteStore:
         self._require_open()
         size_bytes = size_of(writes, checks)
         answer: asyncio.Future[int] = self._loop.create_future()
-        self._writer.submit(Pending(writes, checks, size_bytes, answer))
+        self._submit(Pending(writes, checks, size_bytes, answer))
         return await answer
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Changes]:
@@ -106,8 +111,31 @@ class SqliteStore:
     async def compact(self, before: int) -> None:
         self._require_open()
         answer: asyncio.Future[int] = self._loop.create_future()
-        self._writer.submit(Order(before, answer))
+        self._submit(Order(before, answer))
         await answer
+
+    def _submit(self, request: Pending | Order) -> None:
+        """Once a turn of the loop, so that all that comes in it shares an fsync, and the writer's
+        thread, which takes Python's lock when it wakes, wakes once for all."""
+        self._waiting.append(request)
+        if not self._handing:
+            self._handing = True
+            self._loop.call_soon(self._hand)
+
+    def _hand(self) -> None:
+        self._handing = bool(self._waiting)
+        if self._waiting:
+            self._writer.submit(self._group())
+
+    def _group(self) -> Requests:
+        """As much of what waits as one transaction should hold."""
+        requests: Requests = []
+        size_bytes = 0
+        while self._waiting and len(requests) < GROUP_COMMITS and size_bytes < GROUP_BYTES:
+            request = self._waiting.popleft()
+            requests.append(request)
+            size_bytes += request.size_bytes if isinstance(request, Pending) else 0
+        return requests
 
     async def close(self) -> None:
         if self._closing is None:
@@ -115,6 +143,8 @@ class SqliteStore:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        while self._waiting:
+            self._writer.submit(self._group())
         await asyncio.to_thread(self._writer.stop)
         # What the writer handed over last is in the loop's queue, before what wakes us here.
         self._watchers.close()
@@ -136,6 +166,8 @@ class SqliteStore:
                 future.set_result(result)
             else:
                 future.set_exception(result)
+        # After what the answers set going has had its turn: it may want to commit, too.
+        self._loop.call_soon(self._hand)
 
     async def _history(self, prefix: str, after: int, until: int) -> Changes:
         return await self._read(lambda reader: replay(reader, prefix, after, until))

@@ -19,13 +19,12 @@ from mooring.store.sqlite_reader import PLACES, last_revision
 BEFORE_COMMIT = crash_point("sqlite.before-commit")
 AFTER_COMMIT = crash_point("sqlite.after-commit")
 
-BATCH_COMMITS: Final = 256  # what one fsync may cover; more only delays the first of them
-BATCH_BYTES: Final = 8 * 1024 * 1024
 SWEPT_AT_ONCE: Final = 256  # revisions; a few milliseconds in which commits wait
 UNSWEPT_AT_MOST: Final = 8 * SWEPT_AT_ONCE  # beyond it sweeping no longer waits for a quiet moment
+QUIET_S: Final = 0.02  # without work: time to sweep
 RETRY_S: Final = 10.0  # of work that nobody waits for, after an error
 
-Deliver = Callable[[list[Answer], Changes], None]  # called in the writer's thread, once a batch
+Deliver = Callable[[list[Answer], Changes], None]  # called in the writer's thread, once a group
 
 
 class Order(NamedTuple):
@@ -35,8 +34,11 @@ class Order(NamedTuple):
     token: Any
 
 
+Requests = list[Pending | Order]
+
+
 class Writer:
-    """Takes commits, groups those that wait, writes each group with one fsync and answers it.
+    """Takes groups of commits, writes each group with one fsync and answers it.
 
     Sweeping, which deletes the rows of forgotten history, is done between them in small steps.
     Without work the thread sleeps until history is due to be forgotten, if there is any.
@@ -49,19 +51,18 @@ class Writer:
         self._deliver = deliver
         self._retention = retention
         self._clock = clock
-        self._queue: SimpleQueue[Pending | Order | None] = SimpleQueue()  # None ends the thread
+        self._queue: SimpleQueue[Requests | None] = SimpleQueue()  # None ends the thread
         self._revision = last_revision(connection)
         self._oldest = read_mark(connection, "oldest")
         self._swept = read_mark(connection, "swept")
         self._retry_at_s = 0.0
-        self._stopping = False
         # A daemon: a process that ends without closing the store has nothing to wait for.
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Pending | Order) -> None:
-        """Have it done after all that was submitted before."""
-        self._queue.put(request)
+    def submit(self, requests: Requests) -> None:
+        """Have this group done after all that was submitted before."""
+        self._queue.put(requests)
 
     def stop(self) -> None:
         """Finish what was submitted and close the connection. Blocks; nothing may follow."""
@@ -69,38 +70,27 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping:
-            commits, orders = self._gathered()
-            if commits:
-                self._answer(commits)
-            for order in orders:
-                self._follow(order)
-            self._tidy()
+        while True:
+            try:
+                requests = self._queue.get(timeout=self._idle_s())
+            except Empty:
+                self._tidy(quiet=True)
+                continue
+            if requests is None:
+                break
+            self._do(requests)
+            self._tidy(quiet=False)
         with suppress(sqlite3.Error):  # the next start looks for damage then, that is all
             set_mark(self._connection, "clean", 1)
         self._connection.close()
 
-    def _gathered(self) -> tuple[list[Pending], list[Order]]:
-        """What waits, as much of it as one transaction should hold."""
-        commits: list[Pending] = []
-        orders: list[Order] = []
-        size_bytes = 0
-        with suppress(Empty):
-            request = self._queue.get(timeout=self._idle_s())
-            while True:
-                if isinstance(request, Pending):
-                    commits.append(request)
-                    size_bytes += request.size_bytes
-                elif request is None:
-                    self._stopping = True
-                else:
-                    orders.append(request)
-                if len(commits) >= BATCH_COMMITS or size_bytes >= BATCH_BYTES:
-                    break
-                request = self._queue.get_nowait()
-        return commits, orders
+    def _do(self, requests: Requests) -> None:
+        commits = [request for request in requests if isinstance(request, Pending)]
+        answers, changes = self._committed(commits) if commits else ([], [])
+        answers += [self._followed(order) for order in requests if isinstance(order, Order)]
+        self._deliver(answers, changes)
 
-    def _answer(self, commits: list[Pending]) -> None:
+    def _committed(self, commits: list[Pending]) -> tuple[list[Answer], Changes]:
         try:
             batch = decided(self._connection, commits, self._revision)
             if batch.changes:
@@ -108,13 +98,12 @@ class Writer:
         except Exception as error:
             # Also what is our bug: the thread must live on, and nobody may wait for ever.
             failure = self._failure(error)
-            self._deliver([Answer(commit.token, failure) for commit in commits], [])
-            return
+            return [Answer(commit.token, failure) for commit in commits], []
         if batch.changes:
             self._revision = batch.revision
             size_bytes = sum(commit.size_bytes for commit in commits)
             self._retention.note(batch.revision, size_bytes, self._clock.monotonic_s())
-        self._deliver(batch.answers, batch.changes)
+        return batch.answers, batch.changes
 
     def _write(self, batch: Batch) -> None:
         with transaction(self._connection):
@@ -139,23 +128,22 @@ class Writer:
         remedy = "see that the disk of the data directory has room and works, then repeat"
         return Unavailable(str(error), remedy, effect)
 
-    def _follow(self, order: Order) -> None:
+    def _followed(self, order: Order) -> Answer:
         try:
             self._forget(min(order.before, self._revision))
         except sqlite3.Error as error:
-            self._deliver([Answer(order.token, self._failure(error))], [])
-        else:
-            self._deliver([Answer(order.token, self._oldest)], [])
+            return Answer(order.token, self._failure(error))
+        return Answer(order.token, self._oldest)
 
-    def _tidy(self) -> None:
-        """Forget what is old, and sweep a little of what is forgotten."""
+    def _tidy(self, *, quiet: bool) -> None:
+        """Forget what is old, and sweep a little of what is forgotten if nobody waits."""
         now_s = self._clock.monotonic_s()
         if now_s < self._retry_at_s:
             return
         try:
             self._forget(self._retention.oldest(now_s))
             behind = self._oldest - self._swept
-            if behind and (self._queue.empty() or behind > UNSWEPT_AT_MOST):
+            if behind and (quiet or behind > UNSWEPT_AT_MOST):
                 self._sweep()
         except sqlite3.Error:  # a full disk, which commits tell the user
             self._retry_at_s = now_s + RETRY_S
@@ -188,5 +176,5 @@ class Writer:
     def _idle_s(self) -> float | None:
         """How long to wait for requests; None: as long as there are none."""
         now_s = self._clock.monotonic_s()
-        due_s = 0.0 if self._swept < self._oldest else self._retention.due_in_s(now_s)
+        due_s = QUIET_S if self._swept < self._oldest else self._retention.due_in_s(now_s)
         return due_s if due_s is None else max(due_s, self._retry_at_s - now_s)
