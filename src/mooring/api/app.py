@@ -54,6 +54,8 @@ class App:
             await self._serve(request)
         except MooringError as error:
             await self._refuse(request, error)
+        except RecursionError:
+            await self._refuse(request, ApiError("BadRequest", "the body is nested too deeply"))
         except Exception:
             log.exception("path=%s method=%s failed", request.path, request.method)
             await self._refuse(request, ApiError("Internal", "an error of the server, see its log"))
@@ -71,7 +73,7 @@ class App:
 
     async def _resource(self, request: Request, route: Route) -> None:
         method = "GET" if request.method == "HEAD" else request.method
-        if method == "GET" and request.flag("watch"):
+        if request.method == "GET" and request.flag("watch"):
             await watch(request, route, self._objects)
             return
         serve = (ON_OBJECT if route.name else ON_COLLECTION).get(method)

@@ -1,15 +1,17 @@
 """PATCH in its four forms, and whose writes they are noted as."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from mooring.api.bodies import media_type, of_kind, parsed
+from mooring.api.bodies import media_type, of_kind, parsed, repeated
 from mooring.api.http import Request
 from mooring.api.routes import Route
 from mooring.api.status import ApiError
+from mooring.api.validation import bad_options, conformed_patch, judge
 from mooring.objects.apply import Application, without_nulls
 from mooring.objects.cache import Entry
-from mooring.objects.errors import AlreadyExists, Invalid, NotFound
+from mooring.objects.errors import AlreadyExists, NotFound
 from mooring.objects.kind import Cause, Doc, Kind, Stamp, nothing
 from mooring.objects.managed import Manager, Noting, manager_of, name_causes
 from mooring.objects.objects import Objects, Preconditions
@@ -35,17 +37,12 @@ def noting(request: Request, route: Route, options: str) -> Stamp:
     """
     name = request.query.get("fieldManager", "")
     if name and (causes := name_causes(name)):
-        raise _bad_options(options, causes)
+        raise bad_options(options, causes)
     kind = route.kind
     if kind.stored_as:
         return nothing  # its fields have other names where they are stored
     manager = Manager(manager_of(name, request.header(b"user-agent")), route.subresource)
     return Noting(kind, SCHEMAS.node(kind), manager)
-
-
-def _bad_options(name: str, causes: list[Cause]) -> Invalid:
-    options = Kind("meta.k8s.io", "v1", name, "", "", namespaced=False)
-    return Invalid(options, "", causes)
 
 
 async def patched(
@@ -60,9 +57,13 @@ async def patched(
         return await _applied(request, route, objects, dry_run)
     if "force" in request.query:
         text = "Forbidden: may not be specified for non-apply patch"
-        raise _bad_options("PatchOptions", [Cause("force", "FieldValueForbidden", text)])
+        raise bad_options("PatchOptions", [Cause("force", "FieldValueForbidden", text)])
     note = noting(request, route, "PatchOptions")
-    change = partial(_changed, route.kind, media, parsed(await request.body(), media))
+    body = await request.body()
+    value = parsed(body, media)
+    twice = repeated(request, body, media, value)
+    conformed = partial(conformed_patch, request, route.kind, body, twice)
+    change = partial(_changed, route.kind, media, value, conformed)
     entry = await objects.update(
         route.kind,
         route.key,
@@ -74,7 +75,7 @@ async def patched(
     return 200, entry
 
 
-def _changed(kind: Kind, media: str, change: Any, old: Doc) -> Doc:
+def _changed(kind: Kind, media: str, change: Any, conformed: Callable[[Doc], Doc], old: Doc) -> Doc:
     served = kind.from_stored(old)
     if media == JSON_PATCH:
         new = json_patched(served, change)
@@ -82,7 +83,7 @@ def _changed(kind: Kind, media: str, change: Any, old: Doc) -> Doc:
         new = merge_patched(served, change)
     else:
         new = strategic_patched(served, change, SCHEMAS.node(kind))
-    return kind.to_stored(of_kind(new, kind))
+    return kind.to_stored(conformed(of_kind(new, kind)))
 
 
 async def _applied(
@@ -90,8 +91,11 @@ async def _applied(
 ) -> tuple[int, Entry]:
     name = request.query.get("fieldManager", "")
     if causes := name_causes(name) if name else [NO_MANAGER]:
-        raise _bad_options("PatchOptions", causes)
-    config = _config(parsed(await request.body(), APPLY_PATCH), route)
+        raise bad_options("PatchOptions", causes)
+    body = await request.body()
+    value = parsed(body, APPLY_PATCH)
+    judge(request, route.kind, repeated(request, body, APPLY_PATCH, value))
+    config = _config(value, route)
     kind, manager = route.kind, Manager(name, route.subresource)
     force = request.flag("force")
     application = Application(kind, SCHEMAS.node(kind), config, manager, force=force)
@@ -141,5 +145,7 @@ def _config(config: Any, route: Route) -> Doc:
     if findings := SCHEMAS.conform(route.kind, doc):
         # Refused whatever fieldValidation says: nobody could own it.
         what = f"failed to create typed patch object ({route.key}; {doc['apiVersion']}, "
-        raise ApiError("BadRequest", f"{what}Kind={doc['kind']}): {', '.join(findings)}")
+        why = findings[0].removeprefix('unknown field "').removesuffix('"')
+        what += f"Kind={doc['kind']}): .{why}: field not declared in schema"
+        raise ApiError("BadRequest", what)
     return doc

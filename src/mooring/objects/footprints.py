@@ -137,8 +137,8 @@ def changes(
         if before == after:
             continue
         sub, step = child(node, name), f"f:{name}"
-        # Top-level objects are there from the start: they are never fields of their own.
-        if _is_granular_map(before, sub) and _is_granular_map(after, sub):
+        # metadata, spec and status are there from the start: they are no fields of their own.
+        if _is_part(before, sub) and _is_part(after, sub):
             added: Fields = {}
             removed: Fields = {}
             _compare_maps(before or {}, after or {}, sub, added, removed)
@@ -151,8 +151,10 @@ def changes(
     return _owned_metadata(put), _owned_metadata(gone)
 
 
-def _is_granular_map(value: Any, node: Node | None) -> bool:
-    return value is None or (type(value) is dict and not is_atomic(value, node))
+def _is_part(value: Any, node: Node | None) -> bool:
+    if node is not None and not (node.fields and node.map_type == "granular"):
+        return False
+    return value is None or type(value) is dict
 
 
 def _compare_maps(old: Doc, new: Doc, node: Node | None, put: Fields, gone: Fields) -> None:
