@@ -1,16 +1,16 @@
 """Request bodies: decoded, checked to be of the kind, and cleaned of unknown fields."""
 
 import asyncio
+from functools import cache
 from typing import Any, Final
 
-import msgspec
-import yaml
-
 from mooring.api import messages, protobuf
+from mooring.api.decoding import duplicates, json_value, yaml_value
 from mooring.api.http import Request
 from mooring.api.status import ApiError
-from mooring.objects.documents import decoded
+from mooring.api.validation import IGNORE, directive, judge
 from mooring.objects.kind import Doc, Kind
+from mooring.objects.schema import SCHEMAS
 
 YAML_TYPES: Final = frozenset(
     {"application/yaml", "application/apply-patch+yaml", "application/apply-patch"}
@@ -26,12 +26,29 @@ def media_type(request: Request) -> str:
 def parsed(body: bytes, media: str) -> Any:
     """Any JSON or YAML value. Raises ApiError BadRequest."""
     try:
-        if media in YAML_TYPES and not body.lstrip().startswith(b"{"):
-            return yaml.load(body, Loader=yaml.CSafeLoader)
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, yaml.YAMLError, ValueError, RecursionError) as error:
+        if _is_yaml(body, media):
+            return yaml_value(body)
+        return json_value(body)
+    except (ValueError, RecursionError) as error:
         what = f"the body of the request was in an unknown format or damaged: {error}"
         raise ApiError("BadRequest", what) from error
+
+
+def repeated(request: Request, body: bytes, media: str, value: Any) -> list[str]:
+    """What the body gives twice, if the request wants to know. Raises ApiError, Invalid.
+
+    value   what the body was decoded into
+    """
+    if directive(request) == IGNORE or _is_yaml(body, media):
+        return []
+    try:
+        return duplicates(body, value)
+    except ValueError as error:
+        raise ApiError("BadRequest", f"the body of the request: {error}") from error
+
+
+def _is_yaml(body: bytes, media: str) -> bool:
+    return media in YAML_TYPES and not body.lstrip().startswith(b"{")
 
 
 async def options(request: Request, api_version: str, kind: str) -> Doc:
@@ -42,7 +59,15 @@ async def options(request: Request, api_version: str, kind: str) -> Doc:
     doc = parsed(body, media) if body else {}
     if not isinstance(doc, dict):
         raise ApiError("BadRequest", f"the body is not an object of kind {kind}")
+    SCHEMAS.conform(_passing_kind(api_version, kind), doc)
     return doc
+
+
+@cache
+def _passing_kind(api_version: str, kind: str) -> Kind:
+    """A kind that is sent but never stored. Few: the callers name them."""
+    group, _, version = api_version.rpartition("/")
+    return Kind(group, version, kind, plural="", singular="", namespaced=False)
 
 
 async def _from_protobuf(body: bytes, api_version: str, kind: str) -> Doc:
@@ -64,17 +89,22 @@ async def document(request: Request, kind: Kind) -> Doc:
         )
         raise ApiError("UnsupportedMediaType", what)
     body = await request.body()
-    if media == "application/json":
-        try:
-            doc = decoded(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            what = f"the object provided is unrecognized (must be of type {kind.kind}): {error}"
-            raise ApiError("BadRequest", what) from error
-    elif media == protobuf.MEDIA_TYPE:
-        doc = await _from_protobuf(body, kind.api_version, kind.kind)
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(_document, request, kind, body, media)
+    return _document(request, kind, body, media)
+
+
+def _document(request: Request, kind: Kind, body: bytes, media: str) -> Doc:
+    directive(request)  # refused whatever the body is
+    twice: list[str] = []
+    if media == protobuf.MEDIA_TYPE:
+        value: Any = protobuf.decoded(body, kind.api_version, kind.kind)
     else:
-        doc = parsed(body, media)
-    return of_kind(doc, kind)
+        value = parsed(body, media)
+        twice = repeated(request, body, media, value)
+    doc = of_kind(value, kind)
+    judge(request, kind, [*SCHEMAS.conform(kind, doc), *twice])
+    return doc
 
 
 def of_kind(doc: Any, kind: Kind) -> Doc:
@@ -88,8 +118,9 @@ def of_kind(doc: Any, kind: Kind) -> Doc:
             f"the expected ({kind.api_version}, Kind={kind.kind})"
         )
         raise ApiError("BadRequest", what)
-    metadata = doc.setdefault("metadata", {})
-    if not isinstance(metadata, dict):
+    if doc.get("metadata") is None:
+        doc["metadata"] = {}
+    if not isinstance(doc["metadata"], dict):
         raise ApiError("BadRequest", f"{kind.kind}.metadata is not an object")
     doc["kind"], doc["apiVersion"] = kind.kind, kind.api_version
     return doc

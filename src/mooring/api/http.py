@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -16,13 +16,18 @@ Header = tuple[bytes, bytes]
 
 MAX_BODY_BYTES: Final = 3 * 1024 * 1024  # as kube-apiserver
 GZIP_FROM_BYTES: Final = 128 * 1024  # smaller answers cost more to compress than to send
+WARNING_LETTERS: Final = 256  # of one warning, as kube-apiserver
+WARNINGS_BYTES: Final = 4096  # of all; clients limit the headers that they read
 JSON: Final[Header] = (b"content-type", b"application/json")
 
 
 class Request:
     """What a client asks. Header names are lower-case."""
 
-    __slots__ = ("_headers", "_query", "_receive", "method", "path", "scope", "send", "user")
+    __slots__ = (
+        *("_headers", "_query", "_receive", "_warnings"),
+        *("method", "path", "scope", "send", "user"),
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -33,6 +38,7 @@ class Request:
         self._receive = receive
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, str] | None = None
+        self._warnings: dict[str, None] = {}
 
     @property
     def headers(self) -> dict[bytes, bytes]:
@@ -72,6 +78,10 @@ class Request:
             if not message.get("more_body"):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def warn(self, text: str) -> None:
+        """Have the answer say this in a Warning header, once."""
+        self._warnings[text] = None
+
     async def hung_up(self) -> None:
         """Return when the client is gone."""
         while (await self._receive())["type"] != "http.disconnect":
@@ -79,7 +89,7 @@ class Request:
 
     async def answer(self, status: int, body: bytes, headers: Iterable[Header] = (JSON,)) -> None:
         """Send all of it, compressed if it is long and the client can read that."""
-        sent = list(headers)
+        sent = [*headers, *self._warning_headers()]
         if len(body) >= GZIP_FROM_BYTES and "gzip" in self.header(b"accept-encoding"):
             body = await asyncio.to_thread(_gzipped, body)
             sent.append((b"content-encoding", b"gzip"))
@@ -90,11 +100,21 @@ class Request:
 
     async def begin(self, headers: Iterable[Header] = (JSON,)) -> None:
         """Start an answer whose length is not known."""
-        start = {"type": "http.response.start", "status": 200, "headers": list(headers)}
-        await self.send(start)
+        sent = [*headers, *self._warning_headers()]
+        await self.send({"type": "http.response.start", "status": 200, "headers": sent})
 
     async def more(self, chunk: bytes) -> None:
         await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    def _warning_headers(self) -> Iterator[Header]:
+        left = WARNINGS_BYTES
+        for text in self._warnings:
+            printable = "".join(letter for letter in text if letter.isprintable())
+            quoted = printable[:WARNING_LETTERS].replace("\\", "\\\\").replace('"', '\\"').encode()
+            left -= len(quoted)
+            if left < 0:
+                return
+            yield b"warning", b'299 - "%b"' % quoted
 
     async def end(self) -> None:
         await self.send({"type": "http.response.body", "body": b""})

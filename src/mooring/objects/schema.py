@@ -61,6 +61,17 @@ def definition_names() -> dict[tuple[str, str, str], str]:
     }
 
 
+class Unfit(BadObject):
+    """A value is of another type than its field.
+
+    why   Go's sentence about it, without the kind
+    """
+
+    def __init__(self, kind: Kind, why: str) -> None:
+        self.why = why
+        super().__init__(kind, "", f"{cannot_be_handled(kind)}: {why}")
+
+
 class Schemas:
     """The schema of each kind. Raises LookupError for one that has none: run `make schemas`."""
 
@@ -77,17 +88,15 @@ class Schemas:
 
         returns  what was not as it should be: `unknown field "spec.foo"`, at most 100; unknown
                  fields are gone, and so are those that are null
-        raises   BadObject if a value is of another type than its field
+        raises   Unfit if a value is of another type than its field
         """
         findings, root = Findings(), self._root(kind)
         try:
             root.conformed(doc, None, findings)
         except Mismatch as mismatch:
-            what = _explained(root, mismatch)
-            raise BadObject(kind, "", f"{cannot_be_handled(kind)}: {what}") from mismatch
+            raise Unfit(kind, _explained(root, mismatch)) from mismatch
         except RecursionError as error:
-            what = f"{cannot_be_handled(kind)}: json: exceeded max depth"
-            raise BadObject(kind, "", what) from error
+            raise Unfit(kind, "json: exceeded max depth") from error
         return findings
 
     def _root(self, kind: Kind) -> SchemaNode:
@@ -200,4 +209,4 @@ def _field(root: SchemaNode, at: Place) -> tuple[str, str]:
             node = node.fields.get(str(step))
         elif node is not None:
             node = node.items or node.values
-    return owner, ".".join(names)
+    return owner, ".".join(names)  # which are those of the schema, so few and short

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from mooring.model.quantity import QuantityError, canonical_storage
 
 MAX_FINDINGS: Final = 100  # as Kubernetes reports
+MAX_PATH: Final = 512  # letters of a path in a message; the names in it are the client's
 MAX_DEPTH: Final = 100  # of values whose fields no schema names
 INT32, INT64 = 2**31, 2**63
 JSON_NAMES: Final = {str: "string", bool: "bool", list: "array", dict: "object"}
@@ -37,9 +38,10 @@ class Mismatch(Exception):
 class Findings(list[str]):
     """What a document holds that it should not, each thing once, in its order."""
 
-    def unknown(self, at: Place, name: str) -> None:
+    def add(self, what: str, at: Place) -> None:
+        """Note a field that is `what`: unknown, duplicate."""
         if len(self) < MAX_FINDINGS:
-            text = f'unknown field "{path((at, name))}"'
+            text = f'{what} field "{path(at)}"'
             if text not in self:
                 self.append(text)
 
@@ -54,9 +56,9 @@ def steps(at: Place) -> list[str | int]:
 
 
 def path(at: Place) -> str:
-    """As Kubernetes writes it: spec.containers[0].name, metadata.labels.app."""
+    """As Kubernetes writes it: spec.containers[0].name, metadata.labels.app. Not without end."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps(at))
-    return text.removeprefix(".")
+    return text.removeprefix(".")[:MAX_PATH]
 
 
 class SchemaNode:
@@ -280,7 +282,7 @@ class Fields(SchemaNode):
                     unwanted = []
                 unwanted.append(name)
                 if node is None:
-                    findings.unknown(at, name)
+                    findings.add("unknown", (at, name))
                 continue
             kept = node.conformed(one, (at, name), findings)
             if kept is not one:

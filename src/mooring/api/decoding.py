@@ -1,0 +1,111 @@
+"""Bytes of bodies into JSON values, and the keys that they give twice."""
+
+import json
+import math
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from mooring.objects.documents import encoded
+from mooring.objects.schema_nodes import Findings, Place
+
+YAML_TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+# YAML's aliases can make a few bytes stand for any number of values. Somebody who means no harm
+# stays below this, or below one value a byte.
+FREE_VALUES: Final = 10_000
+
+
+def json_value(body: bytes) -> Any:
+    """Raises ValueError or RecursionError."""
+    return msgspec.json.decode(body)  # its errors are ValueErrors
+
+
+def yaml_value(body: bytes) -> Any:
+    """YAML as the JSON value that Kubernetes makes of it. Raises ValueError or RecursionError."""
+    try:
+        value = yaml.load(body, Loader=_Loader)  # derived from CSafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    return _Copying(max(FREE_VALUES, len(body))).json_like(value)
+
+
+class _Loader(yaml.CSafeLoader):
+    """Leaves times the texts that they are."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        letter: [one for one in resolvers if one[0] != YAML_TIMESTAMP]
+        for letter, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Copying:
+    """Copies what YAML says, so that no two places share a value, with all keys texts."""
+
+    def __init__(self, values: int) -> None:
+        self._left = values
+
+    def json_like(self, value: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("document contains excessive aliasing")
+        if isinstance(value, dict):
+            return {_key(key): self.json_like(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self.json_like(one) for one in value]
+        if value is None or isinstance(value, str | bool | int):
+            return value
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        raise ValueError(f"a {type(value).__name__} has no form in JSON")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, str | int | float):
+        return str(key)
+    raise ValueError(f"a {type(key).__name__} is no key in JSON")
+
+
+def duplicates(body: bytes, value: Any) -> list[str]:
+    """`duplicate field "spec.x"` for each key that an object of a JSON text has twice.
+
+    value   what the text was decoded into, which holds one of them only
+    """
+    if _surely_none(body, value):
+        return []
+    found = Findings()
+    try:
+        _look_through(json.loads(body, object_pairs_hook=_Pairs), None, found)
+    except RecursionError as error:
+        raise ValueError("exceeded max depth") from error
+    return found
+
+
+def _surely_none(body: bytes, value: Any) -> bool:
+    """Tell it fast for nearly every text: written anew, it has as many quotation marks as before.
+
+    A key has two, which are missing where it was given twice. Marks within texts are written alike
+    in both forms, unless letters are written as numbers.
+    """
+    if b"\\" in body and b"\\u" in body:
+        return False
+    return body.count(b'"') == encoded(value).count(b'"')
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with all of its keys."""
+
+
+def _look_through(value: Any, at: Place, found: Findings) -> None:
+    if isinstance(value, _Pairs):
+        seen = set()
+        for key, one in value:
+            if key in seen:
+                found.add("duplicate", (at, key))
+            seen.add(key)
+            _look_through(one, (at, key), found)
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            _look_through(one, (at, index), found)
