@@ -25,9 +25,16 @@ class SystemClock:
         return time.monotonic()
 
 
+_last = (-1, "")  # the last second that was written, and how: many stamps are of the same second
+
+
 def timestamp(moment: datetime) -> str:
     """RFC 3339 with seconds, as metadata carries it: 2026-01-02T03:04:05Z."""
-    return moment.isoformat(timespec="seconds")[:19] + "Z"  # strftime takes five times as long
+    global _last
+    second = int(moment.timestamp())
+    if second != _last[0]:
+        _last = (second, moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return _last[1]
 
 
 def micro_timestamp(moment: datetime) -> str:

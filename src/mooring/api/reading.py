@@ -9,7 +9,7 @@ import msgspec
 from mooring.api.http import JSON, Request
 from mooring.api.routes import Route
 from mooring.api.selectors import Match, matcher
-from mooring.api.shapes import shape_of
+from mooring.api.shapes import AS_IT_IS, shape_of
 from mooring.api.status import ApiError
 from mooring.api.watching import parsed_revision, reach
 from mooring.objects.cache import Entry
@@ -35,7 +35,7 @@ async def get(request: Request, route: Route, objects: Objects) -> None:
     if entry is None:
         raise NotFound(route.kind, route.name)
     accept = request.header(b"accept")
-    if accept in ("", "*/*", "application/json") and not route.kind.stored_as:
+    if accept in AS_IT_IS and not route.kind.stored_as:
         await request.answer(200, entry.body)
         return
     now_s = objects.clock.now().timestamp()

@@ -9,6 +9,7 @@ from mooring.objects.documents import decoded, encoded
 from mooring.objects.kind import Doc, Kind, Printing
 
 META: Final = "meta.k8s.io/v1"
+AS_IT_IS: Final = frozenset({"", "*/*", "application/json"})  # Accept headers that need no look
 
 
 class Shape(NamedTuple):

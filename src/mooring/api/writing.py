@@ -7,7 +7,7 @@ from mooring.api.http import Request
 from mooring.api.patching import noting, patched
 from mooring.api.routes import Route
 from mooring.api.selectors import matcher
-from mooring.api.shapes import shape_of
+from mooring.api.shapes import AS_IT_IS, shape_of
 from mooring.api.status import ApiError, deleted
 from mooring.objects.cache import Entry
 from mooring.objects.documents import encoded
@@ -98,9 +98,13 @@ async def delete_collection(request: Request, route: Route, objects: Objects) ->
 async def _show(
     request: Request, route: Route, objects: Objects, status: int, entry: Entry
 ) -> None:
+    accept = request.header(b"accept")
+    if accept in AS_IT_IS and not route.kind.stored_as:
+        await request.answer(status, entry.body)
+        return
     now_s = objects.clock.now().timestamp()
     include = request.query.get("includeObject", "")
-    shape = shape_of(route.kind, request.header(b"accept"), include, now_s)
+    shape = shape_of(route.kind, accept, include, now_s)
     await request.answer(status, shape.one(entry))
 
 

@@ -33,6 +33,8 @@ def decoded(body: bytes) -> Doc:
 
 def labels_of(body: bytes) -> dict[str, str] | None:
     """The labels alone, without decoding the rest."""
+    if b'"labels":' not in body:
+        return None
     return _decode_head(body).metadata.labels
 
 
