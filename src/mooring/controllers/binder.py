@@ -33,13 +33,13 @@ class Binder:
         now = timestamp(self._objects.clock.now())
         decision = claim_decision(claim, self._landscape, now)
         taken = next((old.name for old, _ in decision.writes if isinstance(old, Volume)), "")
+        # No await between the decision and this: no volume can become free in between unnoticed.
+        self._landscape.looked_at(claim, taken, waits=decision.waits)
         if decision.writes:
-            # Until the cache shows the bind nobody else may be offered this volume.
-            self._landscape.index.assume(taken)
             try:
                 await self._objects.commit(decision.writes)
             finally:
-                self._landscape.index.release(taken)
+                self._landscape.settled(taken)
         passing(BEFORE_EVENTS)
         for note in decision.events:
             self._recorder.note(note)

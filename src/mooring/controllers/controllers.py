@@ -42,6 +42,16 @@ class Controllers:
         if event.after is not None:
             self.namespaces.add(event.key)
 
+    async def idle(self) -> None:
+        """Wait until all that was to be looked at was looked at, what that caused included.
+
+        What waits for its time (a retry, a look later on) is not waited for.
+        """
+        queues = (self.claims, self.volumes, self.namespaces)
+        while not all(queue.idle for queue in queues):
+            for queue in queues:
+                await queue.until_idle()
+
     async def stop(self) -> None:
         self._unfollow()
         self.landscape.stop()

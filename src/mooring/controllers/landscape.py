@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from mooring.model.claim import Claim
-from mooring.model.names import Phase
 from mooring.model.pod import Pod
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
-from mooring.objects.cache import Entry, Event
+from mooring.objects.cache import Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
-from mooring.rules.matching import Shelfmark, VolumeIndex
+from mooring.rules.matching import VolumeIndex
+from mooring.rules.waking import WaitingClaims
 
 
 class Landscape:
@@ -28,8 +28,11 @@ class Landscape:
         self._wake_claim, self._wake_volume = wake_claim, wake_volume
         self._users: defaultdict[str, set[str]] = defaultdict(set)  # claim key → pod keys
         self._naming: defaultdict[str, set[str]] = defaultdict(set)  # volume → claims that name it
-        self._pending: defaultdict[Shelfmark, dict[str, None]] = defaultdict(dict)
-        self._marks: dict[str, Shelfmark] = {}  # of pending claims
+        # Claims that name no volume, by class; None: they say no class, and may get the default.
+        self._pending: defaultdict[str | None, dict[str, None]] = defaultdict(dict)
+        self._class_of: dict[str, str | None] = {}  # of those
+        self._waiting = WaitingClaims()  # those for which no volume was found
+        self._offers: dict[str, str] = {}  # claim that was woken → the free volume it is for
         self._unfollow: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -79,6 +82,40 @@ class Landscape:
     def has_waiting_pod(self, claim: Claim) -> bool:
         return any(not pod.node_name and not pod.has_ended for pod in self.pods_of(claim.key))
 
+    # What the binder does with the answers
+
+    def looked_at(self, claim: Claim, taken: str, *, waits: bool) -> None:
+        """A decision about a claim was made just now.
+
+        taken  the volume it is to be bound to, "" if none; nobody else is offered it until settled
+        waits  a volume that comes to fit the claim is to wake it
+        """
+        if taken:
+            self.index.assume(taken)
+        offered = self._offers.pop(claim.key, "")
+        if offered != taken:
+            self._offer_anew(offered)
+        if waits:
+            self._waiting.put(claim)
+
+    def settled(self, taken: str) -> None:
+        """The bind is stored and seen, or failed: then others may have the volume."""
+        self.index.release(taken)
+        self._offer_anew(taken)
+
+    def _offer_anew(self, name: str) -> None:
+        if self.index.is_free(name) and (volume := self.volume(name)) is not None:
+            self._offer(volume)
+
+    def _offer(self, volume: Volume) -> None:
+        """Wake the claim that makes the best of a free volume, if one waits for such.
+
+        If that claim does not take it, it is offered to the next.
+        """
+        if self.index.is_free(volume.name) and (key := self._waiting.take_for(volume)):
+            self._offers[key] = volume.name
+            self._wake_claim(key)
+
     # Events
 
     def _volume_changed(self, event: Event) -> None:
@@ -94,42 +131,41 @@ class Landscape:
         self.index.put(volume)
         self._wake_volume(volume.name)
         self._wake_pointed(volume)
-        if volume.claim_ref is None and volume.phase == Phase.AVAILABLE:
-            self.offer(volume)
+        self._offer(volume)
 
     def _wake_pointed(self, volume: Volume) -> None:
         if volume.claim_ref is not None:
             self._wake_claim(volume.claim_ref.key)
 
-    def offer(self, volume: Volume) -> None:
-        """Wake the first pending claim that this volume would satisfy."""
-        mark = Shelfmark(volume.class_name, volume.volume_mode, volume.attributes_class)
-        for key in self._pending.get(mark, ()):
-            claim = self.claim(key)
-            if claim is not None and _would_take(claim, volume):
-                self._wake_claim(key)
-                return
-
     def _claim_changed(self, event: Event) -> None:
-        if (mark := self._marks.pop(event.key, None)) is not None:
-            waiting = self._pending[mark]
-            waiting.pop(event.key, None)
-            if not waiting:
-                del self._pending[mark]
-        for entry, named in ((event.before, False), (event.after, True)):
-            if entry is not None and (name := _volume_named(entry)):
-                self._name(name, event.key, named)
+        before, after = (view(Claim, one) if one else None for one in (event.before, event.after))
+        self._file(event.key, after)
+        named = [one.volume_name if one else "" for one in (before, after)]
+        for name, names in zip(named, (False, True), strict=True):
+            if name:
+                self._name(name, event.key, names)
                 self._wake_volume(name)
-        if event.after is None:
-            for name in self.index.pointing_at(event.key):
+        if before is not None and (after is None or named[0] != named[1]):
+            # Volumes made for it lose it, to its end or to another volume.
+            for name in self.index.pointing_at(event.key, before.uid):
                 self._wake_volume(name)
-            return
-        claim = view(Claim, event.after)
-        if not claim.volume_name:
-            mark = Shelfmark(claim.class_name, claim.volume_mode, claim.attributes_class)
-            self._marks[claim.key] = mark
-            self._pending[mark][claim.key] = None
-        self._wake_claim(claim.key)
+        if after is None or after.volume_name:
+            self._offer_anew(self._offers.pop(event.key, ""))
+        if after is not None:
+            self._wake_claim(event.key)
+
+    def _file(self, key: str, claim: Claim | None) -> None:
+        """Where a claim without volume is found by its class."""
+        self._waiting.remove(key)  # it is to be looked at anew
+        if key in self._class_of:
+            class_ = self._class_of.pop(key)
+            self._pending[class_].pop(key)
+            if not self._pending[class_]:
+                del self._pending[class_]
+        if claim is not None and not claim.volume_name:
+            class_ = claim.class_name if claim.has_class else None
+            self._class_of[key] = class_
+            self._pending[class_][key] = None
 
     def _name(self, volume: str, claim_key: str, named: bool) -> None:
         if named:
@@ -140,13 +176,15 @@ class Landscape:
             del self._naming[volume]
 
     def _class_changed(self, event: Event) -> None:
-        if event.after is None:
-            return
-        class_ = view(StorageClass, event.after)
-        for mark, keys in self._pending.items():
-            if mark.class_name == class_.name or (class_.is_default and not mark.class_name):
-                for key in keys:
-                    self._wake_claim(key)
+        before, after = (
+            view(StorageClass, one) if one else None for one in (event.before, event.after)
+        )
+        if before is None or after is None:
+            for key in self._pending.get(event.key, ()):
+                self._wake_claim(key)
+        if after is not None and after.is_default and not (before and before.is_default):
+            for key in self._pending.get(None, ()):
+                self._wake_claim(key)
 
     def _pod_changed(self, event: Event) -> None:
         for entry, keep in ((event.before, False), (event.after, True)):
@@ -162,17 +200,3 @@ class Landscape:
                     if not self._users[key]:
                         del self._users[key]
                 self._wake_claim(key)
-
-
-def _volume_named(entry: Entry) -> str:
-    """spec.volumeName, without decoding claims that have none."""
-    return view(Claim, entry).volume_name if b'"volumeName"' in entry.body else ""
-
-
-def _would_take(claim: Claim, volume: Volume) -> bool:
-    selector = claim.spec.selector
-    return (
-        claim.request <= volume.capacity
-        and claim.modes <= volume.modes
-        and (selector is None or selector.matches(volume.metadata.labels))
-    )

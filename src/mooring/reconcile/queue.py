@@ -77,6 +77,16 @@ class Queue:
         """Whether nothing waits and nothing is in work; delays do not count."""
         return not self._waiting and not self._working
 
+    @property
+    def delayed(self) -> frozenset[str]:
+        """Keys that wait for their time: after a failure, or because the outcome said so."""
+        return frozenset(self._timers)
+
+    async def until_idle(self) -> None:
+        """Wait until nothing waits and nothing is in work."""
+        while not self.idle:
+            await asyncio.wait(set(self._tasks))
+
     def _fill(self) -> None:
         while self._running and self._waiting and len(self._working) < AT_ONCE:
             key = next(iter(self._waiting))

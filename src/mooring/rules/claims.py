@@ -23,13 +23,13 @@ Pair = tuple[View, View]  # as read, as wanted
 
 class Decision(NamedTuple):
     """writes  in one commit, or none   events  to tell   why  in a sentence
-    look  the claim must be looked at again once the writes are seen
+    waits  no volume fits now; one that comes to fit should wake the claim
     """
 
     why: str
     writes: tuple[Pair, ...] = ()
     events: tuple[EventNote, ...] = ()
-    look: bool = False
+    waits: bool = False
 
 
 class World(Protocol):
@@ -65,7 +65,7 @@ def _free(claim: Claim, world: World, now: str) -> Decision:
         return _bind(claim, volume, now, f"bound to {volume.name}, the best that fits")
     if not claim.has_class and (default := world.default_class()):
         why = f"given the default class {default.name}"
-        return Decision(why, ((claim, claim.with_class(default.name)),), look=True)
+        return Decision(why, ((claim, claim.with_class(default.name)),))
     if delay and not selected:
         waiting = world.has_waiting_pod(claim)
         reason = "WaitForPodScheduled" if waiting else "WaitForFirstConsumer"
@@ -76,9 +76,9 @@ def _free(claim: Claim, world: World, now: str) -> Decision:
         )
         return _pending(claim, NORMAL, reason, message)
     if claim.class_name:
-        return _provision(claim, class_)
+        return _provision(claim, class_)._replace(waits=not delay)
     message = "no persistent volumes available for this claim and no storage class is set"
-    return _pending(claim, NORMAL, "FailedBinding", message)
+    return _pending(claim, NORMAL, "FailedBinding", message)._replace(waits=True)
 
 
 def _provision(claim: Claim, class_: StorageClass | None) -> Decision:

@@ -2,18 +2,20 @@
 
 Free volumes lie in groups of one class, volume mode, attributes class and set of access modes,
 ordered by capacity; volumes with a claimRef lie by the claim they point at. A change of a volume
-and a question each cost O(log n); a claim with a selector costs a look at each volume of its class
-that is large enough until one matches.
+and a question each cost O(log n). A claim with a selector costs a look at the volumes that have
+the rarest of the labels it asks for, the smallest that is large enough first, until one matches;
+only selectors that do nothing but exclude may look at many.
 """
 
 from collections import defaultdict
-from typing import NamedTuple, TypeAlias
-
-from sortedcontainers import SortedList
+from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
 from mooring.model.names import Phase
 from mooring.model.volume import Volume
+from mooring.rules.rows import LabelledRow
+
+NO_LABELS: Final[dict[str, str]] = {}  # one for all volumes that have none
 
 
 class Shelfmark(NamedTuple):
@@ -23,6 +25,11 @@ class Shelfmark(NamedTuple):
     volume_mode: str
     attributes_class: str
 
+    @staticmethod
+    def of(thing: Claim | Volume) -> "Shelfmark":
+        """Where a free volume lies, or a claim looks."""
+        return Shelfmark(thing.class_name, thing.volume_mode, thing.attributes_class)
+
 
 class Slim(NamedTuple):
     """What the index keeps of a volume."""
@@ -30,14 +37,11 @@ class Slim(NamedTuple):
     mark: Shelfmark
     modes: frozenset[str]
     capacity: int  # in nanos
-    labels: dict[str, str] | None
+    labels: dict[str, str]
     claim: str  # "ns/name" that it points at, "" if none
     claim_uid: str
     free: bool  # may be given to any claim
     deleting: bool
-
-
-Group: TypeAlias = "SortedList[tuple[int, str]]"  # (capacity in nanos, name)
 
 
 class VolumeIndex:
@@ -45,8 +49,9 @@ class VolumeIndex:
 
     def __init__(self) -> None:
         self._slim: dict[str, Slim] = {}
-        self._groups: defaultdict[Shelfmark, dict[frozenset[str], Group]] = defaultdict(dict)
-        self._pointing: defaultdict[str, set[str]] = defaultdict(set)
+        self._groups: defaultdict[Shelfmark, dict[frozenset[str], LabelledRow]] = defaultdict(dict)
+        # By claim and uid: the volumes that earlier claims of a name left behind may be many.
+        self._pointing: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._assumed: set[str] = set()
 
     def __len__(self) -> int:
@@ -54,17 +59,7 @@ class VolumeIndex:
 
     def put(self, volume: Volume) -> None:
         """Take in a volume as it is now."""
-        ref = volume.claim_ref
-        slim = Slim(
-            Shelfmark(volume.class_name, volume.volume_mode, volume.attributes_class),
-            volume.modes,
-            volume.capacity.nanos,
-            volume.metadata.labels or None,
-            ref.key if ref else "",
-            ref.uid if ref else "",
-            ref is None and volume.phase == Phase.AVAILABLE and not volume.being_deleted,
-            volume.being_deleted,
-        )
+        slim = _slim(volume)
         if self._slim.get(volume.name) == slim:
             return
         self.remove(volume.name)
@@ -72,10 +67,10 @@ class VolumeIndex:
         if slim.free:
             groups = self._groups[slim.mark]
             if slim.modes not in groups:
-                groups[slim.modes] = SortedList()
-            groups[slim.modes].add((slim.capacity, volume.name))
+                groups[slim.modes] = LabelledRow()
+            groups[slim.modes].add((slim.capacity, 0, volume.name), slim.labels)
         elif slim.claim:
-            self._pointing[slim.claim].add(volume.name)
+            self._pointing[slim.claim, slim.claim_uid].add(volume.name)
 
     def remove(self, name: str) -> None:
         """Forget a volume; unknown is fine."""
@@ -84,19 +79,24 @@ class VolumeIndex:
             return
         if slim.free:
             groups = self._groups[slim.mark]
-            groups[slim.modes].discard((slim.capacity, name))
+            groups[slim.modes].remove((slim.capacity, 0, name), slim.labels)
             if not groups[slim.modes]:
                 del groups[slim.modes]
             if not groups:
                 del self._groups[slim.mark]
         elif slim.claim:
-            self._pointing[slim.claim].discard(name)
-            if not self._pointing[slim.claim]:
-                del self._pointing[slim.claim]
+            pointing = self._pointing[slim.claim, slim.claim_uid]
+            pointing.discard(name)
+            if not pointing:
+                del self._pointing[slim.claim, slim.claim_uid]
 
-    def pointing_at(self, claim_key: str) -> list[str]:
-        """Names of the volumes whose claimRef means this namespace and name."""
-        return sorted(self._pointing.get(claim_key, ()))
+    def pointing_at(self, claim_key: str, uid: str) -> list[str]:
+        """Names of the volumes whose claimRef has this namespace, name and uid ("": none)."""
+        return sorted(self._pointing.get((claim_key, uid), ()))
+
+    def is_free(self, name: str) -> bool:
+        """Whether any claim that it fits may have it, and none is about to get it."""
+        return name in self._slim and self._slim[name].free and name not in self._assumed
 
     def assume(self, name: str) -> None:
         """Offer it to nobody else while a bind to it is being stored."""
@@ -113,7 +113,7 @@ class VolumeIndex:
         """
         request, wanted = claim.request.nanos, claim.modes
         pointing = self._pointing_at(claim)
-        mark = Shelfmark(claim.class_name, claim.volume_mode, claim.attributes_class)
+        mark = Shelfmark.of(claim)
         groups = self._groups.get(mark, {}) if not delay else {}
         # Fewest modes first, a tie in the same order every time; a volume that points at the
         # claim counts when its group's turn has come.
@@ -128,11 +128,10 @@ class VolumeIndex:
     def _pointing_at(self, claim: Claim) -> dict[frozenset[str], list[str]]:
         """Names by mode set of the volumes that point at it and could hold it."""
         found: dict[frozenset[str], list[str]] = {}
-        for name in self._pointing.get(claim.key, ()):
+        for name in self._pointing_names(claim):
             slim = self._slim[name]
             if (
-                slim.claim_uid in ("", claim.metadata.uid)
-                and slim.capacity >= claim.request.nanos
+                slim.capacity >= claim.request.nanos
                 and slim.mark.volume_mode == claim.volume_mode
                 and slim.mark.attributes_class == claim.attributes_class
                 and claim.modes <= slim.modes
@@ -141,12 +140,31 @@ class VolumeIndex:
                 found.setdefault(slim.modes, []).append(name)
         return found
 
-    def _smallest(self, group: Group, request: int, claim: Claim) -> str | None:
+    def _pointing_names(self, claim: Claim) -> set[str]:
+        names: set[str] = set()
+        for uid in {"", claim.metadata.uid}:
+            names |= self._pointing.get((claim.key, uid), set())
+        return names
+
+    def _smallest(self, group: LabelledRow, request: int, claim: Claim) -> str | None:
         selector = claim.spec.selector
-        for _, name in group.irange((request, "")):
+        for _, _, name in group.from_size(request, selector):
             if name in self._assumed:
                 continue
-            if selector is None or selector.matches(self._slim[name].labels or {}):
-                found: str = name
-                return found
+            if selector is None or selector.matches(self._slim[name].labels):
+                return name
         return None
+
+
+def _slim(volume: Volume) -> Slim:
+    ref = volume.claim_ref
+    return Slim(
+        Shelfmark.of(volume),
+        volume.modes,
+        volume.capacity.nanos,
+        volume.metadata.labels or NO_LABELS,
+        ref.key if ref else "",
+        ref.uid if ref else "",
+        ref is None and volume.phase == Phase.AVAILABLE and not volume.being_deleted,
+        volume.being_deleted,
+    )

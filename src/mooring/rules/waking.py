@@ -1,0 +1,159 @@
+"""Which claim to wake for a volume that became free: matching (§6) from the volume's side.
+
+A claim is put here when it was looked at and nothing fitted, and leaves when it is to be looked at
+again, so one volume wakes one claim. Claims lie by what they must equal, by their access modes and
+by their selector, in the order of their size; a question costs O(log n) for each set of modes and
+each selector that asks for a label of the volume, whatever the number of claims.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from mooring.model.claim import Claim
+from mooring.model.selector import LabelSelector
+from mooring.model.volume import Volume
+from mooring.rules.matching import Shelfmark
+from mooring.rules.rows import Item, Label, Row, asked_labels, with_bare
+
+
+class Place(NamedTuple):
+    """Where a claim waits."""
+
+    mark: Shelfmark
+    modes: frozenset[str]
+    selector: bytes  # encoded, b"" for none
+    item: Item  # (request in nanos, negative; turn; key)
+
+
+class Alike:
+    """Claims that wait for the same with the same selector."""
+
+    __slots__ = ("hook", "row", "selector")
+
+    def __init__(self, selector: LabelSelector | None, hook: frozenset[Label]) -> None:
+        self.selector = selector
+        self.hook = hook  # a volume must have one of these labels; none: it may be any volume
+        self.row = Row()
+
+    def matches(self, volume: Volume) -> bool:
+        return self.selector is None or self.selector.matches(volume.metadata.labels)
+
+
+class Hall:
+    """Claims that wait for volumes of one shelfmark with the same access modes."""
+
+    __slots__ = ("_alike", "_anyhow", "_hooked")
+
+    def __init__(self) -> None:
+        self._alike: dict[bytes, Alike] = {}
+        self._anyhow: set[bytes] = set()
+        self._hooked: defaultdict[Label, set[bytes]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self._alike)
+
+    def add(self, place: Place, selector: LabelSelector | None) -> None:
+        alike = self._alike.get(place.selector)
+        if alike is None:
+            alike = self._alike[place.selector] = Alike(selector, self._hook_for(selector))
+            for selectors in self._hooks(alike):
+                selectors.add(place.selector)
+        alike.row.add(place.item)
+
+    def remove(self, place: Place) -> None:
+        alike = self._alike[place.selector]
+        alike.row.remove(place.item)
+        if alike.row:
+            return
+        del self._alike[place.selector]
+        for selectors in self._hooks(alike):
+            selectors.discard(place.selector)
+        for label in alike.hook:
+            if not self._hooked[label]:
+                del self._hooked[label]
+
+    def first_for(self, volume: Volume) -> Item | None:
+        """The one with the largest request that the volume satisfies."""
+        least = -volume.capacity.nanos
+        alike = (self._alike[selector] for selector in self._to_ask(volume))
+        firsts = (one.row.first_from(least) for one in alike if one.matches(volume))
+        return min((item for item in firsts if item is not None), default=None)
+
+    def _to_ask(self, volume: Volume) -> set[bytes]:
+        asked = set(self._anyhow)
+        for label in with_bare(volume.metadata.labels):
+            asked |= self._hooked.get(label, set())
+        return asked
+
+    def _hook_for(self, selector: LabelSelector | None) -> frozenset[Label]:
+        """The labels of that requirement which the fewest selectors here hang on."""
+        choices = [frozenset(labels) for labels in asked_labels(selector)] if selector else []
+        return min(choices, key=self._crowd, default=frozenset())
+
+    def _crowd(self, labels: frozenset[Label]) -> int:
+        return sum(len(self._hooked[label]) for label in labels if label in self._hooked)
+
+    def _hooks(self, alike: Alike) -> Iterator[set[bytes]]:
+        if not alike.hook:
+            yield self._anyhow
+        for label in alike.hook:
+            yield self._hooked[label]
+
+
+class WaitingClaims:
+    """Claims for which no volume was found."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, Place] = {}
+        self._halls: defaultdict[Shelfmark, dict[frozenset[str], Hall]] = defaultdict(dict)
+        self._turn = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def put(self, claim: Claim) -> None:
+        """Nothing fits it now."""
+        self.remove(claim.key)
+        self._turn += 1
+        selector = claim.spec.selector
+        encoded = msgspec.json.encode(selector, order="deterministic") if selector else b""
+        item = (-claim.request.nanos, self._turn, claim.key)
+        place = Place(Shelfmark.of(claim), claim.modes, encoded, item)
+        self._places[claim.key] = place
+        halls = self._halls[place.mark]
+        if place.modes not in halls:
+            halls[place.modes] = Hall()
+        halls[place.modes].add(place, selector)
+
+    def remove(self, key: str) -> None:
+        """It is gone, or about to be looked at; unknown is fine."""
+        place = self._places.pop(key, None)
+        if place is None:
+            return
+        halls = self._halls[place.mark]
+        halls[place.modes].remove(place)
+        if not halls[place.modes]:
+            del halls[place.modes]
+        if not halls:
+            del self._halls[place.mark]
+
+    def take_for(self, volume: Volume) -> str | None:
+        """The claim to offer this free volume to, which then no longer waits.
+
+        It is the one that leaves least of the volume unused: the most access modes, then the
+        largest request, then the longest wait.
+        """
+        halls = self._halls.get(Shelfmark.of(volume), {})
+        fitting = [modes for modes in halls if modes <= volume.modes]
+        for modes in sorted(fitting, key=lambda modes: (-len(modes), sorted(modes))):
+            if (item := halls[modes].first_for(volume)) is not None:
+                key = item[2]
+                self.remove(key)
+                return key
+        return None
