@@ -15,6 +15,7 @@ class Answer(NamedTuple):
 
     status: int
     body: Any
+    warnings: tuple[str, ...] = ()
 
 
 class Client:
@@ -61,4 +62,6 @@ class Client:
 
         await self._app(scope, receive, send)
         text = b"".join(message.get("body", b"") for message in sent[1:])
-        return Answer(sent[0]["status"], json.loads(text) if text else None)
+        warnings = [value.decode() for name, value in sent[0]["headers"] if name == b"warning"]
+        body = json.loads(text) if text else None
+        return Answer(sent[0]["status"], body, tuple(warnings))
