@@ -12,7 +12,7 @@ import msgspec
 from mooring.objects.documents import decoded, encoded
 from mooring.objects.errors import ApplyConflict, BadObject
 from mooring.objects.fieldsets import Fields, difference, intersection, paths, union, without
-from mooring.objects.footprints import BadElements, applied, changes
+from mooring.objects.footprints import BadElements, applied, changes, created
 from mooring.objects.kind import Cause, Doc, Kind
 from mooring.objects.managed import (
     APPLY,
@@ -124,7 +124,7 @@ class Application:
 
     def _first_owners(self, old: Doc, now: str) -> Entries:
         """Of an object whose owners nobody noted: one that owns all there is."""
-        put, _ = changes({}, old, self._node, unowned_parts(self._kind, ""))
+        put = created(old, self._node, unowned_parts(self._kind, ""))
         if not put:
             return []
         first = Manager(BEFORE_FIRST_APPLY)

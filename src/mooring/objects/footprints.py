@@ -15,11 +15,10 @@ from mooring.objects.node import Node, child
 KEY_DEFAULTS: Final = {"protocol": "TCP"}
 LEAF: Final[Fields] = {}  # nothing below; shared, since sets are never changed in place
 NO_FIELDS: Final[Mapping[str, Node]] = {}
-UNOWNED: Final = ("apiVersion", "kind")
+UNOWNED: Final = frozenset(("apiVersion", "kind"))
 # Fields of metadata that the server alone decides.
 UNOWNED_METADATA: Final = frozenset(
-    f"f:{name}"
-    for name in (
+    (
         *("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"),
         *("selfLink", "clusterName", "managedFields"),
     )
@@ -120,12 +119,29 @@ def _refuse_keyless(item: Any, node: Node, path: str) -> None:
             raise BadElements(path, f"{why} (and doesn't have default value)")
 
 
+def created(doc: Doc, node: Node | None, reset: frozenset[str] = frozenset()) -> Fields:
+    """The fields of an object that is new; `reset` names top-level fields that are left out."""
+    fields: Fields = {}
+    for name, item in doc.items():
+        if item is None or name in UNOWNED or name in reset:
+            continue
+        sub = child(node, name)
+        if name == "metadata" and type(item) is dict:
+            item = {key: one for key, one in item.items() if key not in UNOWNED_METADATA}
+        below = everything(item, sub)
+        # metadata, spec and status are there from the start: they are no fields of their own.
+        if below and _is_part(item, sub):
+            del below[SELF]
+        if below or name != "metadata":
+            fields["f:" + name] = below
+    return fields
+
+
 def changes(
     old: Doc, new: Doc, node: Node | None, reset: frozenset[str] = frozenset()
 ) -> tuple[Fields, Fields]:
     """Fields of `new` that `old` has not or has otherwise; and fields that only `old` has.
 
-    old     {} for an object that is new
     reset   names of top-level fields that are left out
     """
     put: Fields = {}
@@ -137,7 +153,6 @@ def changes(
         if before == after:
             continue
         sub, step = child(node, name), f"f:{name}"
-        # metadata, spec and status are there from the start: they are no fields of their own.
         if _is_part(before, sub) and _is_part(after, sub):
             added: Fields = {}
             removed: Fields = {}
@@ -243,7 +258,7 @@ def _all_of_map(value: Doc, node: Node | None) -> Fields:
 def _owned_metadata(fields: Fields) -> Fields:
     metadata = fields.get("f:metadata")
     if metadata:
-        left = {step: below for step, below in metadata.items() if step not in UNOWNED_METADATA}
+        left = {step: below for step, below in metadata.items() if step[2:] not in UNOWNED_METADATA}
         if left:
             fields["f:metadata"] = left
         else:

@@ -4,13 +4,12 @@ Every write of a client is noted. Mooring's own controllers own nothing: what th
 nobody's, so that a client may take it, and it stays where a client omits it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from mooring.objects.fieldsets import Fields, FieldsError, difference, parsed, union
-from mooring.objects.footprints import changes
+from mooring.objects.footprints import changes, created
 from mooring.objects.kind import Cause, Doc, Kind
 from mooring.objects.node import Node
 
@@ -19,6 +18,8 @@ BEFORE_FIRST_APPLY: Final = "before-first-apply"
 ANCIENT: Final = "ancient-changes"
 MAX_UPDATERS: Final = 10  # as Kubernetes; older ones are merged
 MAX_NAME_BYTES: Final = 128
+
+NO_FIELDS: Final[Fields] = {}
 
 Entries = list[Doc]
 
@@ -69,10 +70,12 @@ class Noting:
     def __call__(self, doc: Doc, old: Doc | None, now: str) -> None:
         """Set metadata.managedFields of `doc`; `old` is the object before, None if it is new."""
         entries = known(doc, old, self._manager.subresource)
-        if old is not None and not entries:
-            set_entries(doc, [])  # not tracked, until somebody applies
-            return
-        put, gone = changes(old or {}, doc, self._node, self._reset)
+        if old is None:
+            put, gone = created(doc, self._node, self._reset), NO_FIELDS
+        elif entries:
+            put, gone = changes(old, doc, self._node, self._reset)
+        else:
+            put, gone = NO_FIELDS, NO_FIELDS  # not tracked, until somebody applies
         mine = new_entry(self._manager, UPDATE, self._api_version, now, put)
         set_entries(doc, capped(updated(entries, put, gone, mine)))
 
@@ -154,6 +157,8 @@ def without_fields(entry: Doc, fields: Fields) -> Doc:
 
 def capped(entries: Entries) -> Entries:
     """At most so many updaters: the oldest of a version are merged into one."""
+    if len(entries) <= MAX_UPDATERS:
+        return entries
     updaters = [entry for entry in entries if entry["operation"] == UPDATE]
     excess = len(updaters) - MAX_UPDATERS
     if excess <= 0:
@@ -179,10 +184,10 @@ def _age(entry: Doc) -> tuple[str, str]:
     return entry.get("time", ""), entry["manager"]
 
 
-def set_entries(doc: Doc, entries: Iterable[Doc]) -> None:
+def set_entries(doc: Doc, entries: Entries) -> None:
     """Make these the object's managedFields, in Kubernetes' order."""
-    ordered = sorted(entries, key=_place)
-    if ordered:
+    if entries:
+        ordered = sorted(entries, key=_place) if len(entries) > 1 else entries
         doc["metadata"]["managedFields"] = ordered
     else:
         doc["metadata"].pop("managedFields", None)
