@@ -1,0 +1,245 @@
+"""The first steps as a story: `make demo`. docs/first-steps.md tells the same.
+
+Everything happens in a temporary directory, with a server of its own on a free port, and is gone
+afterwards. Each line after a $ is what a person would type.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from examples.client import Api, Doc, until
+
+HERE: Final = Path(__file__).parent
+NODE: Final = "this-host"
+CLAIM, VOLUME = "PersistentVolumeClaim", "PersistentVolume"
+GREETING: Final = "Hello from before the crash"
+STOP_S: Final = 10
+
+
+class Demo:
+    """One run: its directory, its server, and what is told about it."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.port = place, _free_port()
+        self.kubeconfig = place / "kubeconfig"
+        self.steps = 0
+        self.server: subprocess.Popen[bytes] | None = None
+
+    # Telling
+
+    def step(self, title: str, text: str) -> None:
+        self.steps += 1
+        print(f"\n{self.steps}. {title}\n\n{textwrap.fill(text, 88)}\n")
+
+    def typed(self, command: str, output: str) -> None:
+        print(f"  $ {command}")
+        print(textwrap.indent(output.rstrip().replace(str(self.place), "DEMO"), "    "), flush=True)
+
+    # Doing
+
+    def start(self) -> None:
+        log = (self.place / "log").open("ab")
+        command = (
+            f"up --data-dir {self.place}/data --pool {self.place}/pool --node-name {NODE} "
+            f"--listen 127.0.0.1:{self.port} --kubeconfig {self.kubeconfig}"
+        )
+        self.server = subprocess.Popen(_mooring(command), stdout=log, stderr=log)
+        until(self.is_ready, f"the server is ready; its log is {self.place}/log")
+
+    def is_ready(self) -> bool:
+        assert self.server is not None
+        if self.server.poll() is not None:
+            raise RuntimeError((self.place / "log").read_text())
+        try:
+            self.api().ask("GET", "/apis")
+        except OSError:
+            return False
+        return True
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.server is not None:
+            self.server.send_signal(number)
+            self.server.wait(STOP_S)
+
+    def api(self) -> Api:
+        return Api(self.kubeconfig)
+
+    def apply(self, name: str) -> None:
+        """One of the files beside this one."""
+        text = (HERE / name).read_text()
+        text = text.replace("${DEMO_DIR}", str(self.place)).replace("${NODE}", NODE)
+        docs: list[Doc] = list(yaml.safe_load_all(text))
+        said = [self.api().apply(doc) for doc in docs]
+        self.typed(f"kubectl apply --server-side -f {name}", "\n".join(said))
+
+    def bound(self, claim: str) -> None:
+        until(lambda: self.api().phase(CLAIM, claim) == "Bound", f"claim {claim} is Bound")
+
+    def get(self, kind: str, short: str, *names: str) -> None:
+        """The table kubectl prints, of these objects or all."""
+        head, *rows = self.api().table(kind)
+        rows = [row for row in rows if not names or row[0] in names]
+        self.typed(f"kubectl get {' '.join((short, *names))}", _columns([head, *rows]))
+
+    def mooring(self, command: str) -> str:
+        """A command of Mooring's own. Raises CalledProcessError."""
+        done = subprocess.run(
+            _mooring(command),
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "COLUMNS": "100"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"mooring {command}: {done.stderr}{done.stdout}")
+        self.typed(f"mooring {command}", done.stdout)
+        return done.stdout.strip()
+
+
+def tell(demo: Demo) -> None:
+    """The story."""
+    demo.step(
+        "Mooring starts",
+        "One process: the API, the controllers and this host's agent, on an embedded database. "
+        "It makes a certificate, a kubeconfig for kubectl, and a first pool and class, `local`.",
+    )
+    demo.start()
+    demo.typed(f"mooring up --data-dir DEMO/data --pool DEMO/pool --node-name {NODE}", "ready")
+
+    demo.step(
+        "A volume made by hand meets its claim",
+        "An administrator describes a directory as a volume of 5Gi. A user claims 5Gi and does "
+        "not say which volume: the smallest that fits is bound.",
+    )
+    demo.apply("01-static.yaml")
+    demo.bound("archive")
+    demo.get(CLAIM, "pvc")
+
+    demo.step(
+        "1Gi is asked, 1Ti is given",
+        "A volume goes to one claim, whole. A claim of 1Gi that meets only a volume of 1Ti takes "
+        "all of it: as in Kubernetes, and as wasteful.",
+    )
+    demo.apply("02-waste.yaml")
+    demo.bound("tiny")
+    demo.get(CLAIM, "pvc", "tiny")
+
+    demo.step(
+        "A pool and a class avoid it",
+        "Here the administrator grants a place and a quota instead of volumes. A claim of the "
+        "class gets a volume of its own size, carved from the pool.",
+    )
+    demo.apply("03-pool-and-class.yaml")
+    demo.bound("fitting")
+    demo.get(CLAIM, "pvc", "fitting")
+    demo.get("Pool", "pools", "team")
+
+    demo.step(
+        "A claim that names nothing but a size",
+        "The default class makes its volume. `mooring mount` says where this host finds it, and "
+        "we write a file there.",
+    )
+    demo.apply("04-dynamic.yaml")
+    demo.bound("data")
+    path = Path(demo.mooring("mount data"))
+    (path / "greeting").write_text(GREETING + "\n")
+    demo.typed(f"echo {GREETING} > {path}/greeting", "")
+
+    demo.step(
+        "A claim that waits, and why",
+        "5Gi for many writers: no volume is both. It stays pending, and Mooring says why and what "
+        "would help.",
+    )
+    demo.apply("05-pending.yaml")
+    until(lambda: demo.api().phase(VOLUME, "spare") == "Available", "volume spare is Available")
+    demo.mooring("explain pvc shared")
+    demo.mooring("status")
+
+    demo.step(
+        "The power fails",
+        "kill -9, in the middle of everything, and a new start on the same directory.",
+    )
+    before = demo.api().table(CLAIM)
+    demo.stop(signal.SIGKILL)
+    demo.typed("kill -9 MOORING", "")
+    demo.start()
+    demo.typed("mooring up …", "ready")
+    demo.get(CLAIM, "pvc")
+    _same(before, demo.api().table(CLAIM))
+    path = Path(demo.mooring("mount data"))
+    found = (path / "greeting").read_text()
+    demo.typed(f"cat {path}/greeting", found)
+    if found.strip() != GREETING:
+        raise RuntimeError("the file is not what was written")
+
+    demo.step(
+        "What is no longer wanted goes",
+        "The class of `data` says Delete: with the claim goes its volume, its directory, and what "
+        "the pool had promised. The volume `archive` says Retain, and keeps what is in it.",
+    )
+    demo.mooring("umount data")
+    demo.typed("kubectl delete pvc data archive", _deleted(demo))
+    demo.get(VOLUME, "pv")
+
+
+def _deleted(demo: Demo) -> str:
+    api = demo.api()
+    said = [api.delete(CLAIM, name) for name in ("data", "archive")]
+    until(lambda: api.phase(VOLUME, "archive") == "Released", "volume archive is Released")
+    until(lambda: all("default/data" not in row for row in api.table(VOLUME)), "data is gone")
+    return "\n".join(said)
+
+
+def _same(before: list[list[str]], after: list[list[str]]) -> None:
+    """All columns but the age."""
+    if [row[:-1] for row in before] != [row[:-1] for row in after]:
+        raise RuntimeError(f"the restart changed claims: {before} became {after}")
+
+
+def _columns(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("   ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def _mooring(command: str) -> list[str]:
+    return [sys.executable, "-m", "mooring.cli.main", *command.split()]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="mooring-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def main() -> None:
+    """Run it all; any step that does not hold ends it with an error."""
+    with _place() as place:
+        demo = Demo(place)
+        print(f"Mooring from nothing to a claim with data, in {place}, called DEMO below.")
+        try:
+            tell(demo)
+        finally:
+            demo.stop()
+    print("\nAll of it is gone again. The same by hand: docs/first-steps.md")
+
+
+if __name__ == "__main__":
+    main()
