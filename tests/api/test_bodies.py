@@ -221,6 +221,16 @@ async def test_yaml_is_read_as_kubernetes_reads_it(client: Client) -> None:
     )
 
 
+async def test_yaml_is_judged_as_json_is(client: Client) -> None:
+    text = b"metadata: {name: a}\ndata: {x: '1', x: '2'}\ndada: {}"
+    path = f"{MAPS}?fieldValidation=Strict"
+    refused = await client.send("POST", path, text, "application/yaml")
+    assert refused.status == 400
+    assert refused.body["message"].endswith(
+        'strict decoding error: unknown field "dada", duplicate field "data.x"'
+    )
+
+
 async def test_options_of_another_type_are_refused(client: Client) -> None:
     await client.send("POST", MAPS, {"metadata": {"name": "a"}})
     wrong: list[Doc] = [{"preconditions": 5}, {"preconditions": {"uid": {}}}, {"dryRun": "All"}]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.api.decoding import duplicates, json_value, yaml_value
+from mooring.api.decoding import duplicates, json_value, yaml_duplicates, yaml_value
 
 
 def found(text: str) -> list[str]:
@@ -99,3 +99,14 @@ def test_a_few_bytes_of_yaml_cannot_stand_for_millions_of_values() -> None:
 def test_yaml_without_end_is_refused() -> None:
     with pytest.raises((ValueError, RecursionError)):
         yaml_value(b"&a [*a]")
+
+
+def test_keys_given_twice_are_found_in_yaml_as_well() -> None:
+    text = b"a: 1\nb:\n- {c: 1, c: 2, 'c': 3}\n- &x {d: {e: 1, e: 2}}\n- *x\na: 2"
+    assert yaml_duplicates(text) == [
+        'duplicate field "b[0].c"',
+        'duplicate field "b[1].d.e"',
+        'duplicate field "a"',
+    ]
+    assert yaml_duplicates(b"a: {a: {a: 1}}\nb: {a: 1}") == []
+    assert yaml_duplicates(b"") == []

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Final
 
 from mooring.api import messages, protobuf
-from mooring.api.decoding import duplicates, json_value, yaml_value
+from mooring.api.decoding import duplicates, json_value, yaml_duplicates, yaml_value
 from mooring.api.http import Request
 from mooring.api.status import ApiError
 from mooring.api.validation import IGNORE, directive, judge
@@ -39,10 +39,10 @@ def repeated(request: Request, body: bytes, media: str, value: Any) -> list[str]
 
     value   what the body was decoded into
     """
-    if directive(request) == IGNORE or _is_yaml(body, media):
+    if directive(request) == IGNORE:
         return []
     try:
-        return duplicates(body, value)
+        return yaml_duplicates(body) if _is_yaml(body, media) else duplicates(body, value)
     except ValueError as error:
         raise ApiError("BadRequest", f"the body of the request: {error}") from error
 

@@ -109,3 +109,30 @@ def _look_through(value: Any, at: Place, found: Findings) -> None:
     elif isinstance(value, list):
         for index, one in enumerate(value):
             _look_through(one, (at, index), found)
+
+
+def yaml_duplicates(body: bytes) -> list[str]:
+    """The same of a YAML text that has been decoded before. Raises ValueError."""
+    found = Findings()
+    try:
+        _look_through_yaml(yaml.compose(body, Loader=_Loader), None, found, set())
+    except RecursionError as error:
+        raise ValueError("exceeded max depth") from error
+    return found
+
+
+def _look_through_yaml(node: Any, at: Place, found: Findings, known: set[int]) -> None:
+    if id(node) in known:  # an alias
+        return
+    known.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                found.add("duplicate", (at, name))
+            seen.add(name)
+            _look_through_yaml(value, (at, name), found, known)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, one in enumerate(node.value):
+            _look_through_yaml(one, (at, index), found, known)
