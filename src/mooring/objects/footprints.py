@@ -73,8 +73,10 @@ def _applied_map(doc: Doc, node: Node | None, path: str) -> Fields:
         if not path and name in UNOWNED:
             continue
         below = _applied(item, child(node, name), f"{path}.{name}")
-        if below is not None:
-            fields[f"f:{name}"] = below if name in named else with_self(below)
+        if name not in named:
+            fields[f"f:{name}"] = with_self(below or {})
+        elif below is not None:
+            fields[f"f:{name}"] = below
     return fields
 
 
@@ -84,7 +86,8 @@ def _applied(value: Any, node: Node | None, path: str) -> Fields | None:
     if is_atomic(value, node):
         return {}
     if type(value) is dict:
-        return _applied_map(value, node, path)
+        fields = _applied_map(value, node, path)
+        return fields if fields or not value else None
     if not value or node is None:
         return None
     below: Fields = {}

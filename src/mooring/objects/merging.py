@@ -14,7 +14,10 @@ def merged(live: Doc, config: Doc, node: Node | None) -> Doc:
     """The object with all that a document says; neither is changed, subtrees may be shared."""
     whole = dict(live)
     for name, value in config.items():
-        whole[name] = _merged(live.get(name), value, child(node, name))
+        sub, old = child(node, name), live.get(name)
+        if value == [] and not (old or is_atomic(value, sub)):
+            continue  # an empty list of elements with owners says nothing
+        whole[name] = _merged(old, value, sub)
     return whole
 
 
@@ -98,10 +101,12 @@ def _pruned_map(value: Doc, last: Fields, kept: Fields, node: Node | None) -> Do
             del whole[name]
         elif below:
             rest = _without(whole[name], below, held or {}, sub)
-            if rest or (still and not shared):
+            if rest or (held is not None and (not shared or is_member(held))):
                 whole[name] = rest
             else:
                 del whole[name]
+        elif not (still or whole[name]):
+            del whole[name]
     return whole
 
 
