@@ -11,6 +11,7 @@ from mooring.objects.cache import Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.rules.matching import VolumeIndex
+from mooring.rules.volumes import is_at_rest
 from mooring.rules.waking import WaitingClaims
 
 
@@ -129,7 +130,8 @@ class Landscape:
             return
         volume = view(Volume, event.after)
         self.index.put(volume)
-        self._wake_volume(volume.name)
+        if not is_at_rest(volume):
+            self._wake_volume(volume.name)
         self._wake_pointed(volume)
         self._offer(volume)
 

@@ -9,6 +9,7 @@ from mooring.model.names import (
     DELETE,
     EXTERNAL_PROVISIONER_FINALIZER,
     IN_TREE,
+    PV_PROTECTION,
     RECYCLE,
     RETAIN,
     Phase,
@@ -32,6 +33,17 @@ class VolumeDecision(NamedTuple):
     events: tuple[EventNote, ...] = ()
     wake: str = ""
     reclaim: bool = False
+
+
+def is_at_rest(volume: Volume) -> bool:
+    """Whether looking at it would change nothing, seen without looking at anything else: it is
+    free, protected and Available. As are most volumes whenever one of them changes."""
+    return (
+        volume.claim_ref is None
+        and volume.phase == Phase.AVAILABLE
+        and not volume.being_deleted
+        and PV_PROTECTION in volume.metadata.finalizers
+    )
 
 
 def volume_decision(volume: Volume, claim: Claim | None, now: str) -> VolumeDecision:
