@@ -134,7 +134,9 @@ async def test_the_forms_of_patches_are_named(client: Client) -> None:
 
 async def test_a_dry_apply_stores_nothing_and_checks_all(client: Client) -> None:
     path = f"{MAPS}/a?fieldManager=me&dryRun=All"
-    assert (await client.send("PATCH", path, config(data={"x": "1"}), APPLY)).status == 201
+    made = await client.send("PATCH", path, config(data={"x": "1"}), APPLY)
+    assert made.status == 201
+    assert "resourceVersion" not in made.body["metadata"]
     assert (await client.send("GET", f"{MAPS}/a")).status == 404
     await client.send("POST", MAPS, config(data={"x": "1"}))
     refused = await client.send("PATCH", path, config(data={"x": "2"}), APPLY)

@@ -142,7 +142,7 @@ class Objects:
         stored = stored_form(shelf.kind, doc)
         write = Write(shelf.prefix + key, stored, ABSENT)
         if dry_run:
-            return shelf.entry_of(shelf.prefix + key, stored, 0)
+            return Entry(key, stored, 0, None)  # without a revision, since it has none
         try:
             revision = await self._commit_charged(write, doc, 1, checks)
         except Conflict as conflict:
