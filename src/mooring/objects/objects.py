@@ -269,7 +269,7 @@ class Objects:
         self, write: Write, doc: Doc, volumes: int, checks: Sequence[Check] = ()
     ) -> int:
         """A write, with what it changes in the account of a pool in the same commit."""
-        if not volumes or not write.key.startswith(VOLUMES_PREFIX):
+        if not volumes or not write.key.startswith(VOLUMES_PREFIX) or not doc["spec"].get("csi"):
             return await self._commit([write], checks)
         async with self._account:  # so that our own writes do not get in each other's way
             for _ in range(TRIES):
@@ -283,7 +283,7 @@ class Objects:
 
     def _charge(self, key: str, doc: Doc, volumes: int) -> list[Write]:
         """The pool's new account, for a volume from a pool. Raises Forbidden if it is full."""
-        if not key.startswith(VOLUMES_PREFIX):
+        if not key.startswith(VOLUMES_PREFIX) or not doc["spec"].get("csi"):
             return []
         volume = msgspec.convert(doc, Volume)
         entry = self.entry(POOLS, volume.pool) if volume.pool else None
@@ -300,9 +300,8 @@ class Objects:
 
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
         passing(BEFORE_COMMIT)
-        # Shielded: a client that hangs up must not leave us not knowing what we stored.
         try:
-            revision = await asyncio.shield(self.store.commit(writes, checks))
+            revision = await self.store.commit(writes, checks)
         except Conflict as conflict:
             # Whoever looks at it anew must not see what just proved to be old.
             await self.cache.caught_up(conflict.found)
