@@ -8,6 +8,7 @@ from mooring.api import reading, writing
 from mooring.api.discovery import Discovery
 from mooring.api.http import JSON, Receive, Request, Scope, Send
 from mooring.api.identity import Identities
+from mooring.api.openapi import OpenApi
 from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
 from mooring.api.shapes import shape_of
@@ -44,6 +45,7 @@ class App:
         self._identities = identities
         self._discovery = Discovery(kinds)
         self._reviews = Reviews()
+        self._openapi = OpenApi(kinds)
         self.ready = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +104,7 @@ class App:
             if found is not None:
                 await request.answer(200, found[0], ((b"content-type", found[1]),))
                 return True
+            return await self._openapi.answer(request)
         return False
 
     async def _refuse(self, request: Request, error: MooringError) -> None:
