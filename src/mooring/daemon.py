@@ -15,6 +15,7 @@ import uvicorn
 
 from mooring.api.app import App
 from mooring.api.certificates import Authority, kubeconfig, names_of, private_file
+from mooring.api.host import Host
 from mooring.api.identity import Identities, new_token, token_hash
 from mooring.api.protocol import Protocol as HttpProtocol
 from mooring.controllers.controllers import Controllers
@@ -74,11 +75,11 @@ async def run(settings: Settings, on_ready: Callable[[], None]) -> None:
         identities = Identities(_users(settings, authority, listener.getsockname()[1]))
         objects = Objects(store, ALL_KINDS)
         await objects.start()
-        app = App(objects, ALL_KINDS, identities)
-        server = uvicorn.Server(_config(app, authority))
         controllers = Controllers(objects)
         tell = controllers.recorder.note
         agent = Agent(objects, settings.node_name, settings.data_dir, tell)
+        app = App(objects, ALL_KINDS, identities, Host(agent.mounting))
+        server = uvicorn.Server(_config(app, authority))
         parts: list[Part] = [controllers, agent]
         await _first_start(objects, settings)
         await _serve(server, listener, app, objects, parts, on_ready)

@@ -5,11 +5,13 @@ import logging
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from mooring import __version__
+from mooring.cli.common import fail
+from mooring.cli.mount import mount, umount
 from mooring.errors import MooringError
 
 app = typer.Typer(
@@ -18,14 +20,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-def fail(error: MooringError) -> NoReturn:
-    """Say what, the code, and the remedy; exit 1."""
-    typer.echo(f"error: {error.what} [{error.code}]", err=True)
-    if error.remedy:
-        typer.echo(f"remedy: {error.remedy}", err=True)
-    raise typer.Exit(1)
+for command in (mount, umount):
+    app.command()(command)
 
 
 @app.command()

@@ -5,8 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from mooring.model.names import HOSTNAME, STORAGE_PROVISIONER
+from mooring.node.mounting import Mounting
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
+from mooring.node.published import Publisher
 from mooring.objects.cache import Event
 from mooring.objects.errors import AlreadyExists
 from mooring.objects.objects import Objects
@@ -21,13 +23,20 @@ class Agent:
         self, objects: Objects, node: str, state_dir: Path, tell: Callable[[EventNote], None]
     ) -> None:
         self._objects, self._node = objects, node
-        provisioner = Provisioner(objects, Pools(objects, node, state_dir, tell), node)
+        pools = Pools(objects, node, state_dir, tell)
+        self._publisher = Publisher(state_dir)
+        self.mounting = Mounting(objects, pools, self._publisher, node)
+        provisioner = Provisioner(objects, pools, node, self.mounting.release)
         self.claims = Queue("provision", provisioner.provision)
         self.volumes = Queue("delete", provisioner.delete)
         self._unfollow: list[Callable[[], None]] = []
 
     async def start(self) -> None:
-        """Make the Node object if there is none, look at everything once, then follow."""
+        """Take over the mounts of an earlier process and make the Node object if there is none.
+
+        Then look at everything once, and follow.
+        """
+        await self._publisher.start()
         kind = self._objects.kinds["nodes"]
         labels = {HOSTNAME: self._node}
         with suppress(AlreadyExists):

@@ -1,9 +1,10 @@
 """Makes and deletes the assets of this host's pools, by the external path. Semantics §9, §10."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mooring.crashpoints import crash_point, passing
-from mooring.drivers.interface import AssetName
+from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
 from mooring.model.names import (
@@ -34,14 +35,16 @@ ASSET_MADE: Final = crash_point("provision.asset-made")
 VOLUME_STORED: Final = crash_point("provision.volume-stored")
 ASSET_DELETED: Final = crash_point("delete.asset-deleted")
 VOLUME_DELETED: Final = crash_point("delete.volume-deleted")
+Release = Callable[[Volume], Awaitable[None]]  # takes its path on this host away
 RETRY_S: Final = 15.0  # of what an administrator must put right
 
 
 class Provisioner:
     """For the claims whose provisioner is a driver of this host's pools."""
 
-    def __init__(self, objects: Objects, pools: Pools, node: str) -> None:
+    def __init__(self, objects: Objects, pools: Pools, node: str, release: Release) -> None:
         self._objects, self._pools, self._node = objects, pools, node
+        self._release = release
 
     async def provision(self, key: str) -> Outcome:
         """Make the volume of one claim, if it is ours to make."""
@@ -75,10 +78,10 @@ class Provisioner:
             return self._failed(claim, class_.provisioner, why)
         begun = f'External provisioner is provisioning volume for claim "{claim.key}"'
         self._tell(claim, NORMAL, "Provisioning", class_.provisioner, begun)
-        asset_name = AssetName(name)
+        made = asset_name(name)
         try:
             driver = await self._pools.driver(pool)
-            asset = await driver.create(asset_name, claim.request.bytes())
+            asset = await driver.create(made, claim.request.bytes())
             passing(ASSET_MADE)
             doc = _volume(claim, class_, pool, name, asset.size_bytes)
             await self._objects.create(self._objects.kinds[Volume.resource], "", doc)
@@ -86,7 +89,7 @@ class Provisioner:
             return Done("made already")
         except MooringError as error:
             if self._objects.entry(Volume.resource, name) is None and error.code == "Forbidden":
-                await (await self._pools.driver(pool)).delete(asset_name)
+                await (await self._pools.driver(pool)).delete(made)
             return self._failed(claim, class_.provisioner, str(error))
         passing(VOLUME_STORED)
         done = f"Successfully provisioned volume {name}"
@@ -105,7 +108,8 @@ class Provisioner:
             return await self._finalizer(volume)
         try:
             driver = await self._pools.driver(pool)
-            await driver.delete(AssetName(volume.handle))
+            await self._release(volume)  # data that somebody has open is not deleted
+            await driver.delete(asset_name(volume.handle))
         except MooringError as error:
             note = EventNote(
                 volume.reference(), WARNING, "VolumeFailedDelete", str(error), volume.driver

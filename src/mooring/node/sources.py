@@ -16,14 +16,15 @@ _STRICT = Restriction.NO_SUID | Restriction.NO_DEVICES
 
 
 class Source(Protocol):
-    """One volume's data.
+    """One volume's data."""
 
-    restrictions   of its mount
-    follows_links  whether the last part of its path may be a symbolic link
-    """
+    @property
+    def restrictions(self) -> Restriction:
+        """Of its mount."""
 
-    restrictions: Restriction
-    follows_links: bool
+    @property
+    def follows_links(self) -> bool:
+        """Whether the last part of its path may be a symbolic link."""
 
     async def path(self) -> Path:
         """Have it ready; repeatable. Raises what the backend raises, PathMissing, PathWrong."""

@@ -1,0 +1,62 @@
+"""Mounts of the host that serves this, beside the Kubernetes API: /mooring/v1/mounts.
+
+GET     /mooring/v1/mounts                    what is at hand: {"items": [mount, ...]}
+POST    /mooring/v1/mounts/NAMESPACE/CLAIM    have a claim at its path: the mount
+DELETE  /mooring/v1/mounts/NAMESPACE/CLAIM    take the path away: the mount; 404 if there is none
+
+A mount is {"claim": "ns/name", "volume": NAME, "path": PATH, "note": TEXT}; note is empty unless
+the path is not a mount of its own. What this host cannot do is 409, as a Status whose reason is the
+error's code and whose details hold the remedy.
+"""
+
+from typing import Final
+
+from mooring.api.http import Request
+from mooring.api.status import CODES, ApiError, failure
+from mooring.errors import MooringError
+from mooring.node.mounting import Mounted, Mounting
+from mooring.objects.documents import encoded
+from mooring.objects.kind import Doc
+
+PATH: Final = "/mooring/v1/mounts"
+
+
+class Host:
+    """Answers by path."""
+
+    def __init__(self, mounting: Mounting) -> None:
+        self._mounting = mounting
+
+    async def serves(self, request: Request) -> bool:
+        """Answer, if it is one of its paths. Raises NotFound and other errors of the API."""
+        if not request.path.startswith(PATH):
+            return False
+        try:
+            return await self._answered(request)
+        except MooringError as error:
+            if error.code in CODES:
+                raise
+            status = {**failure(error), "code": 409, "reason": error.code, "message": error.what}
+            status["details"] = {"remedy": error.remedy}
+            await request.answer(409, encoded(status))
+            return True
+
+    async def _answered(self, request: Request) -> bool:
+        parts = [part for part in request.path[len(PATH) :].split("/") if part]
+        if not parts and request.method == "GET":
+            found: Doc = {"items": [_shown(one) for one in await self._mounting.mounts()]}
+        elif len(parts) == 2 and request.method == "POST":
+            found = _shown(await self._mounting.mount("/".join(parts)))
+        elif len(parts) == 2 and request.method == "DELETE":
+            mounted = await self._mounting.unmount("/".join(parts))
+            if mounted is None:
+                raise ApiError("NotFound", f"claim {'/'.join(parts)} is not mounted on this host")
+            found = _shown(mounted)
+        else:
+            return False
+        await request.answer(200, encoded(found))
+        return True
+
+
+def _shown(mounted: Mounted) -> Doc:
+    return {**mounted._asdict(), "path": str(mounted.path)}

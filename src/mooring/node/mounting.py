@@ -1,0 +1,122 @@
+"""Claims at paths of this host, for `mooring mount` and whatever else brings volumes to users."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from mooring.drivers.interface import asset_name
+from mooring.errors import Effect, MooringError
+from mooring.model.claim import Claim
+from mooring.model.names import HOSTNAME, Phase
+from mooring.model.node import Node
+from mooring.model.volume import Volume
+from mooring.node.pools import Pools
+from mooring.node.published import Published, Publisher
+from mooring.node.sources import AssetSource, PathSource, Source
+from mooring.objects.errors import NotFound
+from mooring.objects.objects import Objects
+
+
+class NotBound(MooringError):
+    code, effect = "NotBound", Effect.NONE
+
+    def __init__(self, claim: Claim) -> None:
+        self.what = f"claim {claim.key} is {claim.phase or Phase.PENDING} and has no volume yet"
+        self.remedy = f"mooring explain pvc {claim.name} -n {claim.namespace} says why"
+
+
+class OnOtherHost(MooringError):
+    code, effect = "OnOtherHost", Effect.NONE
+
+    def __init__(self, volume: Volume, node: str) -> None:
+        self.what = f"the data of volume {volume.name} is not on this host, {node}"
+        self.remedy = f"kubectl get pv {volume.name} -o yaml shows where it is: spec.nodeAffinity"
+
+
+class NoWayToMount(MooringError):
+    code, effect = "NoWayToMount", Effect.NONE
+
+    def __init__(self, volume: Volume) -> None:
+        type_ = volume.source_name or "an unknown type"
+        self.what = f"this host cannot mount volume {volume.name}: it is of {type_}"
+        self.remedy = "use a volume of a pool, or of the types hostPath and local"
+
+
+class Mounted(NamedTuple):
+    """A claim that is at hand on this host; note as of Published."""
+
+    claim: str  # "ns/name"
+    volume: str
+    path: Path
+    note: str
+
+
+class Mounting:
+    """Finds the volume of a claim, and its data, and has it at its path."""
+
+    def __init__(self, objects: Objects, pools: Pools, publisher: Publisher, node: str) -> None:
+        self._objects, self._pools = objects, pools
+        self._publisher, self._node = publisher, node
+
+    async def mount(self, key: str) -> Mounted:
+        """Have a claim at its path; repeatable.
+
+        key     "namespace/name"
+        raises  NotFound, NotBound, OnOtherHost, NoWayToMount, and what the Publisher raises
+        """
+        volume = self._bound(key)
+        if not self._is_here(volume):
+            raise OnOtherHost(volume, self._node)
+        source = await self._source(volume)
+        return _mounted(key, volume, await self._publisher.publish(volume.uid, source))
+
+    async def unmount(self, key: str) -> Mounted | None:
+        """Take the path away; None if it was not there. Raises MountBusy if it is in use."""
+        volume = self._bound(key)
+        for published in await self._publisher.published():
+            if published.uid == volume.uid:
+                await self.release(volume)
+                return _mounted(key, volume, published)
+        return None
+
+    async def release(self, volume: Volume) -> None:
+        """Take a volume's path away, whatever became of its claim. Raises MountBusy."""
+        source = await self._source(volume) if self._is_here(volume) else None
+        await self._publisher.unpublish(volume.uid, source)
+
+    async def mounts(self) -> list[Mounted]:
+        """What is at hand now, by claim."""
+        uids = {one.uid: one for one in await self._publisher.published()}
+        found = []
+        for volume in self._objects.views(Volume) if uids else ():
+            if volume.uid in uids and volume.claim_ref is not None:
+                found.append(_mounted(volume.claim_ref.key, volume, uids[volume.uid]))
+        return sorted(found)
+
+    def _bound(self, key: str) -> Volume:
+        claim = self._objects.view(Claim, key)
+        if claim is None:
+            raise NotFound(self._objects.kinds[Claim.resource], key.rpartition("/")[2])
+        volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
+        if volume is None or claim.phase != Phase.BOUND or not volume.points_at(claim):
+            raise NotBound(claim)
+        return volume
+
+    def _is_here(self, volume: Volume) -> bool:
+        affinity = volume.spec.node_affinity
+        node = self._objects.view(Node, self._node)
+        labels = node.metadata.labels if node is not None else {HOSTNAME: self._node}
+        return affinity is None or affinity.allows(labels, self._node)
+
+    async def _source(self, volume: Volume) -> Source:
+        pool = self._pools.of_volume(volume)
+        if pool is not None and pool.driver == volume.driver:
+            return AssetSource(await self._pools.driver(pool), asset_name(volume.handle))
+        if (host_path := volume.spec.host_path) is not None:
+            return PathSource(Path(host_path.path), host_path.type or "")
+        if (local := volume.spec.local) is not None:
+            return PathSource(Path(local.path), "Directory")
+        raise NoWayToMount(volume)
+
+
+def _mounted(key: str, volume: Volume, published: Published) -> Mounted:
+    return Mounted(key, volume.name, published.path, published.note)
