@@ -6,6 +6,7 @@ from typing import Final
 
 from mooring.api import reading, writing
 from mooring.api.discovery import Discovery
+from mooring.api.host import Host
 from mooring.api.http import JSON, Receive, Request, Scope, Send
 from mooring.api.identity import Identities
 from mooring.api.openapi import OpenApi
@@ -39,12 +40,19 @@ ON_OBJECT: Final[dict[str, Serve]] = {
 class App:
     """Serves the Kubernetes REST protocol for the kinds of a table."""
 
-    def __init__(self, objects: Objects, kinds: Sequence[Kind], identities: Identities) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        kinds: Sequence[Kind],
+        identities: Identities,
+        host: Host | None = None,
+    ) -> None:
         self._objects = objects
         self._routes = Routes(kinds)
         self._identities = identities
         self._discovery = Discovery(kinds)
         self._reviews = Reviews()
+        self._host = host  # None: no agent runs in this process
         self._openapi = OpenApi(kinds)
         self.ready = False
 
@@ -70,7 +78,7 @@ class App:
         route = self._routes.find(request.path)
         if route is not None:
             await self._resource(request, route)
-        elif not await self._other(request):
+        elif not (await self._other(request) or (self._host and await self._host.serves(request))):
             raise ApiError("NotFound", "the server could not find the requested resource")
 
     async def _resource(self, request: Request, route: Route) -> None:
