@@ -18,11 +18,13 @@ from typing import Final
 
 import yaml
 
-from examples.client import Api, Doc, until
+from examples.client import CLAIM, VOLUME, apply, delete, phase, table, until
+from mooring.cli.client import Client, Doc
+from mooring.errors import MooringError
+from mooring.host import mounts
 
 HERE: Final = Path(__file__).parent
 NODE: Final = "this-host"
-CLAIM, VOLUME = "PersistentVolumeClaim", "PersistentVolume"
 GREETING: Final = "Hello from before the crash"
 STOP_S: Final = 10
 
@@ -43,8 +45,9 @@ class Demo:
         print(f"\n{self.steps}. {title}\n\n{textwrap.fill(text, 88)}\n")
 
     def typed(self, command: str, output: str) -> None:
-        print(f"  $ {command}")
-        print(textwrap.indent(output.rstrip().replace(str(self.place), "DEMO"), "    "), flush=True)
+        shown = textwrap.indent(output.rstrip(), "    ")
+        told = f"  $ {command}\n{shown}\n" if shown else f"  $ {command}\n"
+        print(told.replace(str(self.place), "DEMO"), end="", flush=True)
 
     # Doing
 
@@ -63,7 +66,7 @@ class Demo:
             raise RuntimeError((self.place / "log").read_text())
         try:
             self.api().ask("GET", "/apis")
-        except OSError:
+        except MooringError:
             return False
         return True
 
@@ -72,23 +75,23 @@ class Demo:
             self.server.send_signal(number)
             self.server.wait(STOP_S)
 
-    def api(self) -> Api:
-        return Api(self.kubeconfig)
+    def api(self) -> Client:
+        return Client(self.kubeconfig)
 
     def apply(self, name: str) -> None:
         """One of the files beside this one."""
         text = (HERE / name).read_text()
         text = text.replace("${DEMO_DIR}", str(self.place)).replace("${NODE}", NODE)
         docs: list[Doc] = list(yaml.safe_load_all(text))
-        said = [self.api().apply(doc) for doc in docs]
+        said = [apply(self.api(), doc) for doc in docs]
         self.typed(f"kubectl apply --server-side -f {name}", "\n".join(said))
 
     def bound(self, claim: str) -> None:
-        until(lambda: self.api().phase(CLAIM, claim) == "Bound", f"claim {claim} is Bound")
+        until(lambda: phase(self.api(), CLAIM, claim) == "Bound", f"claim {claim} is Bound")
 
     def get(self, kind: str, short: str, *names: str) -> None:
         """The table kubectl prints, of these objects or all."""
-        head, *rows = self.api().table(kind)
+        head, *rows = table(self.api(), kind)
         rows = [row for row in rows if not names or row[0] in names]
         self.typed(f"kubectl get {' '.join((short, *names))}", _columns([head, *rows]))
 
@@ -162,7 +165,7 @@ def tell(demo: Demo) -> None:
         "would help.",
     )
     demo.apply("05-pending.yaml")
-    until(lambda: demo.api().phase(VOLUME, "spare") == "Available", "volume spare is Available")
+    until(lambda: phase(demo.api(), VOLUME, "spare") == "Available", "volume spare is Available")
     demo.mooring("explain pvc shared")
     demo.mooring("status")
 
@@ -170,13 +173,13 @@ def tell(demo: Demo) -> None:
         "The power fails",
         "kill -9, in the middle of everything, and a new start on the same directory.",
     )
-    before = demo.api().table(CLAIM)
+    before = table(demo.api(), CLAIM)
     demo.stop(signal.SIGKILL)
-    demo.typed("kill -9 MOORING", "")
+    demo.typed("kill -9 $(pgrep -f 'mooring up')", "")
     demo.start()
     demo.typed("mooring up …", "ready")
     demo.get(CLAIM, "pvc")
-    _same(before, demo.api().table(CLAIM))
+    _same(before, table(demo.api(), CLAIM))
     path = Path(demo.mooring("mount data"))
     found = (path / "greeting").read_text()
     demo.typed(f"cat {path}/greeting", found)
@@ -195,9 +198,9 @@ def tell(demo: Demo) -> None:
 
 def _deleted(demo: Demo) -> str:
     api = demo.api()
-    said = [api.delete(CLAIM, name) for name in ("data", "archive")]
-    until(lambda: api.phase(VOLUME, "archive") == "Released", "volume archive is Released")
-    until(lambda: all("default/data" not in row for row in api.table(VOLUME)), "data is gone")
+    said = [delete(api, CLAIM, name) for name in ("data", "archive")]
+    until(lambda: phase(api, VOLUME, "archive") == "Released", "volume archive is Released")
+    until(lambda: all("default/data" not in row for row in table(api, VOLUME)), "data is gone")
     return "\n".join(said)
 
 
@@ -226,7 +229,11 @@ def _free_port() -> int:
 @contextmanager
 def _place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mooring-demo-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
+        try:
+            yield Path(name)
+        finally:  # a step that failed may have left some
+            for point in mounts.mounts_below(name):
+                mounts.unmount(Path(point))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from mooring.api import reading, writing
 from mooring.api.discovery import Discovery
+from mooring.api.explaining import Explaining
 from mooring.api.host import Host
 from mooring.api.http import JSON, Receive, Request, Scope, Send
 from mooring.api.identity import Identities
@@ -52,6 +53,7 @@ class App:
         self._identities = identities
         self._discovery = Discovery(kinds)
         self._reviews = Reviews()
+        self._explaining = Explaining(objects)
         self._host = host  # None: no agent runs in this process
         self._openapi = OpenApi(kinds)
         self.ready = False
@@ -78,7 +80,11 @@ class App:
         route = self._routes.find(request.path)
         if route is not None:
             await self._resource(request, route)
-        elif not (await self._other(request) or (self._host and await self._host.serves(request))):
+        elif not (
+            await self._other(request)
+            or await self._explaining.serves(request)
+            or (self._host and await self._host.serves(request))
+        ):
             raise ApiError("NotFound", "the server could not find the requested resource")
 
     async def _resource(self, request: Request, route: Route) -> None:

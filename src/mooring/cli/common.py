@@ -1,17 +1,33 @@
 """What all commands share: options, and how an error is told."""
 
 import functools
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, NoReturn, ParamSpec, TypeVar
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from mooring.errors import MooringError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+WIDTH: Final = 100  # of what is printed to a file or a pipe
+
+
+def _json(value: str) -> str:
+    if value not in ("", "json"):
+        raise typer.BadParameter("the only other form is json")
+    return value
+
+
+Output = Annotated[
+    str, typer.Option("--output", "-o", metavar="json", callback=_json, help="For programs.")
+]
 Namespace = Annotated[
     str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Of the claim.")
 ]
@@ -42,3 +58,22 @@ def failing_well(command: Callable[P, R]) -> Callable[P, R]:
             fail(error)
 
     return wrapped
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Columns as kubectl prints them; long cells are broken, not cut."""
+    made = Table(box=None, pad_edge=False, header_style="", padding=(0, 3, 0, 0))
+    for name in head:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def printed(what: Any, output: str) -> None:
+    """Print something of Rich, or a document as JSON. Not a terminal: 100 columns, no colours."""
+    if output:
+        typer.echo(json.dumps(what, indent=2))
+        return
+    width = None if sys.stdout.isatty() else WIDTH
+    Console(width=width, highlight=False, soft_wrap=False).print(what)

@@ -11,7 +11,9 @@ import typer
 
 from mooring import __version__
 from mooring.cli.common import fail
+from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
+from mooring.cli.status import status
 from mooring.errors import MooringError
 
 app = typer.Typer(
@@ -20,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (mount, umount):
+for command in (explain, status, mount, umount):
     app.command()(command)
 
 

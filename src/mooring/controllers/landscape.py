@@ -10,6 +10,7 @@ from mooring.model.volume import Volume
 from mooring.objects.cache import Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
+from mooring.rules.default_class import default_of
 from mooring.rules.matching import VolumeIndex
 from mooring.rules.volumes import is_at_rest
 from mooring.rules.waking import WaitingClaims
@@ -66,11 +67,7 @@ class Landscape:
         return self.objects.view(StorageClass, name)
 
     def default_class(self) -> StorageClass | None:
-        """The newest default; of the same second, the first by name. Storage semantics §12."""
-        defaults = [one for one in self.objects.views(StorageClass) if one.is_default]
-        defaults.sort(key=lambda one: one.name)
-        defaults.sort(key=lambda one: one.metadata.creation_timestamp or "", reverse=True)
-        return defaults[0] if defaults else None
+        return default_of(self.objects.views(StorageClass))
 
     def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
         name = self.index.best(claim, delay=delay)
