@@ -43,6 +43,9 @@ run: setup ## start Mooring here: server and node agent in one process
 bench: setup ## measure a server of our own; ARGS="--volumes 100000 --json FILE" and the like
 	$(VENV)/python -m bench $(ARGS)
 
+docs/first-steps.md: setup examples/demo.py examples/first-steps.md.in $(wildcard examples/*.yaml)
+	$(VENV)/python -m examples.demo --write $@
+
 schemas: setup ## generate the committed API schemas anew
 	$(VENV)/python -m tools.schemas
 

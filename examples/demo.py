@@ -1,10 +1,12 @@
-"""The first steps as a story: `make demo`. docs/first-steps.md tells the same.
+"""The first steps as a story: `make demo`. With --write FILE the same as a page of the manual.
 
 Everything happens in a temporary directory, with a server of its own on a free port, and is gone
 afterwards. Each line after a $ is what a person would type.
 """
 
+import argparse
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -36,6 +38,7 @@ class Demo:
         self.place, self.port = place, _free_port()
         self.kubeconfig = place / "kubeconfig"
         self.steps = 0
+        self.page: list[str] = []  # what was told, in Markdown
         self.server: subprocess.Popen[bytes] | None = None
 
     # Telling
@@ -43,11 +46,14 @@ class Demo:
     def step(self, title: str, text: str) -> None:
         self.steps += 1
         print(f"\n{self.steps}. {title}\n\n{textwrap.fill(text, 88)}\n")
+        self.page.append(f"\n## {self.steps}. {title}\n\n{textwrap.fill(text, 100)}\n\n")
 
     def typed(self, command: str, output: str) -> None:
         shown = textwrap.indent(output.rstrip(), "    ")
         told = f"  $ {command}\n{shown}\n" if shown else f"  $ {command}\n"
-        print(told.replace(str(self.place), "DEMO"), end="", flush=True)
+        told = told.replace(str(self.place), "DEMO")
+        self.page.append(textwrap.indent(textwrap.dedent(told), "    "))
+        print(told, end="", flush=True)
 
     # Doing
 
@@ -82,6 +88,7 @@ class Demo:
         """One of the files beside this one."""
         text = (HERE / name).read_text()
         text = text.replace("${DEMO_DIR}", str(self.place)).replace("${NODE}", NODE)
+        (self.place / name).write_text(text)
         docs: list[Doc] = list(yaml.safe_load_all(text))
         said = [apply(self.api(), doc) for doc in docs]
         self.typed(f"kubectl apply --server-side -f {name}", "\n".join(said))
@@ -236,8 +243,24 @@ def _place() -> Iterator[Path]:
                 mounts.unmount(Path(point))
 
 
+def _written(demo: Demo) -> str:
+    """The page, with what differs from run to run made alike."""
+    numbers: dict[str, int] = {}
+
+    def alike(found: re.Match[str]) -> str:
+        number = numbers.setdefault(found[0], len(numbers) + 1)
+        return f"{number:08x}-0000-4000-8000-{number:012x}"
+
+    story = re.sub(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", alike, "".join(demo.page))
+    story = re.sub(r"(?m) \d+s$", " 1s", story)
+    return (HERE / "first-steps.md.in").read_text().rstrip() + "\n" + story
+
+
 def main() -> None:
     """Run it all; any step that does not hold ends it with an error."""
+    parser = argparse.ArgumentParser(prog="python -m examples.demo", description=tell.__doc__)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the story as Markdown")
+    file = parser.parse_args().write
     with _place() as place:
         demo = Demo(place)
         print(f"Mooring from nothing to a claim with data, in {place}, called DEMO below.")
@@ -245,6 +268,8 @@ def main() -> None:
             tell(demo)
         finally:
             demo.stop()
+    if file is not None:
+        file.write_text(_written(demo))
     print("\nAll of it is gone again. The same by hand: docs/first-steps.md")
 
 
