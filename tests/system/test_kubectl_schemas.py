@@ -1,6 +1,7 @@
 """kubectl reads the schemas: it explains, validates, tries out and compares."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -14,14 +15,25 @@ from google.protobuf.message import Message
 from mooring.api import gnostic
 from mooring.api.openapi3 import document
 from mooring.api.operations import paths
+from mooring.objects.kind import Kind
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.schema import definitions
 from tests.system.server import OLD_KUBECTL, Server, claim
 
 CURRENT = shutil.which("kubectl") or ""
-FOUND = {"current": Path(CURRENT), "debian-1.20": OLD_KUBECTL}
-if CURRENT:  # some packages bring several versions
-    FOUND |= {path.name: path for path in sorted(Path(CURRENT).resolve().parent.glob("kubectl.*"))}
+OTHERS = sorted(Path(CURRENT).resolve().parent.glob("kubectl.*")) if CURRENT else []
+KUBECTLS = [
+    pytest.param(
+        CURRENT, id="current", marks=[] if CURRENT else pytest.mark.skip(reason="no kubectl")
+    ),
+    pytest.param(
+        str(OLD_KUBECTL),
+        id="debian-1.20",
+        marks=[] if OLD_KUBECTL.exists() else pytest.mark.skip(reason="no kubectl 1.20"),
+    ),
+    # Some packages bring several versions.
+    *(pytest.param(str(path), id=path.name, marks=pytest.mark.slow) for path in OTHERS),
+]
 
 pytestmark = pytest.mark.system
 
@@ -35,9 +47,9 @@ def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.process.wait()
 
 
-@pytest.fixture(params=[name for name, path in FOUND.items() if path.is_file()])
+@pytest.fixture(params=KUBECTLS)
 def server(request: pytest.FixtureRequest, one_server: Server) -> Server:
-    one_server.kubectl_path = str(FOUND[request.param])
+    one_server.kubectl_path = request.param
     return one_server
 
 
@@ -134,6 +146,51 @@ def test_explain_goes_down_to_the_last_field(server: Server) -> None:
         assert field in told
     told = unwrapped(server.kubectl("explain", "pod", "--recursive"))
     assert "volumeClaimTemplate" in told
+
+
+def pool(name: str, *namespaces: str) -> str:
+    return (
+        f"apiVersion: mooring.dev/v1\nkind: Pool\nmetadata: {{name: {name}}}\n"
+        f"spec:\n  driver: directory.mooring.dev\n  node: here\n  root: /pools/{name}\n"
+        f"  namespaces: [{', '.join(f'{{name: {one}, quota: 1Gi}}' for one in namespaces)}]\n"
+    )
+
+
+def test_apply_changes_lists_of_our_own_kinds(server: Server, name: str) -> None:
+    for namespaces in (("a", "b"), ("b", "c"), ("c",)):
+        server.kubectl("apply", "-f", "-", stdin=pool(name, *namespaces))
+        made = server.get("pool", name)["spec"]["namespaces"]
+        assert sorted(one["name"] for one in made) == sorted(namespaces)
+    done = server.run("apply", "-f", "-", stdin=pool(name).replace("node:", "nod:"))
+    assert done.returncode != 0
+    assert 'unknown field "' in done.stderr
+
+
+def test_apply_merges_lists_by_their_keys(server: Server, name: str) -> None:
+    pod = (
+        f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\n"
+        "spec:\n  containers: [{name: a, image: 'x:1'}, {name: b, image: 'y:1'}]\n"
+        "  volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]\n"
+    )
+    server.kubectl("apply", "-f", "-", stdin=pod)
+    server.kubectl("apply", "-f", "-", stdin=pod.replace("y:1", "y:2"))
+    images = {one["name"]: one["image"] for one in server.get("pod", name)["spec"]["containers"]}
+    assert images == {"a": "x:1", "b": "y:2"}
+
+
+def test_a_review_is_created_from_a_file(server: Server) -> None:
+    review = (
+        "apiVersion: authorization.k8s.io/v1\nkind: SelfSubjectAccessReview\n"
+        "spec: {resourceAttributes: {verb: get, resource: pods}}\n"
+    )
+    assert "created" in server.kubectl("create", "-f", "-", stdin=review)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
+def test_every_kind_is_explained(server: Server, kind: Kind) -> None:
+    told = server.kubectl("explain", kind.plural, "--recursive")
+    assert re.search(rf"KIND: +{kind.kind}\n", told)
+    assert "metadata" in told
 
 
 @cache

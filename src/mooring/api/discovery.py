@@ -17,6 +17,9 @@ REVIEWS: Final = (
     (AUTHORIZATION, "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
     (AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview"),
 )
+# Asked for by kubectl before it validates what cannot be patched, such as a review: is it a kind of
+# a user's own? There are none. No group is announced for it, so nobody can try to make one.
+CUSTOM_KINDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 JSON_TYPE: Final = "application/json"
 KUBERNETES_MINOR: Final = "34"  # whose behaviour is served
 
@@ -34,6 +37,7 @@ class Discovery:
             "/version": encoded(_version()),
             "/api": encoded({"kind": "APIVersions", "versions": ["v1"]}),
             "/apis": encoded(_groups(served)),
+            CUSTOM_KINDS: encoded(_no_custom_kinds()),
         }
         for group, version in served:
             path = f"/apis/{group}/{version}" if group else f"/api/{version}"
@@ -76,6 +80,11 @@ def _version() -> Doc:
         "compiler": "",
         "platform": "linux/amd64",
     }
+
+
+def _no_custom_kinds() -> Doc:
+    named = {"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1"}
+    return {**named, "metadata": {"resourceVersion": "0"}, "items": []}
 
 
 def _group(group: str, version: str) -> Doc:
