@@ -40,7 +40,7 @@ ASK_AGAIN: Final[Header] = (b"cache-control", b"no-cache, private")
 VARIES: Final[Header] = (b"vary", b"Accept, Accept-Encoding")
 
 
-class Document(NamedTuple):
+class Packed(NamedTuple):
     """One document in one form."""
 
     packed: bytes  # by gzip
@@ -54,7 +54,7 @@ class OpenApi:
         self._kinds = kinds
         self._building = asyncio.Lock()
         # By version and whether in protobuf: all documents, by path.
-        self._built: dict[tuple[str, bool], dict[str, Document]] = {}
+        self._built: dict[tuple[str, bool], dict[str, Packed]] = {}
 
     async def answer(self, request: Request) -> bool:
         """Serve the document at the path of a GET. Returns whether there is one."""
@@ -78,7 +78,7 @@ class OpenApi:
         await _send(request, document, media, caching)
         return True
 
-    async def _documents(self, version: str, protobuf: bool) -> dict[str, Document]:
+    async def _documents(self, version: str, protobuf: bool) -> dict[str, Packed]:
         async with self._building:
             found = self._built.get((version, protobuf))
             if found is None:
@@ -88,7 +88,7 @@ class OpenApi:
             return found
 
 
-async def _send(request: Request, document: Document, media: str, caching: Header) -> None:
+async def _send(request: Request, document: Packed, media: str, caching: Header) -> None:
     tag = f'"{document.hash}"'
     headers = [(b"etag", tag.encode()), caching, VARIES]
     if tag in request.header(b"if-none-match"):
@@ -118,7 +118,7 @@ def _chosen(accept: str, served: Sequence[str]) -> str:
     )
 
 
-def _v2(kinds: Sequence[Kind], protobuf: bool) -> dict[str, Document]:
+def _v2(kinds: Sequence[Kind], protobuf: bool) -> dict[str, Packed]:
     document: Doc = {
         "swagger": "2.0",
         "info": INFO,
@@ -132,7 +132,7 @@ def _v2(kinds: Sequence[Kind], protobuf: bool) -> dict[str, Document]:
     return {V2: _packed(gnostic.document2(document) if protobuf else encode(document))}
 
 
-def _v3(kinds: Sequence[Kind], protobuf: bool) -> dict[str, Document]:
+def _v3(kinds: Sequence[Kind], protobuf: bool) -> dict[str, Packed]:
     by_group_version: dict[str, dict[str, Doc]] = {}
     for path, item in paths(kinds).items():
         steps = path.split("/")
@@ -149,7 +149,7 @@ def _v3(kinds: Sequence[Kind], protobuf: bool) -> dict[str, Document]:
     return found
 
 
-def _packed(content: bytes) -> Document:
+def _packed(content: bytes) -> Packed:
     squeeze = zlib.compressobj(wbits=GZIP)
     packed = squeeze.compress(content) + squeeze.flush()
-    return Document(packed, hashlib.sha256(content).hexdigest().upper())
+    return Packed(packed, hashlib.sha256(content).hexdigest().upper())
