@@ -181,45 +181,6 @@ CONFIG_MAP: Final = Kind(
 )  # fmt: skip
 
 
-def _last_seen(doc: Doc, now: Printing) -> str:
-    series = doc.get("series") or {}
-    seen = series.get("lastObservedTime") or doc.get("lastTimestamp") or doc.get("eventTime")
-    seen = seen or doc["metadata"]["creationTimestamp"]
-    return printing.duration(now.now_s - printing.seconds(seen))
-
-
-def _about(doc: Doc, _: Printing) -> str:
-    about = doc.get("involvedObject") or {}
-    return f"{about.get('kind', '').lower()}/{about.get('name', '')}"
-
-
-EVENT: Final = Kind(
-    "", "v1", "Event", "events", "event", True,
-    short_names=("ev",),
-    columns=(
-        Column("Last Seen", _last_seen),
-        Column("Type", lambda doc, _: doc.get("type", "")),
-        Column("Reason", lambda doc, _: doc.get("reason", "")),
-        Column("Object", _about),
-        Column("Message", lambda doc, _: str(doc.get("message", "")).strip()),
-        Column("Source", lambda doc, _: (doc.get("source") or {}).get("component", ""), priority=1),
-        Column("Count", lambda doc, _: doc.get("count", 1), type="integer", priority=1),
-        Column("Name", printing.name, format="name", priority=1),
-    ),
-    validate_create=metadata_causes,
-    validate_update=metadata_update_causes,
-    selectable={
-        "involvedObject.kind": lambda doc: str((doc.get("involvedObject") or {}).get("kind", "")),
-        "involvedObject.namespace": lambda doc: str(
-            (doc.get("involvedObject") or {}).get("namespace", "")
-        ),
-        "involvedObject.name": lambda doc: str((doc.get("involvedObject") or {}).get("name", "")),
-        "involvedObject.uid": lambda doc: str((doc.get("involvedObject") or {}).get("uid", "")),
-        "reason": lambda doc: str(doc.get("reason", "")),
-        "type": lambda doc: str(doc.get("type", "")),
-    },
-)  # fmt: skip
-
 LEASE: Final = Kind(
     "coordination.k8s.io", "v1", "Lease", "leases", "lease", True,
     columns=(

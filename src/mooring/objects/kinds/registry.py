@@ -3,17 +3,25 @@
 from typing import Final
 
 from mooring.objects.kind import Kind
-from mooring.objects.kinds import core, persistentvolume, persistentvolumeclaim, pool, storageclass
+from mooring.objects.kinds import (
+    core,
+    event,
+    persistentvolume,
+    persistentvolumeclaim,
+    pool,
+    storageclass,
+)
 
 ALL_KINDS: Final[tuple[Kind, ...]] = (
     core.NAMESPACE,
     core.POD,
     core.NODE,
-    core.EVENT,
+    event.CORE,
     core.SECRET,
     core.CONFIG_MAP,
     persistentvolume.KIND,
     persistentvolumeclaim.KIND,
+    event.NEW,
     core.LEASE,
     storageclass.KIND,
     core.VOLUME_ATTACHMENT,
