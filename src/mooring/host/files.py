@@ -95,12 +95,14 @@ def remove_tree(name: str, dir_fd: int) -> None:
             os.unlink(name, dir_fd=dir_fd)
 
 
-def empty_directory(path: Path) -> None:
-    """Remove all that is in a directory, and keep the directory itself.
+def empty_directory_under(allowed_root: Path, path: Path) -> None:
+    """Remove all that is in a directory that must lie below a root, and keep the directory itself.
 
-    raises  MountInside, OSError (also if the last part of the path is a link)
+    The path is resolved once, as by remove_tree_under.
+
+    raises  OutsideRoot, MountInside, OSError (FileNotFoundError if it is not there)
     """
-    with directory(path) as top:
+    with _parent_below(allowed_root, path) as (parent, last), directory(last, parent) as top:
         _empty(top)
 
 
@@ -113,10 +115,19 @@ def refuse_mounts(fd: int) -> None:
 def remove_tree_under(allowed_root: Path, path: Path) -> None:
     """Remove a tree that must lie below a root; absent is success.
 
-    The path is resolved once; what is removed is reached from the root by descriptors, so that
-    a link put into the path meanwhile is an error and not a way out.
-
     raises  OutsideRoot: it lies elsewhere after links are resolved, or is the root itself
+    """
+    with suppress(FileNotFoundError), _parent_below(allowed_root, path) as (parent, last):
+        remove_tree(last, parent)
+        synced(parent)
+
+
+@contextmanager
+def _parent_below(allowed_root: Path, path: Path) -> Iterator[tuple[int, str]]:
+    """A descriptor of the directory that holds the path, and the path's last part.
+
+    The path is resolved once; what is changed is reached from the root by descriptors, so that
+    a link put into the path meanwhile is an error and not a way out. Raises OutsideRoot.
     """
     root, target = Path(os.path.realpath(allowed_root)), Path(os.path.realpath(path))
     if root not in target.parents:
@@ -125,14 +136,10 @@ def remove_tree_under(allowed_root: Path, path: Path) -> None:
     fd = os.open(root, _DIRECTORY)
     try:
         for part in between:
-            try:
-                deeper = os.open(part, _DIRECTORY, dir_fd=fd)
-            except FileNotFoundError:
-                return
+            deeper = os.open(part, _DIRECTORY, dir_fd=fd)
             os.close(fd)
             fd = deeper
-        remove_tree(last, fd)
-        synced(fd)
+        yield fd, last
     finally:
         os.close(fd)
 

@@ -1,6 +1,8 @@
 """What to do about a volume. Storage semantics §5 and §9."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
 from mooring.model.metadata import View
@@ -9,6 +11,8 @@ from mooring.model.names import (
     DELETE,
     EXTERNAL_PROVISIONER_FINALIZER,
     IN_TREE,
+    MIGRATED_TO,
+    PV_CONTROLLER_FINALIZER,
     PV_PROTECTION,
     RECYCLE,
     RETAIN,
@@ -18,7 +22,8 @@ from mooring.model.volume import Volume
 from mooring.rules.binding import rolled_back
 from mooring.rules.events import NORMAL, WARNING, EventNote
 
-ENDED = frozenset({Phase.RELEASED, Phase.FAILED})
+ENDED: Final = frozenset({Phase.RELEASED, Phase.FAILED})
+HOST_PATH_PLUGIN: Final = IN_TREE + "host-path"  # the one in-tree deleter that we have
 
 
 class VolumeDecision(NamedTuple):
@@ -42,8 +47,21 @@ def is_at_rest(volume: Volume) -> bool:
         volume.claim_ref is None
         and volume.phase == Phase.AVAILABLE
         and not volume.being_deleted
-        and PV_PROTECTION in volume.metadata.finalizers
+        and guarded(volume) is volume
     )
+
+
+def guarded(volume: Volume) -> Volume:
+    """With the finalizers of ours that it is to have, and no others of ours. §5 row 0, §13."""
+    if not volume.being_deleted:
+        volume = volume.with_finalizer(PV_PROTECTION)
+    elif volume.phase != Phase.BOUND:
+        volume = volume.without_finalizer(PV_PROTECTION)
+    if not volume.provisioned_by.startswith(IN_TREE) or MIGRATED_TO in volume.annotations:
+        return volume
+    if volume.reclaim_policy != DELETE:
+        return volume.without_finalizer(PV_CONTROLLER_FINALIZER)
+    return volume if volume.being_deleted else volume.with_finalizer(PV_CONTROLLER_FINALIZER)
 
 
 def volume_decision(volume: Volume, claim: Claim | None, now: str) -> VolumeDecision:
@@ -100,6 +118,8 @@ class Reclaim(NamedTuple):
 
     delete_path    a static hostPath below /tmp that is to be removed, then the object
     recycle_path   a hostPath to be emptied, then the volume is free again
+    recycle_root   the pool's root that it must lie below
+    busy           somebody uses it still: nothing is done now
     """
 
     why: str
@@ -107,12 +127,15 @@ class Reclaim(NamedTuple):
     events: tuple[EventNote, ...] = ()
     delete_path: str = ""
     recycle_path: str = ""
+    recycle_root: str = ""
+    busy: bool = False
 
 
-def reclaim_decision(volume: Volume, used: bool, now: str) -> Reclaim:
+def reclaim_decision(volume: Volume, used: bool, roots: Iterable[str], now: str) -> Reclaim:
     """By §9.
 
-    used  a pod that has not ended still refers to the old claim's name, and no such claim exists
+    used   a pod that has not ended still refers to the old claim's name, and no such claim exists
+    roots  of the pools: what lies below one may be emptied
     """
     policy = volume.reclaim_policy
     if policy == RETAIN:
@@ -120,28 +143,56 @@ def reclaim_decision(volume: Volume, used: bool, now: str) -> Reclaim:
     if policy == DELETE:
         return _deleting(volume, now)
     if policy == RECYCLE:
-        if used:
-            message = "Volume is used by pods"
-            note = EventNote(volume.reference(), NORMAL, "VolumeFailedRecycle", message)
-            return Reclaim(message, events=(note,))
-        if volume.spec.host_path is not None:
-            return Reclaim("to be emptied", recycle_path=volume.spec.host_path.path)
-        return failed(volume, "VolumeFailedRecycle", "No recycler plugin found for it", now)
+        return _recycling(volume, used, roots, now)
     message = f"Volume has unrecognized PersistentVolumeReclaimPolicy: {policy}"
     return failed(volume, "VolumeUnknownReclaimPolicy", message, now)
 
 
 def _deleting(volume: Volume, now: str) -> Reclaim:
     by = volume.provisioned_by
-    if (by and not by.startswith(IN_TREE)) or volume.spec.csi is not None:
-        return Reclaim(f"{by or volume.driver} deletes it")
-    if volume.spec.host_path is None:
-        return failed(volume, "VolumeFailedDelete", "no plugin can delete such a volume", now)
+    if MIGRATED_TO in volume.annotations:
+        return Reclaim(f"{volume.annotations[MIGRATED_TO]} deletes it")
+    if by and not by.startswith(IN_TREE):
+        return Reclaim(f"{by} deletes it")
+    if not by and volume.spec.csi is not None:
+        return Reclaim(f"{volume.driver} deletes it")
+    if by not in ("", HOST_PATH_PLUGIN) or volume.spec.host_path is None:
+        message = "no deletable volume plugin matched"
+        return failed(volume, "VolumeFailedDelete", message, now)
     path = volume.spec.host_path.path
     if not path.startswith("/tmp/"):
         message = f'host_path deleter only supports /tmp/.+ but received provided "{path}"'
         return failed(volume, "VolumeFailedDelete", message, now)
     return Reclaim("its directory is to be removed", delete_path=path)
+
+
+def _recycling(volume: Volume, used: bool, roots: Iterable[str], now: str) -> Reclaim:
+    if used:
+        message = "Volume is used by pods"
+        note = EventNote(volume.reference(), NORMAL, "VolumeFailedRecycle", message)
+        return Reclaim(message, events=(note,), busy=True)
+    if volume.spec.host_path is None:
+        message = "No recycler plugin found for the volume!"
+        return failed(volume, "VolumeFailedRecycle", message, now)
+    path = volume.spec.host_path.path
+    root = next((one for one in roots if _may_empty(PurePosixPath(one), PurePosixPath(path))), "")
+    if not root:
+        message = (
+            f"only hostPaths below the root of a Pool, beside its volumes, are emptied: not {path}"
+        )
+        return failed(volume, "VolumeFailedRecycle", message, now)
+    return Reclaim("to be emptied", recycle_path=path, recycle_root=root)
+
+
+def _may_empty(root: PurePosixPath, path: PurePosixPath) -> bool:
+    """Not what a driver keeps in its pool: volumes, and what it half made or marked."""
+    return root in path.parents and not path.relative_to(root).parts[0].startswith(("pvc-", "."))
+
+
+def busy(volume: Volume, message: str) -> Reclaim:
+    """What is to be deleted is in use: told as such, the phase stays. §9."""
+    note = EventNote(volume.reference(), NORMAL, "VolumeDelete", message)
+    return Reclaim(message, events=(note,), busy=True)
 
 
 def failed(volume: Volume, reason: str, message: str, now: str) -> Reclaim:

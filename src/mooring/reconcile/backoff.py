@@ -1,0 +1,36 @@
+"""When something that failed may be tried again, whatever wakes its key meanwhile."""
+
+from typing import Final
+
+from mooring.clock import Clock
+
+FIRST_DELAY_S: Final = 0.5  # doubled by each failure; both as Kubernetes' volume controller
+LONGEST_DELAY_S: Final = 120.0
+
+
+class Backoff:
+    """Of operations that are not to be tried on every look. Storage semantics §3."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failed: dict[str, tuple[int, float]] = {}  # how often, and not before when
+
+    def left_s(self, key: str) -> float:
+        """How long it is to be left alone still; 0 or less if it may be tried."""
+        _, not_before = self._failed.get(key, (0, 0.0))
+        return not_before - self._clock.monotonic_s() if not_before else 0.0
+
+    def failed(self, key: str) -> float:
+        """Note a failure. Returns after how many seconds to try again."""
+        count, _ = self._failed.get(key, (0, 0.0))
+        delay_s = min(FIRST_DELAY_S * (1 << min(count, 20)), LONGEST_DELAY_S)
+        self._failed[key] = count + 1, self._clock.monotonic_s() + delay_s
+        return delay_s
+
+    def forget(self, key: str) -> None:
+        """It worked, or is no longer wanted."""
+        self._failed.pop(key, None)
+
+    def hurry(self) -> None:
+        """Let all be tried now: what they failed for may be different."""
+        self._failed.clear()
