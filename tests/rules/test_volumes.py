@@ -355,9 +355,10 @@ def test_delete_of_a_host_path_elsewhere_fails(path: str) -> None:
     assert fails(released("Delete", "host_path", path), "VolumeFailedDelete")
 
 
-def test_recycle_empties_a_host_path_below_the_root_of_a_pool() -> None:
-    step = reclaimed(released("Recycle", "host_path", "/srv/pool/shared"))
-    assert (step.recycle_path, step.recycle_root) == ("/srv/pool/shared", "/srv/pool")
+@pytest.mark.parametrize("path", ["/srv/pool/shared", "/srv/pool//a/b/"])
+def test_recycle_empties_a_host_path_below_the_root_of_a_pool(path: str) -> None:
+    step = reclaimed(released("Recycle", "host_path", path))
+    assert (step.recycle_path, step.recycle_root) == (path, "/srv/pool")
     assert (step.writes, step.events) == ((), ())
 
 

@@ -1,7 +1,6 @@
 """What to do about a volume. Storage semantics §5 and §9."""
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
@@ -175,7 +174,7 @@ def _recycling(volume: Volume, used: bool, roots: Iterable[str], now: str) -> Re
         message = "No recycler plugin found for the volume!"
         return failed(volume, "VolumeFailedRecycle", message, now)
     path = volume.spec.host_path.path
-    root = next((one for one in roots if _may_empty(PurePosixPath(one), PurePosixPath(path))), "")
+    root = next((one for one in roots if _may_empty(one, path)), "")
     if not root:
         message = (
             f"only hostPaths below the root of a Pool, beside its volumes, are emptied: not {path}"
@@ -184,9 +183,12 @@ def _recycling(volume: Volume, used: bool, roots: Iterable[str], now: str) -> Re
     return Reclaim("to be emptied", recycle_path=path, recycle_root=root)
 
 
-def _may_empty(root: PurePosixPath, path: PurePosixPath) -> bool:
+def _may_empty(root: str, path: str) -> bool:
     """Not what a driver keeps in its pool: volumes, and what it half made or marked."""
-    return root in path.parents and not path.relative_to(root).parts[0].startswith(("pvc-", "."))
+    within, given = ([part for part in one.split("/") if part] for one in (root, path))
+    rest = given[len(within) :]
+    below = path.startswith("/") and given[: len(within)] == within and bool(rest)
+    return below and not rest[0].startswith(("pvc-", "."))
 
 
 def busy(volume: Volume, message: str) -> Reclaim:
