@@ -1,13 +1,19 @@
 """All loops, wired to what wakes them."""
 
 from mooring.controllers.binder import Binder
+from mooring.controllers.expiry import Expiry
 from mooring.controllers.landscape import Landscape
 from mooring.controllers.namespaces import Namespaces
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
-from mooring.objects.cache import Event
+from mooring.model.claim import Claim
+from mooring.model.volume import Volume
+from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
+from mooring.objects.views import view
 from mooring.reconcile.queue import Queue
+from mooring.reconcile.resync import Resync
+from mooring.rules.volumes import is_at_rest
 
 
 class Controllers:
@@ -26,6 +32,13 @@ class Controllers:
         self.claims = Queue("claims", binder.reconcile)
         self.volumes = Queue("volumes", reclaimer.reconcile)
         self.namespaces = Queue("namespaces", Namespaces(objects).reconcile)
+        self.queues = (self.claims, self.volumes, self.namespaces)
+        self.expiry = Expiry(objects)
+        shelves = objects.cache.shelves
+        self.resyncs = (
+            Resync(shelves[Claim.resource], lambda entry: self.claims.add(entry.key)),
+            Resync(shelves[Volume.resource], self._look_at_volume),
+        )
 
     async def start(self) -> None:
         """Look at everything once, then at what changes."""
@@ -35,8 +48,13 @@ class Controllers:
         for entry in shelf.entries():
             self.namespaces.add(entry.key)
         self._unfollow = shelf.follow(self._namespace_changed)
-        for queue in (self.claims, self.volumes, self.namespaces):
-            queue.start()
+        await self.expiry.start()
+        for part in (*self.queues, *self.resyncs):
+            part.start()
+
+    def _look_at_volume(self, entry: Entry) -> None:
+        if not is_at_rest(view(Volume, entry)):
+            self.volumes.add(entry.key)
 
     def _namespace_changed(self, event: Event) -> None:
         if event.after is not None:
@@ -45,16 +63,17 @@ class Controllers:
     async def idle(self) -> None:
         """Wait until all that was to be looked at was looked at, what that caused included.
 
-        What waits for its time (a retry, a look later on) is not waited for.
+        What waits for its time (a retry, a look later on) is not waited for. Events that were to
+        be told are written.
         """
-        queues = (self.claims, self.volumes, self.namespaces)
-        while not all(queue.idle for queue in queues):
-            for queue in queues:
+        while not all(queue.idle for queue in self.queues):
+            for queue in self.queues:
                 await queue.until_idle()
+        await self.recorder.written()
 
     async def stop(self) -> None:
         self._unfollow()
         self.landscape.stop()
-        for queue in (self.claims, self.volumes, self.namespaces):
-            await queue.stop()
+        for part in (*self.queues, *self.resyncs, self.expiry):
+            await part.stop()
         await self.recorder.stop()

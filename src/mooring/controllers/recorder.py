@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import logging
+from collections import OrderedDict
 from typing import Final
 
-from mooring.clock import timestamp
+from mooring.clock import Clock, timestamp
 from mooring.errors import MooringError
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
@@ -14,6 +15,30 @@ from mooring.rules.events import EventNote
 log = logging.getLogger(__name__)
 
 WAITING_AT_MOST: Final = 10_000  # notes; more are dropped: events are a courtesy, not a record
+# Of one component about one object, as client-go's recorder: so many at once, then one in five
+# minutes. An object that is looked at all the time must not fill the store with its events.
+BURST: Final = 25
+REFILL_S: Final = 300.0
+REMEMBERED: Final = 4096  # objects, the last that were told about
+
+
+class Allowance:
+    """How much may be told about each object."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._left: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+
+    def allows(self, note: EventNote) -> bool:
+        """Whether it may be told; if so, it is counted."""
+        key, now = (note.about.uid, note.component), self._clock.monotonic_s()
+        left, since = self._left.pop(key, (float(BURST), now))
+        left = min(left + (now - since) / REFILL_S, float(BURST))
+        allowed = left >= 1
+        self._left[key] = (left - 1 if allowed else left), now
+        if len(self._left) > REMEMBERED:
+            self._left.popitem(last=False)
+        return allowed
 
 
 class Recorder:
@@ -23,9 +48,12 @@ class Recorder:
         self._objects = objects
         self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(WAITING_AT_MOST)
         self._task: asyncio.Task[None] | None = None
+        self._allowance = Allowance(objects.clock)
 
     def note(self, note: EventNote) -> None:
         """Have it written soon."""
+        if not self._allowance.allows(note):
+            return
         try:
             self._waiting.put_nowait(note)
         except asyncio.QueueFull:
@@ -39,6 +67,10 @@ class Recorder:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def written(self) -> None:
+        """Wait until all that was noted is written."""
+        await self._waiting.join()
+
     async def _run(self) -> None:
         while True:
             note = await self._waiting.get()
@@ -46,6 +78,8 @@ class Recorder:
                 await self._write(note)
             except MooringError as error:
                 log.warning("event not written reason=%s error=%s", note.reason, error)
+            finally:
+                self._waiting.task_done()
 
     async def _write(self, note: EventNote) -> None:
         kind = self._objects.kinds["events"]
