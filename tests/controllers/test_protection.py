@@ -1,0 +1,252 @@
+"""Storage semantics §13, and trap 9 of §22, through admission and the controllers."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from mooring.model.claim import Claim
+from mooring.model.names import (
+    EXTERNAL_PROVISIONER_FINALIZER,
+    PV_CONTROLLER_FINALIZER,
+    PV_PROTECTION,
+    PVC_PROTECTION,
+)
+from mooring.model.volume import Volume
+from mooring.objects.kind import Doc
+from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_volume_doc
+from tests.controllers.plant import CLAIMS, VOLUMES, a_pod_doc
+
+BY = "pv.kubernetes.io/provisioned-by"
+
+
+def drop_finalizers(doc: Doc) -> None:
+    doc["metadata"]["finalizers"] = []
+
+
+def is_gone(plant: ClockedPlant, name: str = "db") -> bool:
+    return plant.view(Claim, f"default/{name}") is None
+
+
+def volume_is_gone(plant: ClockedPlant, name: str = "v1") -> bool:
+    return plant.view(Volume, name) is None
+
+
+# Claims
+
+
+def test_a_new_claim_is_protected_behind_its_own_finalizers(plant: ClockedPlant) -> None:
+    doc = a_claim_doc()
+    doc["metadata"]["finalizers"] = ["example.com/own"]
+    plant.create(CLAIMS, doc)
+    assert plant.claim().metadata.finalizers == ("example.com/own", PVC_PROTECTION)
+
+
+def test_a_live_claim_that_lost_its_protection_gets_it_again(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc())
+    plant.edit(CLAIMS, "default/db", drop_finalizers)
+    plant.settle()
+    assert plant.claim().has_finalizer(PVC_PROTECTION)
+
+
+def test_a_claim_that_no_pod_uses_goes_at_once(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc())
+    plant.delete(CLAIMS, "default/db")
+    plant.settle()
+    assert is_gone(plant)
+
+
+def test_a_claim_being_deleted_stays_while_a_pod_with_a_node_uses_it(plant: ClockedPlant) -> None:
+    plant.put(VOLUMES, a_volume_doc())
+    plant.put(CLAIMS, a_claim_doc())
+    plant.create("pods", a_pod_doc("p", "db", "n1"))
+    plant.delete(CLAIMS, "default/db")
+    plant.settle()
+    assert plant.claim().being_deleted
+    assert plant.claim().phase == plant.volume().phase == "Bound"
+    plant.delete("pods", "default/p")
+    plant.settle()
+    assert is_gone(plant)
+    assert plant.volume().phase == "Released"
+
+
+def test_a_claim_stays_until_the_last_of_its_pods_is_gone(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc())
+    for name in ("a", "b"):
+        plant.create("pods", a_pod_doc(name, "db", "n1"))
+    plant.delete(CLAIMS, "default/db")
+    plant.delete("pods", "default/a")
+    plant.settle()
+    assert not is_gone(plant)
+    plant.delete("pods", "default/b")
+    plant.settle()
+    assert is_gone(plant)
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Succeeded", "Failed", "Unknown"])
+def test_trap_9_a_pod_holds_its_claim_whatever_its_phase(plant: ClockedPlant, phase: str) -> None:
+    plant.put(CLAIMS, a_claim_doc())
+    plant.create("pods", a_pod_doc("p", "db", "n1"))
+    plant.edit("pods", "default/p", lambda doc: doc["status"].update(phase=phase), "status")
+    plant.delete(CLAIMS, "default/db")
+    plant.settle()
+    assert not is_gone(plant)
+
+
+def test_trap_9_a_pod_without_node_holds_no_claim(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc())
+    plant.create("pods", a_pod_doc("p", "db", ""))
+    plant.delete(CLAIMS, "default/db")
+    plant.settle()
+    assert is_gone(plant)
+
+
+def test_a_pod_of_another_namespace_holds_no_claim(plant: ClockedPlant) -> None:
+    plant.put("namespaces", {"metadata": {"name": "other"}})
+    plant.put(CLAIMS, a_claim_doc())
+    kind, doc = plant.objects.kinds["pods"], a_pod_doc("p", "db", "n1")
+    plant.together(plant.objects.create(kind, "other", doc))
+    plant.delete(CLAIMS, "default/db")
+    plant.settle()
+    assert is_gone(plant)
+
+
+def test_a_pod_holds_the_claims_that_are_made_for_it(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc("p-data"))
+    doc = a_pod_doc("p", "db", "n1")
+    doc["spec"]["volumes"] = [{"name": "data", "ephemeral": {"volumeClaimTemplate": {}}}]
+    assert plant.create("pods", doc)
+    plant.delete(CLAIMS, "default/p-data")
+    plant.settle()
+    assert not is_gone(plant, "p-data")
+    plant.delete("pods", "default/p")
+    plant.settle()
+    assert is_gone(plant, "p-data")
+
+
+def test_pods_hold_claims_after_a_restart_too(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc())
+    plant.create("pods", a_pod_doc("p", "db", "n1"))
+    plant.delete(CLAIMS, "default/db")
+    plant.restart()
+    plant.settle()
+    assert not is_gone(plant)
+
+
+def test_a_claim_with_a_finalizer_of_somebody_else_waits_for_them(plant: ClockedPlant) -> None:
+    doc = a_claim_doc()
+    doc["metadata"]["finalizers"] = ["example.com/own"]
+    plant.put(CLAIMS, doc)
+    plant.delete(CLAIMS, "default/db")
+    plant.settle()
+    assert plant.claim().metadata.finalizers == ("example.com/own",)
+    plant.edit(CLAIMS, "default/db", drop_finalizers)
+    assert is_gone(plant)
+
+
+def test_no_finalizer_is_added_to_a_claim_being_deleted(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc())
+    plant.create("pods", a_pod_doc("p", "db", "n1"))
+    plant.delete(CLAIMS, "default/db")
+
+    def add(doc: Doc) -> None:
+        doc["metadata"]["finalizers"].append("example.com/late")
+
+    assert not plant.edit(CLAIMS, "default/db", add)
+
+
+# Volumes
+
+
+def test_a_new_volume_is_protected_behind_its_own_finalizers(plant: ClockedPlant) -> None:
+    doc = a_volume_doc()
+    doc["metadata"]["finalizers"] = ["example.com/own"]
+    plant.create(VOLUMES, doc)
+    assert plant.volume().metadata.finalizers == ("example.com/own", PV_PROTECTION)
+
+
+def test_a_live_volume_that_lost_its_protection_gets_it_again(plant: ClockedPlant) -> None:
+    plant.put(VOLUMES, a_volume_doc())
+    plant.edit(VOLUMES, "v1", drop_finalizers)
+    plant.settle()
+    assert plant.volume().has_finalizer(PV_PROTECTION)
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+def test_a_volume_that_is_not_bound_goes_at_once(plant: ClockedPlant, reserved: bool) -> None:
+    ref = {"claimRef": {"namespace": "default", "name": "db"}} if reserved else {}
+    plant.put(VOLUMES, a_volume_doc(**ref))
+    plant.delete(VOLUMES, "v1")
+    plant.settle()
+    assert volume_is_gone(plant)
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+def test_a_bound_volume_being_deleted_stays_bound_until_its_claim_goes(
+    plant: ClockedPlant, policy: str
+) -> None:
+    with TemporaryDirectory(dir="/tmp") as place:
+        data = Path(place) / "data"
+        data.mkdir()
+        plant.put(VOLUMES, a_volume_doc(policy=policy, hostPath={"path": str(data)}))
+        plant.put(CLAIMS, a_claim_doc())
+        plant.delete(VOLUMES, "v1")
+        plant.settle()
+        assert plant.volume().being_deleted
+        assert plant.volume().phase == plant.claim().phase == "Bound"
+        plant.delete(CLAIMS, "default/db")
+        plant.settle()
+        assert volume_is_gone(plant)
+        # Nothing held it for its data: an admin who deletes a static volume keeps the data.
+        assert data.exists()
+
+
+def test_a_volume_made_in_tree_goes_after_its_data_with_policy_delete(plant: ClockedPlant) -> None:
+    with TemporaryDirectory(dir="/tmp") as place:
+        data = Path(place) / "data"
+        data.mkdir()
+        doc = a_volume_doc(policy="Delete", hostPath={"path": str(data)})
+        doc["metadata"]["annotations"] = {BY: "kubernetes.io/host-path"}
+        plant.put(VOLUMES, doc)
+        plant.put(CLAIMS, a_claim_doc())
+        assert plant.volume().has_finalizer(PV_CONTROLLER_FINALIZER)
+        plant.delete(VOLUMES, "v1")
+        plant.delete(CLAIMS, "default/db")
+        plant.settle()
+        assert volume_is_gone(plant)
+        assert not data.exists()
+
+
+def test_a_volume_that_an_external_provisioner_holds_waits_for_it(plant: ClockedPlant) -> None:
+    doc = a_volume_doc(policy="Delete")
+    doc["metadata"] |= {
+        "annotations": {BY: "example.com"},
+        "finalizers": [EXTERNAL_PROVISIONER_FINALIZER],
+    }
+    plant.put(VOLUMES, doc)
+    plant.put(CLAIMS, a_claim_doc())
+    plant.delete(VOLUMES, "v1")
+    plant.delete(CLAIMS, "default/db")
+    plant.settle()
+    assert plant.volume().metadata.finalizers == (EXTERNAL_PROVISIONER_FINALIZER,)
+    assert plant.volume().phase == "Released"
+
+
+def test_a_volume_being_deleted_is_never_newly_bound(plant: ClockedPlant) -> None:
+    doc = a_volume_doc()
+    doc["metadata"]["finalizers"] = ["example.com/own"]
+    plant.put(VOLUMES, doc)
+    plant.delete(VOLUMES, "v1")
+    plant.put(CLAIMS, a_claim_doc("a"))
+    plant.put(CLAIMS, a_claim_doc("b", volumeName="v1"))
+    assert [plant.claim(name).phase for name in ("a", "b")] == ["Pending", "Pending"]
+
+
+def test_trap_9_a_forged_phase_does_not_let_a_bound_volume_go_for_long(plant: ClockedPlant) -> None:
+    """Protection looks at the phase alone, but the phase is put right before it is looked at."""
+    plant.put(VOLUMES, a_volume_doc())
+    plant.put(CLAIMS, a_claim_doc())
+    plant.delete(VOLUMES, "v1")
+    plant.edit(VOLUMES, "v1", lambda doc: doc["status"].update(phase="Released"), "status")
+    plant.settle()
+    assert plant.volume().phase == "Bound"
