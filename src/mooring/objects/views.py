@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from mooring.model.decoding import ViewDecoder
-from mooring.model.metadata import View
+from mooring.model.metadata import Part, View
 from mooring.objects.cache import Entry
 from mooring.objects.documents import decoded
 from mooring.objects.kind import Doc
@@ -41,19 +41,31 @@ def view(type_: type[V], entry: Entry) -> V:
 def overlaid(body: bytes, old: View, new: View) -> Doc:
     """The whole object with what differs between two views of it."""
     doc = decoded(body)
-    _overlay(doc, msgspec.to_builtins(old), msgspec.to_builtins(new))
+    _overlay(doc, old, new)
     return doc
 
 
-def _overlay(doc: Doc, old: dict[str, Any], new: dict[str, Any]) -> None:
-    for key, wanted in new.items():
-        had = old.get(key)
-        if wanted == had:
+def _overlay(doc: Doc, old: Part, new: Part) -> None:
+    """Views share what did not change, so nearly all of it is passed over by identity."""
+    encoded: Doc | None = None
+    for field, key in zip(new.__struct_fields__, new.__struct_encode_fields__, strict=True):
+        had, wanted = getattr(old, field), getattr(new, field)
+        if had is wanted or had == wanted:
             continue
-        present = doc.get(key)
-        if isinstance(wanted, dict) and isinstance(present, dict):
-            _overlay(present, had if isinstance(had, dict) else {}, wanted)
-        else:
-            doc[key] = wanted
-    for key in old.keys() - new.keys():
+        if encoded is None:
+            encoded = msgspec.to_builtins(new)  # what is as by default is absent
+        _set(doc, key, had, wanted, encoded.get(key))
+
+
+def _set(doc: Doc, key: str, had: Any, wanted: Any, encoded: Any) -> None:
+    present = doc.get(key)
+    if isinstance(present, dict) and isinstance(had, Part) and isinstance(wanted, Part):
+        _overlay(present, had, wanted)
+    elif encoded is None:
         doc.pop(key, None)
+    elif isinstance(present, dict) and isinstance(had, dict) and isinstance(wanted, dict):
+        for name in had.keys() | wanted.keys():
+            if had.get(name) != wanted.get(name):
+                _set(present, name, had.get(name), wanted.get(name), encoded.get(name))
+    else:
+        doc[key] = encoded
