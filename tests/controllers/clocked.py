@@ -60,6 +60,15 @@ class ClockedPlant(Plant):
         self._run(self.controllers.start())
         self.settle()
 
+    def look_at(self, claim_key: str) -> None:
+        """Though nothing changed."""
+
+        async def looked() -> None:
+            self.controllers.claims.add(claim_key)
+            await self.controllers.idle()
+
+        self._run(looked())
+
     def put(self, resource: str, doc: Doc) -> None:
         """Create it and let everything happen."""
         assert self.create(resource, doc)
