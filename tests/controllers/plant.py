@@ -1,7 +1,8 @@
 """A server without its doors, in this process: store, objects and controllers."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import random
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from mooring.controllers.controllers import Controllers
@@ -13,6 +14,7 @@ from mooring.model.volume import Volume
 from mooring.objects.kind import Doc
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
+from mooring.store.interface import Check, Write
 from mooring.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -21,12 +23,23 @@ CLAIMS, VOLUMES, CLASSES = (one.resource for one in (Claim, Volume, StorageClass
 COMPARED = (CLAIMS, VOLUMES, CLASSES, "pods")  # all but Events, which count on
 
 
+class DawdlingStore(MemoryStore):
+    """Others get their turn before a commit, as with a store that writes to a disk."""
+
+    turns = random.Random(0)
+
+    async def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
+        for _ in range(self.turns.randrange(6)):
+            await asyncio.sleep(0)
+        return await super().commit(writes, checks)
+
+
 class Plant:
     """Runs only while one of its methods does, so a test decides when anything happens."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
-        self.store = self._run(_made(MemoryStore))
+        self.store = self._run(_made(DawdlingStore))
         self._start()
         self.create("namespaces", {"metadata": {"name": "default"}})
 
@@ -57,6 +70,10 @@ class Plant:
         self._run(self.objects.close())
         self._run(self.store.close())
         self._runner.close()
+
+    def dawdle(self, seed: int) -> None:
+        """How long the commits from now on take depends on the seed alone."""
+        self.store.turns = random.Random(seed)
 
     def settle(self) -> None:
         """Run until all controllers are idle."""
