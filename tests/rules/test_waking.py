@@ -28,6 +28,11 @@ def test_of_equal_claims_the_one_that_waits_longest_is_woken() -> None:
     assert index.take_for(a_volume()) == "default/z"
 
 
+def test_a_claim_that_is_looked_at_again_keeps_its_turn() -> None:
+    index = waiting(a_claim("z"), a_claim("a"), a_claim("z"))
+    assert index.take_for(a_volume()) == "default/z"
+
+
 def test_the_claim_that_needs_most_access_modes_is_woken_before_a_larger_one() -> None:
     index = waiting(a_claim("a", size="2Gi"), a_claim("b", modes="RWO,RWX"))
     assert index.take_for(a_volume(size="2Gi", modes="RWO,ROX,RWX")) == "default/b"

@@ -119,9 +119,8 @@ class Landscape:
     def _volume_changed(self, event: Event) -> None:
         for key in self._naming.get(event.key, ()):
             self._wake_claim(key)
-        for entry in (event.before, event.after):
-            if entry is not None and entry is not event.after:
-                self._wake_pointed(view(Volume, entry))
+        if event.before is not None:
+            self._wake_pointed(view(Volume, event.before))
         if event.after is None:
             self.index.remove(event.key)
             return

@@ -118,13 +118,15 @@ class WaitingClaims:
         return key in self._places
 
     def put(self, claim: Claim) -> None:
-        """Nothing fits it now."""
-        self.remove(claim.key)
+        """Nothing fits it now. One that waits already, and for the same, keeps its turn."""
         self._turn += 1
         selector = claim.spec.selector
         encoded = msgspec.json.encode(selector, order="deterministic") if selector else b""
         item = (-claim.request.nanos, self._turn, claim.key)
         place = Place(Shelfmark.of(claim), claim.modes, encoded, item)
+        if (old := self._places.get(claim.key)) and _same_but_for_the_turn(old, place):
+            return
+        self.remove(claim.key)
         self._places[claim.key] = place
         halls = self._halls[place.mark]
         if place.modes not in halls:
@@ -157,3 +159,7 @@ class WaitingClaims:
                 self.remove(key)
                 return key
         return None
+
+
+def _same_but_for_the_turn(one: Place, other: Place) -> bool:
+    return one[:3] == other[:3] and one.item[0] == other.item[0]
