@@ -11,8 +11,8 @@ An explanation is {"subject", "state", "why", "details": [...], "help", "lines":
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from mooring.api.http import Request
@@ -28,16 +28,10 @@ from mooring.objects.documents import encoded
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
-from mooring.rules.default_class import default_of
-from mooring.rules.explanation import (
-    Explanation,
-    Sight,
-    deletion_of_claim,
-    deletion_of_volume,
-    explained_claim,
-    explained_volume,
-    waste,
-)
+from mooring.rules.deletion import deletion_of_claim, deletion_of_volume
+from mooring.rules.explanation import Explanation, Sight, explained_claim, waste
+from mooring.rules.matching import VolumeIndex
+from mooring.rules.volume_explanation import explained_volume
 
 V = TypeVar("V", bound=View)
 PATH: Final = "/mooring/v1/"
@@ -50,53 +44,80 @@ class World:
 
     def __init__(self, objects: Objects) -> None:
         shelves = objects.cache.shelves
-        self._bodies: dict[type[View], list[tuple[str, bytes]]] = {
-            type_: [(entry.key, entry.body) for entry in shelves[type_.resource].entries()]
+        self._bodies: dict[type[View], dict[str, bytes]] = {
+            type_: {entry.key: entry.body for entry in shelves[type_.resource].entries()}
             for type_ in VIEWS
         }
         self._decoded: dict[type[View], dict[str, Any]] = {}
+        self._index: VolumeIndex | None = None
+        self._users: defaultdict[str, list[Pod]] | None = None
 
     def all(self, type_: type[V]) -> dict[str, V]:
         """By key; decoded when first asked for."""
         if type_ not in self._decoded:
             decode = ViewDecoder(type_).decode
-            self._decoded[type_] = {key: decode(body) for key, body in self._bodies[type_]}
+            bodies = self._bodies[type_].items()
+            self._decoded[type_] = {key: decode(body) for key, body in bodies}
         return self._decoded[type_]
 
-    def claim(self, key: str) -> Explanation:
-        claim = self.all(Claim)[key]
-        bound = self.all(Volume).get(claim.volume_name)
+    def one(self, type_: type[V], key: str) -> V | None:
+        """Without a look at the others."""
+        if type_ in self._decoded:
+            found: V | None = self._decoded[type_].get(key)
+            return found
+        body = self._bodies[type_].get(key)
+        return None if body is None else ViewDecoder(type_).decode(body)
+
+    def claim(self, claim: Claim) -> Explanation:
+        volume = self.one(Volume, claim.volume_name)
+        if claim.volume_name:  # then no other volume is in question
+            volumes = {} if volume is None else {volume.name: volume}
+        else:
+            volumes = self.all(Volume)
+        return explained_claim(claim, self._sight(claim, volumes))
+
+    def claim_in_short(self, claim: Claim) -> Explanation:
+        """As one of many: volumes are found by the index."""
+        if self._index is None:
+            self._index = VolumeIndex()
+            for volume in self.all(Volume).values():
+                self._index.put(volume)
+        sight = self._sight(claim, self.all(Volume), self._index)
+        return explained_claim(claim, sight, in_short=True)
+
+    def claim_deleted(self, claim: Claim) -> Explanation:
+        volume = self.one(Volume, claim.volume_name)
+        return deletion_of_claim(claim, volume, self.users(claim.key), self._pools())
+
+    def volume(self, volume: Volume) -> Explanation:
+        return explained_volume(volume, self._claim_of(volume), self._pools())
+
+    def volume_deleted(self, volume: Volume) -> Explanation:
+        claim = self._claim_of(volume)
+        users = self.users(claim.key) if claim is not None else ()
+        return deletion_of_volume(volume, claim, users, self._pools())
+
+    def _sight(
+        self, claim: Claim, volumes: dict[str, Volume], index: VolumeIndex | None = None
+    ) -> Sight:
         classes = self.all(StorageClass)
-        sight = Sight(
-            volumes=[bound] if bound else list(self.all(Volume).values()),
-            class_=classes.get(claim.class_name),
-            default=default_of(classes.values()),
-            pools=list(self.all(Pool).values()),
-            pods=self.users(key),
-        )
-        return explained_claim(claim, sight)
+        return Sight(volumes, classes, self._pools(), self.users(claim.key), index)
 
-    def claim_deleted(self, key: str) -> Explanation:
-        claim = self.all(Claim)[key]
-        volume = self.all(Volume).get(claim.volume_name)
-        return deletion_of_claim(claim, volume, self.users(key))
-
-    def volume(self, name: str) -> Explanation:
-        return explained_volume(self.all(Volume)[name])
-
-    def volume_deleted(self, name: str) -> Explanation:
-        volume = self.all(Volume)[name]
+    def _claim_of(self, volume: Volume) -> Claim | None:
         ref = volume.claim_ref
-        return deletion_of_volume(volume, self.all(Claim).get(ref.key) if ref else None)
+        return self.one(Claim, ref.key) if ref is not None else None
 
-    def users(self, claim_key: str) -> list[Pod]:
-        """Pods that have not ended and use the claim."""
-        namespace, _, name = claim_key.partition("/")
-        return [
-            pod
-            for pod in self.all(Pod).values()
-            if pod.namespace == namespace and name in pod.claim_names and not pod.has_ended
-        ]
+    def _pools(self) -> list[Pool]:
+        return list(self.all(Pool).values())
+
+    def users(self, claim_key: str) -> Sequence[Pod]:
+        """Pods that use the claim, ended or not."""
+        if self._users is None:
+            self._users = defaultdict(list)
+            for pod in self.all(Pod).values():
+                for name in pod.claim_names:
+                    self._users[f"{pod.namespace}/{name}"].append(pod)
+        return self._users.get(claim_key, ())
 
     def status(self) -> Doc:
         """What `mooring status` shows."""
@@ -104,7 +125,9 @@ class World:
         wasted = []
         for key, claim in claims.items():
             volume = volumes.get(claim.volume_name)
-            if volume is not None and (more := waste(claim, volume)).nanos:
+            if volume is None or not volume.points_at(claim):
+                continue
+            if (more := waste(claim, volume)).nanos:
                 wasted.append((more, key, volume))
         wasted.sort(key=lambda one: (-one[0].nanos, one[1]))
         total = Quantity(0)
@@ -135,41 +158,46 @@ class Explaining:
         """Answer, if it is one of its paths. Raises NotFound."""
         if request.method != "GET" or not request.path.startswith(PATH):
             return False
-        world = World(self._objects)
+        found: Doc
         match request.path[len(PATH) :].strip("/").split("/"):
             case ["status"]:
-                found = await asyncio.to_thread(world.status)
+                found = await asyncio.to_thread(World(self._objects).status)
             case ["explain", "pvc", namespace, name]:
-                key = f"{namespace}/{name}"
-                self._require(Claim, key)
-                pvc = world.claim_deleted if request.flag("delete") else world.claim
-                found = _shown(await asyncio.to_thread(pvc, key))
+                found = await self._claim(f"{namespace}/{name}", request.flag("delete"))
             case ["explain", "pv", name]:
-                self._require(Volume, name)
-                pv = world.volume_deleted if request.flag("delete") else world.volume
-                found = _shown(await asyncio.to_thread(pv, name))
+                found = await self._volume(name, request.flag("delete"))
             case ["explain", "pvc"]:
                 namespace = request.query.get("namespace", "")
-                found = await asyncio.to_thread(_claims, world, namespace)
+                found = await asyncio.to_thread(_claims, World(self._objects), namespace)
             case ["explain", "pv"]:
-                found = await asyncio.to_thread(_volumes, world)
+                found = await asyncio.to_thread(_volumes, World(self._objects))
             case _:
                 return False
         await request.answer(200, encoded(found))
         return True
 
-    def _require(self, type_: type[View], key: str) -> None:
-        if self._objects.entry(type_.resource, key) is None:
-            raise NotFound(self._objects.kinds[type_.resource], key.rpartition("/")[2])
+    async def _claim(self, key: str, delete: bool) -> Doc:
+        world, claim = World(self._objects), self._objects.view(Claim, key)
+        if claim is None:
+            raise NotFound(self._objects.kinds[Claim.resource], key.rpartition("/")[2])
+        explain = world.claim_deleted if delete else world.claim
+        return _shown(await asyncio.to_thread(explain, claim))
+
+    async def _volume(self, name: str, delete: bool) -> Doc:
+        world, volume = World(self._objects), self._objects.view(Volume, name)
+        if volume is None:
+            raise NotFound(self._objects.kinds[Volume.resource], name)
+        explain = world.volume_deleted if delete else world.volume
+        return _shown(await asyncio.to_thread(explain, volume))
 
 
 def _claims(world: World, namespace: str) -> Doc:
-    keys = [key for key, one in world.all(Claim).items() if namespace in ("", one.namespace)]
-    return {"items": [_shown(world.claim(key)) for key in keys]}
+    claims = [one for one in world.all(Claim).values() if namespace in ("", one.namespace)]
+    return {"items": [_shown(world.claim_in_short(one)) for one in claims]}
 
 
 def _volumes(world: World) -> Doc:
-    return {"items": [_shown(world.volume(name)) for name in world.all(Volume)]}
+    return {"items": [_shown(world.volume(one)) for one in world.all(Volume).values()]}
 
 
 def _shown(explanation: Explanation) -> Doc:

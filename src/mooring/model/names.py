@@ -50,6 +50,12 @@ BINDER_COMPONENT: Final = "persistentvolume-controller"
 STORAGE: Final = "storage"  # the resource name in capacity, requests and limits
 FILESYSTEM: Final = "Filesystem"
 BLOCK: Final = "Block"
+SHORT_MODES: Final = {  # as kubectl prints them
+    "ReadWriteOnce": "RWO",
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOncePod": "RWOP",
+}
 IMMEDIATE: Final = "Immediate"
 WAIT_FOR_FIRST_CONSUMER: Final = "WaitForFirstConsumer"
 RETAIN: Final = "Retain"

@@ -14,6 +14,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
+from mooring.rules.provisioning import pool_for
 
 
 class Pools:
@@ -38,22 +39,8 @@ class Pools:
         """The pool that a class takes from, or why there is none; "" if it is not our matter."""
         if class_.provisioner not in DRIVERS:
             return ""
-        if class_.pool:
-            pool = self._objects.view(Pool, class_.pool)
-            if pool is None:
-                return f"StorageClass {class_.name} names pool {class_.pool}, which does not exist"
-            if pool.driver != class_.provisioner:
-                return f"pool {pool.name} is of {pool.driver}, not of {class_.provisioner}"
-            return pool if self.mine(pool) else ""
-        pools = [pool for pool in self._objects.views(Pool) if pool.driver == class_.provisioner]
-        here = [pool for pool in pools if self.mine(pool)]
-        if len(here) == 1:
-            return here[0]
-        names = ", ".join(sorted(pool.name for pool in here)) or "none"
-        return (
-            f"StorageClass {class_.name} has no parameter pool, and {class_.provisioner} has not "
-            f"one pool on {self._node} but: {names}"
-        )
+        found = pool_for(class_, self._objects.views(Pool), self._node)
+        return found if isinstance(found, str) or self.mine(found) else ""
 
     def of_volume(self, volume: Volume) -> Pool | None:
         """The pool of this host that holds a volume's asset."""

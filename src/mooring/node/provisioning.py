@@ -8,7 +8,6 @@ from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
 from mooring.model.names import (
-    BLOCK,
     DELETE,
     EXTERNAL_PROVISIONER_FINALIZER,
     POOL_ATTRIBUTE,
@@ -28,7 +27,7 @@ from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
 from mooring.reconcile.queue import Again, Done, Outcome
 from mooring.rules.events import NORMAL, WARNING, EventNote
-from mooring.rules.pool_room import refusal
+from mooring.rules.provisioning import unmakeable
 from mooring.rules.volumes import may_delete_externally
 
 ASSET_MADE: Final = crash_point("provision.asset-made")
@@ -67,14 +66,7 @@ class Provisioner:
         return await self._make(claim, class_, found, name)
 
     async def _make(self, claim: Claim, class_: StorageClass, pool: Pool, name: str) -> Outcome:
-        why = refusal(pool, claim.namespace, claim.request)
-        if claim.volume_mode == BLOCK:
-            why = f"{pool.driver} makes no Block volumes"
-        if claim.spec.selector is not None:
-            why = "claim.spec.selector is not supported for dynamic provisioning"
-        if claim.spec.data_source is not None or claim.spec.data_source_ref is not None:
-            why = f"{pool.driver} fills no volume from a source"
-        if why:
+        if why := unmakeable(claim, pool):
             return self._failed(claim, class_.provisioner, why)
         begun = f'External provisioner is provisioning volume for claim "{claim.key}"'
         self._tell(claim, NORMAL, "Provisioning", class_.provisioner, begun)

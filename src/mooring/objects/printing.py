@@ -2,14 +2,8 @@
 
 from datetime import datetime
 
+from mooring.model.names import SHORT_MODES
 from mooring.objects.kind import Doc, Printing
-
-_SHORT = {
-    "ReadWriteOnce": "RWO",
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOncePod": "RWOP",
-}
 
 
 def name(doc: Doc, _: Printing) -> str:
@@ -60,7 +54,7 @@ def _two(large: int, unit: str, small: int, small_unit: str) -> str:
 
 def modes(found: list[str] | None) -> str:
     """Abbreviated, each once, in a fixed order."""
-    return ",".join(short for mode, short in _SHORT.items() if mode in (found or ()))
+    return ",".join(short for mode, short in SHORT_MODES.items() if mode in (found or ()))
 
 
 def phase(doc: Doc, _: Printing) -> str:

@@ -1,31 +1,31 @@
-"""Why a claim or a volume is as it is, and what would help: `mooring explain`.
+"""Why a claim is as it is, and what would help: `mooring explain pvc`.
 
-The candidates are judged one by one here, and by an index when a claim is bound; tests hold both
-to the same answers.
+What will happen is asked of the same function that decides it (rules.claims); why a volume is no
+candidate, of the rules of §6 as rules.matching has them.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
-from mooring.model.names import DELETE, DRIVERS, RECYCLE, RETAIN, Phase
+from mooring.model.names import DRIVERS, IN_TREE, PVC_PROTECTION, SELECTED_NODE, Phase
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
-from mooring.rules.claims import misfit
-from mooring.rules.pool_room import refusal
+from mooring.rules.claims import Decision, claim_decision
+from mooring.rules.default_class import default_of
+from mooring.rules.matching import Refusal, VolumeIndex, quoted, refusals, short
+from mooring.rules.pool_room import refusal, room_for
+from mooring.rules.provisioning import pool_for, unmakeable
 
 LINES_AT_MOST: Final = 8
-SHORT_MODES: Final = {
-    "ReadWriteOnce": "RWO",
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOncePod": "RWOP",
-}
+KINDS_AT_MOST: Final = 4  # of refusals that are counted apart
+NAMES_AT_MOST: Final = 3  # of pods in one line
+TEXT_AT_MOST: Final = 400  # characters of a line; somebody else may have written part of it
 
 
 class Explanation(NamedTuple):
@@ -40,251 +40,250 @@ class Explanation(NamedTuple):
     help: str = ""
 
     def lines(self) -> list[str]:
-        """At most LINES_AT_MOST."""
+        """At most LINES_AT_MOST, of printable characters."""
         room = LINES_AT_MOST - 1 - bool(self.help)
         details = list(self.details)
         if len(details) > room:
             details[room - 1 :] = [f"and {len(details) - room + 1} more like these"]
         shown = [f"{self.subject} is {self.state}: {self.why}", *(f"  {one}" for one in details)]
-        return [*shown, f"  would help: {self.help}"] if self.help else shown
+        if self.help:
+            shown.append(f"  would help: {self.help}")
+        return [_plain(line) for line in shown]
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What there is to judge by. class_ is the claim's, None if it names none or it is missing."""
-
-    volumes: Sequence[Volume] = ()
-    class_: StorageClass | None = None
-    default: StorageClass | None = None
-    pools: Sequence[Pool] = ()
-    pods: Sequence[Pod] = ()  # that use the claim
-
-
-class Refused(NamedTuple):
-    """A rule of §6 that a volume does not pass. `rule` is what is counted, `why` is of the one."""
-
-    rule: str
-    why: str
-
-
-def refused_by(claim: Claim, volume: Volume) -> list[Refused]:
-    """Every rule by which a volume is no candidate for a claim; none: it is."""
-    ref = volume.claim_ref
-    found = []
-    if ref is not None and not volume.points_at(claim):
-        found.append(Refused("of another claim", f"{ref.key} has it"))
-    elif ref is None and volume.phase != Phase.AVAILABLE:
-        found.append(Refused("not Available", f"it is {volume.phase or Phase.PENDING}"))
-    if volume.being_deleted:
-        found.append(Refused("being deleted", "it is being deleted"))
-    if ref is None and volume.class_name != claim.class_name:
-        class_ = _quoted(volume.class_name)
-        found.append(Refused(f"of class {class_}", f"its class is {class_}"))
-    if volume.volume_mode != claim.volume_mode:
-        mode = f"of volumeMode {volume.volume_mode}"
-        found.append(Refused(mode, f"it is {mode}"))
-    if volume.attributes_class != claim.attributes_class:
-        found.append(Refused("of another attributes class", "its attributes class differs"))
-    if lacking := claim.modes - volume.modes:
-        found.append(Refused(f"without {short(lacking)}", f"it does not offer {short(lacking)}"))
-    if volume.capacity < claim.request:
-        missing = claim.request.minus(volume.capacity)
-        found.append(Refused("too small", f"it is {missing} too small"))
-    selector = claim.spec.selector
-    if ref is None and selector is not None and not selector.matches(volume.metadata.labels):
-        found.append(Refused("not selected by its labels", "its labels are not selected"))
-    return found
-
-
-def explained_claim(claim: Claim, sight: Sight) -> Explanation:
-    """Why a claim is Bound, Pending or Lost."""
-    subject = f"pvc {claim.key}"
-    state = claim.phase or str(Phase.PENDING)
-    if claim.being_deleted:
-        users = ", ".join(pod.key for pod in sight.pods) or "nobody: it goes in a moment"
-        return Explanation(subject, "Terminating", f"it is being deleted, and used by {users}")
-    volume = next((one for one in sight.volumes if one.name == claim.volume_name), None)
-    if state == Phase.BOUND and volume is not None:
-        return Explanation(subject, state, *_bound(claim, volume, sight))
-    if claim.was_bound:
-        why = f"its volume {claim.volume_name} is gone, or another claim's"
-        help_ = "restore the volume under its name, or delete the claim and claim anew"
-        return Explanation(subject, state, why, (), help_)
-    if claim.volume_name:
-        return Explanation(subject, state, *_naming(claim, volume))
-    return Explanation(subject, state, *_waiting(claim, sight))
+def _plain(text: str) -> str:
+    """In one line, with nothing in it that a terminal would obey."""
+    bare = "".join(one if one.isprintable() else " " for one in text)
+    return bare if len(bare) <= TEXT_AT_MOST else bare[: TEXT_AT_MOST - 1] + "…"
 
 
 Reasons = tuple[str, tuple[str, ...], str]  # why, details, help
 
 
-def _bound(claim: Claim, volume: Volume, sight: Sight) -> Reasons:
-    details = [f"the volume is {volume.capacity}, {short(volume.modes)}, {_origin(volume)}"]
-    if (more := waste(claim, volume)).nanos:
-        details.append(f"{more} of it is more than the claim asked for, and nobody else's")
-    if sight.pods:
-        details.append("used by " + ", ".join(pod.key for pod in sight.pods))
-    return f"it has volume {volume.name}", tuple(details), ""
+@dataclass(frozen=True)
+class Sight:
+    """All that there is to judge a claim by. Answers rules.claims.World.
+
+    pods   that use the claim
+    index  of all volumes; without it they are looked at one by one
+    """
+
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    classes: Mapping[str, StorageClass] = field(default_factory=dict)
+    pools: Sequence[Pool] = ()
+    pods: Sequence[Pod] = ()
+    index: VolumeIndex | None = None
+
+    def volume(self, name: str) -> Volume | None:
+        return self.volumes.get(name)
+
+    def storage_class(self, name: str) -> StorageClass | None:
+        return self.classes.get(name)
+
+    def default_class(self) -> StorageClass | None:
+        return default_of(self.classes.values())
+
+    def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
+        """By §6: the fewest modes, then one that points at the claim, then the smallest."""
+        if self.index is not None:
+            name = self.index.best(claim, delay=delay)
+            return self.volumes[name] if name else None
+        fitting = [one for one in self.volumes.values() if not refusals(claim, one, delay=delay)]
+        return min(
+            fitting,
+            key=lambda one: (
+                len(one.modes),
+                sorted(one.modes),
+                not one.points_at(claim),
+                one.capacity.nanos,
+                one.name,
+            ),
+            default=None,
+        )
+
+    def has_waiting_pod(self, claim: Claim) -> bool:
+        return any(not pod.node_name and not pod.has_ended for pod in self.pods)
+
+    def maker(self) -> str:
+        """The name of a class that makes volumes by itself, the default first; "" if none does."""
+        default = self.default_class()
+        classes = [*([default] if default else []), *self.classes.values()]
+        return next((one.name for one in classes if one.provisioner in DRIVERS), "")
 
 
-def _naming(claim: Claim, volume: Volume | None) -> Reasons:
-    name = claim.volume_name
+def explained_claim(claim: Claim, sight: Sight, *, in_short: bool = False) -> Explanation:
+    """Why a claim is Bound, Pending or Lost.
+
+    in_short  without details, which for a pending claim take a look at every volume
+    """
+    decision = claim_decision(claim, sight, "")
+    state = claim.phase or str(Phase.PENDING)
+    if claim.being_deleted:
+        state, reasons = "Terminating", _terminating(claim, sight)
+    elif (taken := _taken(decision)) and state != Phase.BOUND:
+        reasons = f"it is about to be bound to {taken}", (), ""
+    elif claim.was_bound:
+        reasons = _bound_before(claim, sight, decision)
+    elif claim.volume_name:
+        reasons = decision.why, (), _help_naming(claim, sight)
+    else:
+        reasons = _waiting(claim, sight, in_short)
+    why, details, help_ = reasons
+    return Explanation(f"pvc {claim.key}", state, why, () if in_short else details, help_)
+
+
+def _taken(decision: Decision) -> str:
+    """The volume that is to be bound, "" if none."""
+    return next((new.name for _, new in decision.writes if isinstance(new, Volume)), "")
+
+
+def _terminating(claim: Claim, sight: Sight) -> Reasons:
+    if users := [pod.key for pod in sight.pods if pod.node_name]:
+        return f"it stays until its users are gone: {listed(users)}", (), "delete those pods"
+    if others := [one for one in claim.metadata.finalizers if one != PVC_PROTECTION]:
+        return f"it stays until its finalizers are removed: {listed(others)}", (), ""
+    return "nobody uses it, so it goes in a moment", (), ""
+
+
+def _bound_before(claim: Claim, sight: Sight, decision: Decision) -> Reasons:
+    volume = sight.volume(claim.volume_name)
+    ref = volume.claim_ref if volume is not None else None
     if volume is None:
-        return f"it names volume {name}, which does not exist", (), f"create volume {name}"
-    if volume.claim_ref is not None and not volume.points_at(claim):
-        why = f"it names volume {name}, which {volume.claim_ref.key} has"
-        return why, (), "leave spec.volumeName empty in a new claim, or name a free volume"
-    if lacking := misfit(claim, volume):
-        return f"it names volume {name}, but {lacking}", (), "name a volume that fits the claim"
-    return f"it is about to be bound to {name}", (), ""
+        again = f"the volume {claim.volume_name} made anew" if claim.volume_name else "a new claim"
+        return decision.why, (), f"{again}, if its data still exists; otherwise delete this claim"
+    if ref is not None and ref.uid != claim.uid:
+        return decision.why, (f"volume {volume.name} is of claim {ref.key}",), "delete this claim"
+    details = [f"the volume is {about(volume)}"]
+    help_ = ""
+    if (more := waste(claim, volume)).nanos:
+        details.append(f"{more} of it are more than was asked for, and nobody else can have them")
+        if (maker := sight.maker()) and not volume.pool:
+            help_ = f"to waste nothing, a claim of class {maker}: it gets a volume of its own size"
+    if sight.pods:
+        details.append("used by " + listed([pod.key for pod in sight.pods]))
+    return f"it has volume {volume.name}", tuple(details), help_
 
 
-def _waiting(claim: Claim, sight: Sight) -> Reasons:
-    judged = [(one, refused_by(claim, one)) for one in sight.volumes]
-    if fit := next((one for one, refused in judged if not refused), None):
-        return f"it is about to be bound to {fit.name}", (), ""
-    details = _candidates(claim, judged)
-    class_, wanted = sight.class_, f"a volume of {_wanted(claim)}"
-    if claim.class_name and class_ is None:
-        why = f"its class {claim.class_name} does not exist, and no volume fits"
-        return why, details, f"create the class, or {wanted}"
-    if class_ is None:
-        if claim.has_class:
-            help_ = f"{wanted}; or a new claim of a class that makes volumes"
-            return 'no volume fits, and class "" makes none', details, help_
-        why = "no volume fits, it names no class, and there is no default class"
-        return why, details, f"{wanted}; or a default class"
-    if class_.waits_for_consumer:
-        why = f"its class {class_.name} waits for the first consumer"
-        return why, details, "start a container that uses the claim"
-    return _provisioned(claim, class_, sight.pools, details, wanted)
+def _help_naming(claim: Claim, sight: Sight) -> str:
+    volume = sight.volume(claim.volume_name)
+    if volume is None:
+        return f"create volume {claim.volume_name}, or a new claim without spec.volumeName"
+    if volume.claim_ref is not None:
+        return "a new claim that names a free volume, or none"
+    return "a new claim that the volume fits, or that names none"
+
+
+def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
+    class_, default = sight.storage_class(claim.class_name), sight.default_class()
+    if not claim.has_class and default is not None:
+        return f"it is about to get the default class {default.name}", (), ""
+    details = () if in_short else candidates(claim, sight.volumes.values())
+    wanted = f"a volume of {_wanted(claim)}"
+    if class_ is not None and class_.waits_for_consumer and SELECTED_NODE not in claim.annotations:
+        return _unused(claim, class_, sight, details)
+    if class_ is not None:
+        return _provisioned(claim, class_, sight, details, wanted)
+    if claim.class_name:
+        why = f"no volume fits, and class {claim.class_name}, which could make one, does not exist"
+        return why, details, f"create StorageClass {claim.class_name}, or {wanted}"
+    if claim.has_class:
+        other = (
+            f"a new claim of class {maker}" if (maker := sight.maker()) else "a class with a pool"
+        )
+        return 'no volume fits, and class "" makes none', details, f"{wanted}; or {other}"
+    why = "no volume fits, it names no class, and there is no default class"
+    return why, details, f"{wanted}; or a default StorageClass"
+
+
+def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...]) -> Reasons:
+    why = f"class {class_.name} waits for the first consumer, and there is none"
+    help_ = f"mooring mount {claim.name} -n {claim.namespace}, or a pod that uses it"
+    if waiting := [pod.key for pod in sight.pods if not pod.node_name and not pod.has_ended]:
+        why = f"class {class_.name} waits for the node of pod {listed(waiting)}, which has none yet"
+        help_ = "give the pod a node"
+    return why, details, help_
 
 
 def _provisioned(
-    claim: Claim,
-    class_: StorageClass,
-    pools: Sequence[Pool],
-    details: tuple[str, ...],
-    wanted: str,
+    claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...], wanted: str
 ) -> Reasons:
     by = class_.provisioner
+    if by.startswith(IN_TREE):
+        why = f"no volume fits, and class {class_.name} makes none: its provisioner is {by}"
+        return why, details, wanted
     if by not in DRIVERS:
-        why = f"no volume fits, and {by}, which makes volumes of class {class_.name}, made none"
-        return why, details, f"start that provisioner; or {wanted}"
-    pool = _pool_of(class_, pools)
+        why = f"no volume fits, and {by}, which makes those of class {class_.name}, made none yet"
+        return why, details, f"see that this provisioner runs; or {wanted}"
+    pool = _pool(claim, class_, sight.pools)
     if isinstance(pool, str):
-        return pool, details, "create the pool, or name another in the class"
-    if why := refusal(pool, claim.namespace, claim.request):
-        return why, details, f"delete claims of {pool.name}, ask for less, or raise the limit"
-    place = pool.node or "any host"
-    return f"the agent of {place} is to make its volume from pool {pool.name}", (), ""
+        help_ = f"create the pool, or a class that names another; or {wanted}"
+        return f"no volume fits, and none can be made: {pool}", details, help_
+    if why := unmakeable(claim, pool):
+        help_ = _help_in(claim, pool, why, wanted)
+        return f"no volume fits, and none can be made: {why}", details, help_
+    maker = pool.node or "any host"
+    return f"the agent of {maker} is to make its volume in pool {pool.name}", (), ""
 
 
-def _pool_of(class_: StorageClass, pools: Sequence[Pool]) -> Pool | str:
-    if class_.pool:
-        found = next((pool for pool in pools if pool.name == class_.pool), None)
-        return found or f"its class {class_.name} takes from pool {class_.pool}, which is missing"
-    alike = [pool for pool in pools if pool.driver == class_.provisioner]
-    if len(alike) == 1:
-        return alike[0]
-    return f"its class {class_.name} names no pool, and there are {len(alike)} of its driver"
+def _pool(claim: Claim, class_: StorageClass, pools: Sequence[Pool]) -> Pool | str:
+    """The pool of the host that is to make the volume: the first that can, if any may."""
+    selected = claim.annotations.get(SELECTED_NODE)
+    alike = sorted({one.node for one in pools if one.driver == class_.provisioner})
+    nodes = [selected] if selected else alike or ["any host"]
+    found = [pool_for(class_, pools, node) for node in nodes]
+    return next((one for one in found if isinstance(one, Pool)), found[0])
 
 
-def _candidates(claim: Claim, judged: Sequence[tuple[Volume, list[Refused]]]) -> tuple[str, ...]:
-    """How many were refused by which rule, counted once each, and the nearest to fitting."""
+def _help_in(claim: Claim, pool: Pool, why: str, wanted: str) -> str:
+    """What would let a pool make the volume that it cannot make now."""
+    left = room_for(pool, claim.namespace)
+    edit = f"kubectl edit pool {pool.name}"
+    if left is None or why != refusal(pool, claim.namespace, claim.request):
+        return f"a claim without that; or {wanted}"
+    if not pool.allows(claim.namespace):
+        return f"{edit}, to name {claim.namespace} in spec.namespaces; or {wanted}"
+    less = f"a claim of at most {left}, " if left.nanos > 0 else ""
+    return f"{less}fewer other claims, or {edit}, to raise the limit"
+
+
+def candidates(claim: Claim, volumes: Iterable[Volume]) -> tuple[str, ...]:
+    """How many volumes were refused, each counted under the first rule that it fails, and the
+    one that is nearest to fitting."""
+    judged = [(one, refusals(claim, one)) for one in volumes]
     if not judged:
         return ("there are no volumes at all",)
-    counts = Counter(refused[0].rule for _, refused in judged)
-    counted = ", ".join(f"{count} {rule}" for rule, count in counts.most_common(4))
-    if (others := sum(counts.values()) - sum(n for _, n in counts.most_common(4))) > 0:
-        counted += f", {others} for other reasons"
+    counts = Counter(found[0].kind if found else "fitting" for _, found in judged)
+    common = counts.most_common(KINDS_AT_MOST)
+    largest = max(
+        (one.capacity for one, found in judged if found and found[0].kind == "too small"),
+        default=None,
+    )
+    counted = [
+        f"{count} {kind}" + (f" (largest {largest})" if kind == "too small" else "")
+        for kind, count in common
+    ]
+    if others := len(judged) - sum(count for _, count in common):
+        counted.append(f"{others} for other reasons")
     plural = "volumes" if len(judged) > 1 else "volume"
-    details = [f"{len(judged)} {plural} looked at: {counted}"]
-    free = [(one, refused) for one, refused in judged if one.claim_ref is None]
-    if free:
-        near, refused = min(free, key=lambda pair: _distance(claim, *pair))
-        reasons = ", and ".join(one.why for one in refused)
-        size = f"{near.capacity}, {short(near.modes)}"
-        details.append(f"nearest is {near.name} ({size}): {reasons}")
+    details = [f"{len(judged)} {plural} looked at: {', '.join(counted)}"]
+    free = [pair for pair in judged if pair[1] and pair[0].claim_ref is None]
+    if free and not counts["fitting"]:
+        near, found = min(free, key=lambda pair: _distance(claim, *pair))
+        reasons = ", and ".join(one.why for one in found)
+        details.append(f"nearest is {near.name} ({near.capacity}, {short(near.modes)}): {reasons}")
     return tuple(details)
 
 
-def _distance(claim: Claim, volume: Volume, refused: list[Refused]) -> tuple[int, int, str]:
-    return len(refused), abs(volume.capacity.nanos - claim.request.nanos), volume.name
+def _distance(claim: Claim, volume: Volume, found: list[Refusal]) -> tuple[bool, int, int, str]:
+    apart = abs(volume.capacity.nanos - claim.request.nanos)
+    return volume.being_deleted, len(found), apart, volume.name
 
 
 def _wanted(claim: Claim) -> str:
-    class_ = f"class {_quoted(claim.class_name)}"
+    mode = f", volumeMode {claim.volume_mode}" if claim.spec.volume_mode == "Block" else ""
     selected = ", with the labels it selects" if claim.spec.selector is not None else ""
-    return f"{class_}, {short(claim.modes)}, {claim.request} or more{selected}"
-
-
-def explained_volume(volume: Volume) -> Explanation:
-    """Why a volume is Available, Bound, Released or Failed."""
-    subject, state = f"pv {volume.name}", volume.phase or str(Phase.PENDING)
-    ref = volume.claim_ref
-    about = f"{volume.capacity}, {short(volume.modes)}, {_origin(volume)}"
-    if ref is None or not ref.uid:
-        free = f"it is reserved for claim {ref.key}" if ref else "it is free"
-        asks = f"class {_quoted(volume.class_name)}, at most {volume.capacity}"
-        help_ = f"a claim of {asks}, {short(volume.modes)} or fewer modes"
-        if ref:
-            help_ = f"create claim {ref.name} in namespace {ref.namespace}"
-        return Explanation(subject, state, free, (about,), help_)
-    if state == Phase.RELEASED:
-        why = f"its claim {ref.key} is gone, and its policy is {volume.reclaim_policy}"
-        if volume.reclaim_policy == RETAIN:
-            reuse = (
-                f'kubectl patch pv {volume.name} --type merge -p \'{{"spec":{{"claimRef":null}}}}\''
-            )
-            kept = "its data is kept, and no claim gets it by itself"
-            return Explanation(
-                subject, state, why, (about, kept), f"to give it away again: {reuse}"
-            )
-        return Explanation(subject, state, why, (about,), "")
-    if state == Phase.FAILED:
-        why = volume.status.message or "reclaiming it failed"
-        return Explanation(subject, state, why, (about,), "put that right; it is tried again")
-    return Explanation(subject, state, f"claim {ref.key} has it", (about,), "")
-
-
-def deletion_of_claim(claim: Claim, volume: Volume | None, pods: Sequence[Pod]) -> Explanation:
-    """What deleting a claim would do to data, volumes and users of it."""
-    subject, state = f"deleting pvc {claim.key}", "possible"
-    details = []
-    if users := [pod.key for pod in pods if pod.node_name]:
-        state = "put off"
-        details.append(f"in use by {', '.join(users)}: it stays until they are gone")
-    if volume is None:
-        return Explanation(subject, state, "it has no volume, so no data is lost", tuple(details))
-    details.insert(0, _reclaimed(volume))
-    lost = volume.reclaim_policy in (DELETE, RECYCLE)
-    why = f"the data of volume {volume.name} is {'LOST' if lost else 'kept'}"
-    help_ = ""
-    if lost:
-        patch = '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
-        help_ = f"to keep the data first: kubectl patch pv {volume.name} -p '{patch}'"
-    return Explanation(subject, state, why, tuple(details), help_)
-
-
-def deletion_of_volume(volume: Volume, claim: Claim | None) -> Explanation:
-    """What deleting a volume would do."""
-    subject = f"deleting pv {volume.name}"
-    if claim is not None and volume.phase == Phase.BOUND:
-        why = f"claim {claim.key} has it, so it stays until that claim is deleted"
-        return Explanation(subject, "put off", why, (_reclaimed(volume),))
-    why = f"only the object goes; what is in {_origin(volume)} stays"
-    return Explanation(subject, "possible", why)
-
-
-def _reclaimed(volume: Volume) -> str:
-    policy = volume.reclaim_policy
-    after = {
-        DELETE: "the volume and its data are deleted with the claim",
-        RECYCLE: "the volume is emptied and free again",
-        RETAIN: "the volume becomes Released and keeps its data",
-    }
-    return f"its policy is {policy}: {after.get(policy, 'nothing is known of it')}"
+    class_ = f"class {quoted(claim.class_name)}"
+    return f"{class_}, {short(claim.modes)}, {claim.request} or more{mode}{selected}"
 
 
 def waste(claim: Claim, volume: Volume) -> Quantity:
@@ -292,16 +291,19 @@ def waste(claim: Claim, volume: Volume) -> Quantity:
     return max(volume.capacity.minus(claim.request), Quantity(0))
 
 
-def short(modes: frozenset[str]) -> str:
-    """Access modes as kubectl prints them."""
-    return ",".join(sorted(SHORT_MODES.get(mode, mode) for mode in modes)) or "no access modes"
+def listed(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = len(names) - NAMES_AT_MOST
+    return ", ".join(names[:NAMES_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
-def _quoted(class_name: str) -> str:
-    return class_name or '""'
+def about(volume: Volume) -> str:
+    """Its size, modes and origin."""
+    return f"{volume.capacity}, {short(volume.modes)}, {origin(volume)}"
 
 
-def _origin(volume: Volume) -> str:
+def origin(volume: Volume) -> str:
+    """Where its data is."""
     spec = volume.spec
     if volume.pool:
         return f"from pool {volume.pool}"

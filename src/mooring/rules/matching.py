@@ -5,13 +5,16 @@ ordered by capacity; volumes with a claimRef lie by the claim they point at. A c
 and a question each cost O(log n). A claim with a selector costs a look at the volumes that have
 the rarest of the labels it asks for, the smallest that is large enough first, until one matches;
 only selectors that do nothing but exclude may look at many.
+
+`refusals` judges one volume by the same rules and tells which it fails; tests hold the index to it.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
-from mooring.model.names import Phase
+from mooring.model.names import SHORT_MODES, Phase
 from mooring.model.volume import Volume
 from mooring.rules.rows import LabelledRow
 
@@ -168,3 +171,66 @@ def _slim(volume: Volume) -> Slim:
         ref is None and volume.phase == Phase.AVAILABLE and not volume.being_deleted,
         volume.being_deleted,
     )
+
+
+class Refusal(NamedTuple):
+    """A rule of §6 by which a volume is no candidate for a claim.
+
+    rule  its number in §6; 0: the access modes, by which the groups are chosen
+    kind  to go on with "3 volumes are", the same for all that fail in the same way
+    why   of this one, to go on with "it is": what it would have to be
+    """
+
+    rule: int
+    kind: str
+    why: str
+
+
+def refusals(claim: Claim, volume: Volume, *, delay: bool = False) -> list[Refusal]:
+    """Each rule that the volume fails, the hardest to mend first; none: it is a candidate.
+
+    delay  as in VolumeIndex.best
+    """
+    found = []
+    mine = volume.points_at(claim)  # then phase, class and labels are not looked at, by rule 6
+    ref = volume.claim_ref
+    if ref is not None and not mine:
+        gone = ref.key == claim.key
+        kind = "of an earlier claim of this name" if gone else "of other claims"
+        found.append(Refusal(1, kind, f"{kind}" if gone else f"of claim {ref.key}"))
+    if volume.being_deleted:
+        found.append(Refusal(5, "being deleted", "being deleted"))
+    if ref is None and volume.phase != Phase.AVAILABLE:
+        found.append(Refusal(8, "not Available", volume.phase or "not Available yet"))
+    if ref is None and volume.class_name != claim.class_name:
+        kind = f"of class {quoted(volume.class_name)}"
+        found.append(Refusal(8, kind, f"{kind}, not {quoted(claim.class_name)}"))
+    if volume.volume_mode != claim.volume_mode:
+        kind = f"of volumeMode {volume.volume_mode}"
+        found.append(Refusal(3, kind, f"{kind}, not {claim.volume_mode}"))
+    if volume.attributes_class != claim.attributes_class:
+        kind = f"of attributes class {quoted(volume.attributes_class)}"
+        found.append(Refusal(4, kind, f"{kind}, not {quoted(claim.attributes_class)}"))
+    if lacking := claim.modes - volume.modes:
+        kind = f"without {short(lacking)}"
+        found.append(Refusal(0, kind, kind))
+    selector = claim.spec.selector
+    if ref is None and selector is not None and not selector.matches(volume.metadata.labels):
+        found.append(Refusal(8, "not selected by their labels", "not selected by its labels"))
+    if volume.capacity < claim.request:
+        missing = claim.request.minus(volume.capacity)
+        found.append(Refusal(2, "too small", f"{missing} too small"))
+    if delay and not mine:
+        kind = "left for the first consumer to choose"
+        found.append(Refusal(7, kind, kind))
+    return found
+
+
+def short(modes: Iterable[str]) -> str:
+    """Access modes as kubectl prints them."""
+    return ",".join(sorted(SHORT_MODES.get(mode, mode) for mode in modes)) or "no access modes"
+
+
+def quoted(class_name: str) -> str:
+    """A class's name, seen even if it is none."""
+    return class_name or '""'

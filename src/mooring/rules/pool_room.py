@@ -21,6 +21,17 @@ def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
     return ""
 
 
+def room_for(pool: Pool, namespace: str) -> Quantity | None:
+    """How much a namespace may still take, nothing if it was granted nothing; None: no limit."""
+    if not pool.allows(namespace):
+        return Quantity(0)
+    quota, capacity = pool.quota(namespace), pool.capacity
+    left = [] if quota is None else [quota.minus(pool.allocated_to(namespace))]
+    if capacity is not None:
+        left.append(capacity.minus(pool.allocated))
+    return max(min(left), Quantity(0)) if left else None
+
+
 def charged(pool: Pool, namespace: str, size: Quantity, volumes: int = 1) -> Pool:
     """The pool's account with a volume more, or with volumes=-1 a volume less."""
     use = pool.status.namespaces.get(namespace, NamespaceUse())

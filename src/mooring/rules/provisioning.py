@@ -1,0 +1,42 @@
+"""Whether, and from which pool, a volume can be made for a claim. Storage semantics §10."""
+
+from collections.abc import Iterable
+
+from mooring.model.claim import Claim
+from mooring.model.names import BLOCK
+from mooring.model.pool import Pool
+from mooring.model.storage_class import StorageClass
+from mooring.rules.pool_room import refusal
+
+
+def pool_for(class_: StorageClass, pools: Iterable[Pool], node: str) -> Pool | str:
+    """The pool that a class takes from, or why there is none.
+
+    pools  all that there are   node  the host that is to make the volume
+    """
+    if class_.pool:
+        pool = next((one for one in pools if one.name == class_.pool), None)
+        if pool is None:
+            return f"StorageClass {class_.name} names pool {class_.pool}, which does not exist"
+        if pool.driver != class_.provisioner:
+            return f"pool {pool.name} is of {pool.driver}, not of {class_.provisioner}"
+        return pool
+    alike = [one for one in pools if one.driver == class_.provisioner and one.node in ("", node)]
+    if len(alike) == 1:
+        return alike[0]
+    names = ", ".join(sorted(one.name for one in alike)) or "none"
+    return (
+        f"StorageClass {class_.name} has no parameter pool, and {class_.provisioner} has not one "
+        f"pool on {node} but: {names}"
+    )
+
+
+def unmakeable(claim: Claim, pool: Pool) -> str:
+    """Why no volume can be made for a claim from a pool, "" if one can."""
+    if claim.spec.data_source is not None or claim.spec.data_source_ref is not None:
+        return f"{pool.driver} fills no volume from a source"
+    if claim.spec.selector is not None:
+        return "claim.spec.selector is not supported for dynamic provisioning"
+    if claim.volume_mode == BLOCK:
+        return f"{pool.driver} makes no Block volumes"
+    return refusal(pool, claim.namespace, claim.request)
