@@ -1,38 +1,58 @@
 """A server of the API, as commands ask it: one request at a time."""
 
-import os
+import ipaddress
 import ssl
 import urllib.error
 import urllib.request
-from base64 import b64decode
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from mooring.errors import MooringError
+from mooring.cli.kubeconfig import Access, access
+from mooring.errors import Effect, MooringError
 
 Doc = dict[str, Any]
 
 DEADLINE_S: Final = 30.0
-DEFAULT_KUBECONFIG: Final = Path("/var/lib/mooring/kubeconfig")  # where `mooring up` writes it
-
-
-class NoKubeconfig(MooringError):
-    code = "NoKubeconfig"
-
-    def __init__(self, path: Path, why: str) -> None:
-        self.what = f"{path} cannot be used: {why}"
-        self.remedy = "name the file that `mooring up` wrote: --kubeconfig FILE or KUBECONFIG"
+# What helps when the server itself does not say so: by the reason in its Status.
+REMEDIES: Final = {
+    "Unauthorized": "use the kubeconfig that `mooring up` wrote last; an older one may not count",
+    "NotFound": "see which there are: mooring explain pvc --all, mooring explain pv --all",
+    "ServiceUnavailable": "ask again in a moment; if it stays so, see the log of `mooring up`",
+    "InternalError": "see the log of `mooring up`",
+}
 
 
 class NoServer(MooringError):
-    code = "NoServer"
+    """After sending a request this cannot tell whether it was carried out."""
+
+    code, effect = "NoServer", Effect.UNKNOWN
 
     def __init__(self, url: str, why: str) -> None:
         self.what = f"{url} does not answer: {why}"
         self.remedy = "start it with `mooring up`, or name another with --kubeconfig"
+        super().__init__(self.what)
+
+
+class NotTrusted(MooringError):
+    code = "NotTrusted"
+
+    def __init__(self, access: Access, why: str) -> None:
+        self.what = f"{access.url} is not the server that {access.file} is for: {why}"
+        self.remedy = "use the kubeconfig that the `mooring up` at this address wrote"
+        super().__init__(self.what)
+
+
+class NotMooring(MooringError):
+    code = "NotMooring"
+
+    def __init__(self, url: str) -> None:
+        self.what = f"{url} answers, but not as Mooring does"
+        self.remedy = "name the kubeconfig that `mooring up` wrote: --kubeconfig FILE"
+        super().__init__(self.what)
 
 
 class Refused(MooringError):
@@ -41,56 +61,44 @@ class Refused(MooringError):
     def __init__(self, status: Doc) -> None:
         self.code = str(status.get("reason") or status.get("code") or "Refused")
         self.what = str(status.get("message") or "the server refused without a reason")
-        self.remedy = str((status.get("details") or {}).get("remedy") or "")
+        details = status.get("details")
+        said = details.get("remedy") if isinstance(details, dict) else None
+        self.remedy = str(said or REMEDIES.get(self.code, ""))
+        super().__init__(self.what)
 
 
-class _Named(msgspec.Struct):
-    name: str
-    cluster: dict[str, Any] = {}
-    user: dict[str, Any] = {}
-    context: dict[str, Any] = {}
+class _StayingHere(urllib.request.HTTPRedirectHandler):
+    """The token is for this server alone, so nothing follows where another is named."""
 
-
-class _Kubeconfig(msgspec.Struct, rename="kebab"):
-    clusters: list[_Named] = []
-    users: list[_Named] = []
-    contexts: list[_Named] = []
-    current_context: str = ""
-
-    def part(self, which: str) -> dict[str, Any]:
-        """The cluster, or the user, of the current context."""
-        contexts = {one.name: one.context for one in self.contexts}
-        name = contexts[self.current_context][which]
-        named = {one.name: one for one in (self.clusters if which == "cluster" else self.users)}
-        found: dict[str, Any] = getattr(named[name], which)
-        return found
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 class Client:
     """The server and the user that a kubeconfig names."""
 
-    def __init__(self, kubeconfig: Path | None = None) -> None:
-        """Without a file: the one that KUBECONFIG names, else that of `mooring up`.
+    def __init__(self, kubeconfig: Path | None = None, deadline_s: float = DEADLINE_S) -> None:
+        """Without a file: as kubeconfig.access says. Raises NoKubeconfig."""
+        self._access, self._deadline_s = access(kubeconfig), deadline_s
+        handlers: list[urllib.request.BaseHandler] = [
+            urllib.request.HTTPSHandler(context=self._access.trust),
+            _StayingHere(),
+        ]
+        if _is_loopback(urlsplit(self._access.url).hostname or ""):
+            handlers.append(urllib.request.ProxyHandler({}))  # no proxy leads to this host
+        self._opener = urllib.request.build_opener(*handlers)
 
-        Raises NoKubeconfig.
-        """
-        path = kubeconfig or Path(os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG)
-        try:
-            config = msgspec.yaml.decode(path.read_bytes(), type=_Kubeconfig)
-            cluster, user = config.part("cluster"), config.part("user")
-            self.url: str = cluster["server"]
-            self._token: str = user["token"]
-            authority = b64decode(cluster["certificate-authority-data"]).decode()
-            self._trust = ssl.create_default_context(cadata=authority)
-        except OSError as error:
-            raise NoKubeconfig(path, error.strerror or str(error)) from error
-        except KeyError as error:
-            raise NoKubeconfig(path, f"it has no {error}") from error
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise NoKubeconfig(path, str(error)) from error
+    @property
+    def url(self) -> str:
+        return self._access.url
+
+    @property
+    def namespace(self) -> str:
+        """Where claims are that are named without one."""
+        return self._access.namespace
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Doc:
-        """The decoded answer. Raises Refused, NoServer.
+        """The decoded answer. Raises Refused, NoServer, NotTrusted, NotMooring.
 
         path     with its query, each part quoted
         headers  underscores stand for hyphens
@@ -100,30 +108,44 @@ class Client:
             self.url + path,
             method=method,
             data=body or None,
-            headers={"authorization": f"Bearer {self._token}", **named},
+            headers={"authorization": f"Bearer {self._access.token}", **named},
         )
         try:
-            with urllib.request.urlopen(request, context=self._trust, timeout=DEADLINE_S) as answer:
-                return _decoded(answer.read())
+            with self._opener.open(request, timeout=self._deadline_s) as answer:
+                return self._decoded(answer.read())
         except urllib.error.HTTPError as error:
-            raise Refused({"code": error.code, **_decoded(error.read())}) from error
-        except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise NoServer(self.url, str(reason)) from error
+            with error:
+                raise Refused({"code": error.code, **self._decoded(error.read())}) from error
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise NotTrusted(self._access, reason.verify_message) from error
+            raise NoServer(self.url, str(reason) or type(reason).__name__) from error
 
     def items(self, path: str) -> list[Doc]:
         """All objects of a collection."""
         found: list[Doc] = self.ask("GET", path)["items"]
         return found
 
+    def _decoded(self, body: bytes) -> Doc:
+        try:
+            return msgspec.json.decode(body, type=Doc)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise NotMooring(self.url) from error
 
-def _decoded(body: bytes) -> Doc:
+
+def _is_loopback(host: str) -> bool:
     try:
-        return msgspec.json.decode(body, type=Doc)
-    except msgspec.MsgspecError:
-        return {}
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
-def claim_path(namespace: str, name: str) -> str:
-    """Of a claim's mount below the host's own paths."""
-    return f"/mooring/v1/mounts/{quote(namespace, safe='')}/{quote(name, safe='')}"
+def path_of(*parts: str) -> str:
+    """Of something beside the Kubernetes API: path_of("mounts", namespace, claim)."""
+    return "/mooring/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def claims_path(namespace: str) -> str:
+    """Of the claims of a namespace."""
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/persistentvolumeclaims"

@@ -4,13 +4,15 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Final, NoReturn, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
+from mooring.cli.client import Doc
 from mooring.errors import MooringError
 
 P = ParamSpec("P")
@@ -29,7 +31,10 @@ Output = Annotated[
     str, typer.Option("--output", "-o", metavar="json", callback=_json, help="For programs.")
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Of the claim.")
+    str,
+    typer.Option(
+        "--namespace", "-n", metavar="NAMESPACE", help="Of the claim; else the kubeconfig's."
+    ),
 ]
 Kubeconfig = Annotated[
     Path | None,
@@ -70,10 +75,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return made
 
 
-def printed(what: Any, output: str) -> None:
-    """Print something of Rich, or a document as JSON. Not a terminal: 100 columns, no colours."""
-    if output:
-        typer.echo(json.dumps(what, indent=2))
+def printed(what: RenderableType) -> None:
+    """Print something of Rich. Not a terminal: 100 columns, no colours, no blanks at line ends."""
+    if sys.stdout.isatty():
+        Console(highlight=False).print(what)
         return
-    width = None if sys.stdout.isatty() else WIDTH
-    Console(width=width, highlight=False, soft_wrap=False).print(what)
+    text = StringIO()
+    Console(file=text, width=WIDTH, highlight=False).print(what)
+    typer.echo("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+
+
+def printed_json(document: Doc) -> None:
+    """Print a document for programs."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,55 +1,41 @@
 """`mooring explain`: why a claim or a volume is as it is, and what would help."""
 
-import json
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 from rich.table import Table
 
-from mooring.cli.client import Client, Doc
-from mooring.cli.common import Kubeconfig, Namespace, Output, failing_well, printed, table
-from mooring.errors import Effect, MooringError
-
-KINDS = {
-    "pvc": "pvc",
-    "persistentvolumeclaim": "pvc",
-    "persistentvolumeclaims": "pvc",
-    "pv": "pv",
-    "persistentvolume": "pv",
-    "persistentvolumes": "pv",
-}
+from mooring.cli import completion
+from mooring.cli.client import Client, Doc, path_of
+from mooring.cli.common import (
+    Kubeconfig,
+    Namespace,
+    Output,
+    failing_well,
+    printed,
+    printed_json,
+    table,
+)
+from mooring.errors import MooringError
 
 
 class BadQuestion(MooringError):
-    code, effect = "BadQuestion", Effect.NONE
+    code = "BadQuestion"
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.remedy = "mooring explain pvc NAME, mooring explain pv NAME, or pvc --all"
 
 
-def _names(context: typer.Context, incomplete: str) -> list[str]:
-    """Names that could be meant, for the shell; none when the server cannot be asked."""
-    try:
-        client = Client(context.params.get("kubeconfig"))
-        if KINDS.get(context.params.get("kind", "")) == "pv":
-            items = client.items("/api/v1/persistentvolumes")
-        else:
-            namespace = quote(context.params.get("namespace") or "default", safe="")
-            items = client.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
-    except MooringError:
-        return []
-    names = [str(item["metadata"]["name"]) for item in items]
-    return [name for name in names if name.startswith(incomplete)]
-
-
 @failing_well
 def explain(
-    kind: Annotated[str, typer.Argument(metavar="pvc|pv")],
-    name: Annotated[str, typer.Argument(metavar="[NAME]", autocompletion=_names)] = "",
-    namespace: Namespace = "default",
-    all_: Annotated[bool, typer.Option("--all", help="Each of them, a line each.")] = False,
+    kind: Annotated[str, typer.Argument(metavar="pvc|pv", autocompletion=completion.kinds)],
+    name: Annotated[str, typer.Argument(metavar="[NAME]", autocompletion=completion.names)] = "",
+    namespace: Namespace = "",
+    all_: Annotated[
+        bool, typer.Option("--all", help="Each of them, a line each; -n: of one namespace.")
+    ] = False,
     delete: Annotated[
         bool, typer.Option("--delete", help="What deleting it would do to data and users.")
     ] = False,
@@ -57,28 +43,32 @@ def explain(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Say why a claim is pending or bound, or a volume free or kept, and what would help."""
-    which = KINDS.get(kind.lower())
+    which = completion.KINDS.get(kind.lower())
     if which is None:
         raise BadQuestion(f"{kind!r} cannot be explained, only pvc and pv")
     if all_ == bool(name):
-        raise BadQuestion("give one NAME, or --all" if all_ else "the NAME is missing")
+        raise BadQuestion("NAME and --all cannot go together" if name else "the NAME is missing")
+    if all_ and delete:
+        raise BadQuestion("--delete is about one NAME, not --all")
     client = Client(kubeconfig)
     if all_:
-        found = client.ask("GET", f"/mooring/v1/explain/{which}")
-        printed(found if output else _table(found["items"]), output)
-        return
-    where = name if which == "pv" else f"{namespace}/{name}"
-    query = "?delete=1" if delete else ""
-    found = client.ask("GET", f"/mooring/v1/explain/{which}/{quote(where)}{query}")
+        found = client.ask("GET", f"{path_of('explain', which)}?namespace={quote(namespace)}")
+    elif which == "pv":
+        found = client.ask("GET", f"{path_of('explain', which, name)}?delete={delete:d}")
+    else:
+        where = path_of("explain", which, namespace or client.namespace, name)
+        found = client.ask("GET", f"{where}?delete={delete:d}")
     if output:
-        typer.echo(json.dumps(found, indent=2))
+        printed_json(found)
+    elif all_:
+        printed(_table(which, found["items"]))
     else:
         typer.echo("\n".join(found["lines"]))
 
 
-def _table(items: list[Doc]) -> Table:
+def _table(which: str, items: list[Doc]) -> Table:
     rows = [
         (item["subject"].partition(" ")[2], item["state"], item["why"], item["help"])
         for item in items
     ]
-    return table(("NAME", "STATE", "WHY", "WOULD HELP"), rows)
+    return table(("CLAIM" if which == "pvc" else "VOLUME", "PHASE", "REASON", "WOULD HELP"), rows)

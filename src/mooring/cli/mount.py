@@ -1,19 +1,36 @@
 """`mooring mount` and `mooring umount`."""
 
+from typing import Annotated
+
 import typer
 
-from mooring.cli.client import Client, claim_path
+from mooring.cli import completion
+from mooring.cli.client import Client, Refused, path_of
 from mooring.cli.common import Kubeconfig, Namespace, failing_well
 
-ClaimName = typer.Argument(metavar="CLAIM", help="Name of a PersistentVolumeClaim.")
+HELP = "Name of a PersistentVolumeClaim."
 
 
 @failing_well
 def mount(
-    claim: str = ClaimName, namespace: Namespace = "default", kubeconfig: Kubeconfig = None
+    claim: Annotated[
+        str, typer.Argument(metavar="CLAIM", help=HELP, autocompletion=completion.names)
+    ],
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Have a claim's volume at a path of the server's host, and print that path. Repeatable."""
-    mounted = Client(kubeconfig).ask("POST", claim_path(namespace, claim))
+    client = Client(kubeconfig)
+    where = (namespace or client.namespace, claim)
+    try:
+        mounted = client.ask("POST", path_of("mounts", *where))
+    except Refused as refused:
+        if refused.code != "NotBound":
+            raise
+        lines = client.ask("GET", path_of("explain", "pvc", *where))["lines"]
+        refused.what = "\n".join((refused.what, *lines))
+        refused.remedy = ""  # the last of the lines, where there is one
+        raise
     if mounted["note"]:
         typer.echo(f"note: {mounted['note']}", err=True)
     typer.echo(mounted["path"])
@@ -21,8 +38,13 @@ def mount(
 
 @failing_well
 def umount(
-    claim: str = ClaimName, namespace: Namespace = "default", kubeconfig: Kubeconfig = None
+    claim: Annotated[
+        str, typer.Argument(metavar="CLAIM", help=HELP, autocompletion=completion.mounted)
+    ],
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Take the path of a claim's volume away. The data stays."""
-    mounted = Client(kubeconfig).ask("DELETE", claim_path(namespace, claim))
+    client = Client(kubeconfig)
+    mounted = client.ask("DELETE", path_of("mounts", namespace or client.namespace, claim))
     typer.echo(f"{claim} is no longer at {mounted['path']}")

@@ -1,27 +1,65 @@
 """`mooring status`: pools, claims, waste."""
 
-import typer
-from rich.console import Group
+from typing import Annotated, Final
 
-from mooring.cli.client import Client, Doc
-from mooring.cli.common import Kubeconfig, Output, failing_well, printed, table
+import typer
+
+from mooring.cli.client import Client, Doc, path_of
+from mooring.cli.common import Kubeconfig, failing_well, printed, printed_json, table
+from mooring.model.quantity import Quantity
+
+FORMS: Final = ("", "json", "wide")
+GIB: Final = 1 << 30
+
+
+def _form(value: str) -> str:
+    if value not in FORMS:
+        raise typer.BadParameter("the other forms are json and wide")
+    return value
+
+
+Form = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="json|wide",
+        callback=_form,
+        help="json: for programs; wide: with the pools' drivers and disks.",
+    ),
+]
 
 
 @failing_well
-def status(output: Output = "", kubeconfig: Kubeconfig = None) -> None:
+def status(output: Form = "", kubeconfig: Kubeconfig = None) -> None:
     """Show pools and their quotas, how many claims are in which phase, and what is wasted."""
-    found = Client(kubeconfig).ask("GET", "/mooring/v1/status")
-    if output:
-        printed(found, output)
+    found = Client(kubeconfig).ask("GET", path_of("status"))
+    if output == "json":
+        printed_json(found)
         return
-    pools = table(
-        ("POOL", "NODE", "CAPACITY", "ALLOCATED", "VOLUMES", "NAMESPACES"),
-        [_pool(pool) for pool in found["pools"]],
-    )
-    printed(Group(pools, ""), output)
+    _print_pools(found["pools"], wide=output == "wide")
     typer.echo(f"claims:  {_counted(found['claims'])}")
     typer.echo(f"volumes: {_counted(found['volumes'])}")
-    waste = found["waste"]
+    _print_waste(found["waste"])
+
+
+def _print_pools(pools: list[Doc], *, wide: bool) -> None:
+    if not pools:
+        typer.echo("there are no pools; `kubectl explain pool.spec` says how to grant one\n")
+        return
+    head = ["POOL", "NODE", "CAPACITY", "ALLOCATED", "VOLUMES", "NAMESPACES"]
+    if wide:
+        head[2:2] = ["DRIVER", "ROOT", "DISK USED", "DISK FREE"]
+    printed(table(head, [_pool(pool, wide) for pool in pools]))
+    typer.echo()
+    for pool in pools:
+        if pool["disk"] and _bytes(pool["allocated"]) > pool["disk"]["totalBytes"]:
+            total = f"{pool['disk']['totalBytes'] // GIB}Gi"
+            promised = f"pool {pool['name']} has promised {pool['allocated']}"
+            typer.echo(f"note: {promised}, and its disk is of {total}\n")
+
+
+def _print_waste(waste: Doc) -> None:
     if not waste["claims"]:
         typer.echo("waste:   none, no volume is larger than its claim asked for")
         return
@@ -31,15 +69,29 @@ def status(output: Output = "", kubeconfig: Kubeconfig = None) -> None:
         typer.echo(f"         {one['waste']} by {one['claim']}, of volume {one['volume']}")
 
 
-def _pool(pool: Doc) -> tuple[str, ...]:
-    return (
+def _pool(pool: Doc, wide: bool) -> list[str]:
+    cells = [
         pool["name"],
         pool["node"] or "any",
         pool["capacity"] or "no limit",
         pool["allocated"],
         str(pool["volumes"]),
         ", ".join(_namespace(one) for one in pool["namespaces"]),
-    )
+    ]
+    if wide:
+        cells[2:2] = [pool["driver"], pool["root"], *_disk(pool["disk"])]
+    return cells
+
+
+def _disk(disk: Doc | None) -> tuple[str, str]:
+    """In whole Gi: more is seldom of use."""
+    if disk is None:
+        return "unknown", "unknown"
+    return f"{disk['usedBytes'] // GIB}Gi", f"{disk['freeBytes'] // GIB}Gi"
+
+
+def _bytes(quantity: str) -> int:
+    return Quantity.parse(quantity).bytes()
 
 
 def _namespace(one: Doc) -> str:

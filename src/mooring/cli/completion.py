@@ -1,0 +1,66 @@
+"""Names that could be meant, for the shell; none when the server cannot be asked at once."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import typer
+
+from mooring.cli.client import Client, claims_path, path_of
+from mooring.errors import MooringError
+
+PATIENCE_S: Final = 2.0  # somebody waits with a finger on the tab key
+
+KINDS: Final = {
+    "pvc": "pvc",
+    "persistentvolumeclaim": "pvc",
+    "persistentvolumeclaims": "pvc",
+    "pv": "pv",
+    "persistentvolume": "pv",
+    "persistentvolumes": "pv",
+}
+
+
+def kinds(incomplete: str) -> list[str]:
+    return [kind for kind in ("pvc", "pv") if kind.startswith(incomplete)]
+
+
+def names(context: typer.Context, incomplete: str) -> list[str]:
+    """Of claims, or of volumes if the command was given pv."""
+    pv = KINDS.get(str(context.params.get("kind", ""))) == "pv"
+    return _matching(incomplete, _volumes(context) if pv else _claims(context))
+
+
+def mounted(context: typer.Context, incomplete: str) -> list[str]:
+    """Claims that are at a path of the server's host."""
+    return _matching(incomplete, _mounted(context))
+
+
+def _matching(incomplete: str, found: Iterable[str]) -> list[str]:
+    try:
+        return [name for name in found if name.startswith(incomplete)]
+    except MooringError:
+        return []
+
+
+def _volumes(context: typer.Context) -> Iterable[str]:
+    for item in _client(context).items("/api/v1/persistentvolumes"):
+        yield item["metadata"]["name"]
+
+
+def _claims(context: typer.Context) -> Iterable[str]:
+    client = _client(context)
+    for item in client.items(claims_path(context.params.get("namespace") or client.namespace)):
+        yield item["metadata"]["name"]
+
+
+def _mounted(context: typer.Context) -> Iterable[str]:
+    client = _client(context)
+    wanted = context.params.get("namespace") or client.namespace
+    for item in client.items(path_of("mounts")):
+        namespace, _, name = item["claim"].partition("/")
+        if namespace == wanted:
+            yield name
+
+
+def _client(context: typer.Context) -> Client:
+    return Client(context.params.get("kubeconfig"), PATIENCE_S)
