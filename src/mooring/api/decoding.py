@@ -27,6 +27,9 @@ def yaml_value(body: bytes) -> Any:
         value = yaml.load(body, Loader=_Loader)  # derived from CSafeLoader
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+    except (LookupError, AttributeError, TypeError, OverflowError) as error:
+        # How PyYAML says that a value is not what its tag says: `!!bool x`, `!!int ""`.
+        raise ValueError(f"a value does not fit its tag: {error}") from error
     return _Copying(max(FREE_VALUES, len(body))).json_like(value)
 
 

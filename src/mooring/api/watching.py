@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from typing import Final
 
 from mooring.api.http import JSON, Request
@@ -17,7 +18,9 @@ from mooring.store.interface import Expired
 BOOKMARK_EVERY_S: Final = 60.0  # as kube-apiserver: often enough that a resume stays short
 LONGEST_S: Final = (1800.0, 3600.0)  # a watch without a limit ends between these, at random
 QUEUED_AT_MOST: Final = 20_000  # events; a reader further behind is told to list again
+FOREVER_S: Final = 10**9  # timers take no longer ones
 TOO_NEW_WAIT_S: Final = 3.0  # for a revision that this server has not reached yet
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class Stream:
@@ -69,6 +72,7 @@ async def watch(request: Request, route: Route, objects: Objects) -> None:
     shape = shape_of(route.kind, request.header(b"accept"), query.get("includeObject", ""), now_s)
     match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     shelf = objects.shelf(route.kind)
+    limit_s = _limit_s(query.get("timeoutSeconds", ""))
     since = await _since(request, objects)
     initial = since is None or request.flag("sendInitialEvents")
     stream = Stream(request, route, shape, match)
@@ -93,7 +97,7 @@ async def watch(request: Request, route: Route, objects: Objects) -> None:
             first = [frame for event in missed if (frame := stream.frame(event))]
         await request.begin((JSON,))
         await request.more(b"".join(first))
-        await _pump(request, route, objects, stream)
+        await _pump(request, route, objects, stream, limit_s)
         await request.end()
     finally:
         unfollow()
@@ -125,10 +129,17 @@ async def reach(objects: Objects, revision: int) -> None:
         raise ApiError("Timeout", what) from error
 
 
-async def _pump(request: Request, route: Route, objects: Objects, stream: Stream) -> None:
+def _limit_s(text: str) -> float:
+    """How long a watch goes on; one below zero ends at once. Raises ApiError BadRequest."""
+    if text and not _INTEGER.fullmatch(text):
+        raise ApiError("BadRequest", f"invalid timeoutSeconds {text[:64]!r}", "give a whole number")
+    return float(min(int(text or 0), FOREVER_S)) or random.uniform(*LONGEST_S)
+
+
+async def _pump(
+    request: Request, route: Route, objects: Objects, stream: Stream, limit_s: float
+) -> None:
     loop = asyncio.get_running_loop()
-    limit = request.query.get("timeoutSeconds", "")
-    limit_s = float(limit) if limit.isdigit() and int(limit) else random.uniform(*LONGEST_S)
     ends = loop.time() + limit_s
     bookmarks = request.flag("allowWatchBookmarks")
     bookmark_at = loop.time() + BOOKMARK_EVERY_S

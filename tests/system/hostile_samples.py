@@ -1,0 +1,199 @@
+"""An object of every served kind with many of its fields, for requests that are then spoiled."""
+
+from pathlib import Path
+from typing import Any
+
+from mooring.objects.kind import Kind
+
+Doc = dict[str, Any]
+
+STORAGE = {"storage": "64Mi"}
+REFERENCE = {
+    "kind": "PersistentVolumeClaim",
+    "apiVersion": "v1",
+    "namespace": "default",
+    "name": "hostile-1",
+}
+LABELS = {"app": "hostile", "tier": "back"}
+SELECTOR = {
+    "matchLabels": {"app": "hostile"},
+    "matchExpressions": [{"key": "tier", "operator": "In", "values": ["back", "front"]}],
+}
+TERMS = {
+    "nodeSelectorTerms": [
+        {
+            "matchExpressions": [
+                {"key": "kubernetes.io/hostname", "operator": "In", "values": ["here"]}
+            ]
+        }
+    ]
+}
+WHEN = "2025-11-25T12:30:45Z"
+
+
+def samples(place: Path) -> dict[str, Doc]:
+    """All but kind, apiVersion and metadata, by resource. place: where pools may have roots."""
+    return {
+        "namespaces": {"spec": {"finalizers": ["kubernetes"]}},
+        "pods": _pod(),
+        "nodes": {
+            "spec": {"podCIDR": "10.0.0.0/24", "taints": [{"key": "a", "effect": "NoSchedule"}]}
+        },
+        "events": _event() | {"message": "it went well", "source": {"component": "hostile"}},
+        "secrets": {"type": "Opaque", "data": {"key": "dmFsdWU="}, "stringData": {"text": "täxt"}},
+        "configmaps": {"data": {"key": "value", "täxt": "☃"}, "binaryData": {"raw": "AP8="}},
+        "persistentvolumes": _volume(),
+        "persistentvolumeclaims": _claim(),
+        "events.events.k8s.io": _new_event(),
+        "leases.coordination.k8s.io": {
+            "spec": {
+                "holderIdentity": "me",
+                "leaseDurationSeconds": 15,
+                "acquireTime": "2025-11-25T12:30:45.123456Z",
+                "leaseTransitions": 3,
+            }
+        },
+        "storageclasses.storage.k8s.io": {
+            "provisioner": "hostile.example.com",
+            "parameters": {"pool": "local", "täxt": "x"},
+            "reclaimPolicy": "Delete",
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "allowVolumeExpansion": True,
+            "mountOptions": ["ro"],
+        },
+        "volumeattachments.storage.k8s.io": {
+            "spec": {
+                "attacher": "hostile.example.com",
+                "nodeName": "here",
+                "source": {"persistentVolumeName": "hostile-1"},
+            },
+            "status": {"attached": True, "attachmentMetadata": {"a": "b"}},
+        },
+        "csidrivers.storage.k8s.io": {
+            "spec": {
+                "attachRequired": False,
+                "podInfoOnMount": True,
+                "volumeLifecycleModes": ["Persistent"],
+                "tokenRequests": [{"audience": "a", "expirationSeconds": 3600}],
+            }
+        },
+        "pools.mooring.dev": {
+            "spec": {
+                "driver": "directory.mooring.dev",
+                "node": "here",
+                "root": str(place / "hostile-pool"),
+                "capacity": "10Gi",
+                "namespaces": [{"name": "default", "quota": "1Gi"}],
+                "directory": {"mode": "0755", "uid": 0, "gid": 0},
+            }
+        },
+    }
+
+
+def sample(kind: Kind, of_all: dict[str, Doc], name: str, namespace: str) -> Doc:
+    """A whole object, nothing shared with the samples but values that are never changed."""
+    metadata: Doc = {"name": name, "labels": dict(LABELS), "annotations": {"example.com/a": "b"}}
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    named: Doc = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    doc = named | of_all[kind.resource]
+    for field in ("involvedObject", "regarding"):
+        if field in doc:
+            doc[field] = {**doc[field], "namespace": namespace}
+    return doc
+
+
+def _pod() -> Doc:
+    return {
+        "spec": {
+            "nodeName": "here",
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "example.com/image:1",
+                    "ports": [{"containerPort": 80, "protocol": "TCP"}],
+                    "env": [{"name": "A", "value": "b"}],
+                    "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                }
+            ],
+            "volumes": [
+                {"name": "data", "persistentVolumeClaim": {"claimName": "hostile-1"}},
+                {"name": "own", "ephemeral": {"volumeClaimTemplate": _claim()}},
+            ],
+            "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 5}],
+        },
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [{"name": "main", "ready": True, "restartCount": 0}],
+        },
+    }
+
+
+def _event() -> Doc:
+    return {
+        "reason": "Tested",
+        "type": "Normal",
+        "action": "Test",
+        "reportingComponent": "hostile",
+        "reportingInstance": "hostile-0",
+        "involvedObject": REFERENCE,
+        "firstTimestamp": WHEN,
+        "lastTimestamp": WHEN,
+        "count": 3,
+        "eventTime": None,
+    }
+
+
+def _new_event() -> Doc:
+    return {
+        "reason": "Tested",
+        "type": "Normal",
+        "action": "Test",
+        "note": "it went well",
+        "reportingController": "hostile",
+        "reportingInstance": "hostile-0",
+        "regarding": REFERENCE,
+        "eventTime": "2025-11-25T12:30:45.123456Z",
+        "series": {"count": 2, "lastObservedTime": "2025-11-25T12:30:45.123456Z"},
+    }
+
+
+def _volume() -> Doc:
+    return {
+        "spec": {
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
+            "capacity": dict(STORAGE),
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+            "volumeMode": "Filesystem",
+            "mountOptions": ["ro"],
+            "claimRef": REFERENCE,
+            "csi": {
+                "driver": "directory.mooring.dev",
+                "volumeHandle": "hostile-1",
+                "volumeAttributes": {"mooring.dev/pool": "local"},
+                "fsType": "ext4",
+                "readOnly": False,
+            },
+            "nodeAffinity": {"required": TERMS},
+        },
+        "status": {"phase": "Available", "message": "", "reason": ""},
+    }
+
+
+def _claim() -> Doc:
+    return {
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": dict(STORAGE), "limits": {"storage": "1Gi"}},
+            "storageClassName": "",
+            "volumeMode": "Filesystem",
+            "selector": SELECTOR,
+        },
+        "status": {
+            "phase": "Pending",
+            "capacity": dict(STORAGE),
+            "conditions": [{"type": "Resizing", "status": "True", "lastTransitionTime": WHEN}],
+        },
+    }
