@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 PREFIX: Final = "Bearer "
+SEEN_AT_MOST: Final = 1024
 
 
 def new_token() -> str:
@@ -23,9 +24,15 @@ class Identities:
 
     def __init__(self, users: Mapping[str, str]) -> None:
         self._users = dict(users)
+        self._seen: dict[str, str] = {}  # users by header, so that each is hashed once
 
     def user(self, authorization: str) -> str | None:
         """The user of an Authorization header, or None."""
+        if (seen := self._seen.get(authorization)) is not None:
+            return seen
         if not authorization.startswith(PREFIX):
             return None
-        return self._users.get(token_hash(authorization[len(PREFIX) :].strip()))
+        user = self._users.get(token_hash(authorization[len(PREFIX) :].strip()))
+        if user is not None and len(self._seen) < SEEN_AT_MOST:
+            self._seen[authorization] = user
+        return user

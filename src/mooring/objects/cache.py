@@ -140,6 +140,13 @@ class Shelf:
         body = spliced(stored, self.offset, revision)
         return Entry(key[len(self.prefix) :], body, revision, labels_of(stored))
 
+    def written(self, key: str, stored: bytes, revision: int) -> Entry:
+        """The entry of what was just written: the one here, if nobody wrote again since."""
+        here = self.get(key)
+        if here is not None and here.revision == revision:
+            return here
+        return self.entry_of(self.prefix + key, stored, revision)
+
     def fill(self, key: str, stored: bytes, revision: int) -> None:
         """At start: what was there before the watch."""
         entry = self.entry_of(key, stored, revision)

@@ -149,7 +149,7 @@ class Objects:
             if conflict.key == shelf.prefix + key:
                 raise AlreadyExists(kind, metadata["name"]) from conflict
             raise NotFound(self.kinds["namespaces"], namespace) from conflict
-        return shelf.entry_of(shelf.prefix + key, stored, revision)
+        return shelf.written(key, stored, revision)
 
     def _home(self, kind: Kind, namespace: str, name: str) -> list[Check]:
         """What must hold of the namespace of a new object while it is stored."""
@@ -207,7 +207,7 @@ class Objects:
         leaves = "deletionTimestamp" in metadata and not _held(doc)
         write = Write(shelf.prefix + entry.key, None if leaves else stored, entry.revision)
         revision = await self._commit_charged(write, doc, -1 if leaves else 0)
-        return shelf.entry_of(shelf.prefix + entry.key, stored, revision)
+        return shelf.written(entry.key, stored, revision)
 
     async def delete(
         self,
