@@ -189,7 +189,7 @@ def test_deleting_a_bound_volume_is_put_off_and_tells_what_comes_then() -> None:
     found = deletion_of_volume(carved(), CLAIM, [a_pod("web", node="here")], [a_pool()])
     assert found.state == "put off"
     assert "until that claim is deleted" in found.why
-    assert found.details[0].startswith("the data is then LOST: its policy is Delete")
+    assert found.details[0].startswith("the data is then LOST, by policy Delete")
     assert found.details[1] == "in use by default/web"
 
 
@@ -211,4 +211,4 @@ def test_deleting_a_free_volume_leaves_its_data() -> None:
 
 def test_deleting_a_released_volume_of_a_pool_deletes_its_data() -> None:
     found = deletion_of_volume(carved(phase=Phase.RELEASED), None, [], [a_pool()])
-    assert found.why == "its data is LOST"
+    assert found.why.startswith("its data is LOST, by policy Delete: directory.mooring.dev deletes")

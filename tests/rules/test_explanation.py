@@ -207,7 +207,7 @@ def test_what_its_class_comes_to(
 
 def test_a_class_that_waits_says_how_to_be_the_first_consumer() -> None:
     found = explained(a_claim(class_="fast"), a_class(waits=True), a_pool())
-    assert found.why == "class fast waits for the first consumer, and there is none"
+    assert found.why == "by class fast it waits for its first consumer, and there is none"
     assert found.help == "mooring mount db -n default, or a pod that uses it"
 
 

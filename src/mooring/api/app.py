@@ -13,7 +13,7 @@ from mooring.api.identity import Identities
 from mooring.api.openapi import OpenApi
 from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
-from mooring.api.shapes import shape_of
+from mooring.api.shapes import AS_IT_IS, shape_of
 from mooring.api.status import ApiError, failure
 from mooring.api.watching import watch
 from mooring.errors import MooringError
@@ -53,7 +53,7 @@ class App:
         self._identities = identities
         self._discovery = Discovery(kinds)
         self._reviews = Reviews()
-        self._explaining = Explaining(objects)
+        self._explaining = Explaining(objects, host)
         self._host = host  # None: no agent runs in this process
         self._openapi = OpenApi(kinds)
         self.ready = False
@@ -96,10 +96,9 @@ class App:
         if serve is None or (route.subresource and method not in ("GET", "PUT", "PATCH")):
             what = "the server does not allow this method on the requested resource"
             raise ApiError("MethodNotAllowed", what)
-        if method != "GET":  # refused before anything is written
-            shape_of(
-                route.kind, request.header(b"accept"), request.query.get("includeObject", ""), 0
-            )
+        accept = request.header(b"accept")
+        if method != "GET" and accept not in AS_IT_IS:  # refused before anything is written
+            shape_of(route.kind, accept, request.query.get("includeObject", ""), 0)
         await serve(request, route, self._objects)
 
     async def _other(self, request: Request) -> bool:

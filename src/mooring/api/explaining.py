@@ -12,9 +12,10 @@ An explanation is {"subject", "state", "why", "details": [...], "help", "lines":
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from mooring.api.host import Host
 from mooring.api.http import Request
 from mooring.model.claim import Claim
 from mooring.model.decoding import ViewDecoder
@@ -119,8 +120,11 @@ class World:
                     self._users[f"{pod.namespace}/{name}"].append(pod)
         return self._users.get(claim_key, ())
 
-    def status(self) -> Doc:
-        """What `mooring status` shows."""
+    def status(self, disks: Mapping[str, Doc | None]) -> Doc:
+        """What `mooring status` shows.
+
+        disks  by pool: as Host.disk says, None where it is not known
+        """
         volumes, claims = self.all(Volume), self.all(Claim)
         wasted = []
         for key, claim in claims.items():
@@ -134,7 +138,7 @@ class World:
         for more, _, _ in wasted:
             total = total.plus(more)
         return {
-            "pools": [_pool(pool) for pool in self.all(Pool).values()],
+            "pools": [_pool(pool, disks.get(pool.name)) for pool in self.all(Pool).values()],
             "claims": _phases(claim.phase for claim in claims.values()),
             "volumes": _phases(volume.phase for volume in volumes.values()),
             "waste": {
@@ -151,8 +155,8 @@ class World:
 class Explaining:
     """Answers by path."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
+    def __init__(self, objects: Objects, host: Host | None) -> None:
+        self._objects, self._host = objects, host
 
     async def serves(self, request: Request) -> bool:
         """Answer, if it is one of its paths. Raises NotFound."""
@@ -161,7 +165,7 @@ class Explaining:
         found: Doc
         match request.path[len(PATH) :].strip("/").split("/"):
             case ["status"]:
-                found = await asyncio.to_thread(World(self._objects).status)
+                found = await self._status()
             case ["explain", "pvc", namespace, name]:
                 found = await self._claim(f"{namespace}/{name}", request.flag("delete"))
             case ["explain", "pv", name]:
@@ -175,6 +179,12 @@ class Explaining:
                 return False
         await request.answer(200, encoded(found))
         return True
+
+    async def _status(self) -> Doc:
+        disks: dict[str, Doc | None] = {}
+        for pool in self._objects.views(Pool):
+            disks[pool.name] = await self._host.disk(pool) if self._host else None
+        return await asyncio.to_thread(World(self._objects).status, disks)
 
     async def _claim(self, key: str, delete: bool) -> Doc:
         world, claim = World(self._objects), self._objects.view(Claim, key)
@@ -208,7 +218,7 @@ def _phases(phases: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(phase or "Pending" for phase in phases).items()))
 
 
-def _pool(pool: Pool) -> Doc:
+def _pool(pool: Pool, disk: Doc | None) -> Doc:
     names = set(pool.status.namespaces) | {one.name for one in pool.spec.namespaces or ()}
     namespaces = [
         {
@@ -226,5 +236,6 @@ def _pool(pool: Pool) -> Doc:
         "capacity": pool.capacity.canonical() if pool.capacity is not None else None,
         "allocated": pool.allocated.canonical(),
         "volumes": pool.status.volumes,
+        "disk": disk,
         "namespaces": namespaces,
     }

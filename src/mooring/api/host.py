@@ -14,6 +14,7 @@ from typing import Final
 from mooring.api.http import Request
 from mooring.api.status import CODES, ApiError, failure
 from mooring.errors import MooringError
+from mooring.model.pool import Pool
 from mooring.node.mounting import Mounted, Mounting
 from mooring.objects.documents import encoded
 from mooring.objects.kind import Doc
@@ -40,6 +41,14 @@ class Host:
             status["details"] = {"remedy": error.remedy}
             await request.answer(409, encoded(status))
             return True
+
+    async def disk(self, pool: Pool) -> Doc | None:
+        """Where a pool of this host is: {"totalBytes", "usedBytes", "freeBytes"}."""
+        usage = await self._mounting.pools.usage(pool)
+        if usage is None:
+            return None
+        total, used = usage
+        return {"totalBytes": total, "usedBytes": used, "freeBytes": usage.free_bytes}
 
     async def _answered(self, request: Request) -> bool:
         parts = [part for part in request.path[len(PATH) :].split("/") if part]

@@ -60,6 +60,8 @@ def explain(
         found = client.ask("GET", f"{where}?delete={delete:d}")
     if output:
         printed_json(found)
+    elif all_ and not found["items"]:
+        typer.echo("there are none", err=True)
     elif all_:
         printed(_table(which, found["items"]))
     else:

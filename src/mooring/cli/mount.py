@@ -27,9 +27,9 @@ def mount(
     except Refused as refused:
         if refused.code != "NotBound":
             raise
-        lines = client.ask("GET", path_of("explain", "pvc", *where))["lines"]
-        refused.what = "\n".join((refused.what, *lines))
-        refused.remedy = ""  # the last of the lines, where there is one
+        found = client.ask("GET", path_of("explain", "pvc", *where))
+        refused.what = "; ".join((refused.what, found["why"], *found["details"]))
+        refused.remedy = found["help"] or refused.remedy
         raise
     if mounted["note"]:
         typer.echo(f"note: {mounted['note']}", err=True)

@@ -47,11 +47,13 @@ def _print_pools(pools: list[Doc], *, wide: bool) -> None:
     if not pools:
         typer.echo("there are no pools; `kubectl explain pool.spec` says how to grant one\n")
         return
-    head = ["POOL", "NODE", "CAPACITY", "ALLOCATED", "VOLUMES", "NAMESPACES"]
-    if wide:
-        head[2:2] = ["DRIVER", "ROOT", "DISK USED", "DISK FREE"]
-    printed(table(head, [_pool(pool, wide) for pool in pools]))
+    head = ("POOL", "NODE", "CAPACITY", "ALLOCATED", "VOLUMES", "NAMESPACES")
+    printed(table(head, [_pool(pool) for pool in pools]))
     typer.echo()
+    if wide:
+        places = ("POOL", "DRIVER", "ROOT", "DISK USED", "DISK FREE")
+        printed(table(places, [_place(pool) for pool in pools]))
+        typer.echo()
     for pool in pools:
         if pool["disk"] and _bytes(pool["allocated"]) > pool["disk"]["totalBytes"]:
             total = f"{pool['disk']['totalBytes'] // GIB}Gi"
@@ -69,25 +71,22 @@ def _print_waste(waste: Doc) -> None:
         typer.echo(f"         {one['waste']} by {one['claim']}, of volume {one['volume']}")
 
 
-def _pool(pool: Doc, wide: bool) -> list[str]:
-    cells = [
+def _pool(pool: Doc) -> tuple[str, ...]:
+    return (
         pool["name"],
         pool["node"] or "any",
         pool["capacity"] or "no limit",
         pool["allocated"],
         str(pool["volumes"]),
         ", ".join(_namespace(one) for one in pool["namespaces"]),
-    ]
-    if wide:
-        cells[2:2] = [pool["driver"], pool["root"], *_disk(pool["disk"])]
-    return cells
+    )
 
 
-def _disk(disk: Doc | None) -> tuple[str, str]:
-    """In whole Gi: more is seldom of use."""
-    if disk is None:
-        return "unknown", "unknown"
-    return f"{disk['usedBytes'] // GIB}Gi", f"{disk['freeBytes'] // GIB}Gi"
+def _place(pool: Doc) -> tuple[str, ...]:
+    disk = pool["disk"] or {}
+    amounts = (disk.get("usedBytes"), disk.get("freeBytes"))
+    whole = ("unknown" if one is None else f"{one // GIB}Gi" for one in amounts)
+    return (pool["name"], pool["driver"], pool["root"], *whole)
 
 
 def _bytes(quantity: str) -> int:

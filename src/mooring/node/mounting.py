@@ -54,7 +54,7 @@ class Mounting:
     """Finds the volume of a claim, and its data, and has it at its path."""
 
     def __init__(self, objects: Objects, pools: Pools, publisher: Publisher, node: str) -> None:
-        self._objects, self._pools = objects, pools
+        self._objects, self.pools = objects, pools
         self._publisher, self._node = publisher, node
 
     async def mount(self, key: str) -> Mounted:
@@ -108,9 +108,9 @@ class Mounting:
         return affinity is None or affinity.allows(labels, self._node)
 
     async def _source(self, volume: Volume) -> Source:
-        pool = self._pools.of_volume(volume)
+        pool = self.pools.of_volume(volume)
         if pool is not None and pool.driver == volume.driver:
-            return AssetSource(await self._pools.driver(pool), asset_name(volume.handle))
+            return AssetSource(await self.pools.driver(pool), asset_name(volume.handle))
         if (host_path := volume.spec.host_path) is not None:
             return PathSource(Path(host_path.path), host_path.type or "")
         if (local := volume.spec.local) is not None:

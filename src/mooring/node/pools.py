@@ -1,13 +1,15 @@
 """The pools that this host serves, and their drivers, started once each."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from mooring.drivers.interface import Driver, Place
+from mooring.drivers.interface import Driver, Place, Usage
 from mooring.drivers.registry import DRIVERS, driver_for
+from mooring.errors import MooringError
 from mooring.host import files
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
@@ -15,6 +17,8 @@ from mooring.model.volume import Volume
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
 from mooring.rules.provisioning import pool_for
+
+log = logging.getLogger(__name__)
 
 
 class Pools:
@@ -46,6 +50,16 @@ class Pools:
         """The pool of this host that holds a volume's asset."""
         pool = self._objects.view(Pool, volume.pool) if volume.pool else None
         return pool if pool is not None and self.mine(pool) else None
+
+    async def usage(self, pool: Pool) -> Usage | None:
+        """Of the pool's place, None if it is not of this host or cannot be asked now."""
+        if not self.mine(pool):
+            return None
+        try:
+            return await (await self.driver(pool)).usage()
+        except MooringError as error:
+            log.info("pool=%s usage is not known: %s", pool.name, error)
+            return None
 
     async def driver(self, pool: Pool) -> Driver:
         """Started. Raises what the driver raises when its place is missing or not its own."""

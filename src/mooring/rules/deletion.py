@@ -32,7 +32,7 @@ def fate(volume: Volume, pools: Sequence[Pool]) -> Fate:
     """As the reclaimer would decide."""
     released = volume.with_status(phase=str(Phase.RELEASED), message="")
     reclaim = reclaim_decision(released, used=False, roots=roots_of(pools), now="")
-    policy = f"its policy is {volume.reclaim_policy}"
+    policy = f"policy {volume.reclaim_policy}"
     if volume.reclaim_policy == RETAIN:
         goes = "it goes too, its data stays" if volume.being_deleted else "it stays, Released"
         return Fate(False, f"{policy}: {goes}")
@@ -68,7 +68,7 @@ def deletion_of_claim(
     lost, what = fate(volume, pools)
     why = f"the data of volume {volume.name} is {'LOST' if lost else 'kept'}"
     help_ = f"to keep the data first: {retaining(volume)}" if lost else ""
-    return Explanation(subject, state, why, (f"of the volume, {what}", *details), help_)
+    return Explanation(subject, state, why, (f"by its volume's {what}", *details), help_)
 
 
 def deletion_of_volume(
@@ -81,7 +81,7 @@ def deletion_of_volume(
         key = claim.key if claim is not None else ref.key if ref is not None else "?"
         lost, what = fate(volume.with_metadata(deletion_timestamp="now"), pools)
         why = f"claim {key} has it, so it stays until that claim is deleted"
-        then = f"the data is then {'LOST' if lost else 'kept'}: {what}"
+        then = f"the data is then {'LOST' if lost else 'kept'}, by {what}"
         users = (f"in use by {listed([pod.key for pod in pods])}",) if pods else ()
         help_ = f"to keep the data first: {retaining(volume)}" if lost else ""
         state = DONE if volume.being_deleted else PUT_OFF
@@ -90,7 +90,8 @@ def deletion_of_volume(
     if EXTERNAL_PROVISIONER_FINALIZER in held and volume.phase == Phase.RELEASED:
         lost, what = fate(volume, pools)
         if lost:
-            return Explanation(subject, state, "its data is LOST", (what,), retaining(volume))
+            keep = f"to keep the data first: {retaining(volume)}"
+            return Explanation(subject, state, f"its data is LOST, by {what}", (), keep)
     details = (f"it stays until its finalizers are removed: {listed(held)}",) if held else ()
     why = f"only the object goes, its data stays ({origin(volume)})"
     return Explanation(subject, state, why, details)

@@ -196,11 +196,11 @@ def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
 
 
 def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...]) -> Reasons:
-    why = f"class {class_.name} waits for the first consumer, and there is none"
+    why = f"by class {class_.name} it waits for its first consumer, and there is none"
     help_ = f"mooring mount {claim.name} -n {claim.namespace}, or a pod that uses it"
     if waiting := [pod.key for pod in sight.pods if not pod.node_name and not pod.has_ended]:
-        why = f"class {class_.name} waits for the node of pod {listed(waiting)}, which has none yet"
-        help_ = "give the pod a node"
+        why = f"by class {class_.name} it waits for the node of pod {listed(waiting)}"
+        help_ = f"mooring mount {claim.name} -n {claim.namespace}, or give the pod a node"
     return why, details, help_
 
 

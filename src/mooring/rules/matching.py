@@ -10,7 +10,7 @@ only selectors that do nothing but exclude may look at many.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
@@ -224,6 +224,22 @@ def refusals(claim: Claim, volume: Volume, *, delay: bool = False) -> list[Refus
         kind = "left for the first consumer to choose"
         found.append(Refusal(7, kind, kind))
     return found
+
+
+def for_consumer(
+    claim: Claim, volumes: Iterable[Volume], labels: Mapping[str, str], node: str
+) -> Volume | None:
+    """The free volume that a first consumer on a node chooses: the smallest that it can reach.
+
+    labels, node  of the node. Access modes are no matter of groups here: §6, the last paragraph.
+    """
+    fitting = [
+        one
+        for one in volumes
+        if not refusals(claim, one)
+        and (one.spec.node_affinity is None or one.spec.node_affinity.allows(labels, node))
+    ]
+    return min(fitting, key=lambda one: (one.capacity.nanos, one.name), default=None)
 
 
 def short(modes: Iterable[str]) -> str:
