@@ -36,3 +36,12 @@ def test_all_may_be_tried_at_once_when_told_to_hurry() -> None:
     backoff.failed("v")
     backoff.hurry()
     assert backoff.left_s("v") <= 0
+
+
+def test_an_object_made_anew_under_the_same_key_has_failures_of_its_own() -> None:
+    backoff = Backoff(HandClock())
+    for _ in range(5):
+        backoff.failed("default/db", "old")
+    assert backoff.left_s("default/db", "new") <= 0
+    assert backoff.failed("default/db", "new") == 0.5
+    assert backoff.left_s("default/db", "new") == 0.5

@@ -1,12 +1,16 @@
 """All loops, wired to what wakes them."""
 
+from collections.abc import Callable
+
 from mooring.controllers.binder import Binder
 from mooring.controllers.expiry import Expiry
 from mooring.controllers.landscape import Landscape
+from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
 from mooring.model.claim import Claim
+from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
@@ -32,8 +36,10 @@ class Controllers:
         self.claims = Queue("claims", binder.reconcile)
         self.volumes = Queue("volumes", reclaimer.reconcile)
         self.namespaces = Queue("namespaces", Namespaces(objects).reconcile)
-        self.queues = (self.claims, self.volumes, self.namespaces)
+        self.nodes = Queue("nodes", Liveness(objects).reconcile)
+        self.queues = (self.claims, self.volumes, self.namespaces, self.nodes)
         self.expiry = Expiry(objects)
+        self._unfollow: list[Callable[[], None]] = []
         shelves = objects.cache.shelves
         self.resyncs = (
             Resync(shelves[Claim.resource], lambda entry: self.claims.add(entry.key)),
@@ -44,10 +50,8 @@ class Controllers:
         """Look at everything once, then at what changes."""
         await self.recorder.start()
         self.landscape.start()
-        shelf = self._objects.cache.shelves["namespaces"]
-        for entry in shelf.entries():
-            self.namespaces.add(entry.key)
-        self._unfollow = shelf.follow(self._namespace_changed)
+        self._follow(Node.resource, self.nodes)
+        self._follow("namespaces", self.namespaces)
         await self.expiry.start()
         for part in (*self.queues, *self.resyncs):
             part.start()
@@ -56,9 +60,17 @@ class Controllers:
         if not is_at_rest(view(Volume, entry)):
             self.volumes.add(entry.key)
 
-    def _namespace_changed(self, event: Event) -> None:
-        if event.after is not None:
-            self.namespaces.add(event.key)
+    def _follow(self, resource: str, queue: Queue) -> None:
+        """Have each looked at now, and when it changes."""
+        shelf = self._objects.cache.shelves[resource]
+        for entry in shelf.entries():
+            queue.add(entry.key)
+
+        def changed(event: Event) -> None:
+            if event.after is not None:
+                queue.add(event.key)
+
+        self._unfollow.append(shelf.follow(changed))
 
     async def idle(self) -> None:
         """Wait until all that was to be looked at was looked at, what that caused included.
@@ -72,7 +84,8 @@ class Controllers:
         await self.recorder.written()
 
     async def stop(self) -> None:
-        self._unfollow()
+        for unfollow in self._unfollow:
+            unfollow()
         self.landscape.stop()
         for part in (*self.queues, *self.resyncs, self.expiry):
             await part.stop()

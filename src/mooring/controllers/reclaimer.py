@@ -82,7 +82,7 @@ class Reclaimer:
         if not (step.delete_path or step.recycle_path):
             await self._settle(step)
             return Again(RETRY_S, step.why) if step.busy else Done(step.why)
-        if (left_s := self._backoff.left_s(volume.name)) > 0:
+        if (left_s := self._backoff.left_s(volume.name, volume.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
         try:
             await self._blocking.run(partial(_carry_out, step))
@@ -113,7 +113,7 @@ class Reclaimer:
             return Again(RETRY_S, str(error))
         recycled = volume.reclaim_policy == RECYCLE
         reason = "VolumeFailedRecycle" if recycled else "VolumeFailedDelete"
-        delay_s = self._backoff.failed(volume.name)
+        delay_s = self._backoff.failed(volume.name, volume.uid)
         await self._settle(failed(volume, reason, str(error), self._now()))
         return Again(delay_s, str(error))
 

@@ -1,11 +1,13 @@
 """Node: a host."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
 from mooring.model.metadata import Part, View
 from mooring.model.names import HOSTNAME
+
+NODE_LEASES: Final = "kube-node-lease"  # the namespace with a Lease for each node
 
 
 class NodeCondition(Part, frozen=True):

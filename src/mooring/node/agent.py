@@ -1,19 +1,29 @@
 """The node agent: what concerns one host's volumes."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from mooring.model.names import HOSTNAME, STORAGE_PROVISIONER
+from mooring.model.claim import Claim
+from mooring.model.names import STORAGE_PROVISIONER
+from mooring.model.pool import Pool
+from mooring.model.storage_class import StorageClass
+from mooring.model.volume import Volume
+from mooring.node.heartbeat import Heartbeat
+from mooring.node.intents import Intents
 from mooring.node.mounting import Mounting
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
-from mooring.objects.cache import Event
-from mooring.objects.errors import AlreadyExists
+from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
+from mooring.objects.views import view
 from mooring.reconcile.queue import Queue
+from mooring.reconcile.resync import Resync
 from mooring.rules.events import EventNote
+
+CLAIM_SIGN: Final = STORAGE_PROVISIONER.encode()
+VOLUME_SIGN: Final = b'"volumeHandle"'
 
 
 class Agent:
@@ -26,49 +36,79 @@ class Agent:
         pools = Pools(objects, node, state_dir, tell)
         self._publisher = Publisher(state_dir)
         self.mounting = Mounting(objects, pools, self._publisher, node)
-        provisioner = Provisioner(objects, pools, node, self.mounting.release)
-        self.claims = Queue("provision", provisioner.provision)
-        self.volumes = Queue("delete", provisioner.delete)
+        self.heartbeat = Heartbeat(objects, node)
+        self._intents = Intents(state_dir)
+        self._provisioner = Provisioner(objects, pools, self._intents, node, self.mounting.release)
+        self.claims = Queue("provision", self._provisioner.provision)
+        self.volumes = Queue("delete", self._provisioner.delete)
+        shelves = objects.cache.shelves
+        self._resyncs = (
+            Resync(shelves[Claim.resource], _if_signed(CLAIM_SIGN, self.claims)),
+            Resync(shelves[Volume.resource], _if_signed(VOLUME_SIGN, self.volumes)),
+        )
         self._unfollow: list[Callable[[], None]] = []
 
     async def start(self) -> None:
-        """Take over the mounts of an earlier process and make the Node object if there is none.
+        """Take over the mounts of an earlier process, and what it had begun to make.
 
-        Then look at everything once, and follow.
+        Then look at everything once, and follow. The node is Ready when this returns.
         """
         await self._publisher.start()
-        kind = self._objects.kinds["nodes"]
-        labels = {HOSTNAME: self._node}
-        with suppress(AlreadyExists):
-            node = {"metadata": {"name": self._node, "labels": labels}}
-            await self._objects.create(kind, "", node)
-        self._follow("persistentvolumeclaims", self.claims, STORAGE_PROVISIONER.encode())
-        self._follow("persistentvolumes", self.volumes, b'"volumeHandle"')
-        for resource in ("pools.mooring.dev", "storageclasses.storage.k8s.io"):
-            shelf = self._objects.cache.shelves[resource]
-            self._unfollow.append(shelf.follow(self._all_claims_again))
-        self.claims.start()
-        self.volumes.start()
+        for intent in await self._intents.start():
+            self.claims.add(intent.claim)
+        self._follow(Claim.resource, self.claims, CLAIM_SIGN)
+        self._follow(Volume.resource, self.volumes, VOLUME_SIGN)
+        shelves = self._objects.cache.shelves
+        self._unfollow.append(shelves[Pool.resource].follow(self._pool_changed))
+        self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
+        for part in (self.claims, self.volumes, *self._resyncs):
+            part.start()
+        await self.heartbeat.start()
 
     def _follow(self, resource: str, queue: Queue, sign: bytes) -> None:
         """Look at those that have the sign: the others are no agent's, as a glance tells."""
-        shelf = self._objects.cache.shelves[resource]
+        shelf, look = self._objects.cache.shelves[resource], _if_signed(sign, queue)
         for entry in shelf.entries():
-            if sign in entry.body:
-                queue.add(entry.key)
+            look(entry)
 
         def changed(event: Event) -> None:
-            if event.after is not None and sign in event.after.body:
-                queue.add(event.key)
+            entry = event.after or event.before
+            assert entry is not None
+            look(entry)
 
         self._unfollow.append(shelf.follow(changed))
 
+    def _pool_changed(self, event: Event) -> None:
+        if _has_news(event):
+            self._all_claims_again(event)
+
     def _all_claims_again(self, event: Event) -> None:
-        """A pool or a class came or changed: claims that failed for it may go on at once."""
+        """Claims that failed for a pool or a class that is another now may go on at once."""
+        self._provisioner.hurry()
         self.claims.hurry()
 
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
-        await self.claims.stop()
-        await self.volumes.stop()
+        for part in (self.heartbeat, *self._resyncs, self.claims, self.volumes):
+            await part.stop()
+
+
+def _if_signed(sign: bytes, queue: Queue) -> Callable[[Entry], None]:
+    """Looks at those that have the sign: the others are no agent's, as a glance tells."""
+
+    def look(entry: Entry) -> None:
+        if sign in entry.body:
+            queue.add(entry.key)
+
+    return look
+
+
+def _has_news(event: Event) -> bool:
+    """Whether a pool is another or has more room than before; that it has less helps nobody."""
+    if event.after is None:
+        return False
+    if event.before is None:
+        return True
+    before, after = view(Pool, event.before), view(Pool, event.after)
+    return before.spec != after.spec or after.allocated < before.allocated

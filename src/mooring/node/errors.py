@@ -52,3 +52,13 @@ class PublishFailed(MooringError):
     def __init__(self, reason: str) -> None:
         self.what = f"a volume cannot be published on this host: {reason}"
         self.remedy = "look at the disk that holds the data directory"
+
+
+class AssetOfAnother(MooringError):
+    """Deleting it would take the data of a volume that nobody asked to delete."""
+
+    code, effect = "AssetOfAnother", Effect.NONE
+
+    def __init__(self, asset: str, volume: str) -> None:
+        self.what = f"asset {asset} is the data of volume {volume}"
+        self.remedy = f"delete {volume} first, or give this volume the policy Retain"

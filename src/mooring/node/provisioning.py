@@ -1,11 +1,14 @@
 """Makes and deletes the assets of this host's pools, by the external path. Semantics §9, §10."""
 
+import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
+from mooring.host.errors import HostStuck
 from mooring.model.claim import Claim
 from mooring.model.names import (
     DELETE,
@@ -21,35 +24,52 @@ from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.node.errors import AssetOfAnother
+from mooring.node.intents import Intent, Intents
 from mooring.node.pools import Pools
-from mooring.objects.errors import AlreadyExists
+from mooring.objects.errors import AlreadyExists, Forbidden, NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
+from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome
 from mooring.rules.events import NORMAL, WARNING, EventNote
 from mooring.rules.provisioning import unmakeable
 from mooring.rules.volumes import may_delete_externally
 
+log = logging.getLogger(__name__)
+
+INTENT_NOTED: Final = crash_point("provision.intent-noted")
 ASSET_MADE: Final = crash_point("provision.asset-made")
 VOLUME_STORED: Final = crash_point("provision.volume-stored")
+TAKEN_BACK: Final = crash_point("provision.taken-back")
 ASSET_DELETED: Final = crash_point("delete.asset-deleted")
 VOLUME_DELETED: Final = crash_point("delete.volume-deleted")
 Release = Callable[[Volume], Awaitable[None]]  # takes its path on this host away
-RETRY_S: Final = 15.0  # of what an administrator must put right
 
 
 class Provisioner:
     """For the claims whose provisioner is a driver of this host's pools."""
 
-    def __init__(self, objects: Objects, pools: Pools, node: str, release: Release) -> None:
+    def __init__(
+        self, objects: Objects, pools: Pools, intents: Intents, node: str, release: Release
+    ) -> None:
         self._objects, self._pools, self._node = objects, pools, node
-        self._release = release
+        self._intents, self._release = intents, release
+        self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
+        self._unsure: set[str] = set()  # assets whose making may go on in a thread that hangs
+
+    def hurry(self) -> None:
+        """What failed to be made is not left alone any longer: a pool or a class is another."""
+        self._making.hurry()
 
     async def provision(self, key: str) -> Outcome:
         """Make the volume of one claim, if it is ours to make."""
         claim = self._objects.view(Claim, key)
         if claim is None or claim.volume_name or claim.was_bound or claim.being_deleted:
+            self._making.forget(key)
+            await self._give_up(key)
             return Done("nothing to make")
+        await self._give_up(key, but=f"pvc-{claim.uid}")
         annotations = claim.annotations
         wanted = annotations.get(STORAGE_PROVISIONER) or annotations.get(STORAGE_PROVISIONER_BETA)
         class_ = self._objects.view(StorageClass, claim.class_name)
@@ -59,7 +79,10 @@ class Provisioner:
             return Done("its consumer is not on this node")
         name = f"pvc-{claim.uid}"
         if self._objects.entry(Volume.resource, name) is not None:
+            await self._intents.end(name)
             return Done("made already")
+        if (left_s := self._making.left_s(key, claim.uid)) > 0:
+            return Again(left_s, "it failed, and is tried again later")
         found = self._pools.for_class(class_)
         if isinstance(found, str):
             return Done(found) if not found else self._failed(claim, wanted, found)
@@ -73,51 +96,102 @@ class Provisioner:
         made = asset_name(name)
         try:
             driver = await self._pools.driver(pool)
+            await self._intents.begin(Intent(name, claim.key, pool.name, pool.uid))
+            passing(INTENT_NOTED)
             asset = await driver.create(made, claim.request.bytes())
             passing(ASSET_MADE)
             doc = _volume(claim, class_, pool, name, asset.size_bytes)
             await self._objects.create(self._objects.kinds[Volume.resource], "", doc)
         except AlreadyExists:
+            await self._intents.end(name)
             return Done("made already")
-        except MooringError as error:
-            if self._objects.entry(Volume.resource, name) is None and error.code == "Forbidden":
-                await (await self._pools.driver(pool)).delete(made)
+        except Forbidden as error:  # somebody else took the room meanwhile
+            await self._take_back(Intent(name, claim.key, pool.name, pool.uid))
+            return self._failed(claim, class_.provisioner, str(error))
+        except (OSError, MooringError) as error:
+            if isinstance(error, HostStuck):
+                self._unsure.add(name)
             return self._failed(claim, class_.provisioner, str(error))
         passing(VOLUME_STORED)
+        await self._intents.end(name)
+        self._making.forget(claim.key)
         done = f"Successfully provisioned volume {name}"
         self._tell(claim, NORMAL, "ProvisioningSucceeded", class_.provisioner, done)
         return Done(f"made {name} in pool {pool.name}")
+
+    async def _give_up(self, key: str, but: str = "") -> None:
+        """Take back what was begun for claims of this name that do not want it any longer.
+
+        Raises MooringError; then it is tried again.
+        """
+        for intent in self._intents.of_claim(key):
+            if intent.asset == but:
+                continue
+            if self._objects.entry(Volume.resource, intent.asset) is None:
+                await self._take_back(intent)
+            else:
+                await self._intents.end(intent.asset)
+
+    async def _take_back(self, intent: Intent) -> None:
+        """Delete an asset that got no volume."""
+        pool = self._objects.view(Pool, intent.pool)
+        if pool is None or pool.uid != intent.pool_uid:
+            log.warning("asset=%s left behind: pool %s is gone", intent.asset, intent.pool)
+        else:
+            await (await self._pools.driver(pool)).delete(asset_name(intent.asset))
+        passing(TAKEN_BACK)
+        if intent.asset in self._unsure:
+            # The thread may finish it even now; the intent stays for the next start, which knows.
+            self._intents.leave(intent.asset)
+        else:
+            await self._intents.end(intent.asset)
 
     async def delete(self, name: str) -> Outcome:
         """Delete the asset of one released volume, then the volume, if it is ours to delete."""
         volume = self._objects.view(Volume, name)
         if volume is None or not volume.driver:
+            self._deleting.forget(name)
             return Done("not ours")
         pool = self._pools.of_volume(volume)
-        if pool is None:
+        if pool is None or pool.driver != volume.driver:
             return Done("of another host")
         if not may_delete_externally(volume, volume.driver):
+            self._deleting.forget(name)
             return await self._finalizer(volume)
+        if (left_s := self._deleting.left_s(name, volume.uid)) > 0:
+            return Again(left_s, "it failed, and is tried again later")
         try:
+            self._refuse_anothers(volume)
             driver = await self._pools.driver(pool)
             await self._release(volume)  # data that somebody has open is not deleted
             await driver.delete(asset_name(volume.handle))
         except MooringError as error:
-            note = EventNote(
-                volume.reference(), WARNING, "VolumeFailedDelete", str(error), volume.driver
-            )
-            self._pools.tell(note)
-            return Again(RETRY_S, str(error))
+            about, why = volume.reference(), str(error)
+            self._pools.tell(EventNote(about, WARNING, "VolumeFailedDelete", why, volume.driver))
+            return Again(self._deleting.failed(name, volume.uid), why)
+        self._deleting.forget(name)
         passing(ASSET_DELETED)
-        kind = self._objects.kinds[Volume.resource]
-        if not volume.being_deleted:
-            await self._objects.delete(kind, name, preconditions=Preconditions(uid=volume.uid))
-        passing(VOLUME_DELETED)
-        if (left := self._objects.view(Volume, name)) is not None:
-            await self._objects.commit(
-                [(left, left.without_finalizer(EXTERNAL_PROVISIONER_FINALIZER))]
-            )
+        await self._let_go(volume)
         return Done("deleted with its data")
+
+    def _refuse_anothers(self, volume: Volume) -> None:
+        """Raises AssetOfAnother: an admin's volume may name an asset that has a volume already."""
+        other = self._objects.view(Volume, volume.handle) if volume.handle != volume.name else None
+        if other is not None and (other.pool, other.handle) == (volume.pool, volume.handle):
+            raise AssetOfAnother(volume.handle, other.name)
+
+    async def _let_go(self, volume: Volume) -> None:
+        """Its asset is gone: first the object is deleted, then our finalizer (§9)."""
+        if not volume.being_deleted:
+            kind, same = self._objects.kinds[Volume.resource], Preconditions(uid=volume.uid)
+            with suppress(NotFound):
+                await self._objects.delete(kind, volume.name, preconditions=same)
+        passing(VOLUME_DELETED)
+        left = self._objects.view(Volume, volume.name)
+        if left is not None and left.uid == volume.uid:
+            freed = left.without_finalizer(EXTERNAL_PROVISIONER_FINALIZER)
+            if freed is not left:
+                await self._objects.commit([(left, freed)])
 
     async def _finalizer(self, volume: Volume) -> Outcome:
         """Ours stays on volumes that are to be deleted with their data, and on no others."""
@@ -134,7 +208,7 @@ class Provisioner:
 
     def _failed(self, claim: Claim, component: str, why: str) -> Outcome:
         self._tell(claim, WARNING, "ProvisioningFailed", component, why)
-        return Again(RETRY_S, why)
+        return Again(self._making.failed(claim.key, claim.uid), why)
 
     def _tell(self, claim: Claim, type_: str, reason: str, component: str, message: str) -> None:
         self._pools.tell(EventNote(claim.reference(), type_, reason, message, component))

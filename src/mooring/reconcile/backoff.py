@@ -13,18 +13,23 @@ class Backoff:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failed: dict[str, tuple[int, float]] = {}  # how often, and not before when
+        self._failed: dict[str, tuple[str, int, float]] = {}  # uid, how often, not before when
 
-    def left_s(self, key: str) -> float:
-        """How long it is to be left alone still; 0 or less if it may be tried."""
-        _, not_before = self._failed.get(key, (0, 0.0))
-        return not_before - self._clock.monotonic_s() if not_before else 0.0
+    def left_s(self, key: str, uid: str = "") -> float:
+        """How long it is to be left alone still; 0 or less if it may be tried.
 
-    def failed(self, key: str) -> float:
+        uid  of the object that has the key now: another one has failures of its own
+        """
+        failed_uid, _, not_before = self._failed.get(key, (uid, 0, 0.0))
+        left_s = not_before - self._clock.monotonic_s() if not_before else 0.0
+        return left_s if failed_uid == uid else 0.0
+
+    def failed(self, key: str, uid: str = "") -> float:
         """Note a failure. Returns after how many seconds to try again."""
-        count, _ = self._failed.get(key, (0, 0.0))
+        failed_uid, count, _ = self._failed.get(key, (uid, 0, 0.0))
+        count = count if failed_uid == uid else 0
         delay_s = min(FIRST_DELAY_S * (1 << min(count, 20)), LONGEST_DELAY_S)
-        self._failed[key] = count + 1, self._clock.monotonic_s() + delay_s
+        self._failed[key] = uid, count + 1, self._clock.monotonic_s() + delay_s
         return delay_s
 
     def forget(self, key: str) -> None:

@@ -1,0 +1,78 @@
+"""Assets that are being made: noted before they exist, so that none is left that nobody knows.
+
+STATE/provisioning/NAME   a file per asset, there from before it is made until its volume is stored
+
+What a pool holds beyond its volumes is never removed for that reason alone: the database may be an
+older copy, and the data all there is. Only what is noted here is ours to take back.
+"""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from mooring.host import files
+from mooring.host.blocking import Blocking
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """To make an asset for a claim ("namespace/name")."""
+
+    asset: str
+    claim: str
+    pool: str
+    pool_uid: str
+
+
+class Intents:
+    """What this host has begun to make."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._place = state_dir / "provisioning"
+        self._blocking = Blocking("the data directory")
+        self._known: dict[str, Intent] = {}
+
+    async def start(self) -> list[Intent]:
+        """Those that an earlier process left."""
+        found = await self._blocking.run(self._read)
+        self._known = {intent.asset: intent for intent in found}
+        return found
+
+    async def begin(self, intent: Intent) -> None:
+        """Noted, on disk, when this returns. Raises OSError."""
+        if self._known.get(intent.asset) != intent:
+            await self._blocking.run(partial(self._write, intent))
+            self._known[intent.asset] = intent
+
+    async def end(self, asset: str) -> None:
+        """The asset has its volume, or is gone."""
+        if asset in self._known:
+            await self._blocking.run(partial(self._forget, asset))
+            self._known.pop(asset, None)
+
+    def leave(self, asset: str) -> None:
+        """Nothing more is done for it now; the next start finds it again."""
+        self._known.pop(asset, None)
+
+    def of_claim(self, key: str) -> list[Intent]:
+        return [intent for intent in self._known.values() if intent.claim == key]
+
+    def _read(self) -> list[Intent]:
+        self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = []
+        for path in sorted(self._place.iterdir()):
+            if path.name.startswith("."):
+                path.unlink()  # half written: what it was for was not begun
+            else:
+                found.append(msgspec.json.decode(path.read_bytes(), type=Intent))
+        return found
+
+    def _write(self, intent: Intent) -> None:
+        with files.directory(self._place) as place:
+            files.written(intent.asset, msgspec.json.encode(intent), place, 0o600)
+
+    def _forget(self, asset: str) -> None:
+        with files.directory(self._place) as place:
+            os.unlink(asset, dir_fd=place)
+            files.synced(place)  # or it might come back and take away what was kept since

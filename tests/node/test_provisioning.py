@@ -1,0 +1,367 @@
+"""Storage semantics §10 and §9 of our own provisioner, with real directories."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.drivers.interface import Place, asset_name
+from mooring.drivers.registry import driver_for
+from mooring.model.names import (
+    DIRECTORY_DRIVER,
+    EXTERNAL_PROVISIONER_FINALIZER,
+    PROVISIONED_BY,
+    SELECTED_NODE,
+)
+from mooring.model.pool import Pool
+from mooring.model.volume import Volume
+from mooring.node.intents import Intent, Intents
+from tests.controllers.clocked import a_claim_doc, a_volume_doc
+from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
+from tests.node.host_plant import HERE, HostPlant, a_pool, a_pool_class
+
+GIB = 2**30
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[HostPlant]:
+    made = HostPlant(tmp_path)
+    yield made
+    made.close()
+
+
+# Made
+
+
+def test_a_claim_gets_a_directory_of_its_own_and_is_told_so(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    claim, volume = plant.claim(), plant.made()
+    assert volume.name == f"pvc-{claim.uid}"
+    assert (claim.phase, volume.phase) == ("Bound", "Bound")
+    assert plant.assets() == [volume.name]
+    assert plant.intents() == []
+    assert plant.told("db") == [
+        ("Normal", "ExternalProvisioning"),
+        ("Normal", "Provisioning"),
+        ("Normal", "ProvisioningSucceeded"),
+    ]
+    messages = {one["reason"]: one["message"] for one in plant.events("db")}
+    assert messages["Provisioning"] == (
+        'External provisioner is provisioning volume for claim "default/db"'
+    )
+    assert messages["ProvisioningSucceeded"] == f"Successfully provisioned volume {volume.name}"
+    components = {one["reason"]: one["source"]["component"] for one in plant.events("db")}
+    assert components["ProvisioningSucceeded"] == DIRECTORY_DRIVER
+
+
+def test_the_volume_is_what_the_claim_and_the_class_say(plant: HostPlant) -> None:
+    plant.put(CLASSES, a_pool_class("kept", "Retain", parameters={"pool": "local"}))
+    modes = ["ReadWriteOnce", "ReadOnlyMany"]
+    plant.put(CLAIMS, a_claim_doc(class_="kept", accessModes=modes))
+    claim, volume = plant.claim(), plant.made()
+    assert volume.spec.access_modes == tuple(modes)
+    assert volume.reclaim_policy == "Retain"
+    assert volume.class_name == "kept"
+    assert volume.annotations[PROVISIONED_BY] == DIRECTORY_DRIVER
+    assert volume.claim_ref is not None
+    assert volume.claim_ref.uid == claim.uid
+    assert (volume.driver, volume.handle, volume.pool) == (DIRECTORY_DRIVER, volume.name, "local")
+    assert volume.spec.node_affinity is not None
+    # Put on every new volume, stripped again when the policy is not Delete (§10).
+    assert not volume.has_finalizer(EXTERNAL_PROVISIONER_FINALIZER)
+
+
+def test_a_class_that_waits_is_served_on_the_selected_node_only(plant: HostPlant) -> None:
+    late = a_pool_class(
+        "late", parameters={"pool": "local"}, volumeBindingMode="WaitForFirstConsumer"
+    )
+    plant.put(CLASSES, late)
+    for name, node in (("none", ""), ("there", "other"), ("own", HERE)):
+        doc = a_claim_doc(name, class_="late")
+        if node:
+            doc["metadata"]["annotations"] = {SELECTED_NODE: node}
+        plant.put(CLAIMS, doc)
+    assert [plant.claim(name).phase for name in ("none", "there", "own")] == [
+        "Pending", "Pending", "Bound",
+    ]  # fmt: skip
+    assert plant.assets() == [plant.made("own").name]
+
+
+# Not made
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"volumeMode": "Block"}, "directory.mooring.dev makes no Block volumes"),
+        (
+            {"selector": {"matchLabels": {"a": "b"}}},
+            "claim.spec.selector is not supported for dynamic provisioning",
+        ),
+        (
+            {"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}},
+            "directory.mooring.dev fills no volume from a source",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_told(plant: HostPlant, spec: dict[str, object], why: str) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local", **spec))
+    failed = next(one for one in plant.events("db") if one["reason"] == "ProvisioningFailed")
+    assert (failed["type"], failed["message"]) == ("Warning", why)
+    assert failed["source"]["component"] == DIRECTORY_DRIVER
+    assert (plant.claim().phase, plant.assets(), plant.intents()) == ("Pending", [], [])
+
+
+def failures(plant: HostPlant, name: str = "db") -> int:
+    return sum(one["count"] for one in plant.events(name) if one["reason"] == "ProvisioningFailed")
+
+
+def test_what_failed_is_tried_again_when_its_time_has_come_and_not_before(
+    plant: HostPlant, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").touch()  # no directory can be made below it
+    plant.put("pools.mooring.dev", a_pool("bad", tmp_path / "disk" / "pool"))
+    plant.put(CLASSES, a_pool_class("bad"))
+    plant.put(CLAIMS, a_claim_doc(class_="bad"))
+    assert failures(plant) == 1
+    for delay_s in (0.5, 1.0, 2.0, 4.0):
+        count = failures(plant)
+        plant.pass_time(delay_s * 0.9)
+        assert failures(plant) == count
+        plant.pass_time(delay_s * 0.1)
+        assert failures(plant) == count + 1
+    (tmp_path / "disk").unlink()
+    plant.pass_time(8)
+    assert plant.claim().phase == "Bound"
+
+
+def test_a_claim_that_failed_for_its_class_goes_on_when_the_pool_comes(
+    plant: HostPlant, tmp_path: Path
+) -> None:
+    plant.put(CLASSES, a_pool_class("late"))
+    plant.put(CLAIMS, a_claim_doc(class_="late"))
+    assert failures(plant) == 1
+    plant.put("pools.mooring.dev", a_pool("late", tmp_path / "late"))
+    assert plant.claim().phase == "Bound"
+
+
+def test_a_claim_that_found_no_room_goes_on_when_there_is_room(
+    plant: HostPlant, tmp_path: Path
+) -> None:
+    plant.put("pools.mooring.dev", a_pool("small", tmp_path / "small", capacity="1Gi"))
+    plant.put(CLASSES, a_pool_class("small"))
+    plant.put(CLAIMS, a_claim_doc("first", class_="small"))
+    plant.put(CLAIMS, a_claim_doc("second", class_="small"))
+    assert [plant.claim(name).phase for name in ("first", "second")] == ["Bound", "Pending"]
+    plant.drop("first")
+    assert plant.claim("second").phase == "Bound"
+
+
+def test_of_claims_that_take_the_last_room_at_once_one_gets_it_and_nothing_is_left_behind(
+    plant: HostPlant, tmp_path: Path
+) -> None:
+    root = tmp_path / "small"
+    plant.put("pools.mooring.dev", a_pool("small", root, capacity="1Gi"))
+    plant.put(CLASSES, a_pool_class("small"))
+    names = [f"c{number}" for number in range(8)]
+    plant.together(*(plant.creation(CLAIMS, a_claim_doc(one, class_="small")) for one in names))
+    plant.settle()
+    bound = [name for name in names if plant.claim(name).phase == "Bound"]
+    assert len(bound) == 1
+    assert [one.name for one in root.glob("pvc-*")] == [plant.made(bound[0]).name]
+    assert plant.intents() == []
+
+
+# Deleted meanwhile
+
+
+@pytest.mark.parametrize("turns", [0, 3, 10, 30, 100, 300])
+def test_of_a_claim_deleted_while_its_volume_is_made_nothing_is_left(
+    plant: HostPlant, turns: int
+) -> None:
+    async def given_up() -> None:
+        await plant.creation(CLAIMS, a_claim_doc(class_="local"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await plant.deletion(CLAIMS, "default/db")
+
+    plant.together(given_up())
+    plant.settle()
+    assert (plant.claims(), plant.volumes(), plant.assets(), plant.intents()) == ([], [], [], [])
+
+
+# Left by a crash
+
+UID = "0a1b2c3d-0000-4000-8000-000000000001"
+LEFT = f"pvc-{UID}"
+
+
+def leave_behind(plant: HostPlant, asset: str = LEFT, *, noted: bool = True) -> None:
+    """As a process does that is killed after it made an asset."""
+
+    async def left() -> None:
+        if plant.root.is_file():
+            plant.root.unlink()
+        pool = plant.view(Pool, "local")
+        assert pool is not None
+        place = Place(pool="local", uid=pool.uid, root=plant.root)
+        driver = driver_for(DIRECTORY_DRIVER, place)
+        await driver.start(new=True)
+        await driver.create(asset_name(asset), GIB)
+        intents = Intents(plant.state)
+        await intents.start()
+        if noted:
+            await intents.begin(Intent(asset, "default/db", "local", pool.uid))
+
+    plant.restart(meanwhile=lambda: asyncio.run(left()))
+    plant.settle()
+
+
+def test_an_asset_whose_claim_is_gone_is_taken_back_at_the_next_start(plant: HostPlant) -> None:
+    leave_behind(plant)
+    assert (plant.assets(), plant.intents()) == ([], [])
+
+
+def test_an_asset_whose_claim_was_made_anew_is_taken_back(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    leave_behind(plant)
+    assert (plant.assets(), plant.intents()) == ([plant.made().name], [])
+
+
+def test_an_asset_that_was_not_noted_is_never_removed(plant: HostPlant) -> None:
+    leave_behind(plant, noted=False)
+    assert plant.assets() == [LEFT]
+
+
+def test_an_asset_that_got_its_volume_is_kept(plant: HostPlant) -> None:
+    plant.put(CLASSES, a_pool_class("kept", "Retain", parameters={"pool": "local"}))
+    plant.put(CLAIMS, a_claim_doc(class_="kept"))
+    asset = plant.made().name
+    plant.drop()
+    leave_behind(plant, asset)
+    assert (plant.assets(), plant.intents()) == ([asset], [])
+
+
+def test_an_asset_whose_claim_waits_still_becomes_its_volume(
+    plant: HostPlant, tmp_path: Path
+) -> None:
+    plant.root.touch()  # so that nothing is made yet
+    assert plant.create(CLAIMS, a_claim_doc(class_="local"))
+    uid = plant.claim().uid
+    leave_behind(plant, f"pvc-{uid}")
+    assert plant.claim().phase == "Bound"
+    assert (plant.assets(), plant.intents()) == ([f"pvc-{uid}"], [])
+
+
+def test_an_asset_is_left_where_it_is_when_its_pool_is_gone(plant: HostPlant) -> None:
+    def forgotten() -> None:
+        plant.delete("pools.mooring.dev", "local")
+
+    leave_behind(plant, noted=False)
+    pool = plant.view(Pool, "local")
+    assert pool is not None
+    forgotten()
+
+    async def noted() -> None:
+        intents = Intents(plant.state)
+        await intents.start()
+        await intents.begin(Intent(LEFT, "default/db", "local", pool.uid))
+
+    plant.restart(meanwhile=lambda: asyncio.run(noted()))
+    plant.settle()
+    assert (plant.assets(), plant.intents()) == ([LEFT], [])
+
+
+# Deleted
+
+
+def test_a_volume_goes_with_its_directory_and_its_room(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    plant.drop()
+    assert (plant.volumes(), plant.assets()) == ([], [])
+    pool = plant.view(Pool, "local")
+    assert pool is not None
+    assert (pool.status.volumes, pool.allocated.canonical()) == (0, "0")
+
+
+def test_a_volume_that_cannot_be_deleted_stays_released_and_is_told_and_tried_again(
+    plant: HostPlant, tmp_path: Path
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    name = plant.made().name
+    plant.root.rename(tmp_path / "unmounted")
+    plant.drop()
+    assert plant.volume(name).phase == "Released"
+    assert plant.told(name) == [("Warning", "VolumeFailedDelete")]
+    assert plant.events(name)[0]["source"]["component"] == DIRECTORY_DRIVER
+    (tmp_path / "unmounted").rename(plant.root)
+    plant.pass_time(0.1)
+    assert plant.assets() == [name]
+    plant.pass_time(1)
+    assert (plant.volumes(), plant.assets()) == ([], [])
+
+
+def test_trap_10_the_policy_of_the_moment_counts(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    name = plant.made().name
+    policy = "persistentVolumeReclaimPolicy"
+    plant.edit(VOLUMES, name, lambda doc: doc["spec"].update({policy: "Retain"}))
+    plant.settle()
+    assert not plant.volume(name).has_finalizer(EXTERNAL_PROVISIONER_FINALIZER)
+    plant.drop()
+    assert (plant.volume(name).phase, plant.assets()) == ("Released", [name])
+    plant.edit(VOLUMES, name, lambda doc: doc["spec"].update({policy: "Delete"}))
+    plant.settle()
+    assert (plant.volumes(), plant.assets()) == ([], [])
+
+
+def test_a_volume_deleted_before_its_claim_goes_with_its_directory(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    name = plant.made().name
+    plant.delete(VOLUMES, name)
+    plant.settle()
+    assert (plant.volume(name).phase, plant.assets()) == ("Bound", [name])
+    plant.drop()
+    assert (plant.volumes(), plant.assets()) == ([], [])
+
+
+def test_a_retained_volume_that_an_admin_deletes_leaves_its_directory(plant: HostPlant) -> None:
+    plant.put(CLASSES, a_pool_class("kept", "Retain", parameters={"pool": "local"}))
+    plant.put(CLAIMS, a_claim_doc(class_="kept"))
+    name = plant.made().name
+    plant.drop()
+    plant.delete(VOLUMES, name)
+    plant.settle()
+    plant.restart()
+    plant.settle()
+    assert (plant.volumes(), plant.assets()) == ([], [name])
+
+
+def an_adopted_volume(asset: str, driver: str = DIRECTORY_DRIVER) -> dict[str, object]:
+    """An admin's own, for an asset that is there."""
+    attributes = {"mooring.dev/pool": "local"}
+    csi = {"driver": driver, "volumeHandle": asset, "volumeAttributes": attributes}
+    return {"hostPath": None, "csi": csi}
+
+
+def test_a_volume_that_names_the_asset_of_another_takes_nothing_with_it(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc("owner", class_="local"))
+    asset = plant.made("owner").name
+    plant.put(VOLUMES, a_volume_doc("copy", policy="Delete", **an_adopted_volume(asset)))
+    plant.put(CLAIMS, a_claim_doc(class_="", volumeName="copy"))
+    assert plant.claim().phase == "Bound"
+    plant.drop()
+    assert plant.assets() == [asset]
+    assert plant.volume("copy").phase == "Released"
+    assert plant.told("copy") == [("Warning", "VolumeFailedDelete")]
+
+
+def test_a_volume_of_another_driver_that_names_our_pool_is_not_ours(plant: HostPlant) -> None:
+    leave_behind(plant, noted=False)
+    adopted = an_adopted_volume(LEFT, driver="example.com")
+    plant.put(VOLUMES, a_volume_doc("theirs", policy="Delete", **adopted))
+    plant.put(CLAIMS, a_claim_doc(class_="", volumeName="theirs"))
+    plant.drop()
+    assert plant.assets() == [LEFT]
+    assert plant.view(Volume, "theirs") is not None
