@@ -208,5 +208,6 @@ def test_whatever_clients_do_claims_and_volumes_come_to_rest_where_they_belong()
 
 
 @pytest.mark.slow
-def test_whatever_clients_do_for_long_claims_and_volumes_come_to_rest() -> None:
-    _run(examples=1_000, steps=60)
+@pytest.mark.parametrize("part", range(8))
+def test_whatever_clients_do_for_long_claims_and_volumes_come_to_rest(part: int) -> None:
+    _run(examples=125, steps=60)
