@@ -1,19 +1,24 @@
 """Claims at paths of this host, for `mooring mount` and whatever else brings volumes to users."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mooring.drivers.interface import asset_name
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import HOSTNAME, Phase
-from mooring.model.node import Node
+from mooring.model.names import Phase
 from mooring.model.volume import Volume
+from mooring.node.consumer import Consumer
 from mooring.node.pools import Pools
 from mooring.node.published import Published, Publisher
 from mooring.node.sources import AssetSource, PathSource, Source
+from mooring.objects.cache import Event
 from mooring.objects.errors import NotFound
 from mooring.objects.objects import Objects
+
+BOUND_WITHIN_S: Final = 20.0  # of a claim whose volume was just chosen; commands wait longer
 
 
 class NotBound(MooringError):
@@ -56,56 +61,78 @@ class Mounting:
     def __init__(self, objects: Objects, pools: Pools, publisher: Publisher, node: str) -> None:
         self._objects, self.pools = objects, pools
         self._publisher, self._node = publisher, node
+        self._consumer = Consumer(objects, pools, node)
 
     async def mount(self, key: str) -> Mounted:
-        """Have a claim at its path; repeatable.
+        """Have a claim at its path; repeatable. This may be its first consumer.
 
         key     "namespace/name"
         raises  NotFound, NotBound, OnOtherHost, NoWayToMount, and what the Publisher raises
         """
+        if await self._consumer.chose(self._claim(key)):
+            await self._until_bound(key)
         volume = self._bound(key)
-        if not self._is_here(volume):
+        if not self._consumer.reaches(volume):
             raise OnOtherHost(volume, self._node)
         source = await self._source(volume)
         return _mounted(key, volume, await self._publisher.publish(volume.uid, source))
 
     async def unmount(self, key: str) -> Mounted | None:
         """Take the path away; None if it was not there. Raises MountBusy if it is in use."""
-        volume = self._bound(key)
-        for published in await self._publisher.published():
-            if published.uid == volume.uid:
-                await self.release(volume)
-                return _mounted(key, volume, published)
-        return None
+        at_hand = await self._at_hand()
+        found = [pair for pair in at_hand if pair[0].claim_ref and pair[0].claim_ref.key == key]
+        for volume, _ in found:  # one, but for a claim that was deleted and made anew
+            await self.release(volume)
+        return _mounted(key, *found[0]) if found else None
 
     async def release(self, volume: Volume) -> None:
         """Take a volume's path away, whatever became of its claim. Raises MountBusy."""
-        source = await self._source(volume) if self._is_here(volume) else None
+        source = await self._source(volume) if self._consumer.reaches(volume) else None
         await self._publisher.unpublish(volume.uid, source)
 
     async def mounts(self) -> list[Mounted]:
         """What is at hand now, by claim."""
-        uids = {one.uid: one for one in await self._publisher.published()}
-        found = []
-        for volume in self._objects.views(Volume) if uids else ():
-            if volume.uid in uids and volume.claim_ref is not None:
-                found.append(_mounted(volume.claim_ref.key, volume, uids[volume.uid]))
-        return sorted(found)
+        return sorted(
+            _mounted(volume.claim_ref.key, volume, published)
+            for volume, published in await self._at_hand()
+            if volume.claim_ref is not None
+        )
 
-    def _bound(self, key: str) -> Volume:
+    async def _at_hand(self) -> list[tuple[Volume, Published]]:
+        by_uid = {one.uid: one for one in await self._publisher.published()}
+        volumes = self._objects.views(Volume) if by_uid else ()
+        return [(one, by_uid[one.uid]) for one in volumes if one.uid in by_uid]
+
+    async def _until_bound(self, key: str) -> None:
+        """Wait until a claim is Bound or gone, but not for ever."""
+        changed = asyncio.Event()
+
+        def look(event: Event) -> None:
+            if event.key == key:
+                changed.set()
+
+        unfollow = self._objects.cache.shelves[Claim.resource].follow(look)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BOUND_WITHIN_S):
+                    while (claim := self._objects.view(Claim, key)) and claim.phase != Phase.BOUND:
+                        changed.clear()
+                        await changed.wait()
+        finally:
+            unfollow()
+
+    def _claim(self, key: str) -> Claim:
         claim = self._objects.view(Claim, key)
         if claim is None:
             raise NotFound(self._objects.kinds[Claim.resource], key.rpartition("/")[2])
+        return claim
+
+    def _bound(self, key: str) -> Volume:
+        claim = self._claim(key)
         volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
         if volume is None or claim.phase != Phase.BOUND or not volume.points_at(claim):
             raise NotBound(claim)
         return volume
-
-    def _is_here(self, volume: Volume) -> bool:
-        affinity = volume.spec.node_affinity
-        node = self._objects.view(Node, self._node)
-        labels = node.metadata.labels if node is not None else {HOSTNAME: self._node}
-        return affinity is None or affinity.allows(labels, self._node)
 
     async def _source(self, volume: Volume) -> Source:
         pool = self.pools.of_volume(volume)

@@ -1,0 +1,57 @@
+"""What the first consumer of a claim does for it: it chooses the volume. Semantics §6, at its end.
+
+Kubernetes has this in its scheduler, for Pods. Here the host where a claim is first used does it.
+"""
+
+from mooring.model.claim import Claim
+from mooring.model.names import BOUND_BY_CONTROLLER, HOSTNAME, SELECTED_NODE
+from mooring.model.node import Node
+from mooring.model.storage_class import StorageClass
+from mooring.model.volume import Volume
+from mooring.node.pools import Pools
+from mooring.objects.objects import Objects
+from mooring.rules.binding import YES
+from mooring.rules.matching import for_consumer
+from mooring.rules.provisioning import unmakeable
+
+
+class Consumer:
+    """Speaks for one host."""
+
+    def __init__(self, objects: Objects, pools: Pools, node: str) -> None:
+        self._objects, self._pools, self._node = objects, pools, node
+
+    async def chose(self, claim: Claim) -> bool:
+        """Choose a volume for a claim that waits for its first consumer, or have one made here.
+
+        returns  whether it is about to be bound; False also if it waits for something else
+        raises   Conflict: somebody else changed the volume or the claim at the same time
+        """
+        class_ = self._objects.view(StorageClass, claim.class_name) if claim.class_name else None
+        if class_ is None or not class_.waits_for_consumer or claim.being_deleted:
+            return False
+        if claim.volume_name or claim.was_bound:
+            return False
+        if SELECTED_NODE in claim.annotations:
+            return claim.annotations[SELECTED_NODE] == self._node
+        volumes = self._objects.views(Volume)
+        if (chosen := for_consumer(claim, volumes, self.labels(), self._node)) is not None:
+            # The binder does the rest, for a volume that points at the claim.
+            pointing = chosen.claimed_by(claim).annotated(**{BOUND_BY_CONTROLLER: YES})
+            await self._objects.commit([(chosen, pointing)])
+            return True
+        pool = self._pools.for_class(class_)
+        if isinstance(pool, str) or unmakeable(claim, pool):
+            return False
+        await self._objects.commit([(claim, claim.annotated(**{SELECTED_NODE: self._node}))])
+        return True
+
+    def reaches(self, volume: Volume) -> bool:
+        """Whether a volume can be used on this host."""
+        affinity = volume.spec.node_affinity
+        return affinity is None or affinity.allows(self.labels(), self._node)
+
+    def labels(self) -> dict[str, str]:
+        """Of the Node."""
+        node = self._objects.view(Node, self._node)
+        return node.metadata.labels if node is not None else {HOSTNAME: self._node}

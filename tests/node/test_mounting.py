@@ -1,0 +1,228 @@
+"""Claims at paths of this host, and what their first consumer does for them. Semantics §6, §10."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.errors import MooringError
+from mooring.model.names import BOUND_BY_CONTROLLER, SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER
+from mooring.node.mounting import Mounted, NotBound, NoWayToMount, OnOtherHost
+from mooring.objects.errors import NotFound
+from mooring.objects.kind import Doc
+from tests.controllers.clocked import a_claim_doc
+from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
+from tests.node.host_plant import HERE, HostPlant, a_pool_class
+
+KEY = "default/db"
+
+
+class MountPlant(HostPlant):
+    """Gives claims their paths, and takes them away in the end."""
+
+    def mount(self, key: str = KEY) -> Mounted:
+        return self._run(self.agent.mounting.mount(key))
+
+    def unmount(self, key: str = KEY) -> Mounted | None:
+        return self._run(self.agent.mounting.unmount(key))
+
+    def mounts(self) -> list[Mounted]:
+        return self._run(self.agent.mounting.mounts())
+
+    def close(self) -> None:
+        for one in self.mounts():
+            self.unmount(one.claim)
+        super().close()
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[MountPlant]:
+    made = MountPlant(tmp_path)
+    yield made
+    made.close()
+
+
+def affinity(node: str) -> Doc:
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    terms = [{"matchExpressions": [expression]}]
+    return {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}
+
+
+def a_directory(name: str, path: Path, class_: str = "", size: str = "1Gi", **spec: object) -> Doc:
+    """A static volume of a directory that is there."""
+    path.mkdir(exist_ok=True)
+    fixed = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": size},
+        "storageClassName": class_,
+        "hostPath": {"path": str(path), "type": "Directory"},
+    }
+    return {"metadata": {"name": name}, "spec": fixed | spec}
+
+
+def a_waiting_class() -> Doc:
+    return a_pool_class("local") | {
+        "metadata": {"name": "waits"},
+        "volumeBindingMode": WAIT_FOR_FIRST_CONSUMER,
+    }
+
+
+# Mount
+
+
+def test_what_is_written_below_the_path_is_in_the_volume_and_mounting_may_be_repeated(
+    plant: MountPlant,
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    first, second = plant.mount(), plant.mount()
+    assert first == second
+    assert (first.claim, first.volume) == (KEY, plant.made().name)
+    (first.path / "greeting").write_text("hello")
+    assert (plant.root / first.volume / "data" / "greeting").read_text() == "hello"
+    assert plant.mounts() == [first]
+
+
+def test_unmount_takes_the_path_away_and_leaves_the_data(plant: MountPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    mounted = plant.mount()
+    (mounted.path / "greeting").write_text("hello")
+    assert plant.unmount() == mounted
+    assert plant.mounts() == []
+    assert (plant.mount().path / "greeting").read_text() == "hello"
+
+
+def test_unmount_of_what_is_not_mounted_is_none(plant: MountPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    assert plant.unmount() is None
+    assert plant.unmount("default/nobody") is None
+
+
+def test_a_path_in_use_stays_and_the_reason_is_said(plant: MountPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    mounted = plant.mount()
+    if mounted.note:
+        pytest.skip(mounted.note)
+    handle = os.open(mounted.path, os.O_RDONLY)
+    try:
+        with pytest.raises(MooringError) as caught:
+            plant.unmount()
+        assert caught.value.code == "MountBusy"
+    finally:
+        os.close(handle)
+    assert plant.mounts() == [mounted]
+
+
+def test_a_volume_can_be_unmounted_after_its_claim_is_gone(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    plant.put(VOLUMES, a_directory("v1", tmp_path / "v1"))
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    mounted = plant.mount()
+    plant.drop()
+    assert plant.volume().phase == "Released"
+    assert plant.mounts() == [mounted]
+    assert plant.unmount() == mounted
+
+
+def test_a_deleted_claim_takes_its_path_and_its_data_with_it(plant: MountPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    plant.mount()
+    plant.drop()
+    assert plant.mounts() == []
+    assert plant.assets() == []
+
+
+# What cannot be mounted
+
+
+def test_a_claim_that_does_not_exist_is_not_found(plant: MountPlant) -> None:
+    with pytest.raises(NotFound):
+        plant.mount()
+
+
+def test_a_claim_without_a_volume_is_refused_at_once(plant: MountPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    with pytest.raises(NotBound, match="claim default/db is Pending and has no volume yet"):
+        plant.mount()
+
+
+def test_a_volume_of_another_host_is_never_replaced_by_an_empty_one(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    plant.put(VOLUMES, a_directory("v1", tmp_path / "v1", **affinity("elsewhere")))
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    with pytest.raises(OnOtherHost, match="the data of volume v1 is not on this host, here"):
+        plant.mount()
+
+
+def test_a_volume_of_a_source_that_is_not_of_this_host_is_refused(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    volume = a_directory("v1", tmp_path / "v1")
+    del volume["spec"]["hostPath"]
+    volume["spec"]["csi"] = {"driver": "example.com", "volumeHandle": "v1"}
+    plant.put(VOLUMES, volume)
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    with pytest.raises(NoWayToMount, match="cannot mount volume v1: it is of csi"):
+        plant.mount()
+
+
+def test_a_directory_that_is_gone_is_named(plant: MountPlant, tmp_path: Path) -> None:
+    plant.put(VOLUMES, a_directory("v1", tmp_path / "v1"))
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    (tmp_path / "v1").rmdir()
+    with pytest.raises(MooringError, match=f"there is no {tmp_path}/v1 on this host"):
+        plant.mount()
+
+
+# The first consumer
+
+
+def test_the_first_mount_has_the_volume_made_on_this_host(plant: MountPlant) -> None:
+    plant.put(CLASSES, a_waiting_class())
+    plant.put(CLAIMS, a_claim_doc(class_="waits"))
+    assert plant.claim().phase == "Pending"
+    assert plant.assets() == []
+    mounted = plant.mount()
+    plant.settle()
+    assert plant.claim().phase == "Bound"
+    assert plant.claim().annotations[SELECTED_NODE] == HERE
+    assert plant.assets() == [mounted.volume]
+
+
+def test_the_first_mount_takes_the_smallest_static_volume_that_this_host_reaches(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    for name, size, node in (
+        ("large", "9Gi", HERE),
+        ("right", "2Gi", HERE),
+        ("far", "1Gi", "elsewhere"),
+        ("small", "1Mi", HERE),
+    ):
+        plant.put(VOLUMES, a_directory(name, tmp_path / name, "waits", size, **affinity(node)))
+    plant.put(CLASSES, a_waiting_class())
+    plant.put(CLAIMS, a_claim_doc(class_="waits"))
+    assert plant.claim().phase == "Pending"
+    assert plant.mount().volume == "right"
+    plant.settle()
+    assert BOUND_BY_CONTROLLER in plant.volume("right").annotations
+    assert plant.assets() == []
+
+
+def test_a_claim_that_another_host_was_chosen_for_is_left_to_it(plant: MountPlant) -> None:
+    plant.put(CLASSES, a_waiting_class())
+    claim = a_claim_doc(class_="waits")
+    claim["metadata"]["annotations"] = {SELECTED_NODE: "elsewhere"}
+    plant.put(CLAIMS, claim)
+    with pytest.raises(NotBound):
+        plant.mount()
+    assert plant.claim().annotations[SELECTED_NODE] == "elsewhere"
+
+
+def test_nothing_is_chosen_where_nothing_could_be_made(plant: MountPlant) -> None:
+    plant.put(CLASSES, a_waiting_class() | {"parameters": {"pool": "missing"}})
+    plant.put(CLAIMS, a_claim_doc(class_="waits"))
+    with pytest.raises(NotBound):
+        plant.mount()
+    assert SELECTED_NODE not in plant.claim().annotations
