@@ -434,7 +434,7 @@ def _operation(random: Random, doc: Any) -> dict[str, Any]:
 
 
 def _delete_options(random: Random) -> Any:
-    preconditions = random.choice(
+    preconditions: Any = random.choice(
         ({"uid": "x"}, {"resourceVersion": "1"}, {}, None, [], [1], "x", 7, {"uid": {}}, True)
     )
     return {

@@ -192,6 +192,14 @@ LEASE: Final = Kind(
     validate_update=metadata_update_causes,
 )  # fmt: skip
 
+
+def _attachment_update_causes(doc: Doc, old: Doc) -> list[Cause]:
+    causes = metadata_update_causes(doc, old)
+    if doc.get("spec") != old.get("spec"):
+        causes.append(invalid("spec", "", "field is immutable"))
+    return causes
+
+
 VOLUME_ATTACHMENT: Final = Kind(
     "storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment", False,
     columns=(
@@ -209,7 +217,7 @@ VOLUME_ATTACHMENT: Final = Kind(
         for field in ("attacher", "nodeName", "source")
         if not (doc.get("spec") or {}).get(field)
     ],
-    validate_update=metadata_update_causes,
+    validate_update=_attachment_update_causes,
     subresources=STATUS,
 )  # fmt: skip
 
