@@ -5,7 +5,8 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,7 +15,7 @@ import msgspec
 import uvicorn
 
 from mooring.api.app import App
-from mooring.api.certificates import Authority, kubeconfig, names_of, private_file
+from mooring.api.certificates import CLUSTER, Authority, kubeconfig, names_of, private_file
 from mooring.api.host import Host
 from mooring.api.identity import Identities, new_token, token_hash
 from mooring.api.protocol import Protocol as HttpProtocol
@@ -24,14 +25,17 @@ from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
 from mooring.node.agent import Agent
 from mooring.objects.errors import AlreadyExists
 from mooring.objects.kind import Doc
+from mooring.objects.kinds.common import is_subdomain
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
+from mooring.store.interface import Store
 from mooring.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
 COLLECT_AFTER: Final = (20_000, 20, 50)  # allocations, then collections of the younger generation
-GRACE_S: Final = 2  # for requests under way at SIGTERM; watches are cut off then
+GRACE_S: Final = 2  # for requests under way at SIGTERM; what goes on then is cut off
+BACKLOG: Final = 4096  # connections that wait to be accepted
 FIRST_START: Final = "first-start-done"  # made once, so that what an admin deletes stays deleted
 
 
@@ -47,12 +51,41 @@ class Settings:
     node_name: str
 
 
-class AddressInUse(MooringError):
-    code = "AddressInUse"
+class CannotListen(MooringError):
+    code = "CannotListen"
 
     def __init__(self, host: str, port: int, why: str) -> None:
         self.what = f"cannot listen on {host}:{port}: {why}"
         self.remedy = "stop what listens there, or choose another address with --listen"
+        super().__init__(self.what)
+
+
+class NotUsable(MooringError):
+    """Something that the server needs on this host, before it serves."""
+
+    code = "NotUsable"
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.what = f"{path} cannot be used: {why}"
+        self.remedy = "name a place on a local disk that this user may write to, see mooring up -h"
+        super().__init__(self.what)
+
+
+class KubeconfigOfOthers(MooringError):
+    code = "KubeconfigOfOthers"
+
+    def __init__(self, path: Path) -> None:
+        self.what = f"{path} exists and is not one that Mooring wrote, so it is not overwritten"
+        self.remedy = "name another file with --kubeconfig"
+        super().__init__(self.what)
+
+
+class BadNodeName(MooringError):
+    code = "BadNodeName"
+
+    def __init__(self, name: str) -> None:
+        self.what = f"{name!r} cannot be the name of a Node"
+        self.remedy = "choose one of lower case letters, digits, - and . with --node-name"
         super().__init__(self.what)
 
 
@@ -64,28 +97,42 @@ class Part(Protocol):
     async def stop(self) -> None: ...
 
 
-async def run(settings: Settings, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Raises MooringError if it cannot start."""
-    listener = _listener(settings)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = await SqliteStore.opened(settings.data_dir / "mooring.db")
-    try:
-        authority = Authority(settings.data_dir / "pki")
+async def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises MooringError if it cannot start.
+
+    on_ready  is told the server's URL once it serves
+    """
+    if not is_subdomain(settings.node_name):
+        raise BadNodeName(settings.node_name)
+    with _listener(settings) as listener:
+        with _usable(settings.data_dir):
+            settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = await SqliteStore.opened(settings.data_dir / "mooring.db")
+        try:
+            await _run(settings, listener, store, on_ready)
+        finally:
+            await store.close()
+
+
+async def _run(
+    settings: Settings, listener: socket.socket, store: Store, on_ready: Callable[[str], None]
+) -> None:
+    url = _url(settings.host, listener.getsockname()[1])
+    authority = Authority(settings.data_dir / "pki")
+    with _usable(settings.data_dir / "pki"):
         await asyncio.to_thread(authority.ensure, names_of(settings.host))
-        identities = Identities(_users(settings, authority, listener.getsockname()[1]))
-        objects = Objects(store, ALL_KINDS)
-        await objects.start()
-        controllers = Controllers(objects)
-        tell = controllers.recorder.note
-        agent = Agent(objects, settings.node_name, settings.data_dir, tell)
-        app = App(objects, ALL_KINDS, identities, Host(agent.mounting))
-        server = uvicorn.Server(_config(app, authority))
-        parts: list[Part] = [controllers, agent]
-        await _first_start(objects, settings)
-        await _serve(server, listener, app, objects, parts, on_ready)
-        await objects.close()
-    finally:
-        await store.close()
+    identities = Identities(_users(settings, authority, url))
+    objects = Objects(store, ALL_KINDS)
+    await objects.start()
+    controllers = Controllers(objects)
+    tell = controllers.recorder.note
+    agent = Agent(objects, settings.node_name, settings.data_dir, tell)
+    app = App(objects, ALL_KINDS, identities, Host(agent.mounting))
+    server = uvicorn.Server(_config(app, authority))
+    parts: list[Part] = [controllers, agent]
+    await _first_start(objects, settings)
+    await _serve(server, listener, app, objects, parts, lambda: on_ready(url))
+    await objects.close()
 
 
 async def _serve(
@@ -110,7 +157,7 @@ async def _serve(
     # The cache must never stop following the store: rather no server than one that shows old news.
     feed = objects.cache.feed_task()
     await asyncio.wait({serving, stopping, feed}, return_when=asyncio.FIRST_COMPLETED)
-    app.ready = False
+    app.stop()
     server.should_exit = True
     stopping.cancel()
     for part in reversed(parts):
@@ -146,7 +193,7 @@ def _config(app: App, authority: Authority) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        backlog=4096,
+        backlog=BACKLOG,
         timeout_keep_alive=90,  # longer than clients' own, so that they end idle connections
         timeout_graceful_shutdown=GRACE_S,
         ssl_certfile=str(authority.certificate),
@@ -160,27 +207,49 @@ def _listener(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)  # now, as two that only bind may have one address
     except OSError as error:
         listener.close()
-        raise AddressInUse(settings.host, settings.port, error.strerror or str(error)) from error
+        raise CannotListen(settings.host, settings.port, error.strerror or str(error)) from error
     return listener
 
 
-def _users(settings: Settings, authority: Authority, port: int) -> dict[str, str]:
-    """Users by token hash; the first start, or a lost kubeconfig, makes a new token for admin."""
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotUsable(path, error.strerror or str(error)) from error
+    except (ValueError, msgspec.MsgspecError) as error:  # it is there, and not what we wrote
+        raise NotUsable(path, f"it is damaged: {' '.join(str(error).split())}") from error
+
+
+def _url(host: str, port: int) -> str:
+    """How clients on this host reach the server."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"https://[{shown}]:{port}" if ":" in shown else f"https://{shown}:{port}"
+
+
+def _users(settings: Settings, authority: Authority, url: str) -> dict[str, str]:
+    """Users by token hash; the first start, or a lost kubeconfig, makes a new token for admin.
+
+    Raises NotUsable, KubeconfigOfOthers.
+    """
     known = settings.data_dir / "tokens.json"
     users: dict[str, str] = {}
-    if known.exists():
-        users = msgspec.json.decode(known.read_bytes(), type=dict[str, str])
-    shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    server = f"https://[{shown}]:{port}" if ":" in shown else f"https://{shown}:{port}"
-    token = _token_of(settings.kubeconfig)
+    with _usable(known):
+        if known.exists():
+            users = msgspec.json.decode(known.read_bytes(), type=dict[str, str])
+    with _usable(settings.kubeconfig):
+        settings.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        token = _token_of(settings.kubeconfig)
     if token is None or token_hash(token) not in users:
         token = new_token()
         users = {token_hash(token): "admin"}
-        private_file(known, msgspec.json.encode(users))
-    settings.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-    private_file(settings.kubeconfig, kubeconfig(server, authority.ca.read_bytes(), token))
+        with _usable(known):
+            private_file(known, msgspec.json.encode(users))
+    with _usable(settings.kubeconfig):
+        private_file(settings.kubeconfig, kubeconfig(url, authority.ca.read_bytes(), token))
     return users
 
 
@@ -188,15 +257,25 @@ class _User(msgspec.Struct):
     user: dict[str, str] = {}
 
 
+class _Cluster(msgspec.Struct):
+    name: str
+
+
 class _Kubeconfig(msgspec.Struct):
+    clusters: list[_Cluster]
     users: list[_User] = []
 
 
 def _token_of(path: Path) -> str | None:
-    try:
-        found = msgspec.yaml.decode(path.read_bytes(), type=_Kubeconfig)
-    except (OSError, msgspec.MsgspecError, ValueError):
+    """None if there is no file, or an empty one. Raises KubeconfigOfOthers."""
+    if not path.exists() or not (content := path.read_bytes()).strip():
         return None
+    try:
+        found = msgspec.yaml.decode(content, type=_Kubeconfig)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise KubeconfigOfOthers(path) from error
+    if [one.name for one in found.clusters] != [CLUSTER]:
+        raise KubeconfigOfOthers(path)
     return next((one.user["token"] for one in found.users if "token" in one.user), None)
 
 

@@ -15,7 +15,7 @@ from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
 from mooring.api.shapes import AS_IT_IS, shape_of
 from mooring.api.status import ApiError, failure
-from mooring.api.watching import watch
+from mooring.api.watching import OpenWatches, watch
 from mooring.errors import MooringError
 from mooring.objects.documents import encoded
 from mooring.objects.kind import Kind
@@ -24,6 +24,7 @@ from mooring.objects.objects import Objects
 log = logging.getLogger(__name__)
 
 Serve = Callable[[Request, Route, Objects], Awaitable[None]]
+NOTHING_THERE: Final = "the server could not find the requested resource"
 OPEN_PATHS: Final = frozenset({"/readyz", "/livez", "/healthz", "/version"})  # without a token
 ON_COLLECTION: Final[dict[str, Serve]] = {
     "GET": reading.list_,
@@ -56,7 +57,13 @@ class App:
         self._explaining = Explaining(objects, host)
         self._host = host  # None: no agent runs in this process
         self._openapi = OpenApi(kinds)
+        self._watches = OpenWatches()
         self.ready = False
+
+    def stop(self) -> None:
+        """Be ready no more, and end what would go on for long."""
+        self.ready = False
+        self._watches.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,13 +92,15 @@ class App:
             or await self._explaining.serves(request)
             or (self._host and await self._host.serves(request))
         ):
-            raise ApiError("NotFound", "the server could not find the requested resource")
+            raise ApiError("NotFound", NOTHING_THERE)
 
     async def _resource(self, request: Request, route: Route) -> None:
         method = "GET" if request.method == "HEAD" else request.method
         if request.method == "GET" and request.flag("watch"):
-            await watch(request, route, self._objects)
+            await watch(request, route, self._objects, self._watches)
             return
+        if route.subresource and route.subresource not in route.kind.subresources:
+            raise ApiError("NotFound", NOTHING_THERE)
         serve = (ON_OBJECT if route.name else ON_COLLECTION).get(method)
         if serve is None or (route.subresource and method not in ("GET", "PUT", "PATCH")):
             what = "the server does not allow this method on the requested resource"

@@ -12,6 +12,7 @@ import yaml
 
 CA_DAYS: Final = 3650
 SERVER_DAYS: Final = 365
+CLUSTER: Final = "mooring"  # in kubeconfigs; one without it is somebody else's
 RENEW_DAYS: Final = 30  # before the server's certificate ends, a start makes a new one
 
 
@@ -74,9 +75,9 @@ def kubeconfig(server: str, ca: bytes, token: str) -> bytes:
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "mooring", "cluster": authority}],
+        "clusters": [{"name": CLUSTER, "cluster": authority}],
         "users": [{"name": "admin", "user": {"token": token}}],
-        "contexts": [{"name": "mooring", "context": {"cluster": "mooring", "user": "admin"}}],
+        "contexts": [{"name": "mooring", "context": {"cluster": CLUSTER, "user": "admin"}}],
         "current-context": "mooring",
     }
     return yaml.safe_dump(config, sort_keys=False).encode()

@@ -3,6 +3,8 @@
 import asyncio
 import random
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from mooring.api.http import JSON, Request
@@ -65,11 +67,34 @@ class Stream:
         return watch_frame(type_, self.shape.one(entry))
 
 
-async def watch(request: Request, route: Route, objects: Objects) -> None:
-    """Serve it until the client goes, the time is over, or the reader is too slow."""
+class OpenWatches:
+    """Those that are being served, so that a server that stops can end them in good order."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._streams: set[Stream] = set()
+
+    @contextmanager
+    def having(self, stream: Stream) -> Iterator[None]:
+        self._streams.add(stream)
+        try:
+            yield
+        finally:
+            self._streams.discard(stream)
+
+    def end(self) -> None:
+        """End all of them, and those that begin from now on."""
+        self.ended = True
+        for stream in self._streams:
+            stream.ready.set()
+
+
+async def watch(request: Request, route: Route, objects: Objects, watches: OpenWatches) -> None:
+    """Serve it until the client goes, the time is over, the reader is too slow, or we stop."""
     query = request.query
-    now_s = objects.clock.now().timestamp()
-    shape = shape_of(route.kind, request.header(b"accept"), query.get("includeObject", ""), now_s)
+    shape = shape_of(
+        route.kind, request.header(b"accept"), query.get("includeObject", ""), objects.clock
+    )
     match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     shelf = objects.shelf(route.kind)
     limit_s = _limit_s(query.get("timeoutSeconds", ""))
@@ -97,7 +122,8 @@ async def watch(request: Request, route: Route, objects: Objects) -> None:
             first = [frame for event in missed if (frame := stream.frame(event))]
         await request.begin((JSON,))
         await request.more(b"".join(first))
-        await _pump(request, route, objects, stream, limit_s)
+        with watches.having(stream):
+            await _pump(request, route, objects, stream, limit_s, watches)
         await request.end()
     finally:
         unfollow()
@@ -137,7 +163,12 @@ def _limit_s(text: str) -> float:
 
 
 async def _pump(
-    request: Request, route: Route, objects: Objects, stream: Stream, limit_s: float
+    request: Request,
+    route: Route,
+    objects: Objects,
+    stream: Stream,
+    limit_s: float,
+    watches: OpenWatches,
 ) -> None:
     loop = asyncio.get_running_loop()
     ends = loop.time() + limit_s
@@ -146,7 +177,7 @@ async def _pump(
     gone = asyncio.ensure_future(request.hung_up())
     gone.add_done_callback(lambda _: stream.ready.set())
     try:
-        while not gone.done() and loop.time() < ends:
+        while not (gone.done() or watches.ended) and loop.time() < ends:
             until = min(ends, bookmark_at) if bookmarks else ends
             timer = loop.call_at(until, stream.ready.set)
             await stream.ready.wait()
