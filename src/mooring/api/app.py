@@ -107,7 +107,9 @@ class App:
             raise ApiError("MethodNotAllowed", what)
         accept = request.header(b"accept")
         if method != "GET" and accept not in AS_IT_IS:  # refused before anything is written
-            shape_of(route.kind, accept, request.query.get("includeObject", ""), 0)
+            shape_of(
+                route.kind, accept, request.query.get("includeObject", ""), self._objects.clock
+            )
         await serve(request, route, self._objects)
 
     async def _other(self, request: Request) -> bool:

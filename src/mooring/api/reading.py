@@ -29,8 +29,6 @@ class Token(NamedTuple):
 async def get(request: Request, route: Route, objects: Objects) -> None:
     """One object."""
     shelf = objects.shelf(route.kind)
-    if route.subresource and route.subresource not in route.kind.subresources:
-        raise NotFound(route.kind, f"{route.name}/{route.subresource}")
     entry = shelf.get(route.key)
     if entry is None:
         raise NotFound(route.kind, route.name)
@@ -38,16 +36,15 @@ async def get(request: Request, route: Route, objects: Objects) -> None:
     if accept in AS_IT_IS and not route.kind.stored_as:
         await request.answer(200, entry.body)
         return
-    now_s = objects.clock.now().timestamp()
-    shape = shape_of(route.kind, accept, request.query.get("includeObject", ""), now_s)
+    shape = shape_of(route.kind, accept, request.query.get("includeObject", ""), objects.clock)
     await request.answer(200, shape.one(entry))
 
 
 async def list_(request: Request, route: Route, objects: Objects) -> None:
     """A collection, or the next page of one."""
     query = request.query
-    now_s = objects.clock.now().timestamp()
-    shape = shape_of(route.kind, request.header(b"accept"), query.get("includeObject", ""), now_s)
+    include = query.get("includeObject", "")
+    shape = shape_of(route.kind, request.header(b"accept"), include, objects.clock)
     match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     limit = _limit(query.get("limit", ""))
     if text := query.get("continue", ""):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from mooring.api.status import ApiError
+from mooring.clock import Clock
 from mooring.objects.cache import Entry
 from mooring.objects.documents import decoded, encoded
 from mooring.objects.kind import Doc, Kind, Printing
@@ -20,8 +21,11 @@ class Shape(NamedTuple):
     many: Callable[[Iterable[Entry], Doc], bytes]
 
 
-def shape_of(kind: Kind, accept: str, include_object: str, now_s: float) -> Shape:
-    """By the first of the Accept header's choices that is served. Raises ApiError NotAcceptable."""
+def shape_of(kind: Kind, accept: str, include_object: str, clock: Clock) -> Shape:
+    """By the first of the Accept header's choices that is served. Raises ApiError NotAcceptable.
+
+    clock   read for each answer or event: a watch may print ages for an hour
+    """
     for choice in accept.split(",") if accept else ("*/*",):
         media, *parameters = (part.strip() for part in choice.split(";"))
         if media not in ("application/json", "application/*", "*/*"):
@@ -29,7 +33,7 @@ def shape_of(kind: Kind, accept: str, include_object: str, now_s: float) -> Shap
         wanted = dict(parameter.partition("=")[::2] for parameter in parameters)
         as_ = wanted.get("as", "")
         if as_ == "Table" and wanted.get("g") == "meta.k8s.io":
-            return _tables(kind, include_object or "Metadata", now_s, wanted.get("v") or "v1")
+            return _tables(kind, include_object or "Metadata", clock, wanted.get("v") or "v1")
         if as_ in ("PartialObjectMetadata", "PartialObjectMetadataList"):
             return _partial(kind)
         if not as_:
@@ -81,7 +85,7 @@ def _partial(kind: Kind) -> Shape:
     )
 
 
-def _tables(kind: Kind, include_object: str, now_s: float, version: str) -> Shape:
+def _tables(kind: Kind, include_object: str, clock: Clock, version: str) -> Shape:
     if include_object not in ("None", "Metadata", "Object"):
         raise ApiError("BadRequest", f"unrecognized includeObject value: {include_object!r}")
     definitions = [
@@ -94,9 +98,8 @@ def _tables(kind: Kind, include_object: str, now_s: float, version: str) -> Shap
         }
         for column in kind.columns
     ]
-    printing = Printing(now_s)
 
-    def row(entry: Entry) -> Doc:
+    def row(entry: Entry, printing: Printing) -> Doc:
         doc = decoded(entry.body)
         cells = [column.cell(doc, printing) for column in kind.columns]
         shown: Doc | None = None
@@ -107,13 +110,14 @@ def _tables(kind: Kind, include_object: str, now_s: float, version: str) -> Shap
         return {"cells": cells, "object": shown}
 
     def many(entries: Iterable[Entry], metadata: Doc) -> bytes:
+        printing = Printing(clock.now().timestamp())
         return encoded(
             {
                 "kind": "Table",
                 "apiVersion": f"meta.k8s.io/{version}",
                 "metadata": metadata,
                 "columnDefinitions": definitions,
-                "rows": [row(entry) for entry in entries],
+                "rows": [row(entry, printing) for entry in entries],
             }
         )
 

@@ -92,9 +92,8 @@ class OpenWatches:
 async def watch(request: Request, route: Route, objects: Objects, watches: OpenWatches) -> None:
     """Serve it until the client goes, the time is over, the reader is too slow, or we stop."""
     query = request.query
-    shape = shape_of(
-        route.kind, request.header(b"accept"), query.get("includeObject", ""), objects.clock
-    )
+    include = query.get("includeObject", "")
+    shape = shape_of(route.kind, request.header(b"accept"), include, objects.clock)
     match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     shelf = objects.shelf(route.kind)
     limit_s = _limit_s(query.get("timeoutSeconds", ""))

@@ -90,7 +90,7 @@ async def delete_collection(request: Request, route: Route, objects: Objects) ->
             removed.append((await objects.delete(route.kind, entry.key, dry_run=dry_run))[0])
         except NotFound:
             continue  # somebody else was faster
-    shape = shape_of(route.kind, "", "", 0)
+    shape = shape_of(route.kind, "", "", objects.clock)
     metadata = {"resourceVersion": str(objects.cache.revision)}
     await request.answer(200, shape.many(removed, metadata))
 
@@ -102,9 +102,8 @@ async def _show(
     if accept in AS_IT_IS and not route.kind.stored_as:
         await request.answer(status, entry.body)
         return
-    now_s = objects.clock.now().timestamp()
     include = request.query.get("includeObject", "")
-    shape = shape_of(route.kind, accept, include, now_s)
+    shape = shape_of(route.kind, accept, include, objects.clock)
     await request.answer(status, shape.one(entry))
 
 
