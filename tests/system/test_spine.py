@@ -1,8 +1,6 @@
 """A claim becomes a volume: kubectl, a real server, real directories."""
 
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,69 +120,3 @@ def test_what_is_wrong_is_said_all_at_once(server: Server) -> None:
         "spec.hostPath.path",
     ):
         assert field in answer.stderr
-
-
-@pytest.mark.parametrize(
-    "point",
-    [
-        "objects.before-commit:8",
-        "objects.after-commit:8",
-        "provision.asset-made",
-        "provision.volume-stored",
-        "binder.before-events",
-    ],
-)
-def test_killed_anywhere_the_next_start_finishes_it(point: str, tmp_path: Path) -> None:
-    first = Server(tmp_path).start()
-    assert first.stop() == 0
-    server = Server(tmp_path)
-    server.start(MOORING_CRASH_AT=point)
-    assert server.process is not None
-    died = False
-
-    def ready_or_dead() -> bool:
-        assert server.process is not None
-        return server.is_ready() or server.process.poll() is not None
-
-    eventually(ready_or_dead, "it serves, or was killed")
-    # It may die while this is sent: then the client was told nothing, and sends it again.
-    sent = server.run("apply", "--validate=false", "-f", "-", stdin=claim("data"))
-    server.run("apply", "--validate=false", "-f", "-", stdin=claim("more"))
-    try:
-        died = server.process.wait(5) == -signal.SIGKILL
-    except subprocess.TimeoutExpired:
-        server.process.kill()
-    if not died:
-        server.process.kill()
-        server.process.wait()
-    again = Server(tmp_path).start()
-    try:
-        if sent.returncode == 0:
-            assert again.run("get", "pvc", "data").returncode == 0
-        again.apply(claim("data"))
-        eventually(lambda: again.phase("pvc", "data") == "Bound", "data is Bound")
-        claims = {one["spec"]["volumeName"] for one in again.get("pvc")["items"]}
-        eventually(
-            lambda: {pv["metadata"]["name"] for pv in again.get("pv")["items"]} >= claims,
-            "each claim has its volume",
-        )
-        volumes = {pv["metadata"]["name"] for pv in again.get("pv")["items"]}
-        assets = {one.name for one in (tmp_path / "pool").iterdir() if one.name[:4] == "pvc-"}
-        assert assets == volumes
-    finally:
-        again.stop()
-    assert died, f"{point} was never passed"
-
-
-def test_all_is_as_before_after_kill_9(tmp_path: Path) -> None:
-    server = Server(tmp_path).start()
-    server.apply(claim("data") + volume("v", "1Gi", "/srv/v") + claim("static", "1Gi", ""))
-    for name in ("data", "static"):
-        eventually(lambda name=name: server.phase("pvc", name) == "Bound", f"{name} is Bound")
-    before = server.get("pv,pvc")["items"]
-    server.stop(signal.SIGKILL)
-    again = Server(tmp_path).start()
-    try:
-        assert again.get("pv,pvc")["items"] == before
-    finally:
-        assert again.stop() == 0
