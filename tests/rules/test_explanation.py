@@ -118,7 +118,7 @@ def test_each_rule_of_section_6_says_why(claim: Claim, volume: Volume, rule: int
 def test_rule_6_a_volume_that_points_at_the_claim_is_not_asked_for_class_labels_and_phase() -> None:
     claim = a_claim(class_="slow", selector=labelled(a="b"))
     pointing = a_volume(class_="fast", claim=pointer(), phase=Phase.FAILED)
-    assert refusals(claim, pointing, delay=True) == []
+    assert list(refusals(claim, pointing, delay=True)) == []
 
 
 def test_rule_7_a_first_consumer_chooses_among_the_volumes_that_point_nowhere() -> None:

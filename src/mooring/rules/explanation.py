@@ -5,7 +5,7 @@ candidate, of the rules of §6 as rules.matching has them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,13 +18,14 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.default_class import default_of
-from mooring.rules.matching import Refusal, VolumeIndex, quoted, refusals, short
+from mooring.rules.matching import TOO_SMALL, Refusal, VolumeIndex, fits, quoted, refusals, short
 from mooring.rules.pool_room import refusal, room_for
 from mooring.rules.provisioning import pool_for, unmakeable
 
 LINES_AT_MOST: Final = 8
 KINDS_AT_MOST: Final = 4  # of refusals that are counted apart
 NAMES_AT_MOST: Final = 3  # of pods in one line
+FITTING: Final = "fitting"
 TEXT_AT_MOST: Final = 400  # characters of a line; somebody else may have written part of it
 
 
@@ -88,7 +89,7 @@ class Sight:
         if self.index is not None:
             name = self.index.best(claim, delay=delay)
             return self.volumes[name] if name else None
-        fitting = [one for one in self.volumes.values() if not refusals(claim, one, delay=delay)]
+        fitting = [one for one in self.volumes.values() if fits(claim, one, delay=delay)]
         return min(
             fitting,
             key=lambda one: (
@@ -177,7 +178,7 @@ def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
     class_, default = sight.storage_class(claim.class_name), sight.default_class()
     if not claim.has_class and default is not None:
         return f"it is about to get the default class {default.name}", (), ""
-    details = () if in_short else candidates(claim, sight.volumes.values())
+    details = () if in_short else candidates(claim, list(sight.volumes.values()))
     wanted = f"a volume of {_wanted(claim)}"
     if class_ is not None and class_.waits_for_consumer and SELECTED_NODE not in claim.annotations:
         return _unused(claim, class_, sight, details)
@@ -246,32 +247,34 @@ def _help_in(claim: Claim, pool: Pool, why: str, wanted: str) -> str:
     return f"{less}fewer other claims, or {edit}, to raise the limit"
 
 
-def candidates(claim: Claim, volumes: Iterable[Volume]) -> tuple[str, ...]:
+def candidates(claim: Claim, volumes: Sequence[Volume]) -> tuple[str, ...]:
     """How many volumes were refused, each counted under the first rule that it fails, and the
     one that is nearest to fitting."""
-    judged = [(one, refusals(claim, one)) for one in volumes]
-    if not judged:
+    if not volumes:
         return ("there are no volumes at all",)
-    counts = Counter(found[0].kind if found else "fitting" for _, found in judged)
+    kinds = [(one, _first_refusal(claim, one)) for one in volumes]
+    counts = Counter(kind for _, kind in kinds)
+    largest = max((one.capacity for one, kind in kinds if kind == TOO_SMALL), default=None)
     common = counts.most_common(KINDS_AT_MOST)
-    largest = max(
-        (one.capacity for one, found in judged if found and found[0].kind == "too small"),
-        default=None,
-    )
     counted = [
-        f"{count} {kind}" + (f" (largest {largest})" if kind == "too small" else "")
+        f"{count} {kind}" + (f" (largest {largest})" if kind == TOO_SMALL else "")
         for kind, count in common
     ]
-    if others := len(judged) - sum(count for _, count in common):
+    if others := len(kinds) - sum(count for _, count in common):
         counted.append(f"{others} for other reasons")
-    plural = "volumes" if len(judged) > 1 else "volume"
-    details = [f"{len(judged)} {plural} looked at: {', '.join(counted)}"]
-    free = [pair for pair in judged if pair[1] and pair[0].claim_ref is None]
-    if free and not counts["fitting"]:
+    plural = "volumes" if len(kinds) > 1 else "volume"
+    details = [f"{len(kinds)} {plural} looked at: {', '.join(counted)}"]
+    free = [(one, list(refusals(claim, one))) for one in volumes if one.claim_ref is None]
+    if free and not counts[FITTING]:
         near, found = min(free, key=lambda pair: _distance(claim, *pair))
         reasons = ", and ".join(one.why for one in found)
         details.append(f"nearest is {near.name} ({near.capacity}, {short(near.modes)}): {reasons}")
     return tuple(details)
+
+
+def _first_refusal(claim: Claim, volume: Volume) -> str:
+    refusal = next(refusals(claim, volume), None)
+    return FITTING if refusal is None else refusal.kind
 
 
 def _distance(claim: Claim, volume: Volume, found: list[Refusal]) -> tuple[bool, int, int, str]:

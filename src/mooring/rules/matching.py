@@ -10,7 +10,7 @@ only selectors that do nothing but exclude may look at many.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
@@ -18,6 +18,7 @@ from mooring.model.names import SHORT_MODES, Phase
 from mooring.model.volume import Volume
 from mooring.rules.rows import LabelledRow
 
+TOO_SMALL: Final = "too small"
 NO_LABELS: Final[dict[str, str]] = {}  # one for all volumes that have none
 
 
@@ -186,44 +187,49 @@ class Refusal(NamedTuple):
     why: str
 
 
-def refusals(claim: Claim, volume: Volume, *, delay: bool = False) -> list[Refusal]:
+def refusals(claim: Claim, volume: Volume, *, delay: bool = False) -> Iterator[Refusal]:
     """Each rule that the volume fails, the hardest to mend first; none: it is a candidate.
+
+    Whoever asks for the first alone does not pay for the others.
 
     delay  as in VolumeIndex.best
     """
-    found = []
     mine = volume.points_at(claim)  # then phase, class and labels are not looked at, by rule 6
     ref = volume.claim_ref
     if ref is not None and not mine:
         gone = ref.key == claim.key
         kind = "of an earlier claim of this name" if gone else "of other claims"
-        found.append(Refusal(1, kind, f"{kind}" if gone else f"of claim {ref.key}"))
+        yield Refusal(1, kind, f"{kind}" if gone else f"of claim {ref.key}")
     if volume.being_deleted:
-        found.append(Refusal(5, "being deleted", "being deleted"))
+        yield Refusal(5, "being deleted", "being deleted")
     if ref is None and volume.phase != Phase.AVAILABLE:
-        found.append(Refusal(8, "not Available", volume.phase or "not Available yet"))
+        yield Refusal(8, "not Available", volume.phase or "not Available yet")
     if ref is None and volume.class_name != claim.class_name:
         kind = f"of class {quoted(volume.class_name)}"
-        found.append(Refusal(8, kind, f"{kind}, not {quoted(claim.class_name)}"))
+        yield Refusal(8, kind, f"{kind}, not {quoted(claim.class_name)}")
     if volume.volume_mode != claim.volume_mode:
         kind = f"of volumeMode {volume.volume_mode}"
-        found.append(Refusal(3, kind, f"{kind}, not {claim.volume_mode}"))
+        yield Refusal(3, kind, f"{kind}, not {claim.volume_mode}")
     if volume.attributes_class != claim.attributes_class:
         kind = f"of attributes class {quoted(volume.attributes_class)}"
-        found.append(Refusal(4, kind, f"{kind}, not {quoted(claim.attributes_class)}"))
+        yield Refusal(4, kind, f"{kind}, not {quoted(claim.attributes_class)}")
     if lacking := claim.modes - volume.modes:
         kind = f"without {short(lacking)}"
-        found.append(Refusal(0, kind, kind))
+        yield Refusal(0, kind, kind)
     selector = claim.spec.selector
     if ref is None and selector is not None and not selector.matches(volume.metadata.labels):
-        found.append(Refusal(8, "not selected by their labels", "not selected by its labels"))
+        yield Refusal(8, "not selected by their labels", "not selected by its labels")
     if volume.capacity < claim.request:
         missing = claim.request.minus(volume.capacity)
-        found.append(Refusal(2, "too small", f"{missing} too small"))
+        yield Refusal(2, TOO_SMALL, f"{missing} too small")
     if delay and not mine:
         kind = "left for the first consumer to choose"
-        found.append(Refusal(7, kind, kind))
-    return found
+        yield Refusal(7, kind, kind)
+
+
+def fits(claim: Claim, volume: Volume, *, delay: bool = False) -> bool:
+    """Whether a volume is a candidate: no rule refuses it."""
+    return next(refusals(claim, volume, delay=delay), None) is None
 
 
 def for_consumer(
@@ -236,7 +242,7 @@ def for_consumer(
     fitting = [
         one
         for one in volumes
-        if not refusals(claim, one)
+        if fits(claim, one)
         and (one.spec.node_affinity is None or one.spec.node_affinity.allows(labels, node))
     ]
     return min(fitting, key=lambda one: (one.capacity.nanos, one.name), default=None)
