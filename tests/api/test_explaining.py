@@ -1,0 +1,100 @@
+"""/mooring/v1/explain and /mooring/v1/status, where no agent runs in the process."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import Client
+
+EXPLAIN = "/mooring/v1/explain"
+CLAIMS, VOLUMES = "/api/v1/namespaces/default/persistentvolumeclaims", "/api/v1/persistentvolumes"
+
+
+def a_claim(name: str, size: str = "1Gi") -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+    return {
+        "metadata": {"name": name},
+        "spec": {**spec, "resources": {"requests": {"storage": size}}},
+    }
+
+
+def a_volume(name: str, size: str) -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": size}}
+    return {"metadata": {"name": name}, "spec": {**spec, "hostPath": {"path": "/srv/v"}}}
+
+
+async def put(client: Client, *claims: str) -> None:
+    for name in claims:
+        assert (await client.send("POST", CLAIMS, a_claim(name))).status == 201
+
+
+async def test_a_claim_is_explained_with_its_lines() -> None:
+    async with Client() as client:
+        await put(client, "db")
+        await client.send("POST", VOLUMES, a_volume("v1", "1Mi"))
+        found = (await client.send("GET", f"{EXPLAIN}/pvc/default/db")).body
+    assert (found["subject"], found["state"]) == ("pvc default/db", "Pending")
+    assert found["details"][0] == "1 volume looked at: 1 not Available"
+    assert found["lines"][0] == f"pvc default/db is Pending: {found['why']}"
+
+
+@pytest.mark.parametrize("query", ["", "?delete=1"])
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("pvc/default/nix", 'persistentvolumeclaims "nix" not found'),
+        ("pv/nix", 'persistentvolumes "nix" not found'),
+    ],
+)
+async def test_what_does_not_exist_is_not_found(path: str, what: str, query: str) -> None:
+    async with Client() as client:
+        answer = await client.send("GET", f"{EXPLAIN}/{path}{query}")
+    assert (answer.status, answer.body["message"]) == (404, what)
+
+
+async def test_all_claims_are_explained_or_those_of_one_namespace() -> None:
+    async with Client() as client:
+        await put(client, "a", "b")
+        everywhere = (await client.send("GET", f"{EXPLAIN}/pvc")).body["items"]
+        elsewhere = (await client.send("GET", f"{EXPLAIN}/pvc?namespace=prod")).body["items"]
+    assert [one["subject"] for one in everywhere] == ["pvc default/a", "pvc default/b"]
+    assert elsewhere == []
+
+
+async def test_one_of_many_is_explained_in_the_same_words() -> None:
+    async with Client() as client:
+        await put(client, "db")
+        one = (await client.send("GET", f"{EXPLAIN}/pvc/default/db")).body
+        many = (await client.send("GET", f"{EXPLAIN}/pvc")).body["items"]
+    assert [(found["why"], found["help"]) for found in many] == [(one["why"], one["help"])]
+
+
+async def test_volumes_are_explained_and_what_deleting_does() -> None:
+    async with Client() as client:
+        await client.send("POST", VOLUMES, a_volume("v1", "1Gi"))
+        listed = (await client.send("GET", f"{EXPLAIN}/pv")).body["items"]
+        deleted = (await client.send("GET", f"{EXPLAIN}/pv/v1?delete=1")).body
+    assert [found["why"] for found in listed] == ["it is free"]
+    assert deleted["why"] == "only the object goes, its data stays (hostPath /srv/v)"
+
+
+async def test_status_counts_and_says_that_disks_are_not_known_here() -> None:
+    pool = {"driver": "directory.mooring.dev", "node": "here", "root": "/srv/pool"}
+    spec = {**pool, "capacity": "10Gi", "namespaces": [{"name": "default", "quota": "5Gi"}]}
+    async with Client() as client:
+        await put(client, "db")
+        made = {"metadata": {"name": "team"}, "spec": spec}
+        assert (await client.send("POST", "/apis/mooring.dev/v1/pools", made)).status == 201
+        found = (await client.send("GET", "/mooring/v1/status")).body
+    assert found["claims"] == {"Pending": 1}
+    assert found["waste"] == {"total": "0", "claims": 0, "largest": []}
+    (shown,) = found["pools"]
+    assert (shown["capacity"], shown["allocated"], shown["disk"]) == ("10Gi", "0", None)
+    assert shown["namespaces"] == [{"name": "default", "allocated": "0", "quota": "5Gi"}]
+
+
+@pytest.mark.parametrize("path", ["", "explain", "explain/pod", "explain/pvc/a/b/c", "mounts"])
+async def test_other_paths_are_not_found(path: str) -> None:
+    async with Client() as client:
+        assert (await client.send("GET", f"/mooring/v1/{path}")).status == 404
+        assert (await client.send("POST", f"{EXPLAIN}/pvc")).status == 404
