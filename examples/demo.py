@@ -1,7 +1,7 @@
 """The first steps as a story: `make demo`. With --write FILE the same as a page of the manual.
 
 Everything happens in a temporary directory, with a server of its own on a free port, and is gone
-afterwards. Each line after a $ is what a person would type.
+afterwards. Each line after a $ is what a person would type, with $DEMO for the directory.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from mooring.host import mounts
 
 HERE: Final = Path(__file__).parent
 NODE: Final = "this-host"
+UP: Final = f"mooring up --data-dir $DEMO/data --pool $DEMO/pool --node-name {NODE}"
 GREETING: Final = "Hello from before the crash"
 STOP_S: Final = 10
 
@@ -51,19 +52,18 @@ class Demo:
     def typed(self, command: str, output: str) -> None:
         shown = textwrap.indent(output.rstrip(), "    ")
         told = f"  $ {command}\n{shown}\n" if shown else f"  $ {command}\n"
-        told = told.replace(str(self.place), "DEMO")
+        told = told.replace(str(self.place), "$DEMO")
         self.page.append(textwrap.indent(textwrap.dedent(told), "    "))
         print(told, end="", flush=True)
 
     # Doing
 
     def start(self) -> None:
-        log = (self.place / "log").open("ab")
-        command = (
-            f"up --data-dir {self.place}/data --pool {self.place}/pool --node-name {NODE} "
-            f"--listen 127.0.0.1:{self.port} --kubeconfig {self.kubeconfig}"
-        )
-        self.server = subprocess.Popen(_mooring(command), stdout=log, stderr=log)
+        command = _mooring("up", "--listen", f"127.0.0.1:{self.port}", "--node-name", NODE)
+        command += ["--data-dir", f"{self.place}/data", "--pool", f"{self.place}/pool"]
+        command += ["--kubeconfig", str(self.kubeconfig)]
+        with (self.place / "log").open("ab") as log:
+            self.server = subprocess.Popen(command, stdout=log, stderr=log)
         until(self.is_ready, f"the server is ready; its log is {self.place}/log")
 
     def is_ready(self) -> bool:
@@ -77,9 +77,15 @@ class Demo:
         return True
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        if self.server is not None:
-            self.server.send_signal(number)
+        if self.server is None:
+            return
+        self.server.send_signal(number)
+        try:
             self.server.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
+            raise
 
     def api(self) -> Client:
         return Client(self.kubeconfig)
@@ -103,9 +109,9 @@ class Demo:
         self.typed(f"kubectl get {' '.join((short, *names))}", _columns([head, *rows]))
 
     def mooring(self, command: str) -> str:
-        """A command of Mooring's own. Raises CalledProcessError."""
+        """What a command of Mooring's own prints; its notes are told too. Raises RuntimeError."""
         done = subprocess.run(
-            _mooring(command),
+            _mooring(*command.split()),
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "COLUMNS": "100"},
             capture_output=True,
             text=True,
@@ -113,7 +119,7 @@ class Demo:
         )
         if done.returncode:
             raise RuntimeError(f"mooring {command}: {done.stderr}{done.stdout}")
-        self.typed(f"mooring {command}", done.stdout)
+        self.typed(f"mooring {command}", done.stderr + done.stdout)
         return done.stdout.strip()
 
 
@@ -125,7 +131,7 @@ def tell(demo: Demo) -> None:
         "It makes a certificate, a kubeconfig for kubectl, and a first pool and class, `local`.",
     )
     demo.start()
-    demo.typed(f"mooring up --data-dir DEMO/data --pool DEMO/pool --node-name {NODE}", "ready")
+    demo.typed(UP, "ready")
 
     demo.step(
         "A volume made by hand meets its claim",
@@ -164,7 +170,7 @@ def tell(demo: Demo) -> None:
     demo.bound("data")
     path = Path(demo.mooring("mount data"))
     (path / "greeting").write_text(GREETING + "\n")
-    demo.typed(f"echo {GREETING} > {path}/greeting", "")
+    demo.typed(f"echo {GREETING} > $(mooring mount data)/greeting", "")
 
     demo.step(
         "A claim that waits, and why",
@@ -184,12 +190,12 @@ def tell(demo: Demo) -> None:
     demo.stop(signal.SIGKILL)
     demo.typed("kill -9 $(pgrep -f 'mooring up')", "")
     demo.start()
-    demo.typed("mooring up …", "ready")
+    demo.typed(UP, "ready")
     demo.get(CLAIM, "pvc")
     _same(before, table(demo.api(), CLAIM))
     path = Path(demo.mooring("mount data"))
     found = (path / "greeting").read_text()
-    demo.typed(f"cat {path}/greeting", found)
+    demo.typed("cat $(mooring mount data)/greeting", found)
     if found.strip() != GREETING:
         raise RuntimeError("the file is not what was written")
 
@@ -223,8 +229,8 @@ def _columns(rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _mooring(command: str) -> list[str]:
-    return [sys.executable, "-m", "mooring.cli.main", *command.split()]
+def _mooring(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "mooring.cli.main", *arguments]
 
 
 def _free_port() -> int:
@@ -261,9 +267,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.demo", description=tell.__doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="the story as Markdown")
     file = parser.parse_args().write
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that this too cleans up
     with _place() as place:
         demo = Demo(place)
-        print(f"Mooring from nothing to a claim with data, in {place}, called DEMO below.")
+        print(f"Mooring from nothing to a claim with data, in {place}, called $DEMO below.")
         try:
             tell(demo)
         finally:
