@@ -76,7 +76,7 @@ class App:
         except RecursionError:
             await self._refuse(request, ApiError("BadRequest", "the body is nested too deeply"))
         except Exception:
-            log.exception("path=%s method=%s failed", request.path, request.method)
+            log.exception("path=%r method=%s failed", request.path, request.method)
             await self._refuse(request, ApiError("Internal", "an error of the server, see its log"))
 
     async def _serve(self, request: Request) -> None:
@@ -132,5 +132,7 @@ class App:
         return False
 
     async def _refuse(self, request: Request, error: MooringError) -> None:
+        if request.answered:
+            return  # too late for a Status: the connection is closed in the middle of the answer
         status = failure(error)
         await request.answer(status["code"], encoded(status), (JSON,))

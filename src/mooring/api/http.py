@@ -26,7 +26,7 @@ class Request:
 
     __slots__ = (
         *("_headers", "_query", "_receive", "_warnings"),
-        *("method", "path", "scope", "send", "user"),
+        *("answered", "method", "path", "scope", "send", "user"),
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,6 +34,7 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.user = ""
+        self.answered = False  # at least in part
         self.send = send
         self._receive = receive
         self._headers: dict[bytes, bytes] | None = None
@@ -95,12 +96,14 @@ class Request:
             sent.append((b"content-encoding", b"gzip"))
             sent.append((b"vary", b"Accept-Encoding"))
         sent.append((b"content-length", b"%d" % len(body)))
+        self.answered = True
         await self.send({"type": "http.response.start", "status": status, "headers": sent})
         await self.send({"type": "http.response.body", "body": body})
 
     async def begin(self, headers: Iterable[Header] = (JSON,)) -> None:
         """Start an answer whose length is not known."""
         sent = [*headers, *self._warning_headers()]
+        self.answered = True
         await self.send({"type": "http.response.start", "status": 200, "headers": sent})
 
     async def more(self, chunk: bytes) -> None:
