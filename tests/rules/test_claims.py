@@ -1,8 +1,5 @@
 """Storage semantics §4, a test for each row, and the traps of §22 that are about claims."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import pytest
 
 from mooring.model.claim import Claim
@@ -19,78 +16,11 @@ from mooring.model.names import (
 )
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
-from mooring.rules.claims import Decision, claim_decision
-from tests.rules.making import MODES, NOW, a_claim, a_class, a_volume, labelled, pointer
-from tests.rules.plain_scan import acceptable
+from tests.rules.deciding import claim_after, decided, is_bound, told, volume_after
+from tests.rules.making import MODES, a_claim, a_class, a_volume, labelled, pointer
 
 BOUND_BEFORE = {BIND_COMPLETED: "yes"}
 REST = {BOUND_BY_CONTROLLER: "yes", BIND_COMPLETED: "yes"}
-
-
-@dataclass
-class World:
-    """Few things, looked at one by one."""
-
-    volumes: Iterable[Volume] = ()
-    classes: Iterable[StorageClass] = ()
-    waiting_pods: Iterable[str] = ()
-
-    def volume(self, name: str) -> Volume | None:
-        return next((one for one in self.volumes if one.name == name), None)
-
-    def storage_class(self, name: str) -> StorageClass | None:
-        return next((one for one in self.classes if one.name == name), None)
-
-    def default_class(self) -> StorageClass | None:
-        return next((one for one in self.classes if one.is_default), None)
-
-    def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
-        names = acceptable(self.volumes, claim, delay=delay)
-        return self.volume(min(names)) if names else None
-
-    def has_waiting_pod(self, claim: Claim) -> bool:
-        return claim.name in self.waiting_pods
-
-
-def decided(claim: Claim, *things: Volume | StorageClass, pod: bool = False) -> Decision:
-    """The decision in a world of these things."""
-    world = World(
-        volumes=[one for one in things if isinstance(one, Volume)],
-        classes=[one for one in things if isinstance(one, StorageClass)],
-        waiting_pods=[claim.name] if pod else [],
-    )
-    return claim_decision(claim, world, NOW)
-
-
-def claim_after(decision: Decision, before: Claim) -> Claim:
-    """The claim once the writes are stored."""
-    return next((new for _, new in decision.writes if isinstance(new, Claim)), before)
-
-
-def volume_after(decision: Decision) -> Volume | None:
-    """The volume that is written, if any."""
-    return next((new for _, new in decision.writes if isinstance(new, Volume)), None)
-
-
-def told(decision: Decision) -> list[tuple[str, str]]:
-    """Types and reasons of the events."""
-    return [(note.type, note.reason) for note in decision.events]
-
-
-def is_bound(decision: Decision, claim: Claim, volume: Volume) -> bool:
-    """Whether both sides point at each other and say so, without an event."""
-    new_claim = claim_after(decision, claim)
-    new_volume = volume_after(decision) or volume
-    return (
-        new_claim.volume_name == volume.name
-        and new_claim.phase == Phase.BOUND
-        and BIND_COMPLETED in new_claim.annotations
-        and new_volume.claim_ref is not None
-        and new_volume.claim_ref.uid == claim.uid
-        and new_volume.points_at(claim)
-        and new_volume.phase == Phase.BOUND
-        and not decision.events
-    )
 
 
 # §4 A: never bound, names no volume
@@ -203,6 +133,30 @@ def test_a5_a_claim_without_class_for_which_nothing_fits_stays_pending(class_: s
     decision = decided(a_claim(class_=class_), a_volume(size="1Mi"))
     assert not decision.writes
     assert told(decision) == [("Normal", "FailedBinding")]
+
+
+WAITS = {
+    "A.2 it is given a class first": (a_claim(class_=None), [a_class(default=True)], False),
+    "A.3 it waits for its consumer": (a_claim(class_="late"), [a_class("late", waits=True)], False),
+    "A.4 it is provisioned for a node": (
+        a_claim(class_="late", annotations={SELECTED_NODE: "n1"}),
+        [a_class("late", waits=True)],
+        False,
+    ),
+    "A.4 it is provisioned": (a_claim(class_="fast"), [a_class("fast")], True),
+    "A.4 its class is missing": (a_claim(class_="fast"), [], True),
+    "A.5 it has no class": (a_claim(), [], True),
+    "A.1 it has one": (a_claim(), [a_volume()], False),
+    "B it names one": (a_claim(volume="v1"), [], False),
+    "C it had one": (a_claim(annotations=BOUND_BEFORE), [], False),
+}
+
+
+@pytest.mark.parametrize(("claim", "things", "waits"), WAITS.values(), ids=WAITS)
+def test_whether_a_volume_that_comes_to_fit_is_to_wake_the_claim(
+    claim: Claim, things: list[Volume | StorageClass], waits: bool
+) -> None:
+    assert decided(claim, *things).waits is waits
 
 
 # §4 B: never bound, names a volume
