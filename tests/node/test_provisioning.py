@@ -365,3 +365,51 @@ def test_a_volume_of_another_driver_that_names_our_pool_is_not_ours(plant: HostP
     plant.drop()
     assert plant.assets() == [LEFT]
     assert plant.view(Volume, "theirs") is not None
+
+
+# The account of the pool
+
+
+def account(plant: HostPlant, name: str = "local") -> tuple[int, str, dict[str, str | int | float]]:
+    """Volumes, their sum, and the sum of each namespace."""
+    pool = plant.view(Pool, name)
+    assert pool is not None
+    by = {key: use.allocated for key, use in pool.status.namespaces.items()}
+    return pool.status.volumes, pool.allocated.canonical(), by
+
+
+def resize(plant: HostPlant, name: str, size: str) -> bool:
+    done = plant.edit(VOLUMES, name, lambda doc: doc["spec"]["capacity"].update(storage=size))
+    plant.settle()
+    return done
+
+
+def test_the_account_follows_a_volume_whose_size_or_claim_an_admin_changes(
+    plant: HostPlant,
+) -> None:
+    plant.put(CLASSES, a_pool_class("kept", "Retain", parameters={"pool": "local"}))
+    plant.put(CLAIMS, a_claim_doc("a", class_="kept"))
+    plant.put(CLAIMS, a_claim_doc("b", class_="kept"))
+    name = plant.made("a").name
+    assert account(plant) == (2, "2Gi", {"default": "2Gi"})
+    assert resize(plant, name, "5Gi")
+    assert account(plant) == (2, "6Gi", {"default": "6Gi"})
+    plant.drop("a")
+    plant.edit(VOLUMES, name, lambda doc: doc["spec"].pop("claimRef"))
+    plant.settle()
+    assert account(plant) == (2, "6Gi", {"": "5Gi", "default": "1Gi"})
+    plant.delete(VOLUMES, name)
+    plant.settle()
+    assert account(plant) == (1, "1Gi", {"default": "1Gi"})
+
+
+def test_a_volume_is_not_made_larger_than_the_room_there_is(
+    plant: HostPlant, tmp_path: Path
+) -> None:
+    plant.put("pools.mooring.dev", a_pool("small", tmp_path / "small", capacity="2Gi"))
+    plant.put(CLASSES, a_pool_class("small"))
+    plant.put(CLAIMS, a_claim_doc(class_="small"))
+    name = plant.made().name
+    assert not resize(plant, name, "3Gi")
+    assert resize(plant, name, "2Gi")
+    assert account(plant, "small") == (1, "2Gi", {"default": "2Gi"})

@@ -13,6 +13,7 @@ import msgspec
 from mooring.clock import Clock, SystemClock, timestamp
 from mooring.crashpoints import crash_point, passing
 from mooring.model.metadata import View
+from mooring.model.names import POOL_ATTRIBUTE
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.objects.admission import admitted_create, admitted_subresource, admitted_update
@@ -21,7 +22,7 @@ from mooring.objects.documents import decoded, spliced, stored_form, unspliced
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
 from mooring.objects.kind import Doc, Kind, Stamp, nothing
 from mooring.objects.views import overlaid, view
-from mooring.rules.pool_room import charged, refusal
+from mooring.rules.pool_room import recharged, refused_change
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
 
 V = TypeVar("V", bound=View)
@@ -31,7 +32,7 @@ AFTER_COMMIT: Final = crash_point("objects.after-commit")
 SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no words come out
 GENERATED_BASE_MAX: Final = 58  # of a generated name, so that it stays a label with its suffix
 POOLS: Final = Pool.resource
-VOLUMES_PREFIX: Final = Volume.resource + "/"
+POOL_SIGN: Final = f'"{POOL_ATTRIBUTE}"'.encode()  # in the bytes of a volume of a pool
 TRIES: Final = 16  # of a change that others' writes get in the way of
 
 
@@ -144,7 +145,7 @@ class Objects:
         if dry_run:
             return Entry(key, stored, 0, None)  # without a revision, since it has none
         try:
-            revision = await self._commit_charged(write, doc, 1, checks)
+            revision = await self._commit_charged(write, None, _pooled(kind, doc), checks)
         except Conflict as conflict:
             if conflict.key == shelf.prefix + key:
                 raise AlreadyExists(kind, metadata["name"]) from conflict
@@ -206,7 +207,9 @@ class Objects:
         metadata = doc["metadata"]
         leaves = "deletionTimestamp" in metadata and not _held(doc)
         write = Write(shelf.prefix + entry.key, None if leaves else stored, entry.revision)
-        revision = await self._commit_charged(write, doc, -1 if leaves else 0)
+        old = _pooled(shelf.kind, entry)
+        new = None if leaves or old is None else _pooled(shelf.kind, doc)
+        revision = await self._commit_charged(write, old, new)
         return shelf.written(entry.key, stored, revision)
 
     async def delete(
@@ -237,7 +240,8 @@ class Objects:
                 stored = stored_form(shelf.kind, doc)
             try:
                 write = Write(shelf.prefix + key, stored, entry.revision)
-                revision = await self._commit_charged(write, doc, 0 if held else -1)
+                old = _pooled(shelf.kind, entry)
+                revision = await self._commit_charged(write, old, old if held else None)
             except Conflict:
                 continue
             shown = stored or unspliced(entry.body, shelf.offset)
@@ -261,19 +265,23 @@ class Objects:
             leaves = new.being_deleted and not _held(doc)
             value = None if leaves else stored_form(shelf.kind, doc)
             writes.append(Write(shelf.prefix + old.key, value, read))
-            if leaves:
-                writes += self._charge(shelf.prefix + old.key, doc, -1)
+            if isinstance(old, Volume) and old.pool:
+                assert isinstance(new, Volume)
+                writes += self._charge(old, None if leaves else new)
         return await self._commit(writes, checks)
 
     async def _commit_charged(
-        self, write: Write, doc: Doc, volumes: int, checks: Sequence[Check] = ()
+        self, write: Write, old: Volume | None, new: Volume | None, checks: Sequence[Check] = ()
     ) -> int:
-        """A write, with what it changes in the account of a pool in the same commit."""
-        if not volumes or not write.key.startswith(VOLUMES_PREFIX) or not doc["spec"].get("csi"):
+        """A write, with what it changes in the account of a pool in the same commit.
+
+        old, new  the volume of a pool before and after the write, None if there is none
+        """
+        if old is new:
             return await self._commit([write], checks)
         async with self._account:  # so that our own writes do not get in each other's way
             for _ in range(TRIES):
-                extra = self._charge(write.key, doc, volumes)
+                extra = self._charge(old, new)
                 try:
                     return await self._commit([write, *extra], checks)
                 except Conflict as conflict:
@@ -281,21 +289,20 @@ class Objects:
                         raise
         raise Stale(self.kinds[POOLS], extra[0].key.rpartition("/")[2])
 
-    def _charge(self, key: str, doc: Doc, volumes: int) -> list[Write]:
-        """The pool's new account, for a volume from a pool. Raises Forbidden if it is full."""
-        if not key.startswith(VOLUMES_PREFIX) or not doc["spec"].get("csi"):
-            return []
-        volume = msgspec.convert(doc, Volume)
-        entry = self.entry(POOLS, volume.pool) if volume.pool else None
-        if entry is None:
+    def _charge(self, old: Volume | None, new: Volume | None) -> list[Write]:
+        """The pool's new account, if it is another. Raises Forbidden if it has not the room."""
+        volume = new or old
+        entry = self.entry(POOLS, volume.pool) if volume else None
+        if volume is None or entry is None:
             return []
         pool = view(Pool, entry)
-        namespace = volume.claim_ref.namespace if volume.claim_ref else ""
-        if volumes > 0 and (why := refusal(pool, namespace, volume.capacity)):
-            raise Forbidden(self.kinds["persistentvolumes"], volume.name, why)
-        new = charged(pool, namespace, volume.capacity, volumes)
+        if why := refused_change(pool, old, new):
+            raise Forbidden(self.kinds[Volume.resource], volume.name, why)
+        after = recharged(pool, old, new)
+        if after == pool:
+            return []
         shelf = self.cache.shelves[POOLS]
-        stored = stored_form(shelf.kind, overlaid(entry.body, pool, new))
+        stored = stored_form(shelf.kind, overlaid(entry.body, pool, after))
         return [Write(shelf.prefix + pool.key, stored, entry.revision)]
 
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
@@ -315,6 +322,17 @@ class Objects:
         if entry is None:
             raise NotFound(kind, key.rpartition("/")[2])
         return entry
+
+
+def _pooled(kind: Kind, found: Doc | Entry) -> Volume | None:
+    """The volume that this is, if it takes its room from a pool."""
+    if kind.resource != Volume.resource:
+        return None
+    if isinstance(found, Entry):
+        volume = view(Volume, found) if POOL_SIGN in found.body else None
+    else:
+        volume = msgspec.convert(found, Volume) if found["spec"].get("csi") else None
+    return volume if volume is not None and volume.pool else None
 
 
 def _held(doc: Doc) -> bool:

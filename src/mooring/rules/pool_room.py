@@ -4,6 +4,7 @@ import msgspec
 
 from mooring.model.pool import NamespaceUse, Pool
 from mooring.model.quantity import Quantity
+from mooring.model.volume import Volume
 
 
 def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
@@ -30,6 +31,43 @@ def room_for(pool: Pool, namespace: str) -> Quantity | None:
     if capacity is not None:
         left.append(capacity.minus(pool.allocated))
     return max(min(left), Quantity(0)) if left else None
+
+
+def refused_change(pool: Pool, old: Volume | None, new: Volume | None) -> str:
+    """Why a volume of the pool cannot come, or become what is wanted, "" if it can.
+
+    One that moves to another namespace is an admin's doing, and may: no new room is taken.
+    """
+    if new is None:
+        return ""
+    if old is None:
+        return refusal(pool, _namespace(new), new.capacity)
+    if new.capacity > old.capacity:
+        return refusal(pool, _namespace(new), new.capacity.minus(old.capacity))
+    return ""
+
+
+def recharged(pool: Pool, old: Volume | None, new: Volume | None) -> Pool:
+    """The pool's account after a volume came (old None), went (new None) or changed.
+
+    What is given back is what the volume takes at that moment: so a change of its size or of its
+    claim's namespace is charged when it happens.
+    """
+    taken, takes = (
+        (_namespace(volume), volume.capacity) if volume is not None else None
+        for volume in (old, new)
+    )
+    if taken == takes:
+        return pool
+    for share, count in ((taken, -1), (takes, 1)):
+        if share is not None:
+            pool = charged(pool, *share, count)
+    return pool
+
+
+def _namespace(volume: Volume) -> str:
+    """Whose quota it takes from, "" if it is of no claim."""
+    return volume.claim_ref.namespace if volume.claim_ref else ""
 
 
 def charged(pool: Pool, namespace: str, size: Quantity, volumes: int = 1) -> Pool:
