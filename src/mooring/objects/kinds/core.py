@@ -2,6 +2,7 @@
 
 import binascii
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from typing import Final
 
 from mooring.objects import printing
@@ -47,6 +48,7 @@ NAMESPACE: Final = Kind(
     validate_create=lambda doc: metadata_causes(doc, label_name=True),
     validate_update=lambda doc, old: metadata_update_causes(doc, old, label_name=True),
     subresources=STATUS,
+    selectable={"status.phase": lambda doc: str(doc.get("status", {}).get("phase", ""))},
 )  # fmt: skip
 
 
@@ -89,6 +91,29 @@ def _pod_ready(doc: Doc, _: Printing) -> str:
     return f"{ready}/{len(doc['spec'].get('containers') or ())}"
 
 
+def _pod_status(doc: Doc, _: Printing) -> str:
+    status = doc.get("status") or {}
+    if "deletionTimestamp" in doc["metadata"]:
+        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
+    return str(status.get("reason") or status.get("phase") or "")
+
+
+def _pod_restarts(doc: Doc, _: Printing) -> str:
+    states = doc.get("status", {}).get("containerStatuses") or ()
+    return str(sum(one.get("restartCount") or 0 for one in states))
+
+
+def _pod_gates(doc: Doc, _: Printing) -> str:
+    gates = [one.get("conditionType") for one in doc["spec"].get("readinessGates") or ()]
+    conditions = doc.get("status", {}).get("conditions") or ()
+    true = {one.get("type") for one in conditions if one.get("status") == "True"}
+    return f"{sum(1 for gate in gates if gate in true)}/{len(gates)}" if gates else "<none>"
+
+
+def _of_spec(field: str) -> Callable[[Doc], str]:
+    return lambda doc: str(doc["spec"].get(field, ""))
+
+
 POD: Final = Kind(
     "", "v1", "Pod", "pods", "pod", True,
     short_names=("po",),
@@ -96,10 +121,17 @@ POD: Final = Kind(
     columns=(
         NAME,
         Column("Ready", _pod_ready),
-        Column("Status", printing.phase),
-        Column("Restarts", lambda doc, _: "0"),
+        Column("Status", _pod_status),
+        Column("Restarts", _pod_restarts),
         AGE,
+        Column("IP", lambda doc, _: doc.get("status", {}).get("podIP") or "<none>", priority=1),
         Column("Node", lambda doc, _: doc["spec"].get("nodeName") or "<none>", priority=1),
+        Column(
+            "Nominated Node",
+            lambda doc, _: doc.get("status", {}).get("nominatedNodeName") or "<none>",
+            priority=1,
+        ),
+        Column("Readiness Gates", _pod_gates, priority=1),
     ),
     default=_pod_default,
     prepare_create=_pod_create,
@@ -108,26 +140,68 @@ POD: Final = Kind(
     validate_update=metadata_update_causes,
     subresources=STATUS,
     selectable={
-        "spec.nodeName": lambda doc: str(doc["spec"].get("nodeName", "")),
+        **{
+            f"spec.{field}": _of_spec(field)
+            for field in ("nodeName", "restartPolicy", "schedulerName", "serviceAccountName")
+        },
         "status.phase": lambda doc: str(doc.get("status", {}).get("phase", "")),
     },
 )  # fmt: skip
 
 
+_ROLE: Final = "node-role.kubernetes.io/"
+
+
 def _node_status(doc: Doc, _: Printing) -> str:
     conditions = doc.get("status", {}).get("conditions") or ()
     ready = next((one.get("status") for one in conditions if one.get("type") == "Ready"), None)
-    return {"True": "Ready", None: "Unknown"}.get(ready, "NotReady")
+    status = {"True": "Ready", None: "Unknown"}.get(ready, "NotReady")
+    return f"{status},SchedulingDisabled" if doc.get("spec", {}).get("unschedulable") else status
+
+
+def _node_roles(doc: Doc, _: Printing) -> str:
+    labels = doc["metadata"].get("labels") or {}
+    roles = {label.removeprefix(_ROLE) for label in labels if label.startswith(_ROLE)}
+    roles |= {labels.get("kubernetes.io/role", "")}
+    return ",".join(sorted(roles - {""})) or "<none>"
+
+
+def _node_address(type_: str) -> Callable[[Doc, Printing], str]:
+    def cell(doc: Doc, _: Printing) -> str:
+        addresses = doc.get("status", {}).get("addresses") or ()
+        found = (one.get("address") for one in addresses if one.get("type") == type_)
+        return next(found, None) or "<none>"
+
+    return cell
+
+
+def _node_info(field: str, unknown: str) -> Callable[[Doc, Printing], str]:
+    return lambda doc, _: (doc.get("status", {}).get("nodeInfo") or {}).get(field) or unknown
 
 
 NODE: Final = Kind(
     "", "v1", "Node", "nodes", "node", False,
     short_names=("no",),
-    columns=(NAME, Column("Status", _node_status), AGE),
+    columns=(
+        NAME,
+        Column("Status", _node_status),
+        Column("Roles", _node_roles),
+        AGE,
+        Column("Version", _node_info("kubeletVersion", "")),
+        Column("Internal-IP", _node_address("InternalIP"), priority=1),
+        Column("External-IP", _node_address("ExternalIP"), priority=1),
+        Column("OS-Image", _node_info("osImage", "<unknown>"), priority=1),
+        Column("Kernel-Version", _node_info("kernelVersion", "<unknown>"), priority=1),
+        Column("Container-Runtime", _node_info("containerRuntimeVersion", "<unknown>"), priority=1),
+    ),
     prepare_update=_keep_status,
     validate_create=metadata_causes,
     validate_update=metadata_update_causes,
     subresources=STATUS,
+    selectable={
+        "spec.unschedulable":
+            lambda doc: "true" if doc.get("spec", {}).get("unschedulable") else "false",
+    },
 )  # fmt: skip
 
 
@@ -170,6 +244,7 @@ SECRET: Final = Kind(
     default=_merge_string_data,
     validate_create=metadata_causes,
     validate_update=_immutable_causes,
+    selectable={"type": lambda doc: str(doc.get("type", ""))},
 )  # fmt: skip
 
 CONFIG_MAP: Final = Kind(
@@ -221,9 +296,39 @@ VOLUME_ATTACHMENT: Final = Kind(
     subresources=STATUS,
 )  # fmt: skip
 
+
+def _csi_driver_default(doc: Doc) -> None:
+    spec = doc.setdefault("spec", {})
+    spec.setdefault("attachRequired", True)
+    spec.setdefault("fsGroupPolicy", "ReadWriteOnceWithFSType")
+    spec.setdefault("volumeLifecycleModes", ["Persistent"])
+    for flag in ("podInfoOnMount", "requiresRepublish", "seLinuxMount", "storageCapacity"):
+        spec.setdefault(flag, False)
+
+
+def _csi_tokens(doc: Doc, _: Printing) -> str:
+    requests = doc["spec"].get("tokenRequests")
+    return "<unset>" if requests is None else ",".join(one.get("audience", "") for one in requests)
+
+
 CSI_DRIVER: Final = Kind(
     "storage.k8s.io", "v1", "CSIDriver", "csidrivers", "csidriver", False,
-    columns=(NAME, AGE),
+    columns=(
+        NAME,
+        Column("AttachRequired", lambda doc, _: doc["spec"].get("attachRequired", True),
+               type="boolean"),
+        Column("PodInfoOnMount", lambda doc, _: doc["spec"].get("podInfoOnMount", False),
+               type="boolean"),
+        Column("StorageCapacity", lambda doc, _: doc["spec"].get("storageCapacity", False),
+               type="boolean"),
+        Column("TokenRequests", _csi_tokens),
+        Column("RequiresRepublish", lambda doc, _: doc["spec"].get("requiresRepublish", False),
+               type="boolean"),
+        Column("Modes",
+               lambda doc, _: ",".join(doc["spec"].get("volumeLifecycleModes") or ()) or "<none>"),
+        AGE,
+    ),
+    default=_csi_driver_default,
     validate_create=metadata_causes,
     validate_update=metadata_update_causes,
 )  # fmt: skip

@@ -61,15 +61,37 @@ def _newer_causes(doc: Doc) -> list[Cause]:
     return _causes(doc) + causes
 
 
+def _since(timestamp: str | None, now: Printing) -> str:
+    if not timestamp:
+        return "<unknown>"
+    return printing.duration(now.now_s - printing.seconds(timestamp))
+
+
+def _first_seen(doc: Doc, now: Printing) -> str:
+    return _since(doc.get("firstTimestamp") or doc.get("eventTime"), now)
+
+
 def _last_seen(doc: Doc, now: Printing) -> str:
-    series = doc.get("series") or {}
-    seen = series.get("lastObservedTime") or doc.get("lastTimestamp") or doc.get("eventTime")
-    seen = seen or doc["metadata"]["creationTimestamp"]
-    return printing.duration(now.now_s - printing.seconds(seen))
+    if series := doc.get("series"):
+        return _since(series.get("lastObservedTime"), now)
+    last = doc.get("lastTimestamp")
+    return _since(last, now) if last else _first_seen(doc, now)
+
+
+def _count(doc: Doc, _: Printing) -> int:
+    return int((doc.get("series") or doc).get("count") or 1)
 
 
 def _object(doc: Doc, _: Printing) -> str:
-    return f"{_about(doc).get('kind', '').lower()}/{_about(doc).get('name', '')}"
+    kind, name = _about(doc).get("kind", "").lower(), _about(doc).get("name", "")
+    return f"{kind}/{name}" if name else kind
+
+
+def _source(doc: Doc, _: Printing) -> str:
+    source = doc.get("source") or {}
+    component = source.get("component") or doc.get("reportingComponent") or ""
+    instance = source.get("host") or doc.get("reportingInstance") or ""
+    return f"{component}, {instance}" if instance else component
 
 
 def _of_object(name: str) -> Callable[[Doc], str]:
@@ -92,9 +114,11 @@ COLUMNS: Final = (
     Column("Type", lambda doc, _: doc.get("type", "")),
     Column("Reason", lambda doc, _: doc.get("reason", "")),
     Column("Object", _object),
+    Column("Subobject", lambda doc, _: _about(doc).get("fieldPath", ""), priority=1),
+    Column("Source", _source, priority=1),
     Column("Message", lambda doc, _: str(doc.get("message", "")).strip()),
-    Column("Source", lambda doc, _: (doc.get("source") or {}).get("component", ""), priority=1),
-    Column("Count", lambda doc, _: doc.get("count", 1), type="integer", priority=1),
+    Column("First Seen", _first_seen, priority=1),
+    Column("Count", _count, type="integer", priority=1),
     Column("Name", printing.name, format="name", priority=1),
 )
 
