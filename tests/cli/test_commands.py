@@ -105,6 +105,11 @@ def test_all_is_a_table_within_a_hundred_columns_without_colours(shell: Shell) -
     assert "\x1b" not in "".join(lines)
 
 
+def test_a_cell_is_shown_as_it_is_and_a_terminal_obeys_nothing_in_it(shell: Shell) -> None:
+    shell.answers({"items": [{**EXPLAINED, "why": "[red]at /srv/[x] \x1b[2J\x07is gone"}]})
+    assert "[red]at /srv/[x]  [2J is gone" in shell.run("explain", "pvc", "--all").stdout
+
+
 def test_with_output_json_a_program_can_read_all_of_it(shell: Shell) -> None:
     shell.answers(EXPLAINED)
     assert json.loads(shell.run("explain", "pvc", "db", "-o", "json").stdout) == EXPLAINED

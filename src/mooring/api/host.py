@@ -30,7 +30,7 @@ class Host:
 
     async def serves(self, request: Request) -> bool:
         """Answer, if it is one of its paths. Raises NotFound and other errors of the API."""
-        if not request.path.startswith(PATH):
+        if not f"{request.path}/".startswith(f"{PATH}/"):
             return False
         try:
             return await self._answered(request)

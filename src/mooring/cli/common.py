@@ -11,6 +11,7 @@ from typing import Annotated, Final, NoReturn, ParamSpec, TypeVar
 import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from mooring.cli.client import Doc
 from mooring.errors import MooringError
@@ -66,13 +67,20 @@ def failing_well(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Columns as kubectl prints them; long cells are broken, not cut."""
+    """Columns as kubectl prints them; long cells are broken, not cut.
+
+    A cell is shown as it is: brackets are no markup, and a terminal obeys nothing in it.
+    """
     made = Table(box=None, pad_edge=False, header_style="", padding=(0, 3, 0, 0))
     for name in head:
         made.add_column(name, overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(Text(_plain(cell)) for cell in row))
     return made
+
+
+def _plain(text: str) -> str:
+    return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
 
 
 def printed(what: RenderableType) -> None:
