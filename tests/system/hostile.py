@@ -25,8 +25,8 @@ JSON, YAML = "application/json", "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
-NAMES = ("hostile-1", "hostile-2", "hostile-3", "missing")
-NAMESPACES = ("default", "default", "hostile-1", "missing")
+NAMES = ("hostile-1", "hostile-1", "hostile-2", "hostile-3", "missing")
+NAMESPACES = ("default", "default", "default", "default", "hostile-1", "missing")
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 ACCEPTS = (
     JSON, "*/*", TABLE, f"{TABLE},{JSON}", "application/json;as=PartialObjectMetadata;v=v1",
@@ -188,7 +188,7 @@ class Hostile:
 
     def request(self, number: int) -> Asked:
         random = Random(f"{self._seed}/{number}")
-        if random.random() < 0.002:
+        if random.random() < 0.001:
             return self._huge(random)
         draft = self._valid(random)
         if random.random() < 0.2:

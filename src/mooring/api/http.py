@@ -74,7 +74,7 @@ class Request:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > MAX_BODY_BYTES:
-                raise ApiError("TooLarge", f"request body is over {MAX_BODY_BYTES} bytes")
+                raise ApiError("TooLarge", f"Request entity too large: limit is {MAX_BODY_BYTES}")
             chunks.append(chunk)
             if not message.get("more_body"):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)

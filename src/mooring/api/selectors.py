@@ -1,7 +1,7 @@
 """labelSelector and fieldSelector of a request, as functions that tell whether an entry matches."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from mooring.api.status import ApiError
@@ -9,33 +9,71 @@ from mooring.model.selector import LabelSelector, Requirement
 from mooring.objects.cache import Entry
 from mooring.objects.documents import decoded
 from mooring.objects.kind import Kind
+from mooring.objects.kinds.common import is_qualified
 
 Match = Callable[[Entry], bool]
 
 _NO_LABELS: Final[Mapping[str, str]] = {}
-_SET = re.compile(r"^\s*([^\s,()!=]+)\s+(in|notin)\s*\(([^()]*)\)\s*$")
-_EQUAL = re.compile(r"^\s*([^\s,()!=]+)\s*(==|=|!=)\s*([^\s,()!=]*)\s*$")
-_EXISTS = re.compile(r"^\s*(!?)\s*([^\s,()!=]+)\s*$")
-_BETWEEN = re.compile(r",(?![^(]*\))")  # commas outside of brackets
+_NAME = r"[^\s,()!=<>]"
+_SET = re.compile(rf"({_NAME}+)\s+(in|notin)\s*\(([^()]*)\)")
+_COMPARED = re.compile(rf"({_NAME}+)\s*(==|!=|=|>|<)\s*({_NAME}*)")
+_EXISTS = re.compile(rf"(!?)\s*({_NAME}+)")
+_STEP = re.compile(r"[(),]")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_OPERATORS: Final = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
+_SHOWN: Final = 256  # characters of what is refused
 
 
 def label_selector(text: str) -> LabelSelector:
-    """Of kubectl's form: a=b,c!=d,e in (f,g),!h. Raises ApiError BadRequest."""
-    return LabelSelector(match_expressions=tuple(map(_requirement, _BETWEEN.split(text))))
+    """Of kubectl's form: a=b,c!=d,e in (f,g),!h,i>5. Raises ApiError BadRequest.
+
+    Takes time in proportion to the text, whatever it is: it comes from anybody.
+    """
+    return LabelSelector(match_expressions=tuple(map(_requirement, _terms(text))))
+
+
+def _terms(text: str) -> Iterator[str]:
+    """What stands between commas that are not in brackets."""
+    start, depth = 0, 0
+    for step in _STEP.finditer(text):
+        match step[0]:
+            case "(":
+                depth += 1
+            case ")":
+                depth -= 1
+            case _ if depth <= 0:
+                yield text[start : step.start()]
+                start = step.end()
+    yield text[start:]
 
 
 def _requirement(term: str) -> Requirement:
-    if found := _SET.match(term):
-        key, operator, values = found.groups()
-        chosen = tuple(value.strip() for value in values.split(","))
-        return Requirement(key=key, operator="In" if operator == "in" else "NotIn", values=chosen)
-    if found := _EQUAL.match(term):
+    bare = term.strip()
+    if found := _SET.fullmatch(bare):
+        key, operator, listed = found.groups()
+        values = tuple(dict.fromkeys(value.strip() for value in listed.split(",")))
+        requirement = Requirement(
+            key=key, operator="In" if operator == "in" else "NotIn", values=values
+        )
+    elif found := _COMPARED.fullmatch(bare):
         key, operator, value = found.groups()
-        return Requirement(key=key, operator="NotIn" if operator == "!=" else "In", values=(value,))
-    if found := _EXISTS.match(term):
+        requirement = Requirement(key=key, operator=_OPERATORS[operator], values=(value,))
+        if operator in "<>" and not _WHOLE.fullmatch(value):
+            raise _refusal(term)
+    elif found := _EXISTS.fullmatch(bare):
         absent, key = found.groups()
-        return Requirement(key=key, operator="DoesNotExist" if absent else "Exists")
-    raise ApiError("BadRequest", f"unable to parse requirement: {term!r} in a label selector")
+        requirement = Requirement(key=key, operator="DoesNotExist" if absent else "Exists")
+    else:
+        raise _refusal(term)
+    if not is_qualified(key):
+        raise _refusal(term)
+    return requirement
+
+
+def _refusal(term: str) -> ApiError:
+    return ApiError(
+        "BadRequest", f"unable to parse requirement: {term[:_SHOWN]!r} in a label selector"
+    )
 
 
 def field_terms(text: str) -> list[tuple[str, str, bool]]:
@@ -50,7 +88,8 @@ def field_terms(text: str) -> list[tuple[str, str, bool]]:
                 terms.append((path.strip(), value.strip(), equal))
                 break
         else:
-            raise ApiError("BadRequest", f"invalid selector: {term!r}; can't understand {term!r}")
+            shown = term[:_SHOWN]
+            raise ApiError("BadRequest", f"invalid selector: {shown!r}; can't understand it")
     return terms
 
 
@@ -72,6 +111,6 @@ def _field_test(kind: Kind, path: str, value: str, equal: bool) -> Match:
     if path == "metadata.namespace":
         return lambda entry: (entry.namespace == value) is equal
     if path not in kind.selectable:
-        raise ApiError("BadRequest", f"field label not supported: {path}")
+        raise ApiError("BadRequest", f"field label not supported: {path[:_SHOWN]}")
     read = kind.selectable[path]
     return lambda entry: (read(decoded(entry.body)) == value) is equal
