@@ -6,7 +6,7 @@ from mooring.model.claim import Claim
 from mooring.model.names import HOSTNAME, STORAGE_CLASS_BETA, Phase
 from mooring.model.selector import LabelSelector, only_node
 from mooring.model.volume import Volume
-from mooring.rules.matching import VolumeIndex
+from mooring.rules.matching import VolumeIndex, fits, for_consumer
 from tests.rules.making import a_claim, a_volume, labelled, pointer
 from tests.rules.plain_scan import acceptable
 from tests.rules.worlds import Worlds
@@ -256,6 +256,32 @@ def test_volumes_are_found_by_the_uid_they_point_at() -> None:
     assert index.pointing_at("default/db", "") == ["b"]
 
 
+# The first consumer on a node, §6 at its end
+
+ON_N1, ON_N2 = only_node(HOSTNAME, "n1"), only_node(HOSTNAME, "n2")
+
+
+def chosen(claim: Claim, *volumes: Volume) -> str | None:
+    """What a consumer on n1 chooses."""
+    found = for_consumer(claim, volumes, {HOSTNAME: "n1"}, "n1")
+    return found.name if found else None
+
+
+def test_a_consumer_chooses_the_smallest_volume_that_its_node_reaches() -> None:
+    volumes = [
+        a_volume("a", size="1Gi", affinity=ON_N2),
+        a_volume("b", size="3Gi"),
+        a_volume("c", size="2Gi", affinity=ON_N1),
+    ]
+    assert chosen(a_claim(), *volumes) == "c"
+    assert chosen(a_claim(), volumes[0]) is None
+
+
+def test_for_a_consumer_the_size_counts_whatever_the_modes() -> None:
+    assert chosen(a_claim(), a_volume("a", modes="RWO,ROX"), a_volume("b", size="9Gi")) == "a"
+    assert chosen(a_claim(modes="RWX"), a_volume(modes="RWO,ROX")) is None
+
+
 # The traps of §22
 
 
@@ -311,6 +337,14 @@ def test_the_index_agrees_with_a_plain_scan_in_random_worlds() -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_index_agrees_with_a_plain_scan_in_many_random_worlds(part: int) -> None:
     assert [why for seed in range(part, LONG, PARTS) if (why := disagreement(seed))] == []
+
+
+def test_a_volume_fits_exactly_if_a_plain_scan_of_it_alone_accepts_it() -> None:
+    for seed in range(QUICK):
+        worlds = Worlds(seed)
+        claim, volume, delay = worlds.claim(), worlds.volume("v"), worlds.often(0.1)
+        accepted = acceptable([volume], claim, delay=delay) == {"v"}
+        assert fits(claim, volume, delay=delay) is accepted, (claim, volume)
 
 
 def test_the_index_agrees_with_a_plain_scan_when_there_are_many_volumes() -> None:
