@@ -29,6 +29,7 @@ LABEL_TEXT: Final = (
 ACCESS_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES: Final = ("Block", "Filesystem")
 ANNOTATIONS_MAX_BYTES: Final = 256 * 1024
+STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 
 def required(field: str, message: str = "") -> Cause:
@@ -42,6 +43,14 @@ def invalid(field: str, value: Any, message: str) -> Cause:
 
 def forbidden(field: str, message: str) -> Cause:
     return Cause(field, FORBIDDEN, f"Forbidden: {message}")
+
+
+def too_long(field: str, bytes_: int) -> Cause:
+    return Cause(field, "FieldValueTooLong", f"Too long: may not be more than {bytes_} bytes")
+
+
+def duplicate(field: str, value: Any) -> Cause:
+    return Cause(field, "FieldValueDuplicate", f'Duplicate value: "{value}"')
 
 
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> Cause:
@@ -63,6 +72,10 @@ def is_qualified(name: str) -> bool:
     return 0 < len(rest) <= 63 and _QUALIFIED.fullmatch(rest) is not None
 
 
+def is_label_value(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 63 and bool(_LABEL_VALUE.fullmatch(value))
+
+
 def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
     """Of any object at any write."""
     metadata, causes = doc["metadata"], []
@@ -76,7 +89,7 @@ def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
     for key, value in (metadata.get("labels") or {}).items():
         if not is_qualified(key):
             causes.append(invalid("metadata.labels", key, "name part must be a qualified name"))
-        if not isinstance(value, str) or len(value) > 63 or not _LABEL_VALUE.fullmatch(value):
+        if not is_label_value(value):
             causes.append(
                 invalid(
                     "metadata.labels",
@@ -89,18 +102,40 @@ def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
     for key, value in (metadata.get("annotations") or {}).items():
         if not is_qualified(key.lower()):
             causes.append(invalid("metadata.annotations", key, "must be a qualified name"))
-        size += len(key) + len(str(value))
+        size += len(key.encode()) + len(str(value).encode())
     if size > ANNOTATIONS_MAX_BYTES:
-        causes.append(
-            Cause(
-                "metadata.annotations",
-                "FieldValueTooLong",
-                f"Too long: may not be more than {ANNOTATIONS_MAX_BYTES} bytes",
-            )
-        )
-    for finalizer in metadata.get("finalizers") or ():
+        causes.append(too_long("metadata.annotations", ANNOTATIONS_MAX_BYTES))
+    return causes + _finalizer_causes(metadata) + _owner_causes(metadata)
+
+
+def _finalizer_causes(metadata: Doc) -> list[Cause]:
+    causes = []
+    for number, finalizer in enumerate(metadata.get("finalizers") or ()):
         if not is_qualified(finalizer):
             causes.append(invalid("metadata.finalizers", finalizer, "must be a qualified name"))
+        elif "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+            message = "name is neither a standard finalizer name nor is it fully qualified"
+            causes.append(invalid(f"metadata.finalizers[{number}]", finalizer, message))
+    return causes
+
+
+def _owner_causes(metadata: Doc) -> list[Cause]:
+    """Kubernetes names the list in these, not the place in it."""
+    field, causes, controllers = "metadata.ownerReferences", [], []
+    for owner in metadata.get("ownerReferences") or ():
+        if not (owner.get("apiVersion") or "").rpartition("/")[2]:
+            message = "version must not be empty"
+            causes.append(invalid(f"{field}.apiVersion", owner.get("apiVersion") or "", message))
+        causes += [
+            invalid(f"{field}.{key}", "", "must not be empty")
+            for key in ("kind", "name", "uid")
+            if not owner.get(key)
+        ]
+        if owner.get("controller"):
+            controllers.append(f"{owner.get('kind')}/{owner.get('name')}")
+    if len(controllers) > 1:
+        message = "Only one reference can have Controller set to true. Found in "
+        causes.append(invalid(field, "", message + " and ".join(controllers)))
     return causes
 
 

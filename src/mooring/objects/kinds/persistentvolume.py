@@ -6,6 +6,7 @@ from mooring.model.names import PV_PROTECTION
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource, World
 from mooring.objects.kinds.common import (
+    SUBDOMAIN_TEXT,
     VOLUME_MODES,
     access_mode_causes,
     amount,
@@ -21,19 +22,19 @@ from mooring.objects.kinds.common import (
     storage_of,
     with_finalizer,
 )
+from mooring.objects.kinds.selecting import node_selector_causes
+from mooring.objects.kinds.volume_sources import (
+    cleans_the_root,
+    source_causes,
+    source_change_causes,
+)
 
-# In the order in which Kubernetes looks: of several, the first counts and the others are refused.
-SOURCES: Final = (
-    "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd",
-    "quobyte", "cephfs", "iscsi", "cinder", "fc", "azureFile", "vsphereVolume",
-    "photonPersistentDisk", "portworxVolume", "azureDisk", "scaleIO", "local", "storageos", "csi",
-)  # fmt: skip
 POLICIES: Final = ("Delete", "Recycle", "Retain")
 
 
 def _default(doc: Doc) -> None:
     spec = doc.setdefault("spec", {})
-    spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+    spec["persistentVolumeReclaimPolicy"] = spec.get("persistentVolumeReclaimPolicy") or "Retain"
     spec.setdefault("volumeMode", "Filesystem")
     if isinstance(spec.get("hostPath"), dict):
         spec["hostPath"].setdefault("type", "")
@@ -70,11 +71,13 @@ def _stamp(doc: Doc, old: Doc | None, now: str) -> None:
         status["lastPhaseTransitionTime"] = now
 
 
-def _spec_causes(spec: Doc) -> list[Cause]:
+def _spec_causes(doc: Doc) -> list[Cause]:
+    spec = doc["spec"]
     causes = access_mode_causes(spec.get("accessModes"))
     capacity = spec.get("capacity")
     if not capacity:
         causes.append(required("spec.capacity"))
+        causes.append(not_supported("spec.capacity", "", ("storage",)))
     elif storage_of(capacity) is None or len(capacity) > 1:
         causes.append(not_supported("spec.capacity", ", ".join(capacity), ("storage",)))
     else:
@@ -89,60 +92,46 @@ def _spec_causes(spec: Doc) -> list[Cause]:
         causes.append(not_supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES))
     class_name = spec.get("storageClassName")
     if class_name and not is_subdomain(class_name):
-        causes.append(invalid("spec.storageClassName", class_name, "must be a DNS-1123 subdomain"))
-    causes += _source_causes(spec)
-    if policy == "Recycle" and str((spec.get("hostPath") or {}).get("path")).strip("/") == "":
+        causes.append(invalid("spec.storageClassName", class_name, SUBDOMAIN_TEXT))
+    causes += source_causes(doc)
+    causes += _attributes_class_causes(spec)
+    if policy == "Recycle" and cleans_the_root(spec):
         message = "may not be 'recycle' for a hostPath mount of '/'"
         causes.append(forbidden("spec.persistentVolumeReclaimPolicy", message))
     affinity = spec.get("nodeAffinity")
-    if affinity is not None and not affinity.get("required"):
-        causes.append(
-            required("spec.nodeAffinity.required", "must specify required node constraints")
-        )
-    elif affinity is None and "local" in spec:
+    if affinity is not None and affinity.get("required") is None:
+        message = "must specify required node constraints"
+        causes.append(required("spec.nodeAffinity.required", message))
+    elif affinity is not None:
+        causes += node_selector_causes("spec.nodeAffinity.required", affinity["required"])
+    elif spec.get("local") is not None:
         causes.append(required("spec.nodeAffinity", "Local volume requires node affinity"))
     return causes
 
 
-def _source_causes(spec: Doc) -> list[Cause]:
-    found = [source for source in SOURCES if spec.get(source) is not None]
-    if not found:
-        return [required("spec", "must specify a volume type")]
-    message = "may not specify more than 1 volume type"
-    causes = [forbidden(f"spec.{source}", message) for source in found[1:]]
-    for source in ("hostPath", "local"):
-        if source in found:
-            path = (spec[source] or {}).get("path", "")
-            if not path:
-                causes.append(required(f"spec.{source}.path"))
-            elif ".." in path.split("/"):
-                causes.append(invalid(f"spec.{source}.path", path, "must not contain '..'"))
-    if "csi" in found:
-        causes += [
-            required(f"spec.csi.{field}")
-            for field in ("driver", "volumeHandle")
-            if not spec["csi"].get(field)
-        ]
-    attributes_class = spec.get("volumeAttributesClassName")
-    if attributes_class is not None:
-        if not attributes_class:
-            causes.append(required("spec.volumeAttributesClassName"))
-        if "csi" not in found:
-            message = "has to be specified when using volumeAttributesClassName"
-            causes.append(required("spec.csi", message))
+def _attributes_class_causes(spec: Doc) -> list[Cause]:
+    name = spec.get("volumeAttributesClassName")
+    if name is None:
+        return []
+    field, causes = "spec.volumeAttributesClassName", []
+    if not name:
+        causes.append(required(field, "an empty string is disallowed"))
+    elif not is_subdomain(name):
+        causes.append(invalid(field, name, SUBDOMAIN_TEXT))
+    if spec.get("csi") is None:
+        message = "has to be specified when using volumeAttributesClassName"
+        causes.append(required("spec.csi", message))
     return causes
 
 
 def _validate_create(doc: Doc) -> list[Cause]:
-    return metadata_causes(doc) + _spec_causes(doc["spec"])
+    return metadata_causes(doc) + _spec_causes(doc)
 
 
 def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
-    causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"])
+    causes = metadata_update_causes(doc, old) + _spec_causes(doc)
     spec, had = doc["spec"], old["spec"]
-    if any(_comparable(spec, source) != _comparable(had, source) for source in SOURCES):
-        message = "spec.persistentvolumesource is immutable after creation"
-        causes.append(forbidden("spec.persistentvolumesource", message))
+    causes += source_change_causes(spec, had)
     if spec["volumeMode"] != had.get("volumeMode", "Filesystem"):
         causes.append(invalid("volumeMode", spec["volumeMode"], "field is immutable"))
     if had.get("nodeAffinity") is not None and spec.get("nodeAffinity") != had["nodeAffinity"]:
@@ -153,17 +142,9 @@ def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
     return causes
 
 
-def _comparable(spec: Doc, source: str) -> Doc | None:
-    """A source without the one field that may still be set."""
-    found: Doc | None = spec.get(source)
-    if found is None or source != "csi":
-        return found
-    return {key: value for key, value in found.items() if key != "controllerExpandSecretRef"}
-
-
 def _claim(doc: Doc, _: Printing) -> str:
     ref = doc["spec"].get("claimRef")
-    return f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref else ""
+    return f"{ref.get('namespace', '')}/{ref.get('name', '')}" if ref is not None else ""
 
 
 KIND: Final = Kind(
@@ -184,7 +165,7 @@ KIND: Final = Kind(
         Column("StorageClass", lambda doc, _: effective_class(doc)),
         Column(
             "VolumeAttributesClass",
-            lambda doc, _: doc["spec"].get("volumeAttributesClassName") or "<unset>",
+            lambda doc, _: doc["spec"].get("volumeAttributesClassName", "<unset>"),
         ),
         Column("Reason", lambda doc, _: doc.get("status", {}).get("reason", "")),
         Column("Age", printing.age),

@@ -11,6 +11,7 @@ from mooring.model.names import (
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Denied, Doc, Kind, Printing, Subresource, World
 from mooring.objects.kinds.common import (
+    SUBDOMAIN_TEXT,
     VOLUME_MODES,
     access_mode_causes,
     amount,
@@ -26,6 +27,7 @@ from mooring.objects.kinds.common import (
     storage_of,
     with_finalizer,
 )
+from mooring.objects.kinds.selecting import label_selector_causes
 
 REQUEST: Final = "spec.resources.requests.storage"
 CLASSES: Final = "storageclasses.storage.k8s.io"
@@ -109,29 +111,9 @@ def _spec_causes(spec: Doc) -> list[Cause]:
         causes.append(not_supported("spec.volumeMode", spec["volumeMode"], VOLUME_MODES))
     for field in ("storageClassName", "volumeAttributesClassName"):
         if spec.get(field) and not is_subdomain(spec[field]):
-            causes.append(invalid(f"spec.{field}", spec[field], "must be a DNS-1123 subdomain"))
-    causes += _selector_causes(spec.get("selector") or {})
+            causes.append(invalid(f"spec.{field}", spec[field], SUBDOMAIN_TEXT))
+    causes += label_selector_causes("spec.selector", spec.get("selector") or {})
     return causes + _source_causes(spec)
-
-
-def _selector_causes(selector: Doc) -> list[Cause]:
-    causes = []
-    for number, expression in enumerate(selector.get("matchExpressions") or ()):
-        path = f"spec.selector.matchExpressions[{number}]"
-        operator, values = expression.get("operator"), expression.get("values") or ()
-        if operator in ("In", "NotIn"):
-            if not values:
-                message = "must be specified when `operator` is 'In' or 'NotIn'"
-                causes.append(required(f"{path}.values", message))
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                message = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                causes.append(forbidden(f"{path}.values", message))
-        else:
-            causes.append(
-                invalid(f"{path}.operator", operator or "", "not a valid selector operator")
-            )
-    return causes
 
 
 def _source_causes(spec: Doc) -> list[Cause]:
@@ -258,7 +240,7 @@ KIND: Final = Kind(
         Column("StorageClass", lambda doc, _: effective_class(doc)),
         Column(
             "VolumeAttributesClass",
-            lambda doc, _: doc["spec"].get("volumeAttributesClassName") or "<unset>",
+            lambda doc, _: doc["spec"].get("volumeAttributesClassName", "<unset>"),
         ),
         Column("Age", printing.age),
         Column("VolumeMode", lambda doc, _: doc["spec"].get("volumeMode") or "<unset>", priority=1),

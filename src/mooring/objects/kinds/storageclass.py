@@ -13,7 +13,9 @@ from mooring.objects.kinds.common import (
     metadata_update_causes,
     not_supported,
     required,
+    too_long,
 )
+from mooring.objects.kinds.selecting import topology_causes
 
 POLICIES: Final = ("Delete", "Retain")
 BINDING_MODES: Final = ("Immediate", "WaitForFirstConsumer")
@@ -38,15 +40,17 @@ def _causes(doc: Doc) -> list[Cause]:
         causes.append(Cause("parameters", "FieldValueTooLong", message))
     if "" in parameters:
         causes.append(invalid("parameters", "", "field can not be empty"))
-    if sum(len(key) + len(value) for key, value in parameters.items()) > PARAMETERS_MAX_BYTES:
-        message = f"Too long: may not be more than {PARAMETERS_MAX_BYTES} bytes"
-        causes.append(Cause("parameters", "FieldValueTooLong", message))
+    if (
+        sum(len(key.encode()) + len(value.encode()) for key, value in parameters.items())
+        > PARAMETERS_MAX_BYTES
+    ):
+        causes.append(too_long("parameters", PARAMETERS_MAX_BYTES))
     if doc["reclaimPolicy"] not in POLICIES:
         causes.append(not_supported("reclaimPolicy", doc["reclaimPolicy"], POLICIES))
     mode = doc["volumeBindingMode"]
     if mode not in BINDING_MODES:
         causes.append(not_supported("volumeBindingMode", mode, BINDING_MODES))
-    return causes
+    return causes + topology_causes("allowedTopologies", doc.get("allowedTopologies"))
 
 
 def _validate_create(doc: Doc) -> list[Cause]:
