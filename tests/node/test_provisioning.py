@@ -302,6 +302,17 @@ def test_a_volume_that_cannot_be_deleted_stays_released_and_is_told_and_tried_ag
     assert (plant.volumes(), plant.assets()) == ([], [])
 
 
+def test_a_volume_whose_pool_was_deleted_stays_released_and_that_is_told(
+    plant: HostPlant,
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    name = plant.made().name
+    plant.delete("pools.mooring.dev", "local")
+    plant.drop()
+    assert (plant.volume(name).phase, plant.assets()) == ("Released", [name])
+    assert plant.told(name) == [("Warning", "VolumeFailedDelete")]
+
+
 def test_trap_10_the_policy_of_the_moment_counts(plant: HostPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="local"))
     name = plant.made().name

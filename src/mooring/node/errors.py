@@ -62,3 +62,11 @@ class AssetOfAnother(MooringError):
     def __init__(self, asset: str, volume: str) -> None:
         self.what = f"asset {asset} is the data of volume {volume}"
         self.remedy = f"delete {volume} first, or give this volume the policy Retain"
+
+
+class PoolGone(MooringError):
+    code, effect = "PoolGone", Effect.NONE
+
+    def __init__(self, pool: str, asset: str) -> None:
+        self.what = f"pool {pool}, which has the data as {asset}, was deleted"
+        self.remedy = "remove the data by hand, then delete the volume and its finalizers"

@@ -61,6 +61,14 @@ class Pools:
             log.info("pool=%s usage is not known: %s", pool.name, error)
             return None
 
+    def is_of_none(self, volume: Volume) -> bool:
+        """Whether one of our drivers made it in a pool that is there no longer."""
+        return (
+            volume.driver in DRIVERS
+            and bool(volume.pool)
+            and self._objects.view(Pool, volume.pool) is None
+        )
+
     async def driver(self, pool: Pool) -> Driver:
         """Started. Raises what the driver raises when its place is missing or not its own."""
         async with self._starting:

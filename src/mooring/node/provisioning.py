@@ -24,7 +24,7 @@ from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
-from mooring.node.errors import AssetOfAnother
+from mooring.node.errors import AssetOfAnother, PoolGone
 from mooring.node.intents import Intent, Intents
 from mooring.node.pools import Pools
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound
@@ -153,7 +153,8 @@ class Provisioner:
             self._deleting.forget(name)
             return Done("not ours")
         pool = self._pools.of_volume(volume)
-        if pool is None or pool.driver != volume.driver:
+        gone = self._pools.is_of_none(volume)
+        if not gone and (pool is None or pool.driver != volume.driver):
             return Done("of another host")
         if not may_delete_externally(volume, volume.driver):
             self._deleting.forget(name)
@@ -161,6 +162,8 @@ class Provisioner:
         if (left_s := self._deleting.left_s(name, volume.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
         try:
+            if pool is None:
+                raise PoolGone(volume.pool, volume.handle)
             self._refuse_anothers(volume)
             driver = await self._pools.driver(pool)
             await self._release(volume)  # data that somebody has open is not deleted
