@@ -7,6 +7,7 @@ from mooring.model.names import DIRECTORY_DRIVER
 from mooring.model.volume import Volume
 from mooring.node.agent import Agent
 from mooring.objects.kind import Doc
+from mooring.reconcile.queue import Queue
 from tests.controllers.clocked import ClockedPlant
 from tests.controllers.plant import CLAIMS, CLASSES
 
@@ -46,17 +47,20 @@ class HostPlant(ClockedPlant):
         self._run(self._settled())
 
     async def _settled(self) -> None:
-        queues = (*self.controllers.queues, self.agent.claims, self.agent.volumes)
-        while not all(queue.idle for queue in queues):
-            for queue in queues:
+        while not all(queue.idle for queue in self._queues()):
+            for queue in self._queues():
                 await queue.until_idle()
         await self.controllers.recorder.written()
+
+    def _queues(self) -> list[Queue]:
+        agent = self.agent
+        return [*self.controllers.queues, agent.claims, agent.volumes, agent.leftovers]
 
     def pass_time(self, seconds: float) -> None:
         self.clock.move(seconds)
 
         async def hurried() -> None:
-            for queue in (*self.controllers.queues, self.agent.claims, self.agent.volumes):
+            for queue in self._queues():
                 queue.hurry()
             await self._settled()
 

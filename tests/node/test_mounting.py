@@ -1,20 +1,33 @@
 """Claims at paths of this host, and what their first consumer does for them. Semantics §6, §10."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from mooring.errors import MooringError
+from mooring.host import mounts
 from mooring.model.names import BOUND_BY_CONTROLLER, SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER
-from mooring.node.mounting import Mounted, NotBound, NoWayToMount, OnOtherHost
+from mooring.node.mounting import (
+    BeingDeleted,
+    Mounted,
+    Mounting,
+    NotBound,
+    NoWayToMount,
+    OnOtherHost,
+)
+from mooring.node.published import Published, Publisher
+from mooring.node.sources import Source
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import a_claim_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
+from tests.host.privileges import needs_mounts
 from tests.node.host_plant import HERE, HostPlant, a_pool_class
 
+T = TypeVar("T")
 KEY = "default/db"
 
 
@@ -29,6 +42,27 @@ class MountPlant(HostPlant):
 
     def mounts(self) -> list[Mounted]:
         return self._run(self.agent.mounting.mounts())
+
+    def mount_static(self, path: Path) -> Mounted:
+        """A claim with the volume v1 of a directory."""
+        self.put(VOLUMES, a_directory("v1", path))
+        self.put(CLAIMS, a_claim_doc(class_=""))
+        return self.mount()
+
+    def paths(self) -> list[Path]:
+        """What is mounted below the state directory."""
+        return [Path(one) for one in mounts.mounts_below(str(self.state))]
+
+    def without_agent(self, work: Callable[[], object]) -> None:
+        """Do something while no agent runs."""
+        self._run(self.agent.stop())
+        work()
+        self.agent = self._agent()
+        self._run(self.agent.start())
+        self.settle()
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._run(work)
 
     def close(self) -> None:
         for one in self.mounts():
@@ -133,7 +167,84 @@ def test_a_deleted_claim_takes_its_path_and_its_data_with_it(plant: MountPlant) 
     assert plant.assets() == []
 
 
+# What is left of volumes that are gone
+
+
+@needs_mounts
+def test_a_volume_that_is_deleted_while_it_is_mounted_takes_its_path_with_it(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    mounted = plant.mount_static(tmp_path / "v1")
+    (mounted.path / "file").write_text("kept")
+    plant.drop()
+    plant.delete(VOLUMES, "v1")
+    plant.settle()
+    assert plant.paths() == []
+    assert (tmp_path / "v1" / "file").read_text() == "kept"
+
+
+@needs_mounts
+def test_the_path_of_a_volume_that_is_gone_stays_while_it_is_used(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    mounted = plant.mount_static(tmp_path / "v1")
+    with (mounted.path / "file").open("w"):
+        plant.drop()
+        plant.delete(VOLUMES, "v1")
+        plant.settle()
+        assert plant.paths() == [mounted.path]
+    plant.pass_time(60)
+    assert plant.paths() == []
+
+
+@needs_mounts
+def test_the_path_of_a_volume_that_went_while_no_agent_ran_is_taken_away_at_the_start(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    plant.mount_static(tmp_path / "v1")
+    plant.drop()
+    plant.without_agent(lambda: plant.delete(VOLUMES, "v1"))
+    assert plant.paths() == []
+
+
 # What cannot be mounted
+
+
+def test_a_claim_that_is_being_deleted_gets_no_new_users(plant: MountPlant) -> None:
+    held = a_claim_doc(class_="local")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    plant.put(CLAIMS, held)
+    plant.drop()
+    with pytest.raises(BeingDeleted, match="claim default/db is being deleted"):
+        plant.mount()
+
+
+class LatePublisher(Publisher):
+    """Something happens just before it is done."""
+
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def publish(self, uid: str, source: Source, *, read_only: bool = False) -> Published:
+        published = await super().publish(uid, source, read_only=read_only)
+        await self.meanwhile()
+        return published
+
+
+def test_a_claim_that_is_deleted_while_it_is_mounted_is_not_mounted_in_the_end(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    publisher = LatePublisher(tmp_path / "late")
+    publisher.meanwhile = lambda: plant.deletion(CLAIMS, KEY)
+    late = Mounting(plant.objects, plant.agent.mounting.pools, publisher, HERE)
+
+    async def mount() -> None:
+        await publisher.start()
+        with pytest.raises((NotFound, NotBound, BeingDeleted)):
+            await late.mount(KEY)
+
+    plant.wait_for(mount())
+    assert plant.wait_for(publisher.published()) == []
 
 
 def test_a_claim_that_does_not_exist_is_not_found(plant: MountPlant) -> None:

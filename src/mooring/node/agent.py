@@ -41,6 +41,7 @@ class Agent:
         self._provisioner = Provisioner(objects, pools, self._intents, node, self.mounting.release)
         self.claims = Queue("provision", self._provisioner.provision)
         self.volumes = Queue("delete", self._provisioner.delete)
+        self.leftovers = Queue("forget", self.mounting.forget)  # by uid of a volume
         shelves = objects.cache.shelves
         self._resyncs = (
             Resync(shelves[Claim.resource], _if_signed(CLAIM_SIGN, self.claims)),
@@ -53,15 +54,18 @@ class Agent:
 
         Then look at everything once, and follow. The node is Ready when this returns.
         """
-        await self._publisher.start()
+        for published in await self._publisher.start():
+            if self.mounting.is_leftover(published):
+                self.leftovers.add(published.uid)
         for intent in await self._intents.start():
             self.claims.add(intent.claim)
         self._follow(Claim.resource, self.claims, CLAIM_SIGN)
         self._follow(Volume.resource, self.volumes, VOLUME_SIGN)
         shelves = self._objects.cache.shelves
+        self._unfollow.append(shelves[Volume.resource].follow(self._forget_if_gone))
         self._unfollow.append(shelves[Pool.resource].follow(self._pool_changed))
         self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
-        for part in (self.claims, self.volumes, *self._resyncs):
+        for part in (self.claims, self.volumes, self.leftovers, *self._resyncs):
             part.start()
         await self.heartbeat.start()
 
@@ -78,6 +82,13 @@ class Agent:
 
         self._unfollow.append(shelf.follow(changed))
 
+    def _forget_if_gone(self, event: Event) -> None:
+        """A volume that an administrator deletes while it is mounted leaves its path behind."""
+        if event.after is None and event.before is not None:
+            uid = view(Volume, event.before).uid
+            if self._publisher.may_have(uid):
+                self.leftovers.add(uid)
+
     def _pool_changed(self, event: Event) -> None:
         if _has_news(event):
             self._all_claims_again(event)
@@ -90,7 +101,8 @@ class Agent:
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
-        for part in (self.heartbeat, *self._resyncs, self.claims, self.volumes):
+        queues = (self.claims, self.volumes, self.leftovers)
+        for part in (self.heartbeat, *self._resyncs, *queues):
             await part.stop()
 
 

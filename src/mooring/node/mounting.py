@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from mooring.drivers.interface import asset_name
 from mooring.errors import Effect, MooringError
+from mooring.host.errors import MountBusy
 from mooring.model.claim import Claim
 from mooring.model.names import Phase
 from mooring.model.volume import Volume
@@ -17,7 +18,9 @@ from mooring.node.sources import AssetSource, PathSource, Source
 from mooring.objects.cache import Event
 from mooring.objects.errors import NotFound
 from mooring.objects.objects import Objects
+from mooring.reconcile.queue import Again, Done, Outcome
 
+FORGOTTEN_AFTER_S: Final = 15.0  # tried again, while a process has files open in it
 BOUND_WITHIN_S: Final = 20.0  # of a claim whose volume was just chosen; commands wait longer
 
 
@@ -27,6 +30,17 @@ class NotBound(MooringError):
     def __init__(self, claim: Claim) -> None:
         self.what = f"claim {claim.key} is {claim.phase or Phase.PENDING} and has no volume yet"
         self.remedy = f"mooring explain pvc {claim.name} -n {claim.namespace} says why"
+
+
+class BeingDeleted(MooringError):
+    code, effect = "BeingDeleted", Effect.NONE
+
+    def __init__(self, claim: Claim) -> None:
+        self.what = f"claim {claim.key} is being deleted and gets no new users"
+        self.remedy = (
+            f"mooring explain pvc {claim.name} -n {claim.namespace} says who holds it; make a new "
+            "claim when it is gone"
+        )
 
 
 class OnOtherHost(MooringError):
@@ -67,7 +81,8 @@ class Mounting:
         """Have a claim at its path; repeatable. This may be its first consumer.
 
         key     "namespace/name"
-        raises  NotFound, NotBound, OnOtherHost, NoWayToMount, and what the Publisher raises
+        raises  NotFound, NotBound, BeingDeleted, OnOtherHost, NoWayToMount, and what the Publisher
+                raises
         """
         if await self._consumer.chose(self._claim(key)):
             await self._until_bound(key)
@@ -75,7 +90,13 @@ class Mounting:
         if not self._consumer.reaches(volume):
             raise OnOtherHost(volume, self._node)
         source = await self._source(volume)
-        return _mounted(key, volume, await self._publisher.publish(volume.uid, source))
+        published = await self._publisher.publish(volume.uid, source)
+        try:
+            self._bound(key)
+        except MooringError:  # deleted meanwhile, and whoever deletes the data looked before us
+            await self._publisher.unpublish(volume.uid, source)
+            raise
+        return _mounted(key, volume, published)
 
     async def unmount(self, key: str) -> Mounted | None:
         """Take the path away; None if it was not there. Raises MountBusy if it is in use."""
@@ -89,6 +110,18 @@ class Mounting:
         """Take a volume's path away, whatever became of its claim. Raises MountBusy."""
         source = await self._source(volume) if self._consumer.reaches(volume) else None
         await self._publisher.unpublish(volume.uid, source)
+
+    async def forget(self, uid: str) -> Outcome:
+        """Take away the path of a volume that does not exist any more, once nobody uses it."""
+        try:
+            await self._publisher.unpublish(uid)
+        except MountBusy as error:
+            return Again(FORGOTTEN_AFTER_S, str(error))
+        return Done("its path is gone too")
+
+    def is_leftover(self, published: Published) -> bool:
+        """Whether its volume does not exist any more."""
+        return all(volume.uid != published.uid for volume in self._objects.views(Volume))
 
     async def mounts(self) -> list[Mounted]:
         """What is at hand now, by claim."""
@@ -129,6 +162,8 @@ class Mounting:
 
     def _bound(self, key: str) -> Volume:
         claim = self._claim(key)
+        if claim.being_deleted:
+            raise BeingDeleted(claim)
         volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
         if volume is None or claim.phase != Phase.BOUND or not volume.points_at(claim):
             raise NotBound(claim)

@@ -124,6 +124,10 @@ class Publisher:
         """What is at hand now."""
         return await self._done(self._published)
 
+    def may_have(self, uid: str) -> bool:
+        """Whether a volume is or was meant to be at hand; a glance at a directory."""
+        return os.path.lexists(self._root / uid)
+
     def _turn(self, uid: str) -> asyncio.Lock:
         """One call at a time for one volume. Raises BadVolumeUid."""
         if not _UID.fullmatch(uid):
