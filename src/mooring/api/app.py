@@ -102,7 +102,12 @@ class App:
         if route.subresource and route.subresource not in route.kind.subresources:
             raise ApiError("NotFound", NOTHING_THERE)
         serve = (ON_OBJECT if route.name else ON_COLLECTION).get(method)
-        if serve is None or (route.subresource and method not in ("GET", "PUT", "PATCH")):
+        nowhere = route.kind.namespaced and not route.namespace  # all namespaces: only to be read
+        if (
+            serve is None
+            or (route.subresource and method not in ("GET", "PUT", "PATCH"))
+            or (nowhere and method != "GET")
+        ):
             what = "the server does not allow this method on the requested resource"
             raise ApiError("MethodNotAllowed", what)
         accept = request.header(b"accept")

@@ -84,7 +84,8 @@ def _of_kind(kind: Kind) -> Iterator[tuple[str, Doc]]:
     yield collection, _with(_on_collection(kind, scoped), place)
     place.append(_in_path("name", f"the name of the {kind.kind}"))
     item = f"{collection}/{{name}}"
-    delete = _operation(kind, "delete", scoped, _meta("Status"), _DELETING, _meta("DeleteOptions"))
+    answer = _one(kind) if kind.returns_deleted else _meta("Status")
+    delete = _operation(kind, "delete", scoped, answer, _DELETING, _meta("DeleteOptions"))
     yield item, _with(_on_item(kind, scoped) | {"delete": delete}, place)
     for name in sorted(kind.subresources):
         yield f"{item}/{name}", _with(_on_item(kind, scoped + _capital(name)), place)

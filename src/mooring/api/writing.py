@@ -56,7 +56,7 @@ async def patch(request: Request, route: Route, objects: Objects) -> None:
 
 
 async def delete(request: Request, route: Route, objects: Objects) -> None:
-    """One object: 200 with it while finalizers hold it, else with a Status."""
+    """One object: 200 with it while finalizers hold it, else with it or a Status, by the kind."""
     asked = await options(request, "v1", "DeleteOptions")
     wanted = asked.get("preconditions") or {}
     preconditions = Preconditions(
@@ -67,7 +67,7 @@ async def delete(request: Request, route: Route, objects: Objects) -> None:
     entry, gone = await objects.delete(
         route.kind, route.key, preconditions=preconditions, dry_run=dry_run
     )
-    if gone and route.kind.plural != "pods":
+    if gone and not route.kind.returns_deleted:
         doc = objects.shelf(route.kind).kind
         uid = _uid(entry)
         status = deleted(route.kind.plural, doc.group, route.name, uid)

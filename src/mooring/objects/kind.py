@@ -119,6 +119,9 @@ class Kind:
     selectable: Mapping[str, Callable[[Doc], str]] = field(default_factory=dict)
     # is metadata.generation counted: raised when spec changes (PVs, PVCs and classes have none)
     generation: bool = False
+    # what answers a DELETE that leaves nothing: the object as it last was, or a Status. Clients of
+    # the API know which of the two they get of each kind.
+    returns_deleted: bool = False
     # name rule: DNS-1123 subdomain for nearly all; "label" for Namespace
     name_rule: Literal["subdomain", "label", "path"] = "subdomain"
     # the stored form belongs to another served version, e.g. events of both groups: its resource.

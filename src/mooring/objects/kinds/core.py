@@ -117,6 +117,7 @@ def _of_spec(field: str) -> Callable[[Doc], str]:
 POD: Final = Kind(
     "", "v1", "Pod", "pods", "pod", True,
     short_names=("po",),
+    returns_deleted=True,
     categories=("all",),
     columns=(
         NAME,
@@ -286,6 +287,7 @@ VOLUME_ATTACHMENT: Final = Kind(
                type="boolean"),
         AGE,
     ),
+    returns_deleted=True,
     prepare_update=_keep_status,
     validate_create=lambda doc: metadata_causes(doc) + [
         required(f"spec.{field}")
@@ -313,6 +315,7 @@ def _csi_tokens(doc: Doc, _: Printing) -> str:
 
 CSI_DRIVER: Final = Kind(
     "storage.k8s.io", "v1", "CSIDriver", "csidrivers", "csidriver", False,
+    returns_deleted=True,
     columns=(
         NAME,
         Column("AttachRequired", lambda doc, _: doc["spec"].get("attachRequired", True),

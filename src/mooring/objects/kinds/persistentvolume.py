@@ -171,6 +171,7 @@ KIND: Final = Kind(
         Column("Age", printing.age),
         Column("VolumeMode", lambda doc, _: doc["spec"].get("volumeMode") or "<unset>", priority=1),
     ),
+    returns_deleted=True,
     default=_default,
     mutate=_protect,
     prepare_create=_prepare_create,

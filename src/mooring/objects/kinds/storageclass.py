@@ -95,6 +95,7 @@ KIND: Final = Kind(
         ),
         Column("Age", printing.age),
     ),
+    returns_deleted=True,
     default=_default,
     validate_create=_validate_create,
     validate_update=_validate_update,
