@@ -10,6 +10,8 @@ from mooring.model.volume import Volume
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_class_doc, a_volume_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES, a_pod_doc
+from tests.host.privileges import bound as bound_at
+from tests.host.privileges import needs_mounts
 
 NO_CLASS = "no persistent volumes available for this claim and no storage class is set"
 BEFORE_BINDING = "waiting for first consumer to be created before binding"
@@ -339,6 +341,21 @@ def test_a_static_volume_below_tmp_is_deleted_with_its_data(plant: ClockedPlant)
     assert not data.exists()
     assert plant.view(Volume, "v1") is None
     assert plant.events("v1") == []
+
+
+@needs_mounts
+def test_what_is_in_use_is_deleted_later_and_that_is_normal(
+    plant: ClockedPlant, tmp_path: Path
+) -> None:
+    data = Path(mkdtemp(dir="/tmp"))
+    (data / "inner").mkdir()
+    with bound_at(tmp_path, data / "inner"):
+        released(plant, "Delete", hostPath={"path": str(data)})
+        assert the_event(plant, "VolumeDelete", "v1")["type"] == "Normal"
+        assert plant.volume().phase == "Released"
+    plant.pass_time(15)
+    assert not data.exists()
+    assert plant.view(Volume, "v1") is None
 
 
 # Again and again

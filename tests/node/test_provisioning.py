@@ -273,6 +273,16 @@ def test_an_asset_is_left_where_it_is_when_its_pool_is_gone(plant: HostPlant) ->
     assert (plant.assets(), plant.intents()) == ([LEFT], [])
 
 
+def test_what_is_no_intent_is_left_alone_and_keeps_nothing_from_starting(
+    plant: HostPlant,
+) -> None:
+    foreign = plant.state / "provisioning" / "notes"
+    plant.restart(meanwhile=lambda: foreign.write_text("not ours"))
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    assert plant.claim().phase == "Bound"
+    assert foreign.read_text() == "not ours"
+
+
 # Deleted
 
 

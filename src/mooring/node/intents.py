@@ -6,7 +6,9 @@ What a pool holds beyond its volumes is never removed for that reason alone: the
 older copy, and the data all there is. Only what is noted here is ours to take back.
 """
 
+import logging
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import msgspec
 
 from mooring.host import files
 from mooring.host.blocking import Blocking
+
+log = logging.getLogger(__name__)
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -64,8 +68,11 @@ class Intents:
         for path in sorted(self._place.iterdir()):
             if path.name.startswith("."):
                 path.unlink()  # half written: what it was for was not begun
-            else:
+                continue
+            try:
                 found.append(msgspec.json.decode(path.read_bytes(), type=Intent))
+            except msgspec.MsgspecError as error:  # no crash of ours does that
+                log.warning("left alone: %s is no intent: %s", path, error)
         return found
 
     def _write(self, intent: Intent) -> None:
@@ -74,5 +81,6 @@ class Intents:
 
     def _forget(self, asset: str) -> None:
         with files.directory(self._place) as place:
-            os.unlink(asset, dir_fd=place)
+            with suppress(FileNotFoundError):
+                os.unlink(asset, dir_fd=place)
             files.synced(place)  # or it might come back and take away what was kept since
