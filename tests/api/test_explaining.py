@@ -52,9 +52,9 @@ async def test_what_does_not_exist_is_not_found(path: str, what: str, query: str
     assert (answer.status, answer.body["message"]) == (404, what)
 
 
-async def test_all_claims_are_explained_or_those_of_one_namespace() -> None:
+async def test_all_claims_are_explained_in_order_or_those_of_one_namespace() -> None:
     async with Client() as client:
-        await put(client, "a", "b")
+        await put(client, "b", "a")
         everywhere = (await client.send("GET", f"{EXPLAIN}/pvc")).body["items"]
         elsewhere = (await client.send("GET", f"{EXPLAIN}/pvc?namespace=prod")).body["items"]
     assert [one["subject"] for one in everywhere] == ["pvc default/a", "pvc default/b"]

@@ -12,7 +12,7 @@ An explanation is {"subject", "state", "why", "details": [...], "help", "lines":
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from mooring.api.host import Host
@@ -25,6 +25,7 @@ from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.objects.cache import Entry
 from mooring.objects.documents import encoded
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
@@ -45,20 +46,17 @@ class World:
 
     def __init__(self, objects: Objects) -> None:
         shelves = objects.cache.shelves
-        self._bodies: dict[type[View], dict[str, bytes]] = {
-            type_: {entry.key: entry.body for entry in shelves[type_.resource].entries()}
-            for type_ in VIEWS
-        }
+        self._snapshots = {type_: shelves[type_.resource].snapshot() for type_ in VIEWS}
+        self._entries: dict[type[View], dict[str, Entry]] = {}
         self._decoded: dict[type[View], dict[str, Any]] = {}
         self._index: VolumeIndex | None = None
         self._users: defaultdict[str, list[Pod]] | None = None
 
     def all(self, type_: type[V]) -> dict[str, V]:
-        """By key; decoded when first asked for."""
+        """By key, in its order; decoded when first asked for."""
         if type_ not in self._decoded:
-            decode = ViewDecoder(type_).decode
-            bodies = self._bodies[type_].items()
-            self._decoded[type_] = {key: decode(body) for key, body in bodies}
+            decode, entries = ViewDecoder(type_).decode, self._by_key(type_)
+            self._decoded[type_] = {key: decode(entries[key].body) for key in sorted(entries)}
         return self._decoded[type_]
 
     def one(self, type_: type[V], key: str) -> V | None:
@@ -66,8 +64,13 @@ class World:
         if type_ in self._decoded:
             found: V | None = self._decoded[type_].get(key)
             return found
-        body = self._bodies[type_].get(key)
-        return None if body is None else ViewDecoder(type_).decode(body)
+        entry = self._by_key(type_).get(key)
+        return None if entry is None else ViewDecoder(type_).decode(entry.body)
+
+    def _by_key(self, type_: type[View]) -> dict[str, Entry]:
+        if type_ not in self._entries:
+            self._entries[type_] = {entry.key: entry for entry in self._snapshots[type_]}
+        return self._entries[type_]
 
     def claim(self, claim: Claim) -> Explanation:
         volume = self.one(Volume, claim.volume_name)
@@ -157,6 +160,7 @@ class Explaining:
 
     def __init__(self, objects: Objects, host: Host | None) -> None:
         self._objects, self._host = objects, host
+        self._turn = asyncio.Lock()  # each takes memory and time for all objects
 
     async def serves(self, request: Request) -> bool:
         """Answer, if it is one of its paths. Raises NotFound."""
@@ -172,9 +176,9 @@ class Explaining:
                 found = await self._volume(name, request.flag("delete"))
             case ["explain", "pvc"]:
                 namespace = request.query.get("namespace", "")
-                found = await asyncio.to_thread(_claims, World(self._objects), namespace)
+                found = await self._apart(lambda world: _claims(world, namespace))
             case ["explain", "pv"]:
-                found = await asyncio.to_thread(_volumes, World(self._objects))
+                found = await self._apart(_volumes)
             case _:
                 return False
         await request.answer(200, encoded(found))
@@ -184,21 +188,26 @@ class Explaining:
         disks: dict[str, Doc | None] = {}
         for pool in self._objects.views(Pool):
             disks[pool.name] = await self._host.disk(pool) if self._host else None
-        return await asyncio.to_thread(World(self._objects).status, disks)
+        return await self._apart(lambda world: world.status(disks))
+
+    async def _apart(self, work: Callable[[World], Doc]) -> Doc:
+        """Done in a thread, one at a time."""
+        async with self._turn:
+            return await asyncio.to_thread(work, World(self._objects))
 
     async def _claim(self, key: str, delete: bool) -> Doc:
-        world, claim = World(self._objects), self._objects.view(Claim, key)
+        claim = self._objects.view(Claim, key)
         if claim is None:
             raise NotFound(self._objects.kinds[Claim.resource], key.rpartition("/")[2])
-        explain = world.claim_deleted if delete else world.claim
-        return _shown(await asyncio.to_thread(explain, claim))
+        explain = World.claim_deleted if delete else World.claim
+        return await self._apart(lambda world: _shown(explain(world, claim)))
 
     async def _volume(self, name: str, delete: bool) -> Doc:
-        world, volume = World(self._objects), self._objects.view(Volume, name)
+        volume = self._objects.view(Volume, name)
         if volume is None:
             raise NotFound(self._objects.kinds[Volume.resource], name)
-        explain = world.volume_deleted if delete else world.volume
-        return _shown(await asyncio.to_thread(explain, volume))
+        explain = World.volume_deleted if delete else World.volume
+        return await self._apart(lambda world: _shown(explain(world, volume)))
 
 
 def _claims(world: World, namespace: str) -> Doc:
