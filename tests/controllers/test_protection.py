@@ -12,6 +12,7 @@ from mooring.model.names import (
     PV_PROTECTION,
     PVC_PROTECTION,
 )
+from mooring.model.pod import Pod
 from mooring.model.volume import Volume
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_volume_doc
@@ -111,17 +112,53 @@ def test_a_pod_of_another_namespace_holds_no_claim(plant: ClockedPlant) -> None:
     assert is_gone(plant)
 
 
-def test_a_pod_holds_the_claims_that_are_made_for_it(plant: ClockedPlant) -> None:
-    plant.put(CLAIMS, a_claim_doc("p-data"))
-    doc = a_pod_doc("p", "db", "n1")
-    doc["spec"]["volumes"] = [{"name": "data", "ephemeral": {"volumeClaimTemplate": {}}}]
-    assert plant.create("pods", doc)
+def an_ephemeral_claim(plant: ClockedPlant, *, owned: bool) -> None:
+    """p-data, and the pod p that it has the name of; the pod has a finalizer."""
+    pod = a_pod_doc("p", "other", "n1")
+    pod["spec"]["volumes"] = [{"name": "data", "ephemeral": {"volumeClaimTemplate": {}}}]
+    pod["metadata"]["finalizers"] = ["example.com/own"]
+    assert plant.create("pods", pod)
+    doc = a_claim_doc("p-data")
+    if owned:
+        made = plant.view(Pod, "default/p")
+        assert made is not None
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": made.uid}
+        doc["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
+    plant.put(CLAIMS, doc)
     plant.delete(CLAIMS, "default/p-data")
     plant.settle()
+
+
+def test_a_pod_holds_the_claim_that_is_made_for_it_until_it_is_shut_down(
+    plant: ClockedPlant,
+) -> None:
+    an_ephemeral_claim(plant, owned=True)
     assert not is_gone(plant, "p-data")
     plant.delete("pods", "default/p")
     plant.settle()
+    assert plant.view(Pod, "default/p") is not None
     assert is_gone(plant, "p-data")
+
+
+def test_a_pod_does_not_hold_a_claim_that_only_has_the_name_of_one_made_for_it(
+    plant: ClockedPlant,
+) -> None:
+    an_ephemeral_claim(plant, owned=False)
+    assert is_gone(plant, "p-data")
+
+
+def test_a_pod_that_names_a_claim_holds_it_until_the_pod_is_gone(plant: ClockedPlant) -> None:
+    pod = a_pod_doc("p", "db", "n1")
+    pod["metadata"]["finalizers"] = ["example.com/own"]
+    plant.create("pods", pod)
+    plant.put(CLAIMS, a_claim_doc())
+    plant.delete(CLAIMS, "default/db")
+    plant.delete("pods", "default/p")
+    plant.settle()
+    assert not is_gone(plant)
+    plant.edit("pods", "default/p", drop_finalizers)
+    plant.settle()
+    assert is_gone(plant)
 
 
 def test_pods_hold_claims_after_a_restart_too(plant: ClockedPlant) -> None:

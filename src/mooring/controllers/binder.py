@@ -12,6 +12,7 @@ from mooring.model.volume import Volume
 from mooring.objects.objects import Objects
 from mooring.reconcile.queue import Done, Outcome
 from mooring.rules.claims import claim_decision
+from mooring.rules.protection import holders
 
 BEFORE_EVENTS: Final = crash_point("binder.before-events")
 
@@ -49,6 +50,6 @@ class Binder:
         """§13: a claim is kept while a pod that has a node refers to it, ended or not."""
         if not claim.being_deleted:
             return claim.with_finalizer(PVC_PROTECTION)
-        if any(pod.node_name for pod in self._landscape.pods_of(claim.key)):
+        if holders(claim, self._landscape.pods_of(claim.key)):
             return claim
         return claim.without_finalizer(PVC_PROTECTION)

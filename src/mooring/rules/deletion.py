@@ -15,6 +15,7 @@ from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.rules.explanation import Explanation, listed, origin
+from mooring.rules.protection import holders
 from mooring.rules.volume_explanation import retaining, roots_of
 from mooring.rules.volumes import reclaim_decision
 
@@ -56,7 +57,7 @@ def deletion_of_claim(
     if others := [one for one in claim.metadata.finalizers if one != PVC_PROTECTION]:
         state = PUT_OFF
         details.append(f"it stays until its finalizers are removed: {listed(others)}")
-    if users := [pod.key for pod in pods if pod.node_name]:
+    if users := [pod.key for pod in holders(claim, pods)]:
         state = PUT_OFF
         details.append(f"it stays until its users are gone: {listed(users)}")
     if waiting := [pod.key for pod in pods if not pod.node_name and not pod.has_ended]:
