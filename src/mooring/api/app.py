@@ -107,6 +107,7 @@ class App:
             serve is None
             or (route.subresource and method not in ("GET", "PUT", "PATCH"))
             or (nowhere and method != "GET")
+            or (serve is writing.delete_collection and not route.kind.deletes_collection)
         ):
             what = "the server does not allow this method on the requested resource"
             raise ApiError("MethodNotAllowed", what)

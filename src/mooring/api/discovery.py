@@ -97,6 +97,10 @@ def _groups(served: Sequence[tuple[str, str]]) -> Doc:
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
+def _verbs(kind: Kind) -> list[str]:
+    return [verb for verb in VERBS if verb != "deletecollection" or kind.deletes_collection]
+
+
 def _resources(kinds: Sequence[Kind], group: str, version: str) -> Doc:
     resources: list[Doc] = []
     for kind in kinds:
@@ -107,7 +111,7 @@ def _resources(kinds: Sequence[Kind], group: str, version: str) -> Doc:
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": VERBS,
+            "verbs": _verbs(kind),
         }
         if kind.short_names:
             resource["shortNames"] = list(kind.short_names)

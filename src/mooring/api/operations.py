@@ -98,11 +98,14 @@ def _with(operations: Doc, parameters: list[Doc]) -> Doc:
 def _on_collection(kind: Kind, scoped: str) -> Doc:
     several, choice = f"Collection{scoped}", _CHOOSING | _DELETING
     options = _meta("DeleteOptions")
-    return {
+    operations = {
         "get": _operation(kind, "list", scoped, _list(kind), _LISTING),
         "post": _operation(kind, "post", scoped, _one(kind), _WRITING, _one(kind)),
-        "delete": _operation(kind, "deletecollection", several, _list(kind), choice, options),
     }
+    if kind.deletes_collection:
+        all_ = _operation(kind, "deletecollection", several, _list(kind), choice, options)
+        operations["delete"] = all_
+    return operations
 
 
 def _on_item(kind: Kind, scoped: str) -> Doc:

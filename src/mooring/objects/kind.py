@@ -122,6 +122,8 @@ class Kind:
     # what answers a DELETE that leaves nothing: the object as it last was, or a Status. Clients of
     # the API know which of the two they get of each kind.
     returns_deleted: bool = False
+    # may a whole collection be deleted at once (namespaces may not)
+    deletes_collection: bool = True
     # name rule: DNS-1123 subdomain for nearly all; "label" for Namespace
     name_rule: Literal["subdomain", "label", "path"] = "subdomain"
     # the stored form belongs to another served version, e.g. events of both groups: its resource.

@@ -43,6 +43,7 @@ def _namespace_default(doc: Doc) -> None:
 NAMESPACE: Final = Kind(
     "", "v1", "Namespace", "namespaces", "namespace", False,
     short_names=("ns",),
+    deletes_collection=False,
     columns=(NAME, Column("Status", printing.phase), AGE),
     default=_namespace_default,
     validate_create=lambda doc: metadata_causes(doc, label_name=True),
