@@ -52,6 +52,32 @@ async def test_what_does_not_exist_is_not_found(path: str, what: str, query: str
     assert (answer.status, answer.body["message"]) == (404, what)
 
 
+async def test_the_last_failure_that_was_told_of_a_claim_is_part_of_its_explanation() -> None:
+    async with Client() as client:
+        provisioner = {"metadata": {"name": "fast"}, "provisioner": "csi.example.com"}
+        await client.send("POST", "/apis/storage.k8s.io/v1/storageclasses", provisioner)
+        claim = a_claim("db")
+        claim["spec"]["storageClassName"] = "fast"
+        uid = (await client.send("POST", CLAIMS, claim)).body["metadata"]["uid"]
+        for name, when, reason, of in (
+            ("early", "01", "ProvisioningFailed", uid),
+            ("last", "03", "ProvisioningFailed", uid),
+            ("later", "04", "ExternalProvisioning", uid),
+            ("other", "05", "ProvisioningFailed", "another"),
+        ):
+            event = {
+                "metadata": {"name": name},
+                "involvedObject": {"namespace": "default", "name": "db", "uid": of},
+                "reason": reason,
+                "message": f"told {name}",
+                "lastTimestamp": f"2026-01-02T03:04:{when}Z",
+            }
+            path = "/api/v1/namespaces/default/events"
+            assert (await client.send("POST", path, event)).status == 201
+        found = (await client.send("GET", f"{EXPLAIN}/pvc/default/db")).body
+    assert found["details"][0] == "it failed last with: told last"
+
+
 async def test_all_claims_are_explained_in_order_or_those_of_one_namespace() -> None:
     async with Client() as client:
         await put(client, "b", "a")

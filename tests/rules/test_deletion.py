@@ -102,6 +102,12 @@ def test_a_released_volume_of_a_pool_says_who_deletes_it() -> None:
     assert found.details[-1] == "its policy is Delete: directory.mooring.dev deletes it"
 
 
+def test_what_kept_its_data_from_being_deleted_is_told() -> None:
+    found = explained_volume(carved(phase=Phase.RELEASED), None, [a_pool()], "it is in use")
+    assert found.details[-1] == "it failed last with: it is in use"
+    assert found.help.startswith("put that right, and it is deleted by itself; or keep it: ")
+
+
 def test_a_released_volume_of_no_pool_says_that_nobody_deletes_it() -> None:
     found = explained_volume(carved(phase=Phase.RELEASED), None, [])
     assert found.details[-1] == "pool local does not exist, so nobody deletes its data"

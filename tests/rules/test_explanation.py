@@ -1,5 +1,7 @@
 """What `mooring explain` says, row by row, and that it agrees with what is decided."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -203,6 +205,14 @@ def test_what_its_class_comes_to(
     found = explained(a_claim(class_=class_), *things)
     assert why in found.why
     assert help_ in found.help
+
+
+@pytest.mark.parametrize("provisioner", ["directory.mooring.dev", "csi.example.com"])
+def test_what_kept_a_volume_from_being_made_is_told(provisioner: str) -> None:
+    sight = seeing(a_class(provisioner=provisioner), a_pool())
+    found = explained_claim(a_claim(class_="fast"), replace(sight, told="there is no /srv/pool"))
+    assert found.details[0] == "it failed last with: there is no /srv/pool"
+    assert found.help
 
 
 def test_a_class_that_waits_says_how_to_be_the_first_consumer() -> None:

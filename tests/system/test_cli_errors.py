@@ -128,6 +128,39 @@ def test_a_path_in_use_is_not_taken_away(server: Commands) -> None:
     assert server.mooring("umount", "data").stdout == f"data is no longer at {path}\n"
 
 
+BROKEN = """
+apiVersion: mooring.dev/v1
+kind: Pool
+metadata: {name: broken}
+spec: {driver: directory.mooring.dev, node: here, root: ROOT/file}
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: broken}
+provisioner: directory.mooring.dev
+parameters: {pool: broken}
+---
+"""
+
+
+def test_what_keeps_a_volume_from_being_made_is_explained_until_it_is_put_right(
+    server: Commands,
+) -> None:
+    (server.place / "file").write_text("in the way")
+    server.apply(BROKEN.replace("ROOT", str(server.place)) + claim("poor", "1Gi", "broken"))
+
+    def lines() -> list[str]:
+        return server.mooring("explain", "pvc", "poor").stdout.splitlines()
+
+    eventually(lambda: "failed last with" in lines()[1], "the failure is told")
+    head, failure, help_ = lines()
+    assert head.endswith("the agent of here is to make its volume in pool broken")
+    assert f"{server.place}/file" in failure
+    assert help_ == "  would help: put that right, and it is made by itself"
+    (server.place / "file").unlink()
+    eventually(lambda: server.phase("pvc", "poor") == "Bound", "poor is Bound")
+
+
 # Wrong servers
 
 

@@ -13,13 +13,16 @@ An explanation is {"subject", "state", "why", "details": [...], "help", "lines":
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from mooring.api.host import Host
 from mooring.api.http import Request
 from mooring.model.claim import Claim
 from mooring.model.decoding import ViewDecoder
+from mooring.model.event import Event
 from mooring.model.metadata import View
+from mooring.model.names import Phase
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
@@ -38,7 +41,7 @@ from mooring.rules.volume_explanation import explained_volume
 V = TypeVar("V", bound=View)
 PATH: Final = "/mooring/v1/"
 WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
-VIEWS: Final[tuple[type[View], ...]] = (Claim, Volume, StorageClass, Pool, Pod)
+VIEWS: Final[tuple[type[View], ...]] = (Claim, Volume, StorageClass, Pool, Pod, Event)
 
 
 class World:
@@ -78,7 +81,8 @@ class World:
             volumes = {} if volume is None else {volume.name: volume}
         else:
             volumes = self.all(Volume)
-        return explained_claim(claim, self._sight(claim, volumes))
+        told = "" if claim.volume_name else self._told(claim, "ProvisioningFailed")
+        return explained_claim(claim, replace(self._sight(claim, volumes), told=told))
 
     def claim_in_short(self, claim: Claim) -> Explanation:
         """As one of many: volumes are found by the index."""
@@ -94,6 +98,11 @@ class World:
         return deletion_of_claim(claim, volume, self.users(claim.key), self._pools())
 
     def volume(self, volume: Volume) -> Explanation:
+        told = "" if volume.phase == Phase.BOUND else self._told(volume, "VolumeFailedDelete")
+        return explained_volume(volume, self._claim_of(volume), self._pools(), told)
+
+    def volume_in_short(self, volume: Volume) -> Explanation:
+        """As one of many."""
         return explained_volume(volume, self._claim_of(volume), self._pools())
 
     def volume_deleted(self, volume: Volume) -> Explanation:
@@ -106,6 +115,15 @@ class World:
     ) -> Sight:
         classes = self.all(StorageClass)
         return Sight(volumes, classes, self._pools(), self.users(claim.key), index)
+
+    def _told(self, about: Claim | Volume, reason: str) -> str:
+        """What was told last of an object, for this reason; "" if nothing."""
+        decode, uid = ViewDecoder(Event).decode, about.uid.encode()
+        events = [decode(entry.body) for entry in self._snapshots[Event] if uid in entry.body]
+        fitting = [
+            one for one in events if (one.involved_object.uid, one.reason) == (about.uid, reason)
+        ]
+        return max(fitting, key=lambda one: one.last_time).message if fitting else ""
 
     def _claim_of(self, volume: Volume) -> Claim | None:
         ref = volume.claim_ref
@@ -216,7 +234,7 @@ def _claims(world: World, namespace: str) -> Doc:
 
 
 def _volumes(world: World) -> Doc:
-    return {"items": [_shown(world.volume(one)) for one in world.all(Volume).values()]}
+    return {"items": [_shown(world.volume_in_short(one)) for one in world.all(Volume).values()]}
 
 
 def _shown(explanation: Explanation) -> Doc:

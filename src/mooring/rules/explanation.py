@@ -67,6 +67,7 @@ class Sight:
 
     pods   that use the claim
     index  of all volumes; without it they are looked at one by one
+    told   the last failure that whoever makes its volume told of, "" if none
     """
 
     volumes: Mapping[str, Volume] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Sight:
     pools: Sequence[Pool] = ()
     pods: Sequence[Pod] = ()
     index: VolumeIndex | None = None
+    told: str = ""
 
     def volume(self, name: str) -> Volume | None:
         return self.volumes.get(name)
@@ -214,7 +216,7 @@ def _provisioned(
         return why, details, wanted
     if by not in DRIVERS:
         why = f"no volume fits, and {by}, which makes those of class {class_.name}, made none yet"
-        return why, details, f"see that this provisioner runs; or {wanted}"
+        return why, (*_failure(sight), *details), f"see that this provisioner runs; or {wanted}"
     pool = _pool(claim, class_, sight.pools)
     if isinstance(pool, str):
         help_ = f"create the pool, or a class that names another; or {wanted}"
@@ -222,8 +224,13 @@ def _provisioned(
     if why := unmakeable(claim, pool):
         help_ = _help_in(claim, pool, why, wanted)
         return f"no volume fits, and none can be made: {why}", details, help_
-    maker = pool.node or "any host"
-    return f"the agent of {maker} is to make its volume in pool {pool.name}", (), ""
+    why = f"the agent of {pool.node or 'any host'} is to make its volume in pool {pool.name}"
+    help_ = "put that right, and it is made by itself" if sight.told else ""
+    return why, _failure(sight), help_
+
+
+def _failure(sight: Sight) -> tuple[str, ...]:
+    return (f"it failed last with: {sight.told}",) if sight.told else ()
 
 
 def _pool(claim: Claim, class_: StorageClass, pools: Sequence[Pool]) -> Pool | str:

@@ -12,16 +12,19 @@ from mooring.rules.matching import quoted, short
 from mooring.rules.volumes import reclaim_decision, volume_decision
 
 
-def explained_volume(volume: Volume, claim: Claim | None, pools: Sequence[Pool]) -> Explanation:
+def explained_volume(
+    volume: Volume, claim: Claim | None, pools: Sequence[Pool], told: str = ""
+) -> Explanation:
     """Why a volume is Available, Bound, Released or Failed, and what would bind or free it.
 
     claim  the one at claimRef's namespace and name, if there is one
+    told   the last failure that whoever deletes its data told of, "" if none
     """
     state = volume.phase or str(Phase.PENDING)
     if volume.being_deleted:
         state, reasons = "Terminating", _terminating(volume)
     else:
-        reasons = _reasons(volume, claim, pools)
+        reasons = _reasons(volume, claim, pools, told)
     why, details, help_ = reasons
     return Explanation(f"pv {volume.name}", state, why, (about(volume), *details), help_)
 
@@ -35,7 +38,7 @@ def _terminating(volume: Volume) -> Reasons:
     return "nothing holds it, so it goes in a moment", (), ""
 
 
-def _reasons(volume: Volume, claim: Claim | None, pools: Sequence[Pool]) -> Reasons:
+def _reasons(volume: Volume, claim: Claim | None, pools: Sequence[Pool], told: str) -> Reasons:
     ref = volume.claim_ref
     if ref is None:
         class_ = f"class {quoted(volume.class_name)}"
@@ -47,7 +50,7 @@ def _reasons(volume: Volume, claim: Claim | None, pools: Sequence[Pool]) -> Reas
         return _reserved(volume, ref.key, claim)
     decision = volume_decision(volume, claim, "")
     if decision.reclaim:
-        return _ended(volume, decision.why, pools)
+        return _ended(volume, decision.why, pools, told)
     if claim is None or claim.volume_name != volume.name:
         return decision.why, (), ""
     more = waste(claim, volume)
@@ -69,7 +72,7 @@ def _reserved(volume: Volume, key: str, claim: Claim | None) -> Reasons:
     return f"{why}, and is about to be bound to it", (), ""
 
 
-def _ended(volume: Volume, why: str, pools: Sequence[Pool]) -> Reasons:
+def _ended(volume: Volume, why: str, pools: Sequence[Pool], told: str) -> Reasons:
     """Released or Failed."""
     policy = volume.reclaim_policy
     if policy == RETAIN:
@@ -84,7 +87,11 @@ def _ended(volume: Volume, why: str, pools: Sequence[Pool]) -> Reasons:
         missing = f"pool {volume.pool} does not exist, so nobody deletes its data"
         return why, (missing,), f"create that pool again, or keep it: {retaining(volume)}"
     next_ = reclaim_decision(volume, used=False, roots=roots_of(pools), now="").why
-    return why, (f"its policy is {policy}: {next_}",), ""
+    details = (f"its policy is {policy}: {next_}",)
+    if not told:
+        return why, details, ""
+    help_ = f"put that right, and it is deleted by itself; or keep it: {retaining(volume)}"
+    return why, (*details, f"it failed last with: {told}"), help_
 
 
 def roots_of(pools: Iterable[Pool]) -> list[str]:
