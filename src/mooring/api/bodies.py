@@ -9,8 +9,10 @@ from mooring.api.decoding import duplicates, json_value, yaml_duplicates, yaml_v
 from mooring.api.http import Request
 from mooring.api.status import ApiError
 from mooring.api.validation import IGNORE, directive, judge
+from mooring.objects.documents import encoded
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.schema import SCHEMAS
+from mooring.store.interface import MAX_VALUE_BYTES, TooLarge
 
 YAML_TYPES: Final = frozenset(
     {"application/yaml", "application/apply-patch+yaml", "application/apply-patch"}
@@ -32,6 +34,17 @@ def parsed(body: bytes, media: str) -> Any:
     except (ValueError, RecursionError) as error:
         what = f"the body of the request was in an unknown format or damaged: {error}"
         raise ApiError("BadRequest", what) from error
+
+
+async def decoded(request: Request, media: str) -> tuple[bytes, Any, list[str]]:
+    """A body, the value in it, and what it gives twice. Raises ApiError BadRequest, Invalid."""
+
+    def both() -> tuple[Any, list[str]]:
+        value = parsed(body, media)
+        return value, repeated(request, body, media, value)
+
+    body = await request.body()
+    return body, *(await asyncio.to_thread(both) if len(body) > LARGE_BYTES else both())
 
 
 def repeated(request: Request, body: bytes, media: str, value: Any) -> list[str]:
@@ -56,7 +69,11 @@ async def options(request: Request, api_version: str, kind: str) -> Doc:
     media, body = media_type(request), await request.body()
     if media == protobuf.MEDIA_TYPE and body:
         return await _from_protobuf(body, api_version, kind)
-    doc = parsed(body, media) if body else {}
+    doc: Any = {}
+    if len(body) > LARGE_BYTES:
+        doc = await asyncio.to_thread(parsed, body, media)
+    elif body:
+        doc = parsed(body, media)
     if not isinstance(doc, dict):
         raise ApiError("BadRequest", f"the body is not an object of kind {kind}")
     SCHEMAS.conform(_passing_kind(api_version, kind), doc)
@@ -104,7 +121,21 @@ def _document(request: Request, kind: Kind, body: bytes, media: str) -> Doc:
         twice = repeated(request, body, media, value)
     doc = of_kind(value, kind)
     judge(request, kind, [*SCHEMAS.conform(kind, doc), *twice])
+    refuse_too_large(kind, doc, body)
     return doc
+
+
+def refuse_too_large(kind: Kind, doc: Doc, body: bytes) -> None:
+    """Say early what the store would say, since admission takes time. Raises TooLarge.
+
+    doc   conforming to its schema
+    body  that it came from, or that changed it
+    """
+    if len(body) <= MAX_VALUE_BYTES:
+        return
+    size = len(encoded(doc)) - len(encoded(doc["metadata"].get("managedFields")))
+    if size > MAX_VALUE_BYTES:
+        raise TooLarge(f"{kind.resource}/{doc['metadata'].get('name', '')}", size)
 
 
 def of_kind(doc: Any, kind: Kind) -> Doc:

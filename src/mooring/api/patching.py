@@ -1,20 +1,22 @@
 """PATCH in its four forms, and whose writes they are noted as."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from mooring.api.bodies import media_type, of_kind, parsed, repeated
+from mooring.api.bodies import LARGE_BYTES, decoded, media_type, of_kind, refuse_too_large
 from mooring.api.http import Request
 from mooring.api.routes import Route
 from mooring.api.status import ApiError
 from mooring.api.validation import bad_options, conformed_patch, judge
 from mooring.objects.apply import Application, without_nulls
 from mooring.objects.cache import Entry
+from mooring.objects.documents import decoded as stored_document
 from mooring.objects.errors import AlreadyExists, NotFound
 from mooring.objects.kind import Cause, Doc, Kind, Stamp, nothing
 from mooring.objects.managed import Manager, Noting, manager_of, name_causes
-from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.objects import Change, Objects, Preconditions
 from mooring.objects.patches import json_patched, merge_patched
 from mooring.objects.schema import SCHEMAS
 from mooring.objects.strategic import strategic_patched
@@ -59,11 +61,11 @@ async def patched(
         text = "Forbidden: may not be specified for non-apply patch"
         raise bad_options("PatchOptions", [Cause("force", "FieldValueForbidden", text)])
     note = noting(request, route, "PatchOptions")
-    body = await request.body()
-    value = parsed(body, media)
-    twice = repeated(request, body, media, value)
+    body, value, twice = await decoded(request, media)
     conformed = partial(conformed_patch, request, route.kind, body, twice)
-    change = partial(_changed, route.kind, media, value, conformed)
+    change: Change = partial(_changed, route.kind, media, value, conformed, body)
+    if len(body) > LARGE_BYTES:
+        change = await _tried(change, route, objects)
     entry = await objects.update(
         route.kind,
         route.key,
@@ -75,7 +77,29 @@ async def patched(
     return 200, entry
 
 
-def _changed(kind: Kind, media: str, change: Any, conformed: Callable[[Doc], Doc], old: Doc) -> Doc:
+async def _tried(change: Change, route: Route, objects: Objects) -> Change:
+    """The same change, already made to the object as it is now, on a thread: it takes long."""
+    entry = objects.shelf(route.kind).get(route.key)
+    if entry is None:
+        return change
+    made = {entry.revision: await asyncio.to_thread(change, stored_document(entry.body))}
+
+    def again(old: Doc) -> Doc:
+        # Taken out, since a write changes it.
+        new = made.pop(int(old["metadata"]["resourceVersion"]), None)
+        return change(old) if new is None else new
+
+    return again
+
+
+def _changed(
+    kind: Kind,
+    media: str,
+    change: Any,
+    conformed: Callable[[Doc], Doc],
+    body: bytes,
+    old: Doc,
+) -> Doc:
     served = kind.from_stored(old)
     if media == JSON_PATCH:
         new = json_patched(served, change)
@@ -83,7 +107,9 @@ def _changed(kind: Kind, media: str, change: Any, conformed: Callable[[Doc], Doc
         new = merge_patched(served, change)
     else:
         new = strategic_patched(served, change, SCHEMAS.node(kind))
-    return kind.to_stored(conformed(of_kind(new, kind)))
+    doc = conformed(of_kind(new, kind))
+    refuse_too_large(kind, doc, body)
+    return kind.to_stored(doc)
 
 
 async def _applied(
@@ -92,13 +118,17 @@ async def _applied(
     name = request.query.get("fieldManager", "")
     if causes := name_causes(name) if name else [NO_MANAGER]:
         raise bad_options("PatchOptions", causes)
-    body = await request.body()
-    value = parsed(body, APPLY_PATCH)
-    judge(request, route.kind, repeated(request, body, APPLY_PATCH, value))
-    config = _config(value, route)
+    body, value, twice = await decoded(request, APPLY_PATCH)
+    judge(request, route.kind, twice)
     kind, manager = route.kind, Manager(name, route.subresource)
-    force = request.flag("force")
-    application = Application(kind, SCHEMAS.node(kind), config, manager, force=force)
+
+    def prepared() -> tuple[Doc, Application]:
+        config = _config(value, route, body)
+        force = request.flag("force")
+        return config, Application(kind, SCHEMAS.node(kind), config, manager, force=force)
+
+    large = len(body) > LARGE_BYTES
+    config, application = await asyncio.to_thread(prepared) if large else prepared()
     uid = config["metadata"].get("uid") or ""
     for _ in range(TRIES):
         try:
@@ -127,7 +157,7 @@ async def _applied(
     raise AlreadyExists(kind, route.name)
 
 
-def _config(config: Any, route: Route) -> Doc:
+def _config(config: Any, route: Route, body: bytes) -> Doc:
     """The document that is applied, if it is about this object. Raises ApiError BadRequest."""
     if not isinstance(config, dict):
         raise ApiError("BadRequest", "the body of an apply is an object")
@@ -148,4 +178,5 @@ def _config(config: Any, route: Route) -> Doc:
         why = findings[0].removeprefix('unknown field "').removesuffix('"')
         what += f"Kind={doc['kind']}): .{why}: field not declared in schema"
         raise ApiError("BadRequest", what)
+    refuse_too_large(route.kind, doc, body)
     return doc

@@ -1,9 +1,14 @@
 """Why a read or a write of an object was refused; api/errors.py turns each into a Status."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from mooring.errors import MooringError
 from mooring.objects.kind import Cause, Kind
+
+# That are told of one object. Of a list of 600,000 wrong items nobody reads more, and each makes
+# the answer many times longer than the item was.
+CAUSES_AT_MOST: Final = 100
 
 
 class ObjectError(MooringError):
@@ -53,8 +58,10 @@ class Invalid(ObjectError):
     code = "Invalid"
 
     def __init__(self, kind: Kind, name: str, causes: Sequence[Cause]) -> None:
-        self.causes = tuple(causes)
-        texts = [f"{cause.field}: {cause.message}" for cause in causes]
+        self.causes = tuple(causes[:CAUSES_AT_MOST])
+        texts = [f"{cause.field}: {cause.message}" for cause in self.causes]
+        if len(causes) > CAUSES_AT_MOST:
+            texts.append(f"and {len(causes) - CAUSES_AT_MOST} more")
         joined = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
         group = f".{kind.group}" if kind.group else ""
         super().__init__(kind, name, f'{kind.kind}{group} "{name}" is invalid: {joined}')
@@ -81,15 +88,15 @@ class ApplyConflict(ObjectError):
     code = "Conflict"
 
     def __init__(self, kind: Kind, name: str, causes: Sequence[Cause]) -> None:
-        self.causes = tuple(causes)
+        self.causes = tuple(causes[:CAUSES_AT_MOST])
         many = "s" if len(causes) > 1 else ""
         start = f"Apply failed with {len(causes)} conflict{many}: "
         if many:
             lines = []
-            for conflict in dict.fromkeys(cause.message for cause in causes):
+            for conflict in dict.fromkeys(cause.message for cause in self.causes):
                 # "conflict with X" of one field is "conflicts with X:" above the list of them.
                 lines.append(f"conflicts{conflict.removeprefix('conflict')}:")
-                lines += [f"- {cause.field}" for cause in causes if cause.message == conflict]
+                lines += [f"- {cause.field}" for cause in self.causes if cause.message == conflict]
             what = start + "\n".join(lines)
         else:
             what = f"{start}{causes[0].message}: {causes[0].field}"
