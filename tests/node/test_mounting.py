@@ -117,6 +117,14 @@ def test_what_is_written_below_the_path_is_in_the_volume_and_mounting_may_be_rep
     assert plant.mounts() == [first]
 
 
+def test_after_a_restart_what_is_at_hand_is_found_again(plant: MountPlant, tmp_path: Path) -> None:
+    mounted = plant.mount_static(tmp_path / "v1")
+    plant.put(VOLUMES, a_directory(f"named-like-{plant.volume().uid}", tmp_path / "v2"))
+    plant.restart()
+    assert plant.mounts() == [mounted]
+    assert plant.unmount() == mounted
+
+
 def test_unmount_takes_the_path_away_and_leaves_the_data(plant: MountPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="local"))
     mounted = plant.mount()

@@ -179,6 +179,18 @@ def test_deleting_a_claim_says_which_finalizers_hold_it() -> None:
     assert "example.com/mine" in found.details[1]
 
 
+def test_a_volume_that_is_only_reserved_is_not_at_stake() -> None:
+    reserved = carved(phase=Phase.AVAILABLE).with_spec(claim_ref=pointer("db"))
+    assert "no data is lost" in deletion_of_claim(CLAIM, reserved, [], [a_pool()]).why
+
+
+def test_a_mounted_claim_says_where_and_what_that_means_for_its_data() -> None:
+    lost = deletion_of_claim(CLAIM, carved(), [], [a_pool()], "/srv/m")
+    assert lost.details[-1].startswith("it is mounted at /srv/m, and its data goes once no process")
+    kept = deletion_of_claim(CLAIM, carved(policy="Retain"), [], [a_pool()], "/srv/m")
+    assert kept.details[-1] == "it is mounted at /srv/m"
+
+
 def test_deleting_a_claim_without_a_volume_loses_nothing() -> None:
     assert deletion_of_claim(a_claim(), None, [], []).why == "it has no volume, so no data is lost"
 

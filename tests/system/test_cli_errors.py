@@ -161,6 +161,19 @@ def test_what_keeps_a_volume_from_being_made_is_explained_until_it_is_put_right(
     eventually(lambda: server.phase("pvc", "poor") == "Bound", "poor is Bound")
 
 
+def test_where_a_claim_is_mounted_is_explained_and_what_that_means_for_deleting_it(
+    server: Commands,
+) -> None:
+    path = server.mooring("mount", "data").stdout.strip()
+    assert f"  it is mounted at {path}" in server.mooring("explain", "pvc", "data").stdout
+    assert (
+        f"  it is mounted at {path}, and its data goes once no process has files open there"
+        in server.mooring("explain", "pvc", "data", "--delete").stdout
+    )
+    server.mooring("umount", "data")
+    assert "mounted" not in server.mooring("explain", "pvc", "data").stdout
+
+
 # Wrong servers
 
 

@@ -75,14 +75,16 @@ class World:
             self._entries[type_] = {entry.key: entry for entry in self._snapshots[type_]}
         return self._entries[type_]
 
-    def claim(self, claim: Claim) -> Explanation:
+    def claim(self, claim: Claim, path: str) -> Explanation:
+        """path  where it is mounted on this host, "" if it is not."""
         volume = self.one(Volume, claim.volume_name)
         if claim.volume_name:  # then no other volume is in question
             volumes = {} if volume is None else {volume.name: volume}
         else:
             volumes = self.all(Volume)
         told = "" if claim.volume_name else self._told(claim, "ProvisioningFailed")
-        return explained_claim(claim, replace(self._sight(claim, volumes), told=told))
+        sight = replace(self._sight(claim, volumes), told=told, path=path)
+        return explained_claim(claim, sight)
 
     def claim_in_short(self, claim: Claim) -> Explanation:
         """As one of many: volumes are found by the index."""
@@ -93,9 +95,10 @@ class World:
         sight = self._sight(claim, self.all(Volume), self._index)
         return explained_claim(claim, sight, in_short=True)
 
-    def claim_deleted(self, claim: Claim) -> Explanation:
+    def claim_deleted(self, claim: Claim, path: str) -> Explanation:
+        """path  as of `claim`."""
         volume = self.one(Volume, claim.volume_name)
-        return deletion_of_claim(claim, volume, self.users(claim.key), self._pools())
+        return deletion_of_claim(claim, volume, self.users(claim.key), self._pools(), path)
 
     def volume(self, volume: Volume) -> Explanation:
         told = "" if volume.phase == Phase.BOUND else self._told(volume, "VolumeFailedDelete")
@@ -218,7 +221,8 @@ class Explaining:
         if claim is None:
             raise NotFound(self._objects.kinds[Claim.resource], key.rpartition("/")[2])
         explain = World.claim_deleted if delete else World.claim
-        return await self._apart(lambda world: _shown(explain(world, claim)))
+        path = await self._host.path(key) if self._host else ""
+        return await self._apart(lambda world: _shown(explain(world, claim, path)))
 
     async def _volume(self, name: str, delete: bool) -> Doc:
         volume = self._objects.view(Volume, name)

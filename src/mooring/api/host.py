@@ -50,6 +50,11 @@ class Host:
         total, used = usage
         return {"totalBytes": total, "usedBytes": used, "freeBytes": usage.free_bytes}
 
+    async def path(self, key: str) -> str:
+        """Where a claim is mounted, "" if it is not."""
+        mounts = await self._mounting.mounts()
+        return next((str(one.path) for one in mounts if one.claim == key), "")
+
     async def _answered(self, request: Request) -> bool:
         parts = [part for part in request.path[len(PATH) :].split("/") if part]
         if not parts and request.method == "GET":

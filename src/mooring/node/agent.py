@@ -54,9 +54,9 @@ class Agent:
 
         Then look at everything once, and follow. The node is Ready when this returns.
         """
-        for published in await self._publisher.start():
-            if self.mounting.is_leftover(published):
-                self.leftovers.add(published.uid)
+        await self._publisher.start()
+        for uid in await self.mounting.leftovers():
+            self.leftovers.add(uid)
         for intent in await self._intents.start():
             self.claims.add(intent.claim)
         self._follow(Claim.resource, self.claims, CLAIM_SIGN)

@@ -1,6 +1,7 @@
 """Claims at paths of this host, for `mooring mount` and whatever else brings volumes to users."""
 
 import asyncio
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,7 +16,7 @@ from mooring.node.consumer import Consumer
 from mooring.node.pools import Pools
 from mooring.node.published import Published, Publisher
 from mooring.node.sources import AssetSource, PathSource, Source
-from mooring.objects.cache import Event
+from mooring.objects.cache import Entry, Event
 from mooring.objects.errors import NotFound
 from mooring.objects.objects import Objects
 from mooring.reconcile.queue import Again, Done, Outcome
@@ -76,6 +77,7 @@ class Mounting:
         self._objects, self.pools = objects, pools
         self._publisher, self._node = publisher, node
         self._consumer = Consumer(objects, pools, node)
+        self._names: dict[str, str] = {}  # of volumes that are or were at hand, by uid
 
     async def mount(self, key: str) -> Mounted:
         """Have a claim at its path; repeatable. This may be its first consumer.
@@ -90,6 +92,7 @@ class Mounting:
         if not self._consumer.reaches(volume):
             raise OnOtherHost(volume, self._node)
         source = await self._source(volume)
+        self._names[volume.uid] = volume.name
         published = await self._publisher.publish(volume.uid, source)
         try:
             self._bound(key)
@@ -119,9 +122,10 @@ class Mounting:
             return Again(FORGOTTEN_AFTER_S, str(error))
         return Done("its path is gone too")
 
-    def is_leftover(self, published: Published) -> bool:
-        """Whether its volume does not exist any more."""
-        return all(volume.uid != published.uid for volume in self._objects.views(Volume))
+    async def leftovers(self) -> list[str]:
+        """Uids of what is at hand though its volume does not exist any more."""
+        uids = {one.uid for one in await self._publisher.published()}
+        return sorted(uids - (await self._volumes(uids)).keys())
 
     async def mounts(self) -> list[Mounted]:
         """What is at hand now, by claim."""
@@ -133,8 +137,27 @@ class Mounting:
 
     async def _at_hand(self) -> list[tuple[Volume, Published]]:
         by_uid = {one.uid: one for one in await self._publisher.published()}
-        volumes = self._objects.views(Volume) if by_uid else ()
-        return [(one, by_uid[one.uid]) for one in volumes if one.uid in by_uid]
+        volumes = await self._volumes(by_uid.keys())
+        return [(volume, by_uid[uid]) for uid, volume in volumes.items()]
+
+    async def _volumes(self, uids: Set[str]) -> dict[str, Volume]:
+        """The volumes of these uids, as far as they exist. Objects are found by name; names are
+        kept here, and looked for among all volumes after a restart."""
+        found = self._known(uids)
+        if missing := uids - found.keys():
+            shelf = self._objects.cache.shelves[Volume.resource]
+            names = await asyncio.to_thread(_mentioning, shelf.snapshot(), missing)
+            for volume in (self._objects.view(Volume, name) for name in names):
+                if volume is not None:
+                    self._names[volume.uid] = volume.name
+            found |= self._known(missing)
+        for uid in self._names.keys() - uids:
+            del self._names[uid]
+        return found
+
+    def _known(self, uids: Set[str]) -> dict[str, Volume]:
+        named = {uid: self._objects.view(Volume, self._names.get(uid, "")) for uid in uids}
+        return {uid: one for uid, one in named.items() if one is not None and one.uid == uid}
 
     async def _until_bound(self, key: str) -> None:
         """Wait until a claim is Bound or gone, but not for ever."""
@@ -178,6 +201,12 @@ class Mounting:
         if (local := volume.spec.local) is not None:
             return PathSource(Path(local.path), "Directory")
         raise NoWayToMount(volume)
+
+
+def _mentioning(volumes: Sequence[Entry], uids: Set[str]) -> list[str]:
+    """Names of those in whose documents a uid is, as their own or another's."""
+    wanted = [uid.encode() for uid in uids]
+    return [entry.key for entry in volumes if any(uid in entry.body for uid in wanted)]
 
 
 def _mounted(key: str, volume: Volume, published: Published) -> Mounted:

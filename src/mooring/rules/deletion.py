@@ -49,9 +49,15 @@ def fate(volume: Volume, pools: Sequence[Pool]) -> Fate:
 
 
 def deletion_of_claim(
-    claim: Claim, volume: Volume | None, pods: Sequence[Pod], pools: Sequence[Pool]
+    claim: Claim,
+    volume: Volume | None,
+    pods: Sequence[Pod],
+    pools: Sequence[Pool],
+    path: str = "",
 ) -> Explanation:
-    """pods  that use it, ended or not: those that have a node hold it (§13)."""
+    """pods  that use it, ended or not: those that have a node hold it (§13)
+    path  where it is mounted on the host of the server, "" if it is not
+    """
     subject, state = f"deleting pvc {claim.key}", ALLOWED
     details = []
     if others := [one for one in claim.metadata.finalizers if one != PVC_PROTECTION]:
@@ -64,12 +70,20 @@ def deletion_of_claim(
         details.append(f"pods that wait for it, and would wait in vain: {listed(waiting)}")
     if claim.being_deleted:
         state = DONE
-    if volume is None or not volume.points_at(claim):
+    if volume is None or not _is_its(volume, claim):
         return Explanation(subject, state, "it has no volume, so no data is lost", tuple(details))
     lost, what = fate(volume, pools)
+    if path:
+        until = ", and its data goes once no process has files open there" if lost else ""
+        details.append(f"it is mounted at {path}{until}")
     why = f"the data of volume {volume.name} is {'LOST' if lost else 'kept'}"
     help_ = f"to keep the data first: {retaining(volume)}" if lost else ""
     return Explanation(subject, state, why, (f"by its volume's {what}", *details), help_)
+
+
+def _is_its(volume: Volume, claim: Claim) -> bool:
+    """A volume that is only reserved for the claim's name stays so when the claim goes."""
+    return volume.claim_ref is not None and volume.claim_ref.uid == claim.uid
 
 
 def deletion_of_volume(

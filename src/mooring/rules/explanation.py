@@ -68,6 +68,7 @@ class Sight:
     pods   that use the claim
     index  of all volumes; without it they are looked at one by one
     told   the last failure that whoever makes its volume told of, "" if none
+    path   where it is mounted on the host of the server, "" if it is not
     """
 
     volumes: Mapping[str, Volume] = field(default_factory=dict)
@@ -76,6 +77,7 @@ class Sight:
     pods: Sequence[Pod] = ()
     index: VolumeIndex | None = None
     told: str = ""
+    path: str = ""
 
     def volume(self, name: str) -> Volume | None:
         return self.volumes.get(name)
@@ -162,6 +164,8 @@ def _bound_before(claim: Claim, sight: Sight, decision: Decision) -> Reasons:
         details.append(f"{more} of it are more than was asked for, and nobody else can have them")
         if (maker := sight.maker()) and not volume.pool:
             help_ = f"to waste nothing, a claim of class {maker}: it gets a volume of its own size"
+    if sight.path:
+        details.append(f"it is mounted at {sight.path}")
     if sight.pods:
         details.append("used by " + listed([pod.key for pod in sight.pods]))
     return f"it has volume {volume.name}", tuple(details), help_
