@@ -79,3 +79,16 @@ async def test_the_newer_group_selects_by_what_an_event_is_about() -> None:
         for query, count in (("regarding.name=data", 1), ("regarding.name=other", 0)):
             found = await client.send("GET", f"{NEW}?fieldSelector={query}")
             assert len(found.body["items"]) == count
+
+
+async def test_owners_that_the_newer_group_is_told_of_are_not_stored() -> None:
+    """They would be read as those of the core group's fields."""
+    async with Client() as client:
+        metadata = {"name": "two", "managedFields": [{"manager": "me", "operation": "Apply"}]}
+        await client.send("POST", NEW, newer(metadata=metadata))
+        assert "managedFields" not in (await client.send("GET", f"{CORE}/two")).body["metadata"]
+        media = "application/merge-patch+json"
+        await client.send("PATCH", f"{CORE}/two", {"message": "more"}, media)
+        await client.send("PATCH", f"{NEW}/two", {"metadata": {"managedFields": [{}]}}, media)
+        done = await client.send("PATCH", f"{CORE}/two", {"message": "again"}, media)
+    assert (done.status, done.body["message"]) == (200, "again")

@@ -111,6 +111,28 @@ KEPT = (b"/api/v1/namespaces", b"/api/v1/namespaces/default")
 METHODS = (
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "LINK", "LOCK",
 )  # fmt: skip
+OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "hostile-1", "uid": "x", "controller": True}
+METADATA: dict[str, tuple[Any, ...]] = {
+    "managedFields": (
+        [], [{}], [{"manager": "me", "operation": "Apply", "apiVersion": "v1"}],
+        [{"manager": "a", "operation": "Update", "apiVersion": "v9", "fieldsType": "FieldsV1",
+          "fieldsV1": {"f:metadata": {"f:labels": {}}, "k:{\"a\":1}": {}, "v:": {}, "x": {}}}] * 2,
+    ),
+    "ownerReferences": ([OWNER], [OWNER, OWNER], [{}]),
+    "finalizers": (["example.com/a"], ["x"], ["kubernetes.io/pvc-protection"], []),
+    "generateName": ("hostile-", "-", ""),
+    "uid": ("x", ""),
+    "resourceVersion": ("1", "x", "", "0", "9" * 30, "-1"),
+    "creationTimestamp": (None, "2025-11-25T12:30:45Z"),
+    "deletionTimestamp": ("2025-11-25T12:30:45Z",),
+    "generation": (5, -1),
+    "selfLink": ("/x",),
+}  # fmt: skip
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+APPLIED = (
+    "", "x", "[]", "null", "{}", '{"metadata":7}', '{"metadata":{"labels":[]},"spec":"x"}',
+    '{"spec":{"containers":[{}]},"data":{"key":{}}}', "[" * 3000, '{"a":' * 3000, '{"kind":"☃"}',
+)  # fmt: skip
 GROUPS = sorted({f"/apis/{kind.api_version}" if kind.group else "/api/v1" for kind in ALL_KINDS})
 OPENAPI = ["/openapi/v2", "/openapi/v3", *(f"/openapi/v3{group}" for group in GROUPS)]
 DISCOVERY = ["/api", "/apis", "/version", "/readyz", "/livez", "/healthz", *GROUPS]
@@ -223,10 +245,19 @@ class Hostile:
         collection = f"{group}{home}/{kind.plural}"
         return collection, f"{collection}/{name}", name, namespace
 
+    def _doc(self, random: Random, kind: Kind, name: str, namespace: str) -> Any:
+        doc = deepcopy(sample(kind, self._samples, name, namespace))
+        for field, values in METADATA.items():
+            if random.random() < 0.1:
+                doc["metadata"][field] = deepcopy(random.choice(values))
+        if random.random() < 0.1:
+            doc["metadata"]["annotations"] = {LAST_APPLIED: random.choice(APPLIED)}
+        return doc
+
     def _create(self, random: Random) -> Draft:
         kind = random.choice(ALL_KINDS)
         collection, _, name, namespace = self._path(random, kind)
-        doc = deepcopy(sample(kind, self._samples, name, namespace))
+        doc = self._doc(random, kind, name, namespace)
         if random.random() < 0.02:
             doc["metadata"]["generateName"] = f"{doc['metadata'].pop('name')}-"
         draft = Draft("POST", collection, doc)
@@ -267,7 +298,7 @@ class Hostile:
     def _replace(self, random: Random) -> Draft:
         kind = random.choice(ALL_KINDS)
         _, path, name, namespace = self._path(random, kind)
-        draft = Draft("PUT", path, deepcopy(sample(kind, self._samples, name, namespace)))
+        draft = Draft("PUT", path, self._doc(random, kind, name, namespace))
         if kind.subresources and random.random() < 0.3:
             draft.path += b"/status"
         self._some_query(random, draft, "fieldValidation", "fieldManager", "dryRun")
@@ -276,7 +307,7 @@ class Hostile:
     def _patch(self, random: Random) -> Draft:
         kind = random.choice(ALL_KINDS)
         _, path, name, namespace = self._path(random, kind)
-        doc = deepcopy(sample(kind, self._samples, name, namespace))
+        doc = self._doc(random, kind, name, namespace)
         media = random.choice((JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY))
         body: Any = doc
         if media == JSON_PATCH:
@@ -288,7 +319,7 @@ class Hostile:
         if kind.subresources and random.random() < 0.3:
             draft.path += b"/status"
         if media == APPLY:
-            draft.query = [("fieldManager", random.choice(("me", "you")))]
+            draft.query = [("fieldManager", random.choice(("me", "you", "kubectl")))]
             draft.query += [("force", "true")] * random.randrange(2)
         self._some_query(random, draft, "fieldValidation", "dryRun")
         return draft

@@ -14,8 +14,8 @@ from mooring.objects.apply import Application, without_nulls
 from mooring.objects.cache import Entry
 from mooring.objects.documents import decoded as stored_document
 from mooring.objects.errors import AlreadyExists, NotFound
-from mooring.objects.kind import Cause, Doc, Kind, Stamp, nothing
-from mooring.objects.managed import Manager, Noting, manager_of, name_causes
+from mooring.objects.kind import Cause, Doc, Kind, Stamp
+from mooring.objects.managed import Manager, Noting, manager_of, name_causes, unnoted
 from mooring.objects.objects import Change, Objects, Preconditions
 from mooring.objects.patches import json_patched, merge_patched
 from mooring.objects.schema import SCHEMAS
@@ -42,7 +42,7 @@ def noting(request: Request, route: Route, options: str) -> Stamp:
         raise bad_options(options, causes)
     kind = route.kind
     if kind.stored_as:
-        return nothing  # its fields have other names where they are stored
+        return unnoted  # its fields have other names where they are stored
     manager = Manager(manager_of(name, request.header(b"user-agent")), route.subresource)
     return Noting(kind, SCHEMAS.node(kind), manager)
 

@@ -80,6 +80,11 @@ class Noting:
         set_entries(doc, capped(updated(entries, put, gone, mine)))
 
 
+def unnoted(doc: Doc, old: Doc | None, _now: str) -> None:
+    """Leave the owners as they are, whatever the client sends: what is stored must be readable."""
+    set_entries(doc, (old["metadata"].get("managedFields") or []) if old else [])
+
+
 def known(doc: Doc, old: Doc | None, subresource: str = "") -> Entries:
     """The entries that a write starts from: what the client sends if it can be read, else what is.
 
