@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mooring.objects.objects import generated_name
 from tests.api.client import Client
 
 VOLUMES = "/api/v1/persistentvolumes"
@@ -65,3 +66,63 @@ async def test_1_4_claims_of_all_namespaces_can_only_be_read(
     refused = await client.send(method, EVERY_CLAIM, body)
     assert (refused.status, refused.body["reason"]) == (405, "MethodNotAllowed")
     assert len((await client.send("GET", EVERY_CLAIM)).body["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"uid": ""}, 200),
+        ({"resourceVersion": "0"}, 200),
+        ({"resourceVersion": ""}, 200),
+        ({"creationTimestamp": None}, 200),
+        ({"resourceVersion": "1"}, 409),
+        ({"uid": "other"}, 409),
+        ({"deletionTimestamp": "2020-01-01T00:00:00Z"}, 422),
+    ],
+)
+async def test_1_4_a_put_may_leave_out_what_the_server_gave(
+    client: Client, said: Doc, status: int
+) -> None:
+    made = (await client.send("POST", VOLUMES, volume())).body
+    new = {**volume(), "metadata": {"name": "v", "labels": {"a": "b"}, **said}}
+    answer = await client.send("PUT", f"{VOLUMES}/v", new)
+    assert answer.status == status
+    if status == 200:
+        for field in ("uid", "creationTimestamp"):
+            assert answer.body["metadata"][field] == made["metadata"][field]
+
+
+async def test_1_4_a_deletion_is_not_taken_back_by_a_put(client: Client) -> None:
+    await client.send("POST", VOLUMES, volume())
+    doomed = (await client.send("DELETE", f"{VOLUMES}/v")).body
+    new = {**doomed, "metadata": {**doomed["metadata"], "deletionTimestamp": None}}
+    kept = await client.send("PUT", f"{VOLUMES}/v", new)
+    assert kept.body["metadata"]["deletionTimestamp"] == doomed["metadata"]["deletionTimestamp"]
+    del new["metadata"]["resourceVersion"]
+    new["metadata"]["finalizers"] = [*doomed["metadata"]["finalizers"], "example.com/late"]
+    late = await client.send("PUT", f"{VOLUMES}/v", new)
+    assert late.body["details"]["causes"][0]["field"] == "metadata.finalizers"
+    await client.send("PATCH", f"{VOLUMES}/v", {"metadata": {"finalizers": None}}, MERGE)
+    assert (await client.send("GET", f"{VOLUMES}/v")).status == 404
+
+
+async def test_1_4_a_name_is_generated_from_a_beginning_that_could_be_one(client: Client) -> None:
+    made = await client.send("POST", CLAIMS, claim("", generateName="data-"))
+    assert made.status == 201
+    assert len(made.body["metadata"]["name"].removeprefix("data-")) == 5
+    bad = await client.send("POST", CLAIMS, claim("", generateName="Data_"))
+    assert [cause["field"] for cause in bad.body["details"]["causes"]] == [
+        "metadata.name",
+        "metadata.generateName",
+    ]
+
+
+def test_1_4_a_generated_name_avoids_those_taken() -> None:
+    seen: list[str] = []
+
+    def taken(name: str) -> bool:
+        seen.append(name)
+        return len(seen) < 3
+
+    name = generated_name("data-", taken)
+    assert (name, len(seen)) == (seen[-1], 3)

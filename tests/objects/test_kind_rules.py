@@ -293,3 +293,128 @@ def test_1_3_a_class_is_refused_by_the_path_of_what_is_wrong(
     fields: Doc, expected: dict[str, str]
 ) -> None:
     assert refusals(CLASS, class_(**fields)) == expected
+
+
+def bound(doc: Doc, has: str = "1Gi") -> Doc:
+    """A stored claim as it is once bound."""
+    return {**doc, "status": {"phase": "Bound", "capacity": {"storage": has}}}
+
+
+BETA = "volume.beta.kubernetes.io/storage-class"
+REQUEST = "spec.resources.requests.storage"
+
+
+def asking(size: str) -> Doc:
+    return {"resources": {"requests": {"storage": size}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {"accessModes": ["ReadOnlyMany"]}, {"spec": "Forbidden"}),
+        ({}, {"selector": {}}, {"spec": "Forbidden"}),
+        ({}, asking("2Gi"), {"spec": "Forbidden"}),
+        ({}, asking("1073741824"), {}),
+        ({}, {"volumeMode": "Block"}, {"spec": "Forbidden", "volumeMode": "Invalid"}),
+        ({}, {"volumeName": "v"}, {}),
+        ({"volumeName": "v"}, {"volumeName": "w"}, {"spec": "Forbidden"}),
+        ({"volumeName": "v"}, {"volumeName": None}, {"spec": "Forbidden"}),
+        ({}, {"storageClassName": "x"}, {}),
+        ({}, {"storageClassName": ""}, {}),
+        ({"storageClassName": ""}, {"storageClassName": "x"}, {"spec": "Forbidden"}),
+        ({"storageClassName": "x"}, {"storageClassName": None}, {"spec": "Forbidden"}),
+        ({}, {"volumeAttributesClassName": "x"}, {"spec": "Forbidden"}),
+    ],
+)
+def test_1_2_what_may_change_of_a_pending_claim(before: Doc, after: Doc, expected: Doc) -> None:
+    old = made(CLAIM, claim(**before))
+    assert refusals(CLAIM, changed(old, **after), old) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (asking("2Gi"), asking("1Gi"), {REQUEST: "Forbidden"}),
+        (asking("3Gi"), asking("2Gi"), {}),
+        ({}, {"volumeAttributesClassName": "x"}, {}),
+        (
+            {"volumeAttributesClassName": "x"},
+            {"volumeAttributesClassName": None},
+            {"spec.volumeAttributesClassName": "Forbidden"},
+        ),
+        (
+            {"volumeAttributesClassName": "x"},
+            {"volumeAttributesClassName": ""},
+            {"spec.volumeAttributesClassName": "Forbidden"},
+        ),
+    ],
+)
+def test_1_2_what_may_change_of_a_bound_claim(before: Doc, after: Doc, expected: Doc) -> None:
+    old = bound(made(CLAIM, claim(**before)))
+    assert refusals(CLAIM, changed(old, **after), old) == expected
+
+
+def test_1_2_a_class_known_by_annotation_may_be_said_in_the_spec_too() -> None:
+    old = made(CLAIM, claim({"annotations": {BETA: "gold"}}))
+    assert refusals(CLAIM, changed(old, storageClassName="gold"), old) == {}
+    assert refusals(CLAIM, changed(old, storageClassName="lead"), old) == {"spec": "Forbidden"}
+    lost = changed(old, {"annotations": {}})
+    assert refusals(CLAIM, lost, old) == {f"metadata.annotations.{BETA}": "Invalid"}
+
+
+GROWS: Doc = {"metadata": {"name": "grows"}, "allowVolumeExpansion": True}
+FIXED: Doc = {"metadata": {"name": "fixed"}}
+
+
+@pytest.mark.parametrize(
+    ("class_name", "grows"), [("grows", True), ("fixed", False), ("gone", False), ("", False)]
+)
+def test_14_a_bound_claim_grows_if_its_class_allows_it_now(class_name: str, grows: bool) -> None:
+    old = bound(made(CLAIM, claim(storageClassName=class_name)))
+    new, world = changed(old, **asking("2Gi")), World(GROWS, FIXED)
+    if grows:
+        admitted_update(CLAIM, new, old, world, NOW)
+        return
+    with pytest.raises(Forbidden):
+        admitted_update(CLAIM, new, old, world, NOW)
+
+
+CLONED = {"kind": "PersistentVolumeClaim", "name": "other"}
+FOREIGN = {"apiGroup": "example.com", "kind": "Image", "name": "i"}
+
+
+def test_18_a_source_is_copied_into_its_mirror_and_an_unknown_one_dropped() -> None:
+    spec = made(CLAIM, claim(dataSource=CLONED))["spec"]
+    assert spec["dataSourceRef"] == CLONED
+    assert "dataSource" not in made(CLAIM, claim(dataSource=dict(FOREIGN)))["spec"]
+    spec = made(CLAIM, claim(dataSourceRef={**FOREIGN, "namespace": "far"}))["spec"]
+    assert spec["dataSource"] == spec["dataSourceRef"] == FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ({"dataSource": None}, {}),
+        ({"dataSourceRef": None}, {}),
+        ({"dataSource": None, "dataSourceRef": None}, {"spec": "Forbidden"}),
+    ],
+)
+def test_18_a_client_may_leave_out_one_of_the_mirrored_sources(after: Doc, expected: Doc) -> None:
+    old = made(CLAIM, claim(dataSource=CLONED))
+    assert refusals(CLAIM, changed(old, **after), old) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("provisioner", "other.example.com", "Forbidden"),
+        ("parameters", {"a": "b"}, "Forbidden"),
+        ("reclaimPolicy", "Retain", "Forbidden"),
+        ("volumeBindingMode", "WaitForFirstConsumer", "Invalid"),
+        ("allowVolumeExpansion", True, ""),
+        ("mountOptions", ["ro"], ""),
+    ],
+)
+def test_1_3_what_may_change_of_a_class(field: str, value: Any, reason: str) -> None:
+    old = made(CLASS, class_())
+    assert refusals(CLASS, {**old, field: value}, old) == ({field: reason} if reason else {})

@@ -33,6 +33,8 @@ SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no words
 GENERATED_BASE_MAX: Final = 58  # of a generated name, so that it stays a label with its suffix
 POOLS: Final = Pool.resource
 POOL_SIGN: Final = f'"{POOL_ATTRIBUTE}"'.encode()  # in the bytes of a volume of a pool
+ANY_VERSION: Final = ("", "0")  # what a write says that does not care
+NAME_TRIES: Final = 8  # to find a name that is free, as kube-apiserver
 TRIES: Final = 16  # of a change that others' writes get in the way of
 
 
@@ -122,10 +124,12 @@ class Objects:
         note  notes the owners of its fields, see admission
         """
         now = timestamp(self.clock.now())
+        shelf = self.shelf(kind)
         metadata = doc.setdefault("metadata", {})
         if not metadata.get("name") and metadata.get("generateName"):
-            suffix = "".join(random.choices(SUFFIX_LETTERS, k=5))
-            metadata["name"] = metadata["generateName"][:GENERATED_BASE_MAX] + suffix
+            metadata["name"] = generated_name(
+                metadata["generateName"], lambda name: shelf.get(_key(kind, namespace, name))
+            )
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
             metadata.pop(field, None)
         metadata["uid"] = str(uuid.uuid4())
@@ -135,8 +139,7 @@ class Objects:
         else:
             metadata.pop("namespace", None)
         doc = admitted_create(kind, kind.to_stored(doc), self, now, note)
-        shelf = self.shelf(kind)
-        key = f"{namespace}/{metadata['name']}" if kind.namespaced else metadata["name"]
+        key = _key(kind, namespace, metadata["name"])
         if shelf.get(key) is not None:
             raise AlreadyExists(kind, metadata["name"])
         checks = self._home(kind, namespace, metadata["name"])
@@ -186,7 +189,8 @@ class Objects:
             old = decoded(entry.body)
             preconditions.refuse(kind, old)
             doc = change(decoded(entry.body))
-            if (wanted := doc["metadata"].get("resourceVersion")) and wanted != str(entry.revision):
+            wanted = doc["metadata"].get("resourceVersion")
+            if wanted not in (None, *ANY_VERSION, str(entry.revision)):
                 raise Stale(kind, old["metadata"]["name"])
             now = timestamp(self.clock.now())
             _keep_fixed_metadata(doc, old)
@@ -335,6 +339,20 @@ def _pooled(kind: Kind, found: Doc | Entry) -> Volume | None:
     return volume if volume is not None and volume.pool else None
 
 
+def _key(kind: Kind, namespace: str, name: str) -> str:
+    return f"{namespace}/{name}" if kind.namespaced else name
+
+
+def generated_name(base: str, taken: Callable[[str], object]) -> str:
+    """A name that begins with `base` and is not taken, as far as a few tries can tell."""
+    for _ in range(NAME_TRIES):
+        suffix = "".join(random.choices(SUFFIX_LETTERS, k=5))
+        name = base[:GENERATED_BASE_MAX] + suffix
+        if not taken(name):
+            break
+    return name
+
+
 def _held(doc: Doc) -> bool:
     """Whether a finalizer keeps it; namespaces have some in their spec."""
     spec = doc.get("spec")
@@ -344,14 +362,9 @@ def _held(doc: Doc) -> bool:
 def _keep_fixed_metadata(doc: Doc, old: Doc) -> None:
     """What a writer may leave out: it stays as it is. What it changes, validation refuses."""
     metadata, kept = doc.setdefault("metadata", {}), old["metadata"]
-    for field in (
-        "name",
-        "namespace",
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-    ):
+    for field in ("name", "namespace", "uid", "creationTimestamp", "generation"):
+        if field in kept and not metadata.get(field):
+            metadata[field] = kept[field]
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):  # nobody takes it back
         if field in kept:
-            metadata.setdefault(field, kept[field])
+            metadata[field] = kept[field]

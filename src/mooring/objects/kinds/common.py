@@ -76,6 +76,11 @@ def is_label_value(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= 63 and bool(_LABEL_VALUE.fullmatch(value))
 
 
+def _as_if_whole(base: str) -> str:
+    """The beginning of a name may end in a dash."""
+    return f"{base[:-2]}a" if len(base) > 1 and base.endswith("-") else base
+
+
 def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
     """Of any object at any write."""
     metadata, causes = doc["metadata"], []
@@ -86,6 +91,8 @@ def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
         causes.append(invalid("metadata.name", name, LABEL_TEXT))
     elif not label_name and not is_subdomain(name):
         causes.append(invalid("metadata.name", name, SUBDOMAIN_TEXT))
+    if (base := metadata.get("generateName")) and not is_subdomain(_as_if_whole(base)):
+        causes.append(invalid("metadata.generateName", base, SUBDOMAIN_TEXT))
     for key, value in (metadata.get("labels") or {}).items():
         if not is_qualified(key):
             causes.append(invalid("metadata.labels", key, "name part must be a qualified name"))

@@ -41,7 +41,8 @@ def _default(doc: Doc) -> None:
         canonical_amounts(resources.get(amounts))
     status = doc.setdefault("status", {})
     status.setdefault("phase", "Pending")
-    canonical_amounts(status.get("capacity"))
+    for amounts in ("capacity", "allocatedResources"):
+        canonical_amounts(status.get(amounts))
 
 
 def _mutate(doc: Doc, world: World) -> None:
@@ -70,21 +71,17 @@ def _prepare_create(doc: Doc) -> None:
 
 def _prepare_update(doc: Doc, old: Doc) -> None:
     doc["status"] = old.get("status", {})
-    if not (old["spec"].get("dataSource") or old["spec"].get("dataSourceRef")):
-        _normalise_source(doc["spec"])
-        return
-    for field in ("dataSource", "dataSourceRef"):  # clients that know only one of them
-        if field in old["spec"]:
-            doc["spec"].setdefault(field, old["spec"][field])
+    had = old["spec"].get("dataSource") or old["spec"].get("dataSourceRef")
+    _normalise_source(doc["spec"], drop_unknown=not had)
 
 
-def _normalise_source(spec: Doc) -> None:
+def _normalise_source(spec: Doc, *, drop_unknown: bool = True) -> None:
     """§18: unknown kinds are dropped, one of the two is copied into the other."""
     source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
     if source and not ref:
         named = (source.get("apiGroup") or "", source.get("kind"))
         known = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
-        if named not in known:
+        if drop_unknown and named not in known:
             del spec["dataSource"]
             return
         spec["dataSourceRef"] = dict(source)
@@ -142,15 +139,15 @@ def _validate_create(doc: Doc) -> list[Cause]:
 def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
     causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"])
     spec, had = doc["spec"], old["spec"]
-    beta = (doc["metadata"].get("annotations") or {}).get(STORAGE_CLASS_BETA)
-    if beta != (old["metadata"].get("annotations") or {}).get(STORAGE_CLASS_BETA):
+    beta = _class_annotation(doc) or ""
+    if beta != (_class_annotation(old) or ""):
         path = f"metadata.annotations.{STORAGE_CLASS_BETA}"
-        causes.append(invalid(path, beta or "", "field is immutable"))
+        causes.append(invalid(path, beta, "field is immutable"))
     if spec["volumeMode"] != had.get("volumeMode", "Filesystem"):
         causes.append(invalid("volumeMode", spec["volumeMode"], "field is immutable"))
     causes += _growth_causes(doc, old)
     attributes, attributes_had = "volumeAttributesClassName", had.get("volumeAttributesClassName")
-    if attributes_had and not spec.get(attributes):
+    if attributes_had is not None and not spec.get(attributes):
         message = "update from non-nil value to nil or empty is forbidden"
         causes.append(forbidden(f"spec.{attributes}", message))
     if _fixed(doc, old) != _fixed(old, old):
@@ -181,20 +178,33 @@ def _growth_causes(doc: Doc, old: Doc) -> list[Cause]:
     return [forbidden(REQUEST, "field can not be less than status.capacity")]
 
 
+def _class_annotation(doc: Doc) -> str | None:
+    found: str | None = (doc["metadata"].get("annotations") or {}).get(STORAGE_CLASS_BETA)
+    return found
+
+
+def _may_get_class(doc: Doc, old: Doc) -> bool:
+    """A claim without a class may be given one; one with the annotation only what that says."""
+    if old["spec"].get("storageClassName") is not None:
+        return False
+    noted = _class_annotation(old)
+    return not noted or doc["spec"].get("storageClassName") in (None, noted)
+
+
 def _fixed(doc: Doc, old: Doc) -> Doc:
-    """The spec without what may change, given what the object was."""
+    """The spec without what may change, given what the object was. Amounts count, not texts."""
     spec = dict(doc["spec"])
     if not old["spec"].get("volumeName"):
         spec.pop("volumeName", None)
-    if old["spec"].get("storageClassName") is None:
+    if _may_get_class(doc, old):
         spec.pop("storageClassName", None)
+    resources = dict(spec.get("resources") or {})
+    for name in ("requests", "limits"):
+        resources[name] = {key: amount(one) for key, one in (resources.get(name) or {}).items()}
     if _is_bound(old):
-        resources = dict(spec.get("resources") or {})
-        requests = dict(resources.get("requests") or {})
-        requests.pop("storage", None)
-        spec["resources"] = {**resources, "requests": requests}
+        resources["requests"].pop("storage", None)
         spec.pop("volumeAttributesClassName", None)
-    return spec
+    return {**spec, "resources": resources}
 
 
 def _review(doc: Doc, old: Doc | None, world: World) -> None:
