@@ -30,3 +30,12 @@ async def test_every_kind_is_announced_where_it_is_served(kind: Kind) -> None:
         "kind": kind.kind,
     }.items() <= next(one for one in resources if one["name"] == kind.plural).items()
     assert listed.body["kind"] == f"{kind.kind}List"
+
+
+async def test_there_are_no_services_but_they_can_be_listed() -> None:
+    async with Client() as client:
+        for place in ("/api/v1/services", "/api/v1/namespaces/default/services"):
+            listed = await client.send("GET", place)
+            assert (listed.status, listed.body["items"]) == (200, [])
+            assert (await client.send("POST", place, {})).status == 404
+        assert (await client.send("GET", "/api/v1/namespaces/default/services/a")).status == 404

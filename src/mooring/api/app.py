@@ -24,7 +24,6 @@ from mooring.objects.objects import Objects
 log = logging.getLogger(__name__)
 
 Serve = Callable[[Request, Route, Objects], Awaitable[None]]
-NOTHING_THERE: Final = "the server could not find the requested resource"
 OPEN_PATHS: Final = frozenset({"/readyz", "/livez", "/healthz", "/version"})  # without a token
 ON_COLLECTION: Final[dict[str, Serve]] = {
     "GET": reading.list_,
@@ -92,15 +91,13 @@ class App:
             or await self._explaining.serves(request)
             or (self._host and await self._host.serves(request))
         ):
-            raise ApiError("NotFound", NOTHING_THERE)
+            raise ApiError("NotFound", "the server could not find the requested resource")
 
     async def _resource(self, request: Request, route: Route) -> None:
         method = "GET" if request.method == "HEAD" else request.method
         if request.method == "GET" and request.flag("watch"):
             await watch(request, route, self._objects, self._watches)
             return
-        if route.subresource and route.subresource not in route.kind.subresources:
-            raise ApiError("NotFound", NOTHING_THERE)
         serve = (ON_OBJECT if route.name else ON_COLLECTION).get(method)
         nowhere = route.kind.namespaced and not route.namespace  # all namespaces: only to be read
         if (

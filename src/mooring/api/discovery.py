@@ -1,5 +1,6 @@
 """Discovery: which groups, versions and kinds there are, as kubectl asks before all else."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,6 +21,17 @@ REVIEWS: Final = (
 # Asked for by kubectl before it validates what cannot be patched, such as a review: is it a kind of
 # a user's own? There are none. No group is announced for it, so nobody can try to make one.
 CUSTOM_KINDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# Asked for by `kubectl cluster-info`, which says nothing at all where services are unknown. There
+# are none, and none can be made.
+SERVICES: Final = re.compile("/api/v1/(?:namespaces/[^/]+/)?services")
+SERVICE: Final[Doc] = {
+    "name": "services",
+    "singularName": "service",
+    "namespaced": True,
+    "kind": "Service",
+    "verbs": ["list"],
+    "shortNames": ["svc"],
+}
 JSON_TYPE: Final = "application/json"
 KUBERNETES_MINOR: Final = "34"  # whose behaviour is served
 
@@ -37,8 +49,11 @@ class Discovery:
             "/version": encoded(_version()),
             "/api": encoded({"kind": "APIVersions", "versions": ["v1"]}),
             "/apis": encoded(_groups(served)),
-            CUSTOM_KINDS: encoded(_no_custom_kinds()),
+            CUSTOM_KINDS: encoded(
+                _none_of("CustomResourceDefinition", "apiextensions.k8s.io/v1"),
+            ),
         }
+        self._no_services = encoded(_none_of("Service", "v1"))
         for group, version in served:
             path = f"/apis/{group}/{version}" if group else f"/api/{version}"
             self._documents[path] = encoded(_resources(kinds, group, version))
@@ -64,7 +79,7 @@ class Discovery:
                     }
                     parameters = f"g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
                     return encoded(body), f"{JSON_TYPE};{parameters}".encode()
-        body_ = self._documents.get(path)
+        body_ = self._no_services if SERVICES.fullmatch(path) else self._documents.get(path)
         return None if body_ is None else (body_, JSON_TYPE.encode())
 
 
@@ -82,8 +97,8 @@ def _version() -> Doc:
     }
 
 
-def _no_custom_kinds() -> Doc:
-    named = {"kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1"}
+def _none_of(kind: str, api_version: str) -> Doc:
+    named = {"kind": f"{kind}List", "apiVersion": api_version}
     return {**named, "metadata": {"resourceVersion": "0"}, "items": []}
 
 
@@ -128,6 +143,8 @@ def _resources(kinds: Sequence[Kind], group: str, version: str) -> Doc:
             }
             for name in kind.subresources
         ]
+    if not group:
+        resources.append(SERVICE)
     for path, plural, review in REVIEWS:
         if path == f"/apis/{group}/{version}":
             resources.append(

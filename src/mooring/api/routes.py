@@ -52,4 +52,6 @@ class Routes:
             return None
         name = rest[1] if len(rest) > 1 else ""
         subresource = rest[2] if len(rest) > 2 else ""
+        if subresource and subresource not in kind.subresources:
+            return None
         return Route(kind, namespace, name, subresource)
