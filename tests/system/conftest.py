@@ -59,8 +59,9 @@ class Space:
         return found
 
     def background(self, *arguments: str) -> subprocess.Popen[str]:
-        """A kubectl that goes on, its output in a pipe."""
+        """A kubectl that goes on, for at most a minute, its output in a pipe."""
         common = ("--kubeconfig", str(self.server.kubeconfig), "-n", self.name)
+        common = (*common, "--request-timeout=60s")
         return subprocess.Popen(
             [self.path, *common, *arguments],
             stdout=subprocess.PIPE,
