@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from mooring.api.http import JSON, Request
+from mooring.api.list_options import check_list, is_exact
 from mooring.api.routes import Route
 from mooring.api.selectors import Match, matcher
 from mooring.api.shapes import AS_IT_IS, shape_of
@@ -29,6 +30,8 @@ class Token(NamedTuple):
 async def get(request: Request, route: Route, objects: Objects) -> None:
     """One object."""
     shelf = objects.shelf(route.kind)
+    if (wanted := request.query.get("resourceVersion", "")) not in ("", "0"):
+        await reach(objects, parsed_revision(wanted))
     entry = shelf.get(route.key)
     if entry is None:
         raise NotFound(route.kind, route.name)
@@ -43,6 +46,7 @@ async def get(request: Request, route: Route, objects: Objects) -> None:
 async def list_(request: Request, route: Route, objects: Objects) -> None:
     """A collection, or the next page of one."""
     query = request.query
+    check_list(query)
     include = query.get("includeObject", "")
     shape = shape_of(route.kind, request.header(b"accept"), include, objects.clock)
     match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
@@ -50,8 +54,9 @@ async def list_(request: Request, route: Route, objects: Objects) -> None:
     if text := query.get("continue", ""):
         token = _token(text)
         entries, revision, more = await _page(objects, route, token, limit, match)
-    elif query.get("resourceVersionMatch") == "Exact":
+    elif is_exact(query):
         token = Token(parsed_revision(query.get("resourceVersion", "")), "")
+        await reach(objects, token.revision)
         entries, revision, more = await _page(objects, route, token, limit, match)
     else:
         if (wanted := query.get("resourceVersion", "")) not in ("", "0"):

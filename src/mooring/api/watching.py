@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from mooring.api.http import JSON, Request
+from mooring.api.list_options import check_watch
 from mooring.api.routes import Route
 from mooring.api.selectors import Match, matcher
 from mooring.api.shapes import Shape, shape_of
@@ -92,13 +93,15 @@ class OpenWatches:
 async def watch(request: Request, route: Route, objects: Objects, watches: OpenWatches) -> None:
     """Serve it until the client goes, the time is over, the reader is too slow, or we stop."""
     query = request.query
+    check_watch(query)
     include = query.get("includeObject", "")
     shape = shape_of(route.kind, request.header(b"accept"), include, objects.clock)
     match = matcher(route.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
     shelf = objects.shelf(route.kind)
     limit_s = _limit_s(query.get("timeoutSeconds", ""))
     since = await _since(request, objects)
-    initial = since is None or request.flag("sendInitialEvents")
+    said = "sendInitialEvents" in query
+    initial = request.flag("sendInitialEvents") if said else since is None
     stream = Stream(request, route, shape, match)
     seen = shelf.revision
     start_revision = objects.cache.revision
