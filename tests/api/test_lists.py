@@ -63,3 +63,66 @@ async def test_a_list_of_a_revision_is_as_it_was_then(client: Client, more: str)
     await client.send("DELETE", f"{MAPS}/a")
     assert await names(client, f"resourceVersion={then}") == ["b", "c"]  # or later
     assert await names(client, f"resourceVersion={then}{more}") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ("tier=1", ["a"]),
+        ("tier==1", ["a"]),
+        ("tier!=1", ["b", "c"]),
+        ("tier in (1, 2)", ["a", "b"]),
+        ("tier notin (1)", ["b", "c"]),
+        ("tier", ["a", "b"]),
+        ("!tier", ["c"]),
+        ("tier>1", ["b"]),
+        ("tier<2", ["a"]),
+        (" tier = 1 , tier in ( 1 ) ", ["a"]),
+    ],
+)
+async def test_labels_select(client: Client, selector: str, found: list[str]) -> None:
+    assert await names(client, f"labelSelector={quote(selector)}") == found
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "a b",
+        "a=b,",
+        ",",
+        "a in (b",
+        "=b",
+        "a=$",
+        "$",
+        "x/y/z=1",
+        "a>b",
+        "a>",
+        "a=b=c",
+        "-a",
+        "a<1<2",
+    ],
+)
+async def test_a_label_selector_that_is_none_is_refused(client: Client, selector: str) -> None:
+    refused = await client.send("GET", f"{MAPS}?labelSelector={quote(selector)}")
+    assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ("metadata.name=a", ["a"]),
+        ("metadata.name==a", ["a"]),
+        ("metadata.name!=a", ["b", "c"]),
+        ("metadata.name=a,metadata.name=b", []),
+        ("metadata.namespace=default", ["a", "b", "c"]),
+        ("metadata.name=a\\,b", []),
+    ],
+)
+async def test_names_select(client: Client, selector: str, found: list[str]) -> None:
+    assert await names(client, f"fieldSelector={quote(selector)}") == found
+
+
+@pytest.mark.parametrize("selector", ["name=a", "status.phase=Bound", "metadata.name", "data.x=1"])
+async def test_1_4_other_fields_do_not_select(client: Client, selector: str) -> None:
+    refused = await client.send("GET", f"{MAPS}?fieldSelector={quote(selector)}")
+    assert (refused.status, refused.body["reason"]) == (400, "BadRequest")

@@ -9,7 +9,7 @@ from mooring.model.selector import LabelSelector, Requirement
 from mooring.objects.cache import Entry
 from mooring.objects.documents import decoded
 from mooring.objects.kind import Kind
-from mooring.objects.kinds.common import is_qualified
+from mooring.objects.kinds.common import is_label_value, is_qualified
 
 Match = Callable[[Entry], bool]
 
@@ -20,6 +20,9 @@ _COMPARED = re.compile(rf"({_NAME}+)\s*(==|!=|=|>|<)\s*({_NAME}*)")
 _EXISTS = re.compile(rf"(!?)\s*({_NAME}+)")
 _STEP = re.compile(r"[(),]")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_FIELD_TERM = re.compile(r"(?:[^\\,]|\\.?)+", re.DOTALL)
+_FIELD = re.compile(r"([^!=]*)(!=|==|=)(.*)", re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\,=])")
 _OPERATORS: Final = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
 _SHOWN: Final = 256  # characters of what is refused
 
@@ -65,7 +68,7 @@ def _requirement(term: str) -> Requirement:
         requirement = Requirement(key=key, operator="DoesNotExist" if absent else "Exists")
     else:
         raise _refusal(term)
-    if not is_qualified(key):
+    if not is_qualified(key) or not all(map(is_label_value, requirement.values)):
         raise _refusal(term)
     return requirement
 
@@ -77,19 +80,20 @@ def _refusal(term: str) -> ApiError:
 
 
 def field_terms(text: str) -> list[tuple[str, str, bool]]:
-    """[(path, value, whether it must be equal)]. Raises ApiError BadRequest."""
+    """[(path, value, whether it must be equal)]. Raises ApiError BadRequest.
+
+    A comma, an equals sign or a backslash in a value has a backslash before it.
+    """
     terms = []
-    for term in text.split(","):
+    for term in _FIELD_TERM.findall(text):
         if not term:
             continue
-        for operator, equal in (("!=", False), ("==", True), ("=", True)):
-            path, found, value = term.partition(operator)
-            if found:
-                terms.append((path.strip(), value.strip(), equal))
-                break
-        else:
+        found = _FIELD.fullmatch(term)
+        if found is None:
             shown = term[:_SHOWN]
             raise ApiError("BadRequest", f"invalid selector: {shown!r}; can't understand it")
+        path, operator, value = found.groups()
+        terms.append((path.strip(), _ESCAPED.sub(r"\1", value.strip()), operator != "!="))
     return terms
 
 
