@@ -5,20 +5,26 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.system.server import OLD_KUBECTL, Server
 
+CURRENT = shutil.which("kubectl")
+# Some packages bring several versions beside it.
+OTHERS = sorted(Path(CURRENT).resolve().parent.glob("kubectl.*")) if CURRENT else []
 KUBECTLS = [
-    pytest.param(path, id=name, marks=[] if found else pytest.mark.skip(reason=f"no {name}"))
-    for name, path, found in (
-        ("current", "kubectl", shutil.which("kubectl")),
-        ("debian-1.20", str(OLD_KUBECTL), OLD_KUBECTL.exists()),
-    )
+    *(
+        pytest.param(path, id=name, marks=[] if found else pytest.mark.skip(reason=f"no {name}"))
+        for name, path, found in (
+            ("current", "kubectl", CURRENT),
+            ("debian-1.20", str(OLD_KUBECTL), OLD_KUBECTL.exists()),
+        )
+    ),
+    *(pytest.param(str(path), id=path.name, marks=pytest.mark.slow) for path in OTHERS),
 ]
-
 
 # kubectl says this whenever -n comes with the name of an object that has no namespace.
 OF_ITS_OWN: Final = "deleting cluster-scoped resources"
