@@ -245,6 +245,25 @@ async def test_what_is_wrong_many_times_is_told_in_few_words(
     assert len(status["details"]["causes"]) <= 100
 
 
+async def test_of_long_texts_nothing_is_remembered(server: Server) -> None:
+    """Names, keys and programs are looked at again and again, so some are kept; not such."""
+    size, times = 300_000, 200
+
+    async def send_all() -> None:
+        for number in range(times):
+            text = f"{number}".rjust(size, "a")
+            for body in (many({}, {"name": text}), many({}, {"labels": {text: ""}})):
+                code, _ = await ask(server, "POST", MAPS, body, user_agent=text)
+                assert code == 422
+            await ask(
+                server, "GET", MAPS, authorization=f"Bearer {token_of(server)}" + " " * number
+            )
+
+    before = resident_bytes(server)
+    await send_all()
+    assert resident_bytes(server) < before + size * times
+
+
 @pytest.mark.parametrize("size", [MIB - 4000, 3 * MIB - 100, 3 * MIB + 1, 5 * MIB])
 @pytest.mark.parametrize("media", ["application/json", MERGE_PATCH, STRATEGIC_PATCH, APPLY])
 async def test_what_is_too_large_is_refused_as_that(server: Server, size: int, media: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 PREFIX: Final = "Bearer "
-SEEN_AT_MOST: Final = 1024
+SEEN_AT_MOST: Final = 1024  # headers, and letters of each
 
 
 def new_token() -> str:
@@ -33,6 +33,6 @@ class Identities:
         if not authorization.startswith(PREFIX):
             return None
         user = self._users.get(token_hash(authorization[len(PREFIX) :].strip()))
-        if user is not None and len(self._seen) < SEEN_AT_MOST:
+        if user is not None and len(self._seen) < SEEN_AT_MOST > len(authorization):
             self._seen[authorization] = user
         return user

@@ -18,6 +18,7 @@ BEFORE_FIRST_APPLY: Final = "before-first-apply"
 ANCIENT: Final = "ancient-changes"
 MAX_UPDATERS: Final = 10  # as Kubernetes; older ones are merged
 MAX_NAME_BYTES: Final = 128
+AGENT_LETTERS: Final = 512  # of a User-Agent that are looked at: it may be a megabyte
 
 NO_FIELDS: Final[Fields] = {}
 
@@ -32,10 +33,13 @@ class Manager:
     subresource: str = ""
 
 
-@lru_cache(maxsize=1024)
 def manager_of(parameter: str, user_agent: str) -> str:
     """The name under which a client's writes are noted: what it says, else its program."""
-    name = parameter or user_agent.partition("/")[0]
+    return _printable_name(parameter or user_agent[:AGENT_LETTERS].partition("/")[0])
+
+
+@lru_cache(maxsize=1024)
+def _printable_name(name: str) -> str:
     printable = "".join(letter for letter in name if letter.isprintable())
     return printable.encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "unknown"
 

@@ -28,6 +28,8 @@ LABEL_TEXT: Final = (
 )
 ACCESS_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES: Final = ("Block", "Filesystem")
+SUBDOMAIN_MAX: Final = 253  # letters
+QUALIFIED_MAX: Final = SUBDOMAIN_MAX + 1 + 63
 ANNOTATIONS_MAX_BYTES: Final = 256 * 1024
 STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
@@ -58,14 +60,22 @@ def not_supported(field: str, value: Any, supported: Iterable[str]) -> Cause:
     return Cause(field, NOT_SUPPORTED, f'Unsupported value: "{value}": supported values: {listed}')
 
 
-@lru_cache(maxsize=4096)
 def is_subdomain(name: str) -> bool:
-    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
+    return len(name) <= SUBDOMAIN_MAX and _is_subdomain(name)  # long texts are not remembered
 
 
 @lru_cache(maxsize=4096)
+def _is_subdomain(name: str) -> bool:
+    return _SUBDOMAIN.fullmatch(name) is not None
+
+
 def is_qualified(name: str) -> bool:
     """prefix/name or name, as keys of labels and annotations are."""
+    return len(name) <= QUALIFIED_MAX and _is_qualified(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_qualified(name: str) -> bool:
     prefix, slash, rest = name.rpartition("/")
     if slash and not is_subdomain(prefix):
         return False
