@@ -1,6 +1,8 @@
 """Requests to the application in this process, without a network."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from mooring.api.app import App
@@ -8,6 +10,8 @@ from mooring.api.identity import Identities, token_hash
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
 from mooring.store.memory import MemoryStore
+
+Meanwhile = Callable[[bytes], Awaitable[None]]
 
 
 class Answer(NamedTuple):
@@ -33,6 +37,34 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.objects.close()
+
+    async def watch(
+        self, path: str, accept: str = "application/json", meanwhile: Meanwhile | None = None
+    ) -> list[Any]:
+        """The events of a watch that ends by itself. `meanwhile` is awaited before each is out."""
+        place, _, query = path.partition("?")
+        headers = [(b"authorization", b"Bearer t"), (b"accept", accept.encode())]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": place,
+            "query_string": query.encode(),
+            "headers": headers,
+        }
+        chunks: list[bytes] = []
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()  # the client stays
+            raise AssertionError
+
+        async def send(message: dict[str, Any]) -> None:
+            if chunk := message.get("body"):
+                if meanwhile:
+                    await meanwhile(chunk)
+                chunks.append(chunk)
+
+        await self._app(scope, receive, send)
+        return [json.loads(line) for line in b"".join(chunks).splitlines()]
 
     async def send(
         self, method: str, path: str, body: Any = None, media: str = "application/json"

@@ -14,11 +14,15 @@ AS_IT_IS: Final = frozenset({"", "*/*", "application/json"})  # Accept headers t
 
 
 class Shape(NamedTuple):
-    """How to write one object, and a list of them. `plain`: the cached bytes as they are."""
+    """How to write one object, a list of them, and an object that has nothing but this metadata.
+
+    plain   the cached bytes as they are
+    """
 
     plain: bool
     one: Callable[[Entry], bytes]
     many: Callable[[Iterable[Entry], Doc], bytes]
+    none: Callable[[Doc], bytes]
 
 
 def shape_of(kind: Kind, accept: str, include_object: str, clock: Clock) -> Shape:
@@ -48,7 +52,11 @@ def _plain(kind: Kind) -> Shape:
     def many(entries: Iterable[Entry], metadata: Doc) -> bytes:
         return _list(kind.kind, kind.api_version, metadata, [entry.body for entry in entries])
 
-    return Shape(True, lambda entry: entry.body, many)
+    return Shape(True, lambda entry: entry.body, many, _nothing(kind.kind, kind.api_version))
+
+
+def _nothing(kind: str, api_version: str) -> Callable[[Doc], bytes]:
+    return lambda metadata: encoded({"kind": kind, "apiVersion": api_version, "metadata": metadata})
 
 
 def _list(kind: str, api_version: str, metadata: Doc, bodies: list[bytes]) -> bytes:
@@ -64,7 +72,7 @@ def _mapped(kind: str, api_version: str, one: Callable[[Entry], bytes]) -> Shape
     def many(entries: Iterable[Entry], metadata: Doc) -> bytes:
         return _list(kind, api_version, metadata, [one(entry) for entry in entries])
 
-    return Shape(False, one, many)
+    return Shape(False, one, many, _nothing(kind, api_version))
 
 
 def _converted(kind: Kind) -> Shape:
@@ -124,4 +132,4 @@ def _tables(kind: Kind, include_object: str, clock: Clock, version: str) -> Shap
     def one(entry: Entry) -> bytes:
         return many((entry,), {"resourceVersion": str(entry.revision)})
 
-    return Shape(False, one, many)
+    return Shape(False, one, many, lambda metadata: many((), metadata))

@@ -15,6 +15,7 @@ from mooring.api.shapes import Shape, shape_of
 from mooring.api.status import ApiError, failure
 from mooring.objects.cache import Entry, Event, watch_frame
 from mooring.objects.documents import encoded
+from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 from mooring.store.interface import Expired
 
@@ -112,7 +113,7 @@ async def watch(request: Request, route: Route, objects: Objects, watches: OpenW
             entries = [e for e in shelf.entries(route.namespace) if stream.selects(e)]
             first = [watch_frame("ADDED", shape.one(entry)) for entry in entries]
             if request.flag("sendInitialEvents"):
-                first.append(_bookmark(route, start_revision, initial_end=True))
+                first.append(_bookmark(shape, start_revision, initial_end=True))
         elif since is not None:
             try:
                 missed = await objects.cache.history(shelf, since, seen)
@@ -125,7 +126,7 @@ async def watch(request: Request, route: Route, objects: Objects, watches: OpenW
         await request.begin((JSON,))
         await request.more(b"".join(first))
         with watches.having(stream):
-            await _pump(request, route, objects, stream, limit_s, watches)
+            await _pump(request, objects, stream, limit_s, watches)
         await request.end()
     finally:
         unfollow()
@@ -165,12 +166,7 @@ def _limit_s(text: str) -> float:
 
 
 async def _pump(
-    request: Request,
-    route: Route,
-    objects: Objects,
-    stream: Stream,
-    limit_s: float,
-    watches: OpenWatches,
+    request: Request, objects: Objects, stream: Stream, limit_s: float, watches: OpenWatches
 ) -> None:
     loop = asyncio.get_running_loop()
     ends = loop.time() + limit_s
@@ -185,6 +181,9 @@ async def _pump(
             await stream.ready.wait()
             timer.cancel()
             stream.ready.clear()
+            # Taken together with the queue: more may come while this is sent, and a client goes on
+            # from a bookmark as if it had seen all before it.
+            revision = objects.cache.revision
             if stream.queue:
                 chunk = b"".join(stream.queue)
                 stream.queue.clear()
@@ -194,16 +193,14 @@ async def _pump(
                 await request.more(watch_frame("ERROR", encoded(failure(expired))))
                 return
             if bookmarks and loop.time() >= min(bookmark_at, ends):
-                await request.more(_bookmark(route, objects.cache.revision))
+                await request.more(_bookmark(stream.shape, revision))
                 bookmark_at = loop.time() + BOOKMARK_EVERY_S
     finally:
         gone.cancel()
 
 
-def _bookmark(route: Route, revision: int, *, initial_end: bool = False) -> bytes:
-    metadata: dict[str, object] = {"resourceVersion": str(revision)}
+def _bookmark(shape: Shape, revision: int, *, initial_end: bool = False) -> bytes:
+    metadata: Doc = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    kind = route.kind
-    doc = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-    return watch_frame("BOOKMARK", encoded(doc))
+    return watch_frame("BOOKMARK", shape.none(metadata))
