@@ -207,6 +207,9 @@ def test_a_namespace_goes_with_what_is_in_it(kubectl: Space) -> None:
     assert "No resources found" in kubectl.run("-n", name, "get", "cm,pods").stderr
     refusal = kubectl.refused("-n", name, "create", "configmap", "late")
     assert f'namespaces "{name}" not found' in refusal
+    for kept in ("default", "kube-system"):
+        told = f'namespaces "{kept}" is forbidden: this namespace may not be deleted'
+        assert told in kubectl.refused("delete", "ns", kept)
 
 
 def test_replacing_takes_the_whole_object_and_notices_that_it_changed(

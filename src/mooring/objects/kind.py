@@ -124,6 +124,7 @@ class Kind:
     returns_deleted: bool = False
     # may a whole collection be deleted at once (namespaces may not)
     deletes_collection: bool = True
+    kept: frozenset[str] = frozenset()  # names that are never deleted
     # name rule: DNS-1123 subdomain for nearly all; "label" for Namespace
     name_rule: Literal["subdomain", "label", "path"] = "subdomain"
     # the stored form belongs to another served version, e.g. events of both groups: its resource.

@@ -228,6 +228,8 @@ class Objects:
 
         There is no grace period: Mooring runs no containers that would use it.
         """
+        if key in kind.kept:
+            raise Forbidden(kind, key, f"this {kind.singular} may not be deleted")
         shelf = self.shelf(kind)
         for _ in range(TRIES):
             entry = self._present(kind, shelf, key)

@@ -44,6 +44,7 @@ NAMESPACE: Final = Kind(
     "", "v1", "Namespace", "namespaces", "namespace", False,
     short_names=("ns",),
     deletes_collection=False,
+    kept=frozenset({"default", "kube-system", "kube-public"}),
     columns=(NAME, Column("Status", printing.phase), AGE),
     default=_namespace_default,
     validate_create=lambda doc: metadata_causes(doc, label_name=True),
