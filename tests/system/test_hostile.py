@@ -1,4 +1,7 @@
-"""What no client should send: answered as Kubernetes answers, and never the end of the server."""
+"""What no client should send: answered as Kubernetes answers, and never the end of the server.
+
+A failure prints its seed: HOSTILE_SEED=7 repeats it, or tries something else.
+"""
 
 import asyncio
 import json

@@ -1,5 +1,6 @@
 """Status objects, the Kubernetes form of every answer that is not an object."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from mooring.errors import MooringError
@@ -36,8 +37,11 @@ REASONS: Final = {
 class ApiError(MooringError):
     """Something about the request itself."""
 
-    def __init__(self, code: str, what: str, remedy: str = "") -> None:
-        self.code, self.what, self.remedy = code, what, remedy
+    def __init__(
+        self, code: str, what: str, remedy: str = "", *, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """details: those of the Status, for programs."""
+        self.code, self.what, self.remedy, self.details = code, what, remedy, details
         super().__init__(what)
 
 
@@ -51,6 +55,8 @@ def failure(error: MooringError) -> Doc:
     status["reason"] = reason
     if isinstance(error, ObjectError):
         status["details"] = _details(error)
+    elif isinstance(error, ApiError) and error.details:
+        status["details"] = error.details
     return status
 
 

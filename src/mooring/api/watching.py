@@ -22,6 +22,7 @@ from mooring.store.interface import Expired
 BOOKMARK_EVERY_S: Final = 60.0  # as kube-apiserver: often enough that a resume stays short
 LONGEST_S: Final = (1800.0, 3600.0)  # a watch without a limit ends between these, at random
 QUEUED_AT_MOST: Final = 20_000  # events; a reader further behind is told to list again
+TOO_NEW: Final = "Too large resource version"
 FOREVER_S: Final = 10**9  # timers take no longer ones
 TOO_NEW_WAIT_S: Final = 3.0  # for a revision that this server has not reached yet
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
@@ -154,8 +155,11 @@ async def reach(objects: Objects, revision: int) -> None:
     try:
         await asyncio.wait_for(objects.cache.caught_up(revision), TOO_NEW_WAIT_S)
     except TimeoutError as error:
-        what = f"Too large resource version: {revision}, current: {objects.cache.revision}"
-        raise ApiError("Timeout", what) from error
+        what = f"Timeout: {TOO_NEW}: {revision}, current: {objects.cache.revision}"
+        # By this, clients know that the server has lost what they saw, and list anew.
+        causes = [{"reason": "ResourceVersionTooLarge", "message": TOO_NEW}]
+        details = {"causes": causes, "retryAfterSeconds": 1}
+        raise ApiError("Timeout", what, details=details) from error
 
 
 def _limit_s(text: str) -> float:
