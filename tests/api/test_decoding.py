@@ -110,3 +110,34 @@ def test_keys_given_twice_are_found_in_yaml_as_well() -> None:
     ]
     assert yaml_duplicates(b"a: {a: {a: 1}}\nb: {a: 1}") == []
     assert yaml_duplicates(b"") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1:30", "1:30"),  # to the base of 60, elsewhere
+        ("1:30.5", "1:30.5"),
+        ("=", "="),
+        ("2025-01-01", "2025-01-01"),
+        ("1_000", 1000),
+        ("0x1f", 31),
+        ("18446744073709551615", 18446744073709551615),
+        ("18446744073709551616", 18446744073709551616.0),
+    ],
+)
+def test_yaml_is_read_as_go_reads_it(text: str, value: Any) -> None:
+    found = yaml_value(f"a: {text}".encode())["a"]
+    assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!bool x", "!!int ''", "!!float ''", "!!timestamp x", "!!int x", "!!binary a", ".nan",
+        "!!set {a}", "!!python/object:a.b x", "9" * 401, "0x" + "f" * 401, "[" * 2000,
+        "[" + "0," * 100_000 + "0]",
+    ],
+)  # fmt: skip
+def test_yaml_that_has_no_value_in_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        yaml_value(f"a: {text}".encode())
