@@ -257,6 +257,7 @@ def test_an_asset_whose_claim_waits_still_becomes_its_volume(
 def test_an_asset_is_left_where_it_is_when_its_pool_is_gone(plant: HostPlant) -> None:
     def forgotten() -> None:
         plant.delete("pools.mooring.dev", "local")
+        plant.settle()
 
     leave_behind(plant, noted=False)
     pool = plant.view(Pool, "local")
@@ -312,12 +313,41 @@ def test_a_volume_that_cannot_be_deleted_stays_released_and_is_told_and_tried_ag
     assert (plant.volumes(), plant.assets()) == ([], [])
 
 
-def test_a_volume_whose_pool_was_deleted_stays_released_and_that_is_told(
+def test_a_pool_deleted_while_it_is_used_goes_with_its_last_volume_and_makes_none(
+    plant: HostPlant,
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    plant.delete("pools.mooring.dev", "local")
+    plant.put(CLAIMS, a_claim_doc("late", class_="local"))
+    assert "pool local is being deleted" in [one["message"] for one in plant.events("late")]
+    assert plant.view(Pool, "local") is not None
+    plant.drop()
+    assert (plant.volumes(), plant.assets(), plant.view(Pool, "local")) == ([], [], None)
+
+
+@pytest.mark.parametrize("pause", range(0, 60, 6))
+def test_a_pool_deleted_while_a_volume_is_made_in_it_leaves_nothing_half(
+    plant: HostPlant, pause: int
+) -> None:
+    async def deleted() -> None:
+        for _ in range(pause):
+            await asyncio.sleep(0)
+        await plant.deletion("pools.mooring.dev", "local")
+
+    plant.together(plant.creation(CLAIMS, a_claim_doc(class_="local")), deleted())
+    plant.settle()
+    made = [one.name for one in plant.volumes()]
+    assert plant.assets() == made
+    assert (plant.view(Pool, "local") is None) == (made == [])
+
+
+def test_a_volume_whose_pool_was_removed_by_force_stays_released_and_that_is_told(
     plant: HostPlant,
 ) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="local"))
     name = plant.made().name
     plant.delete("pools.mooring.dev", "local")
+    plant.edit("pools.mooring.dev", "local", lambda doc: doc["metadata"].pop("finalizers"))
     plant.drop()
     assert (plant.volume(name).phase, plant.assets()) == ("Released", [name])
     assert plant.told(name) == [("Warning", "VolumeFailedDelete")]

@@ -337,6 +337,7 @@ def test_the_dynamic_client_finds_pools(api: client.ApiClient, shared_server: Se
     body = {"apiVersion": "mooring.dev/v1", "kind": "Pool", "metadata": {"name": "dynamic"}}
     made = pools.create(body={**body, "spec": spec})
     assert made.spec.root == root
+    assert made.metadata.finalizers == ["mooring.dev/pool-protection"]
     assert "dynamic" in [one.metadata.name for one in pools.get().items]
     larger = {"metadata": {"name": "dynamic"}, "spec": {"capacity": "2Gi"}}
     merge = "application/merge-patch+json"

@@ -7,10 +7,12 @@ from mooring.controllers.expiry import Expiry
 from mooring.controllers.landscape import Landscape
 from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
+from mooring.controllers.pools import Pools
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
 from mooring.model.claim import Claim
 from mooring.model.node import Node
+from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
@@ -37,7 +39,8 @@ class Controllers:
         self.volumes = Queue("volumes", reclaimer.reconcile)
         self.namespaces = Queue("namespaces", Namespaces(objects).reconcile)
         self.nodes = Queue("nodes", Liveness(objects).reconcile)
-        self.queues = (self.claims, self.volumes, self.namespaces, self.nodes)
+        self.pools = Queue("pools", Pools(objects).reconcile)
+        self.queues = (self.claims, self.volumes, self.namespaces, self.nodes, self.pools)
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
         shelves = objects.cache.shelves
@@ -52,6 +55,7 @@ class Controllers:
         self.landscape.start()
         self._follow(Node.resource, self.nodes)
         self._follow("namespaces", self.namespaces)
+        self._follow(Pool.resource, self.pools)
         await self.expiry.start()
         for part in (*self.queues, *self.resyncs):
             part.start()

@@ -28,6 +28,9 @@ PV_CONTROLLER_FINALIZER: Final = "kubernetes.io/pv-controller"
 CLONING_PROTECTION: Final = "provisioner.storage.kubernetes.io/cloning-protection"
 VAC_PROTECTION: Final = "kubernetes.io/vac-protection"
 
+# A finalizer of our own: on each pool, until it is deleted and has no volumes.
+POOL_PROTECTION: Final = "mooring.dev/pool-protection"
+
 # Labels.
 HOSTNAME: Final = "kubernetes.io/hostname"
 

@@ -46,6 +46,11 @@ class Pools:
         found = pool_for(class_, self._objects.views(Pool), self._node)
         return found if isinstance(found, str) or self.mine(found) else ""
 
+    def has(self, pool: Pool) -> bool:
+        """Whether it is still there: not gone, nor made anew."""
+        found = self._objects.view(Pool, pool.name)
+        return found is not None and found.uid == pool.uid
+
     def of_volume(self, volume: Volume) -> Pool | None:
         """The pool of this host that holds a volume's asset."""
         pool = self._objects.view(Pool, volume.pool) if volume.pool else None

@@ -100,6 +100,11 @@ class Provisioner:
             passing(INTENT_NOTED)
             asset = await driver.create(made, claim.request.bytes())
             passing(ASSET_MADE)
+            if not self._pools.has(pool):  # it had no volume yet, so nothing kept it
+                await driver.delete(made)
+                await self._intents.end(name)
+                why = f"pool {pool.name} was deleted meanwhile"
+                return self._failed(claim, class_.provisioner, why)
             doc = _volume(claim, class_, pool, name, asset.size_bytes)
             await self._objects.create(self._objects.kinds[Volume.resource], "", doc)
         except AlreadyExists:

@@ -285,8 +285,12 @@ class Objects:
         """
         if old is new:
             return await self._commit([write], checks)
+        known = self._pool_of(old, new) is not None
         async with self._account:  # so that our own writes do not get in each other's way
             for _ in range(TRIES):
+                if old is None and new is not None and known and not self._pool_of(old, new):
+                    why = f"pool {new.pool} was deleted at the same moment"
+                    raise Forbidden(self.kinds[Volume.resource], new.name, why)
                 extra = self._charge(old, new)
                 try:
                     return await self._commit([write, *extra], checks)
@@ -297,8 +301,7 @@ class Objects:
 
     def _charge(self, old: Volume | None, new: Volume | None) -> list[Write]:
         """The pool's new account, if it is another. Raises Forbidden if it has not the room."""
-        volume = new or old
-        entry = self.entry(POOLS, volume.pool) if volume else None
+        volume, entry = new or old, self._pool_of(old, new)
         if volume is None or entry is None:
             return []
         pool = view(Pool, entry)
@@ -310,6 +313,10 @@ class Objects:
         shelf = self.cache.shelves[POOLS]
         stored = stored_form(shelf.kind, overlaid(entry.body, pool, after))
         return [Write(shelf.prefix + pool.key, stored, entry.revision)]
+
+    def _pool_of(self, old: Volume | None, new: Volume | None) -> Entry | None:
+        volume = new or old
+        return self.entry(POOLS, volume.pool) if volume is not None else None
 
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
         passing(BEFORE_COMMIT)

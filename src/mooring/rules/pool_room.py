@@ -9,6 +9,8 @@ from mooring.model.volume import Volume
 
 def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
     """Why a volume of this size cannot be taken from the pool for a namespace, "" if it can."""
+    if pool.being_deleted:
+        return f"pool {pool.name} is being deleted"
     if not pool.allows(namespace):
         return f"pool {pool.name} is not granted to namespace {namespace}"
     quota, used = pool.quota(namespace), pool.allocated_to(namespace)
@@ -24,7 +26,7 @@ def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
 
 def room_for(pool: Pool, namespace: str) -> Quantity | None:
     """How much a namespace may still take, nothing if it was granted nothing; None: no limit."""
-    if not pool.allows(namespace):
+    if pool.being_deleted or not pool.allows(namespace):
         return Quantity(0)
     quota, capacity = pool.quota(namespace), pool.capacity
     left = [] if quota is None else [quota.minus(pool.allocated_to(namespace))]

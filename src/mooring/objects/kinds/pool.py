@@ -3,8 +3,9 @@
 import re
 from typing import Any, Final
 
+from mooring.model.names import POOL_PROTECTION
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Doc, Kind, Subresource
+from mooring.objects.kind import Cause, Column, Doc, Kind, Subresource, World
 from mooring.objects.kinds.common import (
     amount,
     forbidden,
@@ -13,6 +14,7 @@ from mooring.objects.kinds.common import (
     metadata_causes,
     metadata_update_causes,
     required,
+    with_finalizer,
 )
 
 _MODE = re.compile(r"[0-7]{3,5}")
@@ -21,6 +23,10 @@ _MODE = re.compile(r"[0-7]{3,5}")
 def _default(doc: Doc) -> None:
     doc.setdefault("spec", {})
     doc.setdefault("status", {})
+
+
+def _protect(doc: Doc, _: World) -> None:
+    with_finalizer(doc, POOL_PROTECTION)
 
 
 def _prepare_create(doc: Doc) -> None:
@@ -103,6 +109,7 @@ KIND: Final = Kind(
         Column("Root", lambda doc, _: doc["spec"].get("root", ""), priority=1),
     ),
     default=_default,
+    mutate=_protect,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     validate_create=_validate_create,
