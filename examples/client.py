@@ -25,7 +25,8 @@ def apply(client: Client, doc: Doc) -> str:
     kind, name = doc["kind"], doc["metadata"]["name"]
     path = f"{PATHS[kind]}/{name}?fieldManager=demo&force=true"
     client.ask("PATCH", path, msgspec.json.encode(doc), content_type=APPLY)
-    return f"{kind.lower()}/{name} serverside-applied"
+    group = doc["apiVersion"].rpartition("/")[0]
+    return f"{kind.lower()}{'.' if group else ''}{group}/{name} serverside-applied"
 
 
 def table(client: Client, kind: str) -> list[list[str]]:

@@ -188,7 +188,7 @@ def tell(demo: Demo) -> None:
     )
     before = table(demo.api(), CLAIM)
     demo.stop(signal.SIGKILL)
-    demo.typed("kill -9 $(pgrep -f 'mooring up')", "")
+    demo.typed(f'kill -9 $(pgrep -f "mooring up --data-dir {demo.place}")', "")
     demo.start()
     demo.typed(UP, "ready")
     demo.get(CLAIM, "pvc")

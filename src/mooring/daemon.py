@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 COLLECT_AFTER: Final = (20_000, 20, 50)  # allocations, then collections of the younger generation
 GRACE_S: Final = 2  # for requests under way at SIGTERM; what goes on then is cut off
 BACKLOG: Final = 4096  # connections that wait to be accepted
-FIRST_START: Final = "first-start-done"  # made once, so that what an admin deletes stays deleted
+# Made once, so that what an admin deletes stays deleted; holds the name of the node.
+FIRST_START: Final = "first-start-done"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,17 @@ class BadNodeName(MooringError):
     def __init__(self, name: str) -> None:
         self.what = f"{name!r} cannot be the name of a Node"
         self.remedy = "choose one of lower case letters, digits, - and . with --node-name"
+        super().__init__(self.what)
+
+
+class NodeRenamed(MooringError):
+    """Volumes of this host are tied to the name that it had."""
+
+    code = "NodeRenamed"
+
+    def __init__(self, data_dir: Path, before: str, now: str) -> None:
+        self.what = f"{data_dir} is of node {before}, this host is now called {now}"
+        self.remedy = f"start with --node-name {before}, or with another --data-dir"
         super().__init__(self.what)
 
 
@@ -280,10 +292,13 @@ def _token_of(path: Path) -> str | None:
 
 
 async def _first_start(objects: Objects, settings: Settings) -> None:
-    """Namespaces always; Pool and StorageClass `local` once."""
+    """Namespaces always; Pool and StorageClass `local` once. Raises NodeRenamed."""
+    marker = settings.data_dir / FIRST_START
+    before = _text(marker)
+    if before and before != settings.node_name:
+        raise NodeRenamed(settings.data_dir, before, settings.node_name)
     for name in ("default", "kube-system"):
         await _made(objects, "namespaces", {"metadata": {"name": name}})
-    marker = settings.data_dir / FIRST_START
     if marker.exists():
         return
     pool = {
@@ -303,7 +318,12 @@ async def _first_start(objects: Objects, settings: Settings) -> None:
         "volumeBindingMode": "Immediate",
     }
     await _made(objects, "storageclasses.storage.k8s.io", class_)
-    private_file(marker, b"")
+    private_file(marker, settings.node_name.encode())
+
+
+def _text(path: Path) -> str:
+    """Empty if there is no such file."""
+    return path.read_text(errors="replace").strip() if path.exists() else ""
 
 
 async def _made(objects: Objects, resource: str, doc: Doc) -> None:

@@ -108,10 +108,18 @@ def test_a_demo_that_is_stopped_half_way_leaves_nothing(tmp_path: Path) -> None:
 
 # The commands of the manual stand in a shell as they are, but for the server: it is on a port of
 # its own and in the background, and it alone may be killed. A person types slower than a claim
-# binds, so a claim that is not bound yet is mounted a moment later.
+# binds, so a claim that is not bound yet is listed or mounted a moment later.
 BY_HAND = r"""
 set -eu -o pipefail
-kubectl() { "$KUBECTL" "$@"; }
+kubectl() {
+    local said
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        said=$("$KUBECTL" "$@")
+        { [ "$1" = get ] && grep -v ^shared <<< "$said" | grep -q Pending; } || break
+        sleep 0.2
+    done
+    echo "$said"
+}
 pgrep() { echo "$server"; }
 mooring() {
     case $1 in

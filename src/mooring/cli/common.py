@@ -72,8 +72,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     A cell is shown as it is: brackets are no markup, and a terminal obeys nothing in it.
     """
     made = Table(box=None, pad_edge=False, header_style="", padding=(0, 3, 0, 0))
-    for name in head:
-        made.add_column(name, overflow="fold")
+    rows = list(rows)
+    for number, name in enumerate(head):  # the first column is what people copy: it stays whole
+        whole = max((len(row[0]) for row in rows), default=0) if number == 0 else None
+        made.add_column(name, overflow="fold", min_width=whole)
     for row in rows:
         made.add_row(*(Text(_plain(cell)) for cell in row))
     return made

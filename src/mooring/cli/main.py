@@ -1,5 +1,7 @@
 """The `mooring` command."""
 
+from typing import Annotated
+
 import typer
 
 from mooring import __version__
@@ -10,11 +12,25 @@ from mooring.cli.up import up
 
 app = typer.Typer(
     name="mooring",
-    help="Kubernetes's storage model for plain Docker hosts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Kubernetes's storage model for plain Docker hosts."""
 
 
 def version() -> None:

@@ -21,7 +21,7 @@ def mount(
 ) -> None:
     """Have a claim's volume at a path of the server's host, and print that path. Repeatable."""
     client = Client(kubeconfig)
-    where = (namespace or client.namespace, claim)
+    where = (namespace or client.namespace, claim.removeprefix("pvc/"))
     try:
         mounted = client.ask("POST", path_of("mounts", *where))
     except Refused as refused:

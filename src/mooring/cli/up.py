@@ -62,7 +62,11 @@ def up(
     ] = None,
     plugin_socket: Annotated[
         str,
-        typer.Option("--plugin-socket", metavar="PATH", help="Of the Docker plugin; empty: none."),
+        typer.Option(
+            "--plugin-socket",
+            metavar="PATH",
+            help="Of the Docker plugin, which is not there yet: empty.",
+        ),
     ] = "",
 ) -> None:
     """Start the server and the node agent in one process."""
@@ -84,6 +88,7 @@ def up(
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s at=%(name)s %(message)s"
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
     def ready(url: str) -> None:
         typer.echo(f"Mooring {__version__} serves {url}. Try next:")

@@ -73,6 +73,8 @@ class PathSource:
         """Nothing was done to have it."""
 
     def _checked(self) -> Path:
+        if not self.place.is_absolute():  # it would be taken from where the agent was started
+            raise PathWrong(str(self.place), "an absolute path")
         if self.type not in _WANTED:
             raise PathWrong(str(self.place), f"of a known type ({self.type!r} is not)")
         wanted, is_right, make = _WANTED[self.type]
