@@ -255,7 +255,7 @@ async def test_what_is_wrong_many_times_is_told_in_few_words(
 
 async def test_of_long_texts_nothing_is_remembered(server: Server) -> None:
     """Names, keys and programs are looked at again and again, so some are kept; not such."""
-    size, times = 300_000, 200
+    size, times = 400_000, 100
 
     async def send_all() -> None:
         for number in range(times):
