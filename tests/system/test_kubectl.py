@@ -361,6 +361,17 @@ def test_objects_are_created_by_their_own_commands(kubectl: Space) -> None:
     assert kubectl("run", "p", "--image=example.com/i", "--restart=Never") == "pod/p created\n"
 
 
+def test_what_is_applied_no_more_is_pruned(kubectl: Space) -> None:
+    first = a_list(*(config(name, labels={"set": "one"}) for name in ("stays", "goes")))
+    kubectl("apply", "-f", "-", stdin=first)
+    later = a_list(config("stays", labels={"set": "one"}))
+    which = "--prune-whitelist" if kubectl.is_old else "--prune-allowlist"  # renamed in 1.26
+    command = ("apply", "--prune", "-l", "set=one", f"{which}=core/v1/ConfigMap", "-f", "-")
+    done = kubectl.run(*command, stdin=later)
+    assert done.stdout == "configmap/stays unchanged\nconfigmap/goes pruned\n", done.stderr
+    assert kubectl("get", "cm", "-o", "name") == "configmap/stays\n"
+
+
 def test_what_is_not_served_is_not_found(kubectl: Space) -> None:
     kubectl("create", "-f", "-", stdin=a_list(pod("user")))
     nothing = "the server could not find the requested resource"
