@@ -78,6 +78,28 @@ async def test_the_last_failure_that_was_told_of_a_claim_is_part_of_its_explanat
     assert found["details"][0] == "it failed last with: told last"
 
 
+async def test_a_volume_is_promised_only_when_the_node_of_its_pool_is_ready() -> None:
+    driver = "directory.mooring.dev"
+    class_ = {"metadata": {"name": "fast"}, "provisioner": driver, "parameters": {"pool": "p"}}
+    pool = {"driver": driver, "node": "there", "root": "/srv/pool"}
+    claim = a_claim("db")
+    claim["spec"]["storageClassName"] = "fast"
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    async with Client() as client:
+        for path, body in (
+            ("/apis/storage.k8s.io/v1/storageclasses", class_),
+            ("/apis/mooring.dev/v1/pools", {"metadata": {"name": "p"}, "spec": pool}),
+            (CLAIMS, claim),
+        ):
+            assert (await client.send("POST", path, body)).status == 201
+        absent = (await client.send("GET", f"{EXPLAIN}/pvc/default/db")).body["why"]
+        node = {"metadata": {"name": "there"}, **ready}
+        assert (await client.send("POST", "/api/v1/nodes", node)).status == 201
+        present = (await client.send("GET", f"{EXPLAIN}/pvc/default/db")).body["why"]
+    assert absent.endswith("there is no Node there")
+    assert present == "the agent of there is to make its volume in pool p"
+
+
 async def test_all_claims_are_explained_in_order_or_those_of_one_namespace() -> None:
     async with Client() as client:
         await put(client, "b", "a")

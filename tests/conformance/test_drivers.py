@@ -7,6 +7,7 @@ import pytest
 from mooring.crashpoints import POINTS
 from mooring.drivers.interface import Asset, AssetName, Features, Place, Usage
 from mooring.drivers.registry import DRIVERS, driver_for
+from mooring.model.names import BUILT_DRIVERS
 from tests.conformance.driver_suite import CHECKS, KILLED, Backend, Bench, Check
 
 
@@ -98,6 +99,7 @@ async def test_a_driver_that_does_nothing_fails_the_checks_of_crashes(
 
 def test_every_registered_backend_is_in_this_suite_and_has_crash_points() -> None:
     assert [backend.name for backend in BACKENDS] == list(DRIVERS)
+    assert set(DRIVERS) == BUILT_DRIVERS
     for backend in BACKENDS:
         calls = {name.split(".")[1] for name in POINTS if name.startswith(backend.points)}
         assert {"create", "delete"} <= calls <= set(KILLED)

@@ -9,7 +9,8 @@ from hypothesis import strategies as some
 
 from mooring.model.claim import Claim, DataSource
 from mooring.model.metadata import Metadata
-from mooring.model.names import BIND_COMPLETED, SELECTED_NODE, Phase
+from mooring.model.names import BIND_COMPLETED, BTRFS_DRIVER, SELECTED_NODE, Phase
+from mooring.model.node import Node, NodeCondition, NodeStatus
 from mooring.model.pod import ClaimUse, Pod, PodSpec, PodStatus, PodVolume
 from mooring.model.pool import NamespaceUse, Pool, PoolNamespace, PoolSpec, PoolStatus
 from mooring.model.storage_class import StorageClass
@@ -17,7 +18,7 @@ from mooring.model.volume import Volume
 from mooring.rules.claims import claim_decision
 from mooring.rules.explanation import LINES_AT_MOST, Explanation, Sight, explained_claim, waste
 from mooring.rules.matching import VolumeIndex, refusals
-from tests.rules.making import a_claim, a_class, a_volume, labelled, pointer
+from tests.rules.making import LONG_AGO, a_claim, a_class, a_volume, labelled, pointer
 from tests.rules.plain_scan import acceptable
 from tests.rules.worlds import Worlds
 
@@ -30,11 +31,12 @@ def a_pool(
     namespaces: tuple[PoolNamespace, ...] | None = None,
     driver: str = "directory.mooring.dev",
     node: str = "here",
+    deleted: bool = False,
 ) -> Pool:
     """A pool of which the namespace default has taken something."""
     uses = {"default": NamespaceUse(allocated=taken, volumes=1)}
     return Pool(
-        metadata=Metadata(name=name),
+        metadata=Metadata(name=name, deletion_timestamp=LONG_AGO if deleted else None),
         spec=PoolSpec(
             driver=driver, node=node, root="/srv/pool", capacity=capacity, namespaces=namespaces
         ),
@@ -51,16 +53,23 @@ def a_pod(name: str, claim: str = "db", *, node: str = "", phase: str = "Pending
     )
 
 
-def seeing(*things: Volume | StorageClass | Pool | Pod) -> Sight:
+def a_node(name: str = "here", *, ready: bool = True) -> Node:
+    condition = NodeCondition(type="Ready", status="True" if ready else "Unknown")
+    return Node(metadata=Metadata(name=name), status=NodeStatus(conditions=(condition,)))
+
+
+def seeing(*things: Volume | StorageClass | Pool | Pod | Node) -> Sight:
+    """With a Ready node "here", unless nodes are said."""
     return Sight(
         volumes={one.name: one for one in things if isinstance(one, Volume)},
         classes={one.name: one for one in things if isinstance(one, StorageClass)},
         pools=[one for one in things if isinstance(one, Pool)],
         pods=[one for one in things if isinstance(one, Pod)],
+        nodes=[one for one in things if isinstance(one, Node)] or [a_node()],
     )
 
 
-def explained(claim: Claim, *things: Volume | StorageClass | Pool | Pod) -> Explanation:
+def explained(claim: Claim, *things: Volume | StorageClass | Pool | Pod | Node) -> Explanation:
     return explained_claim(claim, seeing(*things))
 
 
@@ -77,8 +86,8 @@ def test_without_any_volume_it_says_so_and_what_to_create() -> None:
 
 def test_a_class_that_makes_volumes_is_named_the_default_one_first() -> None:
     quick, usual = a_class("a"), a_class("b", default=True)
-    assert explained(a_claim(), quick).help.endswith("or a new claim of class a")
-    assert explained(a_claim(), quick, usual).help.endswith("or a new claim of class b")
+    assert explained(a_claim(), a_pool(), quick).help.endswith("or a new claim of class a")
+    assert explained(a_claim(), a_pool(), quick, usual).help.endswith("or a new claim of class b")
 
 
 def test_refusals_are_counted_by_rule_and_the_largest_of_the_small_is_told() -> None:
@@ -173,7 +182,7 @@ def test_it_announces_a_bind_exactly_when_one_is_decided() -> None:
             "a volume of",
         ),
         ("fast", [a_class(provisioner="csi.example.com")], "made none yet", "provisioner runs"),
-        ("fast", [a_class()], "has not one pool on any host but: none", "create the pool"),
+        ("fast", [a_class()], "has not one pool on here but: none", "create the pool"),
         ("fast", [a_class(), a_pool(), a_pool("two")], "but: local, two", "names another"),
         ("fast", [a_class(), a_pool()], "the agent of here is to make its volume", ""),
         (
@@ -207,6 +216,113 @@ def test_what_its_class_comes_to(
     assert help_ in found.help
 
 
+WAITS = "has not one pool on here but: "
+
+
+@pytest.mark.parametrize(
+    ("things", "why", "help_"),
+    [
+        # Of this host are several, of another without an agent is one: its agent would take that.
+        ([a_pool("a"), a_pool("b"), a_pool("c", node="there")], WAITS + "a, b", "names another"),
+        (
+            [a_pool("a"), a_pool("b"), a_pool("c", node="there"), a_node(), a_node("there")],
+            "the agent of there is to make its volume in pool c",
+            "",
+        ),
+        # A shared pool beside one of its own: two for each host.
+        ([a_pool("a"), a_pool("b", node="")], WAITS + "a, b", "names another"),
+        ([a_pool("a", node="")], "the agent of any host is to make its volume in pool a", ""),
+        (
+            [a_pool("a", node=""), a_node(ready=False)],
+            "pool a is of every host, and no Node is Ready",
+            "the agent of a host at work",
+        ),
+        # The host of the pool has no agent.
+        (
+            [a_pool("a", node="there")],
+            "for the agent of there, in pool a, and there is no Node there",
+            "a new claim of a class with a pool on here, or the agent of there at work",
+        ),
+        (
+            [a_pool("a", node="there"), a_node("there", ready=False)],
+            "for the agent of there, in pool a, and Node there is not Ready",
+            "the agent of there at work; or a volume of class fast",
+        ),
+        # Full ones are passed over for one that another host can take from.
+        (
+            [a_pool("a", capacity="1Mi"), a_pool("b", node="there"), a_node(), a_node("there")],
+            "the agent of there is to make its volume in pool b",
+            "",
+        ),
+        # Deleted ones give nothing.
+        ([a_pool(deleted=True)], "pool local is being deleted", "a class of another pool"),
+        ([a_pool(deleted=True), a_pool("b")], "is to make its volume in pool b", ""),
+        ([a_pool("a", deleted=True), a_pool("b", deleted=True)], WAITS + "a, b", "names another"),
+        ([a_pool(capacity="10Gi", deleted=True)], "is being deleted", "a class of another pool"),
+    ],
+)
+def test_who_makes_a_volume_and_where_is_what_the_agents_would_find(
+    things: list[Pool | Node], why: str, help_: str
+) -> None:
+    found = explained(a_claim(class_="fast"), a_class(), *things)
+    assert why in found.why
+    assert help_ in found.help
+
+
+@pytest.mark.parametrize(
+    ("selected", "pool", "why"),
+    [
+        ("here", a_pool(), "the agent of here is to make its volume in pool local"),
+        ("here", a_pool(node=""), "the agent of here is to make its volume in pool local"),
+        ("there", a_pool(node=""), "the agent of there, in pool local, and there is no Node there"),
+        ("here", a_pool(node="there"), "consumer is on here, and pool local is on there"),
+    ],
+)
+def test_the_node_of_the_first_consumer_makes_the_volume_or_nobody_does(
+    selected: str, pool: Pool, why: str
+) -> None:
+    claim = a_claim(class_="fast", annotations={SELECTED_NODE: selected})
+    class_ = msgspec.structs.replace(a_class(waits=True), parameters={"pool": "local"})
+    assert why in explained(claim, class_, pool).why
+
+
+def test_a_node_chosen_for_a_claim_whose_class_does_not_wait_is_of_no_matter() -> None:
+    claim = a_claim(class_="fast", annotations={SELECTED_NODE: "there"})
+    assert "the agent of here" in explained(claim, a_class(), a_pool()).why
+
+
+def test_a_driver_that_does_not_exist_yet_makes_nothing() -> None:
+    class_, pool = a_class(provisioner=BTRFS_DRIVER), a_pool(driver=BTRFS_DRIVER)
+    found = explained(a_claim(class_="fast"), class_, pool)
+    assert found.why.endswith("this version of Mooring is without btrfs.mooring.dev")
+
+
+def test_before_the_first_consumer_it_is_said_that_nothing_could_be_made() -> None:
+    found = explained(a_claim(class_="fast"), a_class(waits=True), a_pool(capacity="1Mi"))
+    assert found.details[0] == (
+        "should no volume fit then, none can be made: pool local has 1Mi, 0 is taken, asked for 1Gi"
+    )
+
+
+@pytest.mark.parametrize(
+    "things",
+    [
+        [],
+        [a_pool("a"), a_pool("b")],
+        [a_pool(capacity="1Mi")],
+        [a_pool(node="there")],
+        [a_pool(deleted=True)],
+        [a_pool(namespaces=(PoolNamespace(name="prod"),))],
+        [a_pool(), a_node(ready=False)],
+    ],
+)
+def test_a_class_that_could_make_nothing_is_not_recommended(things: list[Pool | Node]) -> None:
+    claim = a_bound_claim()
+    volume = a_volume(size="1Ti", claim=pointer(claim), phase=Phase.BOUND)
+    assert explained(claim, volume, a_class("local", default=True), *things).help == ""
+    assert explained(a_claim(), a_class("local"), *things).help.endswith("a class with a pool")
+
+
 @pytest.mark.parametrize("provisioner", ["directory.mooring.dev", "csi.example.com"])
 def test_what_kept_a_volume_from_being_made_is_told(provisioner: str) -> None:
     sight = seeing(a_class(provisioner=provisioner), a_pool())
@@ -222,7 +338,8 @@ def test_a_class_that_waits_says_how_to_be_the_first_consumer() -> None:
 
 
 def test_a_volume_that_would_fit_is_not_announced_while_the_class_waits() -> None:
-    found = explained(a_claim(class_="fast"), a_class(waits=True), a_volume(class_="fast"))
+    volume = a_volume(class_="fast")
+    found = explained(a_claim(class_="fast"), a_class(waits=True), a_pool(), volume)
     assert "first consumer" in found.why
     assert found.details == ("1 volume looked at: 1 fitting",)
 
@@ -275,7 +392,7 @@ def a_bound_claim(phase: str = Phase.BOUND, **fields: str) -> Claim:
 def test_a_small_claim_of_a_huge_volume_is_told_of_the_waste_and_how_to_avoid_it() -> None:
     claim = a_bound_claim()
     volume = a_volume(size="1Ti", claim=pointer(claim), phase=Phase.BOUND)
-    found = explained(claim, volume, a_class("local", default=True))
+    found = explained(claim, volume, a_pool(), a_class("local", default=True))
     assert (found.state, found.why) == ("Bound", "it has volume v1")
     assert found.details[1].startswith("1023Gi of it are more than was asked for")
     assert (

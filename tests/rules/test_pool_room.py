@@ -10,7 +10,7 @@ from mooring.model.pool import Pool, PoolNamespace, PoolSpec
 from mooring.model.quantity import Quantity
 from mooring.model.volume import Volume
 from mooring.rules.pool_room import charged, recharged, refusal, refused_change, room_for
-from tests.rules.making import a_volume, pointer
+from tests.rules.making import LONG_AGO, a_volume, pointer
 
 GIB = Quantity.parse("1Gi")
 
@@ -59,6 +59,14 @@ def test_a_volume_finds_room_or_is_told_why_not(
 ) -> None:
     pool = filled(pool, of("default"))
     assert refusal(pool, namespace, Quantity.parse(size)) == why
+
+
+def test_a_pool_being_deleted_gives_no_more_and_takes_back() -> None:
+    metadata = Metadata(name="p", deletion_timestamp=LONG_AGO)
+    pool = msgspec.structs.replace(filled(a_pool(), of("a")), metadata=metadata)
+    assert refusal(pool, "a", GIB) == "pool p is being deleted"
+    assert room_for(pool, "a") == Quantity(0)
+    assert refused_change(pool, of("a"), None) == ""
 
 
 def test_the_quota_of_star_is_for_each_namespace_alone() -> None:

@@ -23,6 +23,7 @@ from mooring.model.decoding import ViewDecoder
 from mooring.model.event import Event
 from mooring.model.metadata import View
 from mooring.model.names import Phase
+from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
@@ -41,7 +42,7 @@ from mooring.rules.volume_explanation import explained_volume
 V = TypeVar("V", bound=View)
 PATH: Final = "/mooring/v1/"
 WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
-VIEWS: Final[tuple[type[View], ...]] = (Claim, Volume, StorageClass, Pool, Pod, Event)
+VIEWS: Final[tuple[type[View], ...]] = (Claim, Volume, StorageClass, Pool, Node, Pod, Event)
 
 
 class World:
@@ -117,7 +118,8 @@ class World:
         self, claim: Claim, volumes: dict[str, Volume], index: VolumeIndex | None = None
     ) -> Sight:
         classes = self.all(StorageClass)
-        return Sight(volumes, classes, self._pools(), self.users(claim.key), index)
+        nodes = list(self.all(Node).values())
+        return Sight(volumes, classes, self._pools(), nodes, self.users(claim.key), index)
 
     def _told(self, about: Claim | Volume, reason: str) -> str:
         """What was told last of an object, for this reason; "" if nothing."""

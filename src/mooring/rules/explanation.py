@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
 from mooring.model.names import DRIVERS, IN_TREE, PVC_PROTECTION, SELECTED_NODE, Phase
+from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
@@ -19,8 +20,7 @@ from mooring.model.volume import Volume
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.default_class import default_of
 from mooring.rules.matching import TOO_SMALL, Refusal, VolumeIndex, fits, quoted, refusals, short
-from mooring.rules.pool_room import refusal, room_for
-from mooring.rules.provisioning import pool_for, unmakeable
+from mooring.rules.outlook import outlook
 
 LINES_AT_MOST: Final = 8
 KINDS_AT_MOST: Final = 4  # of refusals that are counted apart
@@ -65,6 +65,7 @@ Reasons = tuple[str, tuple[str, ...], str]  # why, details, help
 class Sight:
     """All that there is to judge a claim by. Answers rules.claims.World.
 
+    nodes  with an agent if they are Ready
     pods   that use the claim
     index  of all volumes; without it they are looked at one by one
     told   the last failure that whoever makes its volume told of, "" if none
@@ -74,6 +75,7 @@ class Sight:
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     classes: Mapping[str, StorageClass] = field(default_factory=dict)
     pools: Sequence[Pool] = ()
+    nodes: Sequence[Node] = ()
     pods: Sequence[Pod] = ()
     index: VolumeIndex | None = None
     told: str = ""
@@ -109,11 +111,13 @@ class Sight:
     def has_waiting_pod(self, claim: Claim) -> bool:
         return any(not pod.node_name and not pod.has_ended for pod in self.pods)
 
-    def maker(self) -> str:
-        """The name of a class that makes volumes by itself, the default first; "" if none does."""
+    def maker(self, claim: Claim) -> str:
+        """The name of a class that would make a volume for a new claim like this one, the default
+        first; "" if none would."""
         default = self.default_class()
         classes = [*([default] if default else []), *self.classes.values()]
-        return next((one.name for one in classes if one.provisioner in DRIVERS), "")
+        fit = (one.name for one in classes if not outlook(claim, one, self.pools, self.nodes).why)
+        return next(fit, "")
 
 
 def explained_claim(claim: Claim, sight: Sight, *, in_short: bool = False) -> Explanation:
@@ -162,7 +166,7 @@ def _bound_before(claim: Claim, sight: Sight, decision: Decision) -> Reasons:
     help_ = ""
     if (more := waste(claim, volume)).nanos:
         details.append(f"{more} of it are more than was asked for, and nobody else can have them")
-        if (maker := sight.maker()) and not volume.pool:
+        if not volume.pool and (maker := sight.maker(claim)):
             help_ = f"to waste nothing, a claim of class {maker}: it gets a volume of its own size"
     if sight.path:
         details.append(f"it is mounted at {sight.path}")
@@ -194,15 +198,18 @@ def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
         why = f"no volume fits, and class {claim.class_name}, which could make one, does not exist"
         return why, details, f"create StorageClass {claim.class_name}, or {wanted}"
     if claim.has_class:
-        other = (
-            f"a new claim of class {maker}" if (maker := sight.maker()) else "a class with a pool"
-        )
+        maker = sight.maker(claim)
+        other = f"a new claim of class {maker}" if maker else "a class with a pool"
         return 'no volume fits, and class "" makes none', details, f"{wanted}; or {other}"
     why = "no volume fits, it names no class, and there is no default class"
     return why, details, f"{wanted}; or a default StorageClass"
 
 
 def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...]) -> Reasons:
+    if class_.provisioner in DRIVERS and (
+        trouble := outlook(claim, class_, sight.pools, sight.nodes).why
+    ):
+        details = (f"should no volume fit then, none can be made: {trouble}", *details)
     why = f"by class {class_.name} it waits for its first consumer, and there is none"
     help_ = f"mooring mount {claim.name} -n {claim.namespace}, or a pod that uses it"
     if waiting := [pod.key for pod in sight.pods if not pod.node_name and not pod.has_ended]:
@@ -221,41 +228,18 @@ def _provisioned(
     if by not in DRIVERS:
         why = f"no volume fits, and {by}, which makes those of class {class_.name}, made none yet"
         return why, (*_failure(sight), *details), f"see that this provisioner runs; or {wanted}"
-    pool = _pool(claim, class_, sight.pools)
-    if isinstance(pool, str):
-        help_ = f"create the pool, or a class that names another; or {wanted}"
-        return f"no volume fits, and none can be made: {pool}", details, help_
-    if why := unmakeable(claim, pool):
-        help_ = _help_in(claim, pool, why, wanted)
-        return f"no volume fits, and none can be made: {why}", details, help_
-    why = f"the agent of {pool.node or 'any host'} is to make its volume in pool {pool.name}"
+    selected = claim.annotations.get(SELECTED_NODE, "") if class_.waits_for_consumer else ""
+    pool, why, change = outlook(claim, class_, sight.pools, sight.nodes, selected)
+    if why or pool is None:
+        return f"no volume fits, and none can be made: {why}", details, f"{change}; or {wanted}"
+    by = selected or pool.node or "any host"
+    why = f"the agent of {by} is to make its volume in pool {pool.name}"
     help_ = "put that right, and it is made by itself" if sight.told else ""
     return why, _failure(sight), help_
 
 
 def _failure(sight: Sight) -> tuple[str, ...]:
     return (f"it failed last with: {sight.told}",) if sight.told else ()
-
-
-def _pool(claim: Claim, class_: StorageClass, pools: Sequence[Pool]) -> Pool | str:
-    """The pool of the host that is to make the volume: the first that can, if any may."""
-    selected = claim.annotations.get(SELECTED_NODE)
-    alike = sorted({one.node for one in pools if one.driver == class_.provisioner})
-    nodes = [selected] if selected else alike or ["any host"]
-    found = [pool_for(class_, pools, node) for node in nodes]
-    return next((one for one in found if isinstance(one, Pool)), found[0])
-
-
-def _help_in(claim: Claim, pool: Pool, why: str, wanted: str) -> str:
-    """What would let a pool make the volume that it cannot make now."""
-    left = room_for(pool, claim.namespace)
-    edit = f"kubectl edit pool {pool.name}"
-    if left is None or why != refusal(pool, claim.namespace, claim.request):
-        return f"a claim without that; or {wanted}"
-    if not pool.allows(claim.namespace):
-        return f"{edit}, to name {claim.namespace} in spec.namespaces; or {wanted}"
-    less = f"a claim of at most {left}, " if left.nanos > 0 else ""
-    return f"{less}fewer other claims, or {edit}, to raise the limit"
 
 
 def candidates(claim: Claim, volumes: Sequence[Volume]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Whether, and from which pool, a volume can be made for a claim. Storage semantics §10."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from mooring.model.claim import Claim
 from mooring.model.names import BLOCK
@@ -9,7 +9,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.rules.pool_room import refusal
 
 
-def pool_for(class_: StorageClass, pools: Iterable[Pool], node: str) -> Pool | str:
+def pool_for(class_: StorageClass, pools: Sequence[Pool], node: str) -> Pool | str:
     """The pool that a class takes from, or why there is none.
 
     pools  all that there are   node  the host that is to make the volume
@@ -21,14 +21,20 @@ def pool_for(class_: StorageClass, pools: Iterable[Pool], node: str) -> Pool | s
         if pool.driver != class_.provisioner:
             return f"pool {pool.name} is of {pool.driver}, not of {class_.provisioner}"
         return pool
-    alike = [one for one in pools if one.driver == class_.provisioner and one.node in ("", node)]
-    if len(alike) == 1:
-        return alike[0]
-    names = ", ".join(sorted(one.name for one in alike)) or "none"
+    found = alike(class_, pools, node)
+    living = [one for one in found if not one.being_deleted] or found
+    if len(living) == 1:
+        return living[0]
+    names = ", ".join(sorted(one.name for one in living)) or "none"
     return (
         f"StorageClass {class_.name} has no parameter pool, and {class_.provisioner} has not one "
         f"pool on {node} but: {names}"
     )
+
+
+def alike(class_: StorageClass, pools: Sequence[Pool], node: str) -> list[Pool]:
+    """The pools of a class's driver that a host serves."""
+    return [one for one in pools if one.driver == class_.provisioner and one.node in ("", node)]
 
 
 def unmakeable(claim: Claim, pool: Pool) -> str:
