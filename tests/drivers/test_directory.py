@@ -16,6 +16,7 @@ from mooring.drivers.errors import (
     NoSuchDriver,
     PoolFailed,
     PoolFull,
+    PoolTaken,
 )
 from mooring.drivers.interface import Asset, Place, asset_name
 from mooring.drivers.registry import driver_for
@@ -49,6 +50,27 @@ def fill(disk: Path) -> None:
     with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
         while True:
             ballast.write(b"x" * 4096)
+
+
+@pytest.mark.parametrize("left", ["pvc-1", ".doomed-pvc-1", "my-files"])
+async def test_the_root_of_a_pool_that_is_gone_is_taken_over_once_it_is_empty(
+    tmp_path: Path, left: str
+) -> None:
+    await a_driver(tmp_path)
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / left).mkdir()
+    heir = DirectoryDriver.at(Place("local", "uid-2", tmp_path, former=frozenset({"uid-1"})))
+    with pytest.raises(PoolTaken):
+        await heir.start(new=True)
+    (tmp_path / left).rmdir()
+    other = DirectoryDriver.at(Place("local", "uid-3", tmp_path, former=frozenset({"uid-0"})))
+    with pytest.raises(PoolTaken):
+        await other.start(new=True)
+    with pytest.raises(PoolTaken):
+        await heir.start(new=False)
+    await heir.start(new=True)
+    await heir.create(NAME, SIZE_BYTES)
+    assert sorted(os.listdir(tmp_path)) == [".mooring-pool", "lost+found", "pvc-1"]
 
 
 @needs_root

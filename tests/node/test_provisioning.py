@@ -341,6 +341,29 @@ def test_a_pool_deleted_while_a_volume_is_made_in_it_leaves_nothing_half(
     assert (plant.view(Pool, "local") is None) == (made == [])
 
 
+def test_a_pool_made_anew_takes_the_root_of_an_earlier_one_that_left_nothing_there(
+    plant: HostPlant,
+) -> None:
+    def anew() -> None:
+        plant.delete("pools.mooring.dev", "local")
+        plant.settle()
+        plant.put("pools.mooring.dev", a_pool("local", plant.root))
+
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    plant.drop()
+    anew()
+    plant.put(CLASSES, a_pool_class("kept", "Retain", parameters={"pool": "local"}))
+    plant.put(CLAIMS, a_claim_doc(class_="kept"))
+    name = plant.made().name
+    plant.drop()
+    plant.delete(VOLUMES, name)
+    plant.settle()
+    assert (plant.volumes(), plant.assets()) == ([], [name])
+    anew()
+    plant.put(CLAIMS, a_claim_doc("late", class_="local"))
+    assert any("belongs to the pool with uid" in one["message"] for one in plant.events("late"))
+
+
 def test_a_volume_whose_pool_was_removed_by_force_stays_released_and_that_is_told(
     plant: HostPlant,
 ) -> None:

@@ -160,10 +160,17 @@ class DirectoryDriver:
         try:
             os.link(beside, MARK, src_dir_fd=root, dst_dir_fd=root)
         except FileExistsError:
-            pass
+            self._inherit(beside, root)
         finally:
-            os.unlink(beside, dir_fd=root)
+            with suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=root)
         files.synced(root)
+
+    def _inherit(self, beside: str, root: int) -> None:
+        """Put our mark in the place of that of a pool that is gone, if it left nothing here."""
+        fcntl.flock(root, fcntl.LOCK_EX)  # until it is closed: of two heirs only the first is one
+        if _owner(root) in self.place.former and not any(map(_may_be_asset, os.listdir(root))):
+            os.rename(beside, MARK, src_dir_fd=root, dst_dir_fd=root)
 
     def _create(self, name: AssetName, size_bytes: int) -> Asset:
         with self._root() as root:
@@ -323,6 +330,14 @@ def _owner(root: int) -> str | None:
         return files.small_file(MARK, root).decode(errors="replace").strip()
     except FileNotFoundError:
         return None
+
+
+def _may_be_asset(name: str) -> bool:
+    """Whole, damaged, or half deleted. What is half made was nobody's yet."""
+    with suppress(BadAssetName):
+        asset_name(name.removeprefix(_DOOMED))
+        return True
+    return False
 
 
 def _abandoned(name: str, root: int) -> bool:

@@ -29,12 +29,14 @@ class Place:
     pool     its name, for people
     uid      its uid: what marks the root as its own
     options  of the driver: the field of the Pool's spec that is called as the driver
+    former   uids of pools of this host that are gone: a root of theirs without assets is free
     """
 
     pool: str
     uid: str
     root: Path
     options: Mapping[str, Any] = field(default_factory=dict)
+    former: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

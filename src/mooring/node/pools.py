@@ -79,18 +79,24 @@ class Pools:
         async with self._starting:
             if pool.uid in self._drivers:
                 return self._drivers[pool.uid]
+            mark = self._used / pool.uid
+            used = await asyncio.to_thread(_names, self._used)
             place = Place(
                 pool=pool.name,
                 uid=pool.uid,
                 root=Path(pool.root),
                 options=msgspec.to_builtins(pool.spec.directory),
+                former=used - {one.uid for one in self._objects.views(Pool)},
             )
             driver = driver_for(pool.driver, place)
-            mark = self._used / pool.uid
             await driver.start(new=not mark.exists())
             await asyncio.to_thread(_note, mark)
             self._drivers[pool.uid] = driver
             return driver
+
+
+def _names(directory: Path) -> frozenset[str]:
+    return frozenset(one.name for one in directory.iterdir()) if directory.exists() else frozenset()
 
 
 def _note(mark: Path) -> None:
