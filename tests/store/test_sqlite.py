@@ -77,9 +77,12 @@ async def test_a_restart_keeps_what_compaction_forgot(path: Path) -> None:
 
 async def test_sweeping_leaves_the_rows_that_are_needed(path: Path) -> None:
     async with opened(path) as store:
+        commits = []
         for n in range(2_000):
             value = None if n % 7 == 0 else b"%d" % n
-            await store.commit([Write(f"a/{n % 5}", value), Write("b/always", b"%d" % n)])
+            writes = [Write(f"a/{n % 5}", value), Write("b/always", b"%d" % n)]
+            commits.append(store.commit(writes))
+        await asyncio.gather(*commits)
         documents = (await store.list("")).documents
         await store.compact(1_900)
 
@@ -257,6 +260,7 @@ async def _with_a_limit_on_file_size(path: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.system  # it waits for the other program as long as a commit may
 async def test_a_file_locked_by_another_program_makes_commits_unavailable(path: Path) -> None:
     async with opened(path) as store:
         with closing(sqlite3.connect(path)) as other:

@@ -21,7 +21,7 @@ AFTER_COMMIT = crash_point("sqlite.after-commit")
 
 SWEPT_AT_ONCE: Final = 256  # revisions; a few milliseconds in which commits wait
 UNSWEPT_AT_MOST: Final = 8 * SWEPT_AT_ONCE  # beyond it sweeping no longer waits for a quiet moment
-QUIET_S: Final = 0.02  # without work: time to sweep
+QUIET_S: Final = 0.005  # without work: time to sweep
 RETRY_S: Final = 10.0  # of work that nobody waits for, after an error
 
 Deliver = Callable[[list[Answer], Changes], None]  # called in the writer's thread, once a group
