@@ -50,7 +50,9 @@ class PoolTaken(MooringError):
 
     def __init__(self, pool: str, root: str, owner_uid: str) -> None:
         self.what = f"{root} belongs to the pool with uid {owner_uid}, not to pool {pool}"
-        self.remedy = "give each pool a root of its own; a deleted pool leaves its root once it is empty"
+        self.remedy = (
+            "give each pool a root of its own; a deleted pool leaves its root once it is empty"
+        )
 
 
 class PoolFailed(MooringError):
