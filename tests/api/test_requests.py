@@ -126,3 +126,23 @@ def test_1_4_a_generated_name_avoids_those_taken() -> None:
 
     name = generated_name("data-", taken)
     assert (name, len(seen)) == (seen[-1], 3)
+
+
+SPACES = "/api/v1/namespaces"
+
+
+async def test_a_live_namespace_keeps_its_finalizer_and_phase(client: Client) -> None:
+    made = await client.send("POST", SPACES, {"metadata": {"name": "n"}, "status": {"phase": "X"}})
+    assert made.body["status"] == {"phase": "Active"}
+    change = {"spec": {"finalizers": None}, "status": {"phase": "Terminating"}}
+    kept = await client.send("PATCH", f"{SPACES}/n", change, MERGE)
+    assert kept.body["spec"] == {"finalizers": ["kubernetes"]}
+    assert kept.body["status"] == {"phase": "Active"}
+
+
+async def test_a_namespace_goes_when_finalized(client: Client) -> None:
+    await client.send("POST", SPACES, {"metadata": {"name": "n"}})
+    held = (await client.send("DELETE", f"{SPACES}/n")).body
+    assert "deletionTimestamp" in held["metadata"]
+    await client.send("PUT", f"{SPACES}/n/finalize", {**held, "spec": {"finalizers": []}})
+    assert (await client.send("GET", f"{SPACES}/n")).status == 404

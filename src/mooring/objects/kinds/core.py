@@ -22,6 +22,8 @@ AGE: Final = Column("Age", printing.age)
 def _keep_status(doc: Doc, old: Doc) -> None:
     if "status" in old:
         doc["status"] = old["status"]
+    else:
+        doc.pop("status", None)
 
 
 def _keep_spec(doc: Doc, old: Doc) -> None:
@@ -40,6 +42,22 @@ def _namespace_default(doc: Doc) -> None:
     doc["metadata"]["labels"] = {**labels, "kubernetes.io/metadata.name": name}
 
 
+def _namespace_create(doc: Doc) -> None:
+    doc["status"] = {"phase": "Active"}
+
+
+def _namespace_update(doc: Doc, old: Doc) -> None:
+    """What it must not lose while it lives: by its finalizer, what is in it goes before it does."""
+    if "deletionTimestamp" not in old["metadata"]:
+        doc["spec"], doc["status"] = old["spec"], old["status"]
+
+
+def _finalize(doc: Doc, old: Doc) -> None:
+    finalizers = doc["spec"].get("finalizers") or []
+    doc.clear()
+    doc.update({**old, "spec": {**old["spec"], "finalizers": finalizers}})
+
+
 NAMESPACE: Final = Kind(
     "", "v1", "Namespace", "namespaces", "namespace", False,
     short_names=("ns",),
@@ -47,9 +65,11 @@ NAMESPACE: Final = Kind(
     kept=frozenset({"default", "kube-system", "kube-public"}),
     columns=(NAME, Column("Status", printing.phase), AGE),
     default=_namespace_default,
+    prepare_create=_namespace_create,
+    prepare_update=_namespace_update,
     validate_create=lambda doc: metadata_causes(doc, label_name=True),
     validate_update=lambda doc, old: metadata_update_causes(doc, old, label_name=True),
-    subresources=STATUS,
+    subresources={**STATUS, "finalize": Subresource(_finalize, metadata_update_causes)},
     selectable={"status.phase": lambda doc: str(doc.get("status", {}).get("phase", ""))},
 )  # fmt: skip
 
