@@ -258,15 +258,20 @@ class Objects:
     async def commit(self, pairs: Sequence[tuple[View, View]], checks: Sequence[Check] = ()) -> int:
         """Store changed views, all or none: [(as read, as wanted)], at most one of a kind.
 
+        What is wanted as it was read is not written, but has to be so still.
+
         raises  Conflict if an object is no longer as it was read: look at it anew
         """
-        writes = []
+        writes, unchanged = [], []
         for old, new in pairs:
             shelf = self.cache.shelves[old.resource]
             read = int(old.metadata.resource_version)
             entry = shelf.get(old.key)
             if entry is None or entry.revision != read:
                 raise Conflict(shelf.prefix + old.key, read, entry.revision if entry else 0)
+            if new == old:
+                unchanged.append(Check(shelf.prefix + old.key, read))
+                continue
             doc = overlaid(entry.body, old, new)
             leaves = new.being_deleted and not _held(doc)
             value = None if leaves else stored_form(shelf.kind, doc)
@@ -274,7 +279,7 @@ class Objects:
             if isinstance(old, Volume) and old.pool:
                 assert isinstance(new, Volume)
                 writes += self._charge(old, None if leaves else new)
-        return await self._commit(writes, checks)
+        return await self._commit(writes, [*checks, *unchanged])
 
     async def _commit_charged(
         self, write: Write, old: Volume | None, new: Volume | None, checks: Sequence[Check] = ()

@@ -155,7 +155,8 @@ def _bound_before(claim: Claim, world: World, now: str) -> Decision:
 def _bind(claim: Claim, volume: Volume, now: str, why: str) -> Decision:
     new_claim, new_volume = bound(claim, volume, now)
     pairs: tuple[Pair, ...] = ((claim, new_claim), (volume, new_volume))
-    return Decision(why, tuple(pair for pair in pairs if pair[0] != pair[1]))
+    # The half that stays as it is goes along: it must still be so when the other is stored.
+    return Decision(why, pairs if any(old != new for old, new in pairs) else ())
 
 
 def _lost(claim: Claim, reason: str, message: str) -> Decision:
