@@ -118,6 +118,15 @@ def test_a_data_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_a_data_directory_of_another_node_is_refused(server: Server) -> None:
+    server.stop()
+    data = server.place / "data"
+    what, remedy = refusal(data, "--node-name", "there")
+    assert what == f"{data} is of node here, this host is now called there [NodeRenamed]"
+    assert remedy == "start with --node-name here, or with another --data-dir"
+    server.start()
+
+
 @pytest.mark.parametrize(
     ("file", "code"),
     [
