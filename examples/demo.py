@@ -125,6 +125,17 @@ class Demo:
 
 def tell(demo: Demo) -> None:
     """The story."""
+    _starts(demo)
+    _a_volume_by_hand(demo)
+    _waste(demo)
+    _a_pool_and_a_class(demo)
+    _a_size_alone(demo)
+    _a_claim_that_waits(demo)
+    _the_power_fails(demo)
+    _what_goes(demo)
+
+
+def _starts(demo: Demo) -> None:
     demo.step(
         "Mooring starts",
         "One process: the API, the controllers and this host's agent, on an embedded database. "
@@ -133,6 +144,8 @@ def tell(demo: Demo) -> None:
     demo.start()
     demo.typed(UP, "ready")
 
+
+def _a_volume_by_hand(demo: Demo) -> None:
     demo.step(
         "A volume made by hand meets its claim",
         "An administrator describes a directory as a volume of 5Gi. A user claims 5Gi and does "
@@ -142,6 +155,8 @@ def tell(demo: Demo) -> None:
     demo.bound("archive")
     demo.get(CLAIM, "pvc")
 
+
+def _waste(demo: Demo) -> None:
     demo.step(
         "1Gi is asked, 1Ti is given",
         "A volume goes to one claim, whole. A claim of 1Gi that meets only a volume of 1Ti takes "
@@ -151,6 +166,8 @@ def tell(demo: Demo) -> None:
     demo.bound("tiny")
     demo.get(CLAIM, "pvc", "tiny")
 
+
+def _a_pool_and_a_class(demo: Demo) -> None:
     demo.step(
         "A pool and a class avoid it",
         "Here the administrator grants a place and a quota instead of volumes. A claim of the "
@@ -161,6 +178,8 @@ def tell(demo: Demo) -> None:
     demo.get(CLAIM, "pvc", "fitting")
     demo.get("Pool", "pools", "team")
 
+
+def _a_size_alone(demo: Demo) -> None:
     demo.step(
         "A claim that names nothing but a size",
         "The default class makes its volume. `mooring mount` says where this host finds it, and "
@@ -172,6 +191,8 @@ def tell(demo: Demo) -> None:
     (path / "greeting").write_text(GREETING + "\n")
     demo.typed(f"echo {GREETING} > $(mooring mount data)/greeting", "")
 
+
+def _a_claim_that_waits(demo: Demo) -> None:
     demo.step(
         "A claim that waits, and why",
         "5Gi for many writers: no volume is both. It stays pending, and Mooring says why and what "
@@ -182,6 +203,8 @@ def tell(demo: Demo) -> None:
     demo.mooring("explain pvc shared")
     demo.mooring("status")
 
+
+def _the_power_fails(demo: Demo) -> None:
     demo.step(
         "The power fails",
         "kill -9, in the middle of everything, and a new start on the same directory.",
@@ -199,6 +222,8 @@ def tell(demo: Demo) -> None:
     if found.strip() != GREETING:
         raise RuntimeError("the file is not what was written")
 
+
+def _what_goes(demo: Demo) -> None:
     demo.step(
         "What is no longer wanted goes",
         "The class of `data` says Delete: with the claim goes its volume, its directory, and what "

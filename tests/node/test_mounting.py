@@ -10,14 +10,8 @@ import pytest
 from mooring.errors import MooringError
 from mooring.host import mounts
 from mooring.model.names import BOUND_BY_CONTROLLER, SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER
-from mooring.node.mounting import (
-    BeingDeleted,
-    Mounted,
-    Mounting,
-    NotBound,
-    NoWayToMount,
-    OnOtherHost,
-)
+from mooring.node.errors import BeingDeleted, NotBound, NoWayToMount, OnOtherHost
+from mooring.node.mounting import Mounted, Mounting
 from mooring.node.published import Published, Publisher
 from mooring.node.sources import Source
 from mooring.objects.errors import NotFound

@@ -60,8 +60,10 @@ def volume(name: str) -> client.V1PersistentVolume:
 
 def others() -> dict[str, tuple[type, Any]]:
     """{kind: (its API, an object without metadata)}: what else is made through typed calls."""
-    now = datetime.now(UTC)
-    about = client.V1ObjectReference(api_version="v1", kind="ConfigMap", name="told-of")
+    return {**of_storage(), **of_core(), **of_time()}
+
+
+def of_storage() -> dict[str, tuple[type, Any]]:
     return {
         "storage_class": (
             client.StorageV1Api,
@@ -86,6 +88,11 @@ def others() -> dict[str, tuple[type, Any]]:
                 )
             ),
         ),
+    }
+
+
+def of_core() -> dict[str, tuple[type, Any]]:
+    return {
         "namespace": (client.CoreV1Api, client.V1Namespace()),
         "node": (client.CoreV1Api, client.V1Node()),
         "namespaced_config_map": (client.CoreV1Api, client.V1ConfigMap(data={"a": "1"})),
@@ -99,6 +106,14 @@ def others() -> dict[str, tuple[type, Any]]:
                 spec=client.V1PodSpec(containers=[client.V1Container(name="a", image="b")])
             ),
         ),
+    }
+
+
+def of_time() -> dict[str, tuple[type, Any]]:
+    """What carries times of its own."""
+    now = datetime.now(UTC)
+    about = client.V1ObjectReference(api_version="v1", kind="ConfigMap", name="told-of")
+    return {
         "namespaced_lease": (
             client.CoordinationV1Api,
             client.V1Lease(

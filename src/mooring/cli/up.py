@@ -85,19 +85,23 @@ def up(
         pool=pool or data_dir / "pool",
         node_name=node_name or socket.gethostname().lower(),
     )
+    _log()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings, lambda url: _ready(url, settings.kubeconfig)))
+
+
+def _log() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s at=%(name)s %(message)s"
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
-    def ready(url: str) -> None:
-        typer.echo(f"Mooring {__version__} serves {url}. Try next:")
-        typer.echo(f"  export KUBECONFIG={settings.kubeconfig.absolute()}")
-        typer.echo("  kubectl get storageclasses,persistentvolumes,persistentvolumeclaims")
-        typer.echo("  mooring status")
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, ready))
+def _ready(url: str, kubeconfig: Path) -> None:
+    typer.echo(f"Mooring {__version__} serves {url}. Try next:")
+    typer.echo(f"  export KUBECONFIG={kubeconfig.absolute()}")
+    typer.echo("  kubectl get storageclasses,persistentvolumes,persistentvolumeclaims")
+    typer.echo("  mooring status")
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -44,10 +44,6 @@ class StorageClass(View, frozen=True):
         return "true" in (annotations.get(DEFAULT_CLASS), annotations.get(DEFAULT_CLASS_BETA))
 
     @property
-    def binding_mode(self) -> str:
-        return self.volume_binding_mode
-
-    @property
     def waits_for_consumer(self) -> bool:
         return self.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
 

@@ -1,6 +1,9 @@
-"""What can go wrong between a volume and its path on this host."""
+"""What can go wrong between a claim or a volume and its path on this host."""
 
 from mooring.errors import Effect, MooringError
+from mooring.model.claim import Claim
+from mooring.model.names import Phase
+from mooring.model.volume import Volume
 
 
 class BadVolumeUid(MooringError):
@@ -70,3 +73,39 @@ class PoolGone(MooringError):
     def __init__(self, pool: str, asset: str) -> None:
         self.what = f"pool {pool}, which has the data as {asset}, was deleted"
         self.remedy = "remove the data by hand, then delete the volume and its finalizers"
+
+
+class NotBound(MooringError):
+    code, effect = "NotBound", Effect.NONE
+
+    def __init__(self, claim: Claim) -> None:
+        self.what = f"claim {claim.key} is {claim.phase or Phase.PENDING} and has no volume yet"
+        self.remedy = f"mooring explain pvc {claim.name} -n {claim.namespace} says why"
+
+
+class BeingDeleted(MooringError):
+    code, effect = "BeingDeleted", Effect.NONE
+
+    def __init__(self, claim: Claim) -> None:
+        self.what = f"claim {claim.key} is being deleted and gets no new users"
+        self.remedy = (
+            f"mooring explain pvc {claim.name} -n {claim.namespace} says who holds it; make a new "
+            "claim when it is gone"
+        )
+
+
+class OnOtherHost(MooringError):
+    code, effect = "OnOtherHost", Effect.NONE
+
+    def __init__(self, volume: Volume, node: str) -> None:
+        self.what = f"the data of volume {volume.name} is not on this host, {node}"
+        self.remedy = f"kubectl get pv {volume.name} -o yaml shows where it is: spec.nodeAffinity"
+
+
+class NoWayToMount(MooringError):
+    code, effect = "NoWayToMount", Effect.NONE
+
+    def __init__(self, volume: Volume) -> None:
+        type_ = volume.source_name or "an unknown type"
+        self.what = f"this host cannot mount volume {volume.name}: it is of {type_}"
+        self.remedy = "use a volume of a pool, or of the types hostPath and local"

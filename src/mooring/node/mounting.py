@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mooring.drivers.interface import asset_name
-from mooring.errors import Effect, MooringError
+from mooring.errors import MooringError
 from mooring.host.errors import MountBusy
 from mooring.model.claim import Claim
 from mooring.model.names import Phase
 from mooring.model.volume import Volume
 from mooring.node.consumer import Consumer
+from mooring.node.errors import BeingDeleted, NotBound, NoWayToMount, OnOtherHost
 from mooring.node.pools import Pools
 from mooring.node.published import Published, Publisher
 from mooring.node.sources import AssetSource, PathSource, Source
@@ -23,42 +24,6 @@ from mooring.reconcile.queue import Again, Done, Outcome
 
 FORGOTTEN_AFTER_S: Final = 15.0  # tried again, while a process has files open in it
 BOUND_WITHIN_S: Final = 20.0  # of a claim whose volume was just chosen; commands wait longer
-
-
-class NotBound(MooringError):
-    code, effect = "NotBound", Effect.NONE
-
-    def __init__(self, claim: Claim) -> None:
-        self.what = f"claim {claim.key} is {claim.phase or Phase.PENDING} and has no volume yet"
-        self.remedy = f"mooring explain pvc {claim.name} -n {claim.namespace} says why"
-
-
-class BeingDeleted(MooringError):
-    code, effect = "BeingDeleted", Effect.NONE
-
-    def __init__(self, claim: Claim) -> None:
-        self.what = f"claim {claim.key} is being deleted and gets no new users"
-        self.remedy = (
-            f"mooring explain pvc {claim.name} -n {claim.namespace} says who holds it; make a new "
-            "claim when it is gone"
-        )
-
-
-class OnOtherHost(MooringError):
-    code, effect = "OnOtherHost", Effect.NONE
-
-    def __init__(self, volume: Volume, node: str) -> None:
-        self.what = f"the data of volume {volume.name} is not on this host, {node}"
-        self.remedy = f"kubectl get pv {volume.name} -o yaml shows where it is: spec.nodeAffinity"
-
-
-class NoWayToMount(MooringError):
-    code, effect = "NoWayToMount", Effect.NONE
-
-    def __init__(self, volume: Volume) -> None:
-        type_ = volume.source_name or "an unknown type"
-        self.what = f"this host cannot mount volume {volume.name}: it is of {type_}"
-        self.remedy = "use a volume of a pool, or of the types hostPath and local"
 
 
 class Mounted(NamedTuple):

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
@@ -13,6 +15,7 @@ from mooring.model.claim import Claim
 from mooring.model.names import (
     DELETE,
     EXTERNAL_PROVISIONER_FINALIZER,
+    HOSTNAME,
     POOL_ATTRIBUTE,
     PROVISIONED_BY,
     SELECTED_NODE,
@@ -22,6 +25,7 @@ from mooring.model.names import (
 )
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
+from mooring.model.selector import only_node
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.errors import AssetOfAnother, PoolGone
@@ -248,9 +252,7 @@ def _volume(claim: Claim, class_: StorageClass, pool: Pool, name: str, size_byte
     if class_.mount_options:
         spec["mountOptions"] = list(class_.mount_options)
     if pool.node:
-        expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [pool.node]}
-        terms = [{"matchExpressions": [expression]}]
-        spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": terms}}
+        spec["nodeAffinity"] = msgspec.to_builtins(only_node(HOSTNAME, pool.node))
     metadata = {
         "name": name,
         "annotations": {PROVISIONED_BY: class_.provisioner},
