@@ -1,0 +1,24 @@
+"""A bed of hosts for each file of tests, and a host with Docker in it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker import images
+from tests.docker.testbed import Bed, Host, a_bed
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Bed]:
+    with a_bed() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def plain_host(bed: Bed) -> Host:
+    """With Docker and images, without Mooring."""
+    host = bed.host("plain")
+    host.up()
+    host.dockerd()
+    images.load(host)
+    return host

@@ -1,0 +1,97 @@
+"""`mooring up` on a host, beside its Docker."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from tests.docker.testbed import COMMAND_S, DEADLINE_S, Done, Host, eventually
+from tests.system.server import OLD_KUBECTL
+
+ADDRESS: Final = "127.0.0.1:6443"  # each host has a loopback of its own
+PLUGIN_SOCKET: Final = "/run/docker/plugins/mooring.sock"
+KUBECTL: Final = shutil.which("kubectl") or str(OLD_KUBECTL)
+
+
+class Mooring:
+    """The server and agent of one host. May be killed and started again."""
+
+    def __init__(self, host: Host, *options: str, data_dir: Path | None = None) -> None:
+        self.host, self._options = host, options
+        self.data_dir = data_dir or host.place / "mooring"
+        self.pool = self.data_dir / "pool"
+        self.log = host.place / "mooring.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **environment: str) -> "Mooring":
+        """Start it, before Docker or after, and wait until it serves API and plugin."""
+        said = self._times_served()
+        self._process = self.host.popen(
+            *(sys.executable, "-m", "mooring.cli.main", "up"),
+            *("--data-dir", str(self.data_dir), "--listen", ADDRESS),
+            *("--plugin-socket", PLUGIN_SOCKET, "--docker-socket", str(self.host.socket)),
+            *self._options,
+            log=self.log.name,
+            **environment,
+        )
+        eventually(lambda: self._serves(said), f"Mooring serves on {self.host.name}")
+        return self
+
+    def kill9(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        assert self._process is not None, "start comes first"
+        os.kill(self.host.pid_of(self._process), number)
+        self._process.wait(DEADLINE_S)
+        self._process = None
+
+    def restart(self) -> None:
+        """As after a crash."""
+        self.kill9()
+        self.start()
+
+    def kubectl(self, *arguments: str) -> str:
+        """What it prints. It must succeed."""
+        done = self.try_kubectl(*arguments)
+        assert done.code == 0, done.err
+        return done.out
+
+    def try_kubectl(self, *arguments: str) -> Done:
+        """However it ends."""
+        kubeconfig = str(self.data_dir / "kubeconfig")
+        return self.host.run(KUBECTL, "--kubeconfig", kubeconfig, *arguments)
+
+    def get(self, *which: str) -> Any:
+        """An object, or a list of them."""
+        return json.loads(self.kubectl("get", *which, "--output", "json"))
+
+    def names(self, resource: str) -> list[str]:
+        """Of all objects of a kind in the namespace `default`, sorted."""
+        return sorted(one["metadata"]["name"] for one in self.get(resource)["items"])
+
+    def mooring(self, *arguments: str, deadline_s: float = COMMAND_S) -> Done:
+        """A command of Mooring's own on the host, however it ends."""
+        command = (sys.executable, "-m", "mooring.cli.main", *arguments)
+        return self.host.run(*command, deadline_s=deadline_s)
+
+    def _serves(self, said: int) -> bool:
+        assert self._process is not None
+        tail = self.log.read_text(errors="replace")[-2000:]
+        assert self._process.poll() is None, f"Mooring ended: {tail}"
+        # The plugin's file is there before it serves, and after a kill.
+        return self._times_served() > said and self._accepts()
+
+    def _accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(DEADLINE_S)
+            probe.connect(str(self.host.seen(PLUGIN_SOCKET)))
+        return True
+
+    def _times_served(self) -> int:
+        return self.log.read_text(errors="replace").count(" serves ") if self.log.exists() else 0
