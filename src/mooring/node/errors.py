@@ -2,7 +2,7 @@
 
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import Phase
+from mooring.model.names import HOSTNAME, SELECTED_NODE, Phase
 from mooring.model.volume import Volume
 
 
@@ -109,3 +109,108 @@ class NoWayToMount(MooringError):
         type_ = volume.source_name or "an unknown type"
         self.what = f"this host cannot mount volume {volume.name}: it is of {type_}"
         self.remedy = "use a volume of a pool, or of the types hostPath and local"
+
+
+class ClaimLost(MooringError):
+    """It is never given another volume: whoever uses it would find it silently empty."""
+
+    code, effect = "ClaimLost", Effect.NONE
+
+    def __init__(self, claim: Claim) -> None:
+        self.what = (
+            f"claim {claim.key} is {Phase.LOST}: its volume {claim.volume_name} is gone, "
+            "or another claim's"
+        )
+        self.remedy = (
+            f"kubectl apply the PersistentVolume {claim.volume_name} as it was; or delete the "
+            "claim and restore the data into a new one"
+        )
+
+
+class DataOnOtherNode(MooringError):
+    """Docker volumes §10. The volume is not made anew here, though there might be room for it."""
+
+    code, effect = "DataOnOtherNode", Effect.NONE
+
+    def __init__(self, key: str, volume: Volume, node: str, *, is_gone: bool = False) -> None:
+        """key      of the claim, "namespace/name"
+        node     this host
+        is_gone  whether the host that has the data is no Node any more
+        """
+        where = _nodes_of(volume)
+        name = key.rpartition("/")[2]
+        self.what = f"{key} is on {where}" if where else f"{key} is not on {node}"
+        self.remedy = f"constrain the service: node.labels.mooring.vol.{name}==true"
+        if is_gone:
+            self.remedy += (
+                f"; if {where or 'its node'} is gone for good, restore a snapshot into a new "
+                f"claim, or begin anew: kubectl delete pvc {name} -n {key.partition('/')[0]}"
+            )
+
+
+class DataMissing(MooringError):
+    """Something was there before, so an empty place is a loss and no beginning."""
+
+    code, effect = "DataMissing", Effect.NONE
+
+    def __init__(self, volume: Volume, node: str) -> None:
+        of = f" of claim {volume.claim_ref.key}" if volume.claim_ref else ""
+        self.what = (
+            f"volume {volume.name}{of} was used before, and its data is not in its place on {node}"
+        )
+        self.remedy = (
+            "nothing is made anew there: put the data back, or delete the claim if it is not needed"
+        )
+
+
+class ProvisioningElsewhere(MooringError):
+    code, effect = "ProvisioningElsewhere", Effect.NONE
+
+    def __init__(self, claim: Claim, other: str, node: str) -> None:
+        self.what = f"the volume of claim {claim.key} is to be made on {other}, not on {node}"
+        self.remedy = (
+            f"run the container on {other}, or take that choice back: kubectl annotate pvc "
+            f"{claim.name} -n {claim.namespace} {SELECTED_NODE}-"
+        )
+
+
+class NoCapacityHere(MooringError):
+    code, effect = "NoCapacityHere", Effect.NONE
+
+    def __init__(self, claim: Claim, node: str, why: str) -> None:
+        self.what = f"no volume for claim {claim.key} can be made on {node}: {why}"
+        self.remedy = (
+            "run the container on another node, or make room here; "
+            f"mooring explain pvc {claim.name} -n {claim.namespace} says more"
+        )
+
+
+class MountsNotVisible(MooringError):
+    """A container would be given the bare directory below, and write to the root disk."""
+
+    code, effect = "MountsNotVisible", Effect.NONE
+
+    def __init__(self, key: str, root: str, node: str, process: int) -> None:
+        """key  of the claim. root  of all mounts. process  dockerd's"""
+        self.what = (
+            f"{key} cannot be mounted on {node}: dockerd, process {process}, does not see what "
+            f"Mooring mounts below {root}"
+        )
+        self.remedy = (
+            "run both in one mount namespace, so without PrivateMounts=, PrivateTmp= or "
+            "ProtectSystem= in either unit, and restart both"
+        )
+
+
+def _nodes_of(volume: Volume) -> str:
+    """The nodes that its affinity names, for people; "" if it names none."""
+    affinity = volume.spec.node_affinity
+    terms = affinity.required.node_selector_terms if affinity and affinity.required else ()
+    names = [
+        name
+        for term in terms
+        for one in (*term.match_expressions, *term.match_fields)
+        if one.key in (HOSTNAME, "metadata.name") and one.operator == "In"
+        for name in one.values
+    ]
+    return " or ".join(dict.fromkeys(names))
