@@ -1,0 +1,16 @@
+"""What can go wrong between Mooring and the Docker engine of its host."""
+
+from pathlib import Path
+
+from mooring.errors import Effect, MooringError
+
+
+class EngineAway(MooringError):
+    """It is not there, does not answer in time, or answers what cannot be used."""
+
+    code, effect = "EngineAway", Effect.NONE
+
+    def __init__(self, socket: Path, why: str) -> None:
+        self.what = f"the Docker engine at {socket} cannot be asked: {why}"
+        self.remedy = "see that dockerd runs, and name its socket with --docker-socket"
+        super().__init__(self.what)
