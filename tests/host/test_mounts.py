@@ -1,14 +1,17 @@
-"""What mountinfo says, and bind mounts."""
+"""What mountinfo says, bind mounts, and who has them in other mount namespaces."""
 
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mooring.host import files, mounts
 from mooring.host.errors import MountBusy, MountFailed
-from mooring.host.mounts import Restriction
+from mooring.host.mounts import Mountinfo, Place, Restriction
 from tests.host.privileges import bound, needs_mounts
 
 LINES = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -22,6 +25,8 @@ def test_mountinfo_is_read_with_any_number_of_optional_fields() -> None:
     assert (proc.id, proc.parent, proc.device, proc.point) == (22, 27, "0:21", "/proc")
     assert (ext.root, ext.point, ext.type, ext.source) == ("/mnt1", "/mnt2", "ext3", "/dev/root")
     assert ext.options == {"rw", "noatime"}
+    assert (ext.peer_group, ext.master) == (2, 1)
+    assert (proc.peer_group, proc.master) == (0, 0)
 
 
 def test_escapes_in_mountinfo_are_undone_once() -> None:
@@ -107,9 +112,66 @@ def test_whoever_shows_a_directory_or_what_is_in_it_is_found(pair: tuple[Path, P
     with files.directory(source) as fd:
         assert mounts.holders(fd) == []
         with bound(source / "inner", target):
-            assert mounts.holders(fd) == [str(target)]
+            assert mounts.holders(fd) == [f"{target.parent}/tar\\nget"]
         with bound(source.parent, target):
             assert mounts.holders(fd) == []  # it shows all of the pool, not just this
+
+
+def test_a_mount_is_found_by_its_number_and_not_by_one_that_begins_like_it() -> None:
+    table = Mountinfo(LINES)
+    assert table.mount(3) is None
+    inner = table.mount(36)
+    assert inner is not None
+    assert table.parent(inner) is None
+    assert inner.place_of("/mnt2/a/b") == Place("98:0", "/mnt1/a/b")
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\rb", r"a\rb"),
+        ("a\x1b\u2028b", r"a\x1b\u2028b"),
+        ("\udcff", r"\udcff"),
+        ("a#b - ä", "a#b - ä"),
+        ("a\\040b", "a\\040b"),
+    ],
+)
+def test_no_name_breaks_the_lines_of_mountinfo_or_of_a_terminal(
+    tmp_path: Path, name: str, shown: str
+) -> None:
+    source, target = tmp_path / "source" / name, tmp_path / "target" / name
+    for directory in (source, target):
+        directory.mkdir(parents=True)
+    with bound(source, target), files.directory(source) as fd:
+        assert mounts.mounts_below(str(target.parent)) == [str(target)]
+        assert [one.place for one in mounts.mounts_at(str(target))] == [mounts.place_of(fd)]
+        assert mounts.holders(fd) == [f"{target.parent}/{shown}"]
+
+
+@contextmanager
+def elsewhere(
+    propagation: str, script: str, *arguments: Path, within: int | None = None
+) -> Iterator[int]:
+    """A process in a mount namespace of its own, in which a shell script was run.
+
+    propagation  private, slave, shared or unchanged: of its copies of the mounts it began with
+    within       a process that it got those from, instead of us
+    """
+    enter = ["nsenter", "--target", str(within), "--mount"] if within else []
+    command = [*enter, "unshare", "--mount", "--propagation", propagation, "sh", "-ec"]
+    with subprocess.Popen(
+        [*command, f"{script}\necho ready\nread -r line", "sh", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            yield process.pid
+        finally:
+            process.stdin.close()
 
 
 @needs_mounts
@@ -117,16 +179,195 @@ def test_whoever_shows_a_directory_in_a_mount_namespace_of_his_own_is_found(
     pair: tuple[Path, Path],
 ) -> None:
     source, target = pair
-    script = 'mount --bind "$1" "$2" && echo ready && read -r line'
-    with subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", script, "sh", source, target],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"ready\n"
+    with elsewhere("private", 'mount --bind "$1" "$2"', source, target) as process:
         assert mounts.mounts_at(str(target)) == []
         with files.directory(source) as fd:
-            assert [holder.split(" of ")[0] for holder in mounts.holders(fd)] == [str(target)]
-        other.stdin.close()
+            assert mounts.holders(fd) == [f"{target.parent}/tar\\nget of process {process} (sh)"]
+
+
+@needs_mounts
+def test_a_directory_shared_with_itself_is_one_mount_in_a_peer_group_of_its_own(
+    tmp_path: Path,
+) -> None:
+    outer, root = tmp_path, tmp_path / "root"
+    (root / "point").mkdir(parents=True)
+    mounts.share_with_itself(outer)
+    try:
+        assert not mounts.is_shared_with_itself(root)
+        for _ in range(2):
+            mounts.share_with_itself(root)
+            assert mounts.is_shared_with_itself(root)
+        around, inner = mounts.mounts_at(str(outer)) + mounts.mounts_at(str(root))
+        assert 0 != around.peer_group != inner.peer_group != 0
+        with bound(root, root / "point"):
+            assert len(mounts.mounts_at(str(root / "point"))) == 1
+            with pytest.raises(MountBusy):
+                mounts.unmount_one(root)
+        mounts.unmount_one(root)
+        assert mounts.mounts_at(str(root)) == []
+    finally:
+        mounts.unmount(root)
+        mounts.unmount_one(outer)
+
+
+@needs_mounts
+def test_a_directory_that_is_only_bound_to_itself_becomes_shared_without_another_mount(
+    tmp_path: Path,
+) -> None:
+    """As old kernels leave it half way."""
+    with bound(tmp_path, tmp_path):
+        assert not mounts.is_shared_with_itself(tmp_path)
+        mounts.share_with_itself(tmp_path)
+        assert mounts.is_shared_with_itself(tmp_path)
+        assert len(mounts.mounts_at(str(tmp_path))) == 1
+
+
+@needs_mounts
+def test_what_somebody_else_mounted_is_not_taken_for_a_directory_shared_with_itself(
+    pair: tuple[Path, Path],
+) -> None:
+    source, target = pair
+    with bound(source, target):
+        subprocess.run(["mount", "--make-shared", target], check=True)
+        assert not mounts.is_shared_with_itself(target)
+        mounts.share_with_itself(target)
+        assert mounts.is_shared_with_itself(target)
+        mounts.unmount_one(target)
+        assert [one.place.root for one in mounts.mounts_at(str(target))] == [str(source)]
+
+
+class Shared:
+    """A directory mounted below a root that is shared with itself, as volumes are."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root, self.data = directory / "root", directory / "data"
+        self.point, self.target = self.root / "uid" / "fs", directory / "target"
+        for one in (self.point, self.data / "inner", self.target):
+            one.mkdir(parents=True)
+        mounts.share_with_itself(self.root)
+
+    def bind(self) -> None:
+        with mounts.handle(self.data) as data:
+            mounts.bind(data, self.point)
+
+    def held(self, *processes: int) -> list[str]:
+        published = mounts.mounts_at(str(self.point))
+        return mounts.held_elsewhere(published[0].place, published, processes)
+
+    def seen_by(self, process: int) -> list[str]:
+        """Mount points in the namespace of a process at which the data is seen."""
+        place = mounts.mounts_at(str(self.point))[0].place
+        return [one.point for one in Mountinfo.of(process).showing(place)]
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Shared]:
+    with bound(tmp_path, tmp_path):
+        # What others mount beside the root must not come back to us, whatever this machine shares.
+        subprocess.run(["mount", "--make-private", tmp_path], check=True)
+        made = Shared(tmp_path)
+        yield made
+        mounts.unmount(made.point)
+        mounts.unmount(made.root)
+
+
+@needs_mounts
+@pytest.mark.parametrize("propagation", ["slave", "unchanged"])
+@pytest.mark.parametrize("first", ["the mount", "the namespace"])
+def test_a_copy_that_the_kernel_made_of_our_mount_holds_nothing_and_goes_with_it(
+    shared: Shared, propagation: str, first: str
+) -> None:
+    if first == "the mount":
+        shared.bind()
+    with elsewhere(propagation, ":") as process:
+        if first == "the namespace":
+            shared.bind()
+        assert shared.seen_by(process) == [str(shared.point)]
+        assert shared.held() == []
+        mounts.unmount(shared.point)
+        assert str(shared.point) not in {one.point for one in mounts.mount_table(process)}
+
+
+@needs_mounts
+def test_a_copy_of_a_copy_holds_nothing_either(shared: Shared) -> None:
+    """As in a container that is given all mounts of a service, which has its own from us."""
+    with (
+        elsewhere("slave", "mount --make-rshared /") as between,
+        elsewhere("slave", ":", within=between) as innermost,
+    ):
+        shared.bind()
+        assert shared.seen_by(innermost) == [str(shared.point)]
+        assert shared.held() == []
+
+
+@needs_mounts
+@pytest.mark.parametrize("propagation", ["slave", "unchanged"])
+@pytest.mark.parametrize("kind", ["--make-private", "--make-slave", "--make-shared"])
+def test_a_bind_mount_of_ours_holds_it_whatever_it_gets_from_us(
+    shared: Shared, propagation: str, kind: str
+) -> None:
+    shared.bind()
+    script = 'mount --bind "$1" "$2"; mount "$3" "$2"'
+    arguments = (shared.point, shared.target, Path(kind))
+    with elsewhere(propagation, script, *arguments) as process:
+        assert shared.held() == [f"{shared.target} of process {process} (sh)"]
+        assert shared.held(process) == []
+        mounts.unmount(shared.point)
+        assert str(shared.target) in {one.point for one in mounts.mount_table(process)}
+
+
+@needs_mounts
+def test_a_part_of_it_holds_it_and_what_it_is_a_part_of_does_not(shared: Shared) -> None:
+    shared.bind()
+    with elsewhere("slave", 'mount --bind "$1" "$2"', shared.point / "inner", shared.target):
+        assert len(shared.held()) == 1
+    with elsewhere("slave", 'mount --bind "$1" "$2"', shared.data.parent, shared.target):
+        assert shared.held() == []
+
+
+@needs_mounts
+def test_a_private_copy_of_our_mount_stays_behind_and_holds_it(shared: Shared) -> None:
+    shared.bind()
+    with elsewhere("private", ":") as process:
+        assert shared.held() == [f"{shared.point} of process {process} (sh)"]
+        mounts.unmount(shared.point)
+        assert str(shared.point) in {one.point for one in mounts.mount_table(process)}
+
+
+HEADLESS = """
+import ctypes, sys, threading
+def live():
+    print("ready", flush=True)
+    sys.stdin.read()
+threading.Thread(target=live).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@needs_mounts
+def test_a_process_whose_first_thread_has_ended_holds_it_too(shared: Shared) -> None:
+    shared.bind()
+    with subprocess.Popen(
+        ["unshare", "--mount", sys.executable, "-c", HEADLESS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        until_headless(process.pid)
+        assert len(shared.held()) == 1
+        process.stdin.close()
+
+
+def until_headless(process: int) -> None:
+    while " Z " not in Path(f"/proc/{process}/task/{process}/stat").read_text():
+        os.sched_yield()
+
+
+@needs_mounts
+def test_who_is_in_our_namespace_is_known(shared: Shared) -> None:
+    assert mounts.in_our_namespace(os.getpid())
+    assert not mounts.in_our_namespace(0)
+    with elsewhere("unchanged", ":") as process:
+        assert not mounts.in_our_namespace(process)

@@ -11,7 +11,7 @@ RUNNING = (True, False, None)  # None: Docker cannot be asked
 IDS: tuple[tuple[float, ...], ...] = ((), (OLD,), (YOUNG,), (OLD, YOUNG, OLD))
 
 
-@pytest.mark.parametrize(("running", "ages_s"), product(RUNNING, IDS))
+@pytest.mark.parametrize(("running", "ages_s"), list(product(RUNNING, IDS)))
 def test_what_the_kernel_holds_is_in_use_whatever_the_others_say(
     running: bool | None, ages_s: tuple[float, ...]
 ) -> None:
