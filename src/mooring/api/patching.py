@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mooring.api.bodies import LARGE_BYTES, decoded, media_type, of_kind, refuse_too_large
 from mooring.api.http import Request
+from mooring.api.mirrors import guarded, refuse_mirror
 from mooring.api.routes import Route
 from mooring.api.status import ApiError
 from mooring.api.validation import bad_options, conformed_patch, judge
@@ -63,7 +64,7 @@ async def patched(
     note = noting(request, route, "PatchOptions")
     body, value, twice = await decoded(request, media)
     conformed = partial(conformed_patch, request, route.kind, body, twice)
-    change: Change = partial(_changed, route.kind, media, value, conformed, body)
+    change = guarded(route.kind, partial(_changed, route.kind, media, value, conformed, body))
     if len(body) > LARGE_BYTES:
         change = await _tried(change, route, objects)
     entry = await objects.update(
@@ -135,7 +136,7 @@ async def _applied(
             entry = await objects.update(
                 kind,
                 route.key,
-                application.change,
+                guarded(kind, application.change),
                 subresource=route.subresource,
                 preconditions=Preconditions(uid=uid),
                 dry_run=dry_run,
@@ -147,6 +148,7 @@ async def _applied(
             if route.subresource or uid or config["metadata"].get("resourceVersion"):
                 raise
         fresh = application.fresh()
+        refuse_mirror(kind, fresh)
         try:
             entry = await objects.create(
                 kind, route.namespace, fresh, dry_run=dry_run, note=application.note

@@ -4,6 +4,7 @@ from typing import Any
 
 from mooring.api.bodies import document, options
 from mooring.api.http import Request
+from mooring.api.mirrors import guarded, refuse_mirror
 from mooring.api.patching import noting, patched
 from mooring.api.routes import Route
 from mooring.api.selectors import matcher
@@ -20,6 +21,7 @@ async def create(request: Request, route: Route, objects: Objects) -> None:
     """A new object in a collection."""
     doc = await document(request, route.kind)
     _refuse_other_namespace(route, doc)
+    refuse_mirror(route.kind, doc)
     dry_run = _dry_run(request.query.get("dryRun"))
     note = noting(request, route, "CreateOptions")
     entry = await objects.create(route.kind, route.namespace, doc, dry_run=dry_run, note=note)
@@ -39,7 +41,7 @@ async def replace(request: Request, route: Route, objects: Objects) -> None:
         route.kind,
         route.key,
         # A try changes its metadata, which the next must not see.
-        lambda _: {**stored, "metadata": dict(stored["metadata"])},
+        guarded(route.kind, lambda _: {**stored, "metadata": dict(stored["metadata"])}),
         subresource=route.subresource,
         preconditions=Preconditions(uid=doc["metadata"].get("uid", "")),
         dry_run=_dry_run(request.query.get("dryRun")),
@@ -64,6 +66,7 @@ async def delete(request: Request, route: Route, objects: Objects) -> None:
         resource_version=str(wanted.get("resourceVersion") or ""),
     )
     dry_run = _dry_run(request.query.get("dryRun") or asked.get("dryRun"))
+    refuse_mirror(route.kind, objects.shelf(route.kind).get(route.key))
     entry, gone = await objects.delete(
         route.kind, route.key, preconditions=preconditions, dry_run=dry_run
     )
@@ -84,6 +87,8 @@ async def delete_collection(request: Request, route: Route, objects: Objects) ->
     shelf = objects.shelf(route.kind)
     entries = [e for e in shelf.entries(route.namespace) if match is None or match(e)]
     dry_run = _dry_run(query.get("dryRun") or asked.get("dryRun"))
+    for entry in entries:  # before any is deleted: all or none
+        refuse_mirror(route.kind, entry)
     removed = []
     for entry in entries:
         try:

@@ -1,10 +1,12 @@
 """Pod: something that uses claims; under Docker the mirror of a container."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
 from mooring.model.metadata import Part, View
+
+MIRROR: Final = "mooring.dev/mirror"  # label: what it is the mirror of, "docker"
 
 
 class ClaimUse(Part, frozen=True):
