@@ -130,9 +130,7 @@ class Publisher:
 
     def _turn(self, uid: str) -> asyncio.Lock:
         """One call at a time for one volume. Raises BadVolumeUid."""
-        if not _UID.fullmatch(uid):
-            raise BadVolumeUid(uid)
-        return self._turns.setdefault(uid, asyncio.Lock())
+        return self._turns.setdefault(checked_uid(uid), asyncio.Lock())
 
     # What follows runs in threads.
 
@@ -222,6 +220,13 @@ class Publisher:
                 passing(UNPUBLISH_FORGOTTEN)
             # A mount that came meanwhile is refused here, not entered.
             files.remove_tree(uid, root)
+
+
+def checked_uid(uid: str) -> str:
+    """The uid of a PV, as a part of a path. Raises BadVolumeUid."""
+    if not _UID.fullmatch(uid):
+        raise BadVolumeUid(uid)
+    return uid
 
 
 @contextmanager
