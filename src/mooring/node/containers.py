@@ -1,0 +1,334 @@
+"""Docker's containers of this host, mirrored as Pods of the claims they use. Docker volumes §11.
+
+So kubectl shows who uses a claim, and a claim that is deleted stays until its containers are gone.
+The engine is asked anew whenever it tells of a change; what it says then is what counts.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from mooring.engine.container import Container
+from mooring.engine.engine import Engine
+from mooring.engine.errors import EngineAway
+from mooring.model.pod import MIRROR, Pod
+from mooring.node.mirrors import (
+    CONTAINER_ID,
+    MOUNT_ID,
+    Mirrored,
+    mirror_of_id,
+    mirrors_of,
+)
+from mooring.objects.errors import NotFound, ObjectError
+from mooring.objects.kind import Doc
+from mooring.objects.objects import Objects
+from mooring.objects.views import view
+from mooring.reconcile.queue import Again, Done, Outcome, Queue
+
+log = logging.getLogger(__name__)
+
+SETTLE_S: Final = 0.05  # after a change: starting a container is several of them
+EVERY_S: Final = 60.0  # all containers, whether anything told of them or not
+RETRY_S: Final = 5.0  # when the engine did not answer
+START_WITHIN_S: Final = 1.0  # of the first look; an engine that starts later is found then
+GIVEN_FOR_S: Final = 150.0  # an ID counts from when it is given, though it is noted a bit later
+CHANGED_AT_MOST: Final = 100  # containers to be asked for by their ids; beyond that all are
+AT_ONCE: Final = 64  # writes, which share a commit to disk
+
+ALL: Final = "all containers"  # the keys of the queue
+CHANGED: Final = "changed containers"
+
+
+class User(NamedTuple):
+    """A container that has a claim, running or not."""
+
+    container: str  # its name
+    path: str  # in the container
+    read_only: bool
+    state: str  # created, running, paused, restarting, removing, exited, dead
+
+
+class Mirror:
+    """Keeps the Pods of one node's containers, and only those.
+
+    Where the engine never answered, each ID that was given a volume has a Pod instead.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        engine: Engine | None,
+        node: str,
+        key_of: Callable[[str], str | None],
+        ids: Callable[[], Iterable[tuple[str, str]]] | None = None,
+    ) -> None:
+        """
+        key_of  the claim, "namespace/name", of what Docker calls a volume; None if it is none
+        ids     (claim, ID) of all that have a volume now; without it an ID counts until `taken`
+        """
+        self._objects, self._engine, self._node = objects, engine, node
+        self._key_of, self._ids = key_of, ids
+        self._known = _Known(key_of)
+        self._changed: set[str] = set()  # ids of containers
+        self._given: dict[tuple[str, str], float] = {}  # (claim, ID): when, by the monotonic clock
+        self._refused: dict[str, str] = {}  # Pods that could not be written, and why
+        self._sees = False  # whether the engine answered last, and tells of changes
+        self._has_seen = False
+        # What was asked of the engine later must not be overwritten by what was asked before.
+        self._turn = asyncio.Lock()
+        self.queue = Queue("containers", self._looked_at)
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """The Pods are in line with the containers when this returns, if the engine answers."""
+        try:
+            async with asyncio.timeout(START_WITHIN_S):
+                found = await self._engine.containers() if self._engine else None
+        except (EngineAway, TimeoutError) as error:
+            log.warning("containers are mirrored once the engine answers: %s", error)
+            found = None
+        await (self._mirror_ids() if found is None else self._mirror_all(found))
+        self.queue.start()
+        self.queue.add_after(ALL, EVERY_S)
+        if self._engine is not None:
+            self._following = asyncio.create_task(self._engine.follow(self), name="containers")
+
+    async def stop(self) -> None:
+        """Pods stay, as containers do. Whoever made the engine stops it."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self.queue.stop()
+
+    def users_of(self, claim_key: str) -> list[User]:
+        """The containers of this host that have a claim, as they were last seen."""
+        return self._known.users_of(claim_key)
+
+    async def refresh(self, volume: str) -> None:
+        """Ask for the containers of one volume anew; their Pods are in line when this returns.
+
+        If the engine does not answer, what was known stays.
+
+        volume  as Docker calls it
+        """
+        if self._engine is None:
+            return
+        async with self._turn:
+            try:
+                found = await self._engine.containers(volume)
+            except EngineAway as error:
+                log.warning("containers of volume %r are as they were: %s", volume, error)
+                return
+            key = self._key_of(volume)
+            ids = {one.id for one in found} | self._known.ids_of(key or "")
+            ids |= {_container_of(pod) for pod in self._mirrors() if key in _claims(pod)}
+            await self._bring(found, ids - {""})
+
+    async def given(self, claim_key: str, id_: str) -> None:
+        """An ID is given a claim: a Pod stands for it unless its container can be seen."""
+        if self._sees:
+            return
+        self._given[claim_key, id_] = self._objects.clock.monotonic_s()
+        await self._put(mirror_of_id(claim_key, id_, self._node))
+        if self._sees:  # since a moment ago, and what removes such Pods has looked before
+            await self.taken(claim_key, id_)
+
+    async def taken(self, claim_key: str, id_: str) -> None:
+        """An ID gave a claim back. May be repeated."""
+        self._given.pop((claim_key, id_), None)
+        mirrored = mirror_of_id(claim_key, id_, self._node)
+        if self._objects.entry(Pod.resource, mirrored.key) is not None:
+            await self._remove(mirrored.key)
+
+    # What the engine tells
+
+    def connected(self) -> None:
+        self.queue.add(ALL)
+
+    def changed(self, container_id: str) -> None:
+        if len(self._changed) <= CHANGED_AT_MOST:
+            self._changed.add(container_id)
+        self.queue.add_after(CHANGED, SETTLE_S)
+
+    def lost(self) -> None:
+        self._sees = False
+
+    # What is looked at
+
+    async def _looked_at(self, key: str) -> Outcome:
+        if self._engine is None:
+            await self._mirror_ids()
+            return Again(EVERY_S, "there is no engine to ask")
+        ids, self._changed = self._changed, set()
+        try:
+            async with self._turn:
+                if key == ALL or len(ids) > CHANGED_AT_MOST:
+                    await self._mirror_all(await self._engine.containers())
+                elif ids:
+                    await self._bring(await self._engine.containers(ids=ids), ids)
+        except EngineAway as error:
+            self._sees = False
+            if not self._has_seen:
+                await self._mirror_ids()
+            self.queue.add_after(ALL, RETRY_S)
+            return Done(str(error))
+        return Again(EVERY_S, "looked at") if key == ALL else Done("looked at")
+
+    async def _mirror_all(self, found: list[Container]) -> None:
+        self._sees = self._has_seen = True
+        self._given.clear()
+        self._known.clear()
+        for one in found:
+            self._known.put(one)
+        await self._write(self._wanted(found), {pod.key for pod in self._mirrors()})
+
+    async def _bring(self, found: list[Container], ids: set[str]) -> None:
+        """Take in what became of these containers: those found, the others are gone."""
+        for id_ in ids:
+            self._known.drop(id_)
+        for one in found:
+            self._known.put(one)
+        there = {pod.key for pod in self._mirrors() if _container_of(pod) in ids}
+        await self._write(self._wanted(found), there)
+
+    async def _mirror_ids(self) -> None:
+        """For want of containers. With no engine at all nobody will ever see those of before."""
+        if self._ids is None:
+            return
+        now_s = self._objects.clock.monotonic_s()
+        self._given = {
+            pair: since_s for pair, since_s in self._given.items() if now_s - since_s < GIVEN_FOR_S
+        }
+        pairs = {*self._ids(), *self._given}
+        wanted = [mirror_of_id(key, id_, self._node) for key, id_ in sorted(pairs)]
+        there = {
+            pod.key
+            for pod in self._mirrors()
+            if self._engine is None or MOUNT_ID in pod.annotations
+        }
+        await self._write(wanted, there)
+
+    def _wanted(self, containers: Iterable[Container]) -> list[Mirrored]:
+        return [
+            mirrored
+            for container in containers
+            for mirrored in mirrors_of(container, self._node, self._key_of)
+        ]
+
+    def _mirrors(self) -> Iterator[Pod]:
+        """Of this node, as they are now."""
+        for entry in self._objects.cache.shelves[Pod.resource].entries():
+            if entry.labels and MIRROR in entry.labels:
+                pod = view(Pod, entry)
+                if pod.node_name == self._node:
+                    yield pod
+
+    # What is written
+
+    async def _write(self, wanted: list[Mirrored], there: set[str]) -> None:
+        """Have these Pods, and none of those there beside them.
+
+        New ones first: a container that was renamed must not let go of its claims in between.
+        """
+        for start in range(0, len(wanted), AT_ONCE):
+            await asyncio.gather(*map(self._put, wanted[start : start + AT_ONCE]))
+        gone = sorted(there - {one.key for one in wanted})
+        for start in range(0, len(gone), AT_ONCE):
+            await asyncio.gather(*map(self._remove, gone[start : start + AT_ONCE]))
+
+    async def _put(self, wanted: Mirrored) -> None:
+        """Write what differs. What is refused is tried again at the next look at all."""
+        kind = self._objects.kinds[Pod.resource]
+        try:
+            doc = self._objects.one(Pod.resource, wanted.key)
+            if doc is None:
+                new = {part: dict(wanted.doc[part]) for part in wanted.doc}
+                await self._objects.create(kind, wanted.namespace, new)
+                doc = {"status": {"phase": "Pending"}}
+            elif MIRROR not in (doc["metadata"].get("labels") or {}):
+                self._note_refusal(wanted.key, "a Pod of that name is there, which is no mirror")
+                return
+            elif not _is_like(doc, wanted.doc):
+                await self._objects.update(
+                    kind, wanted.key, lambda old: _made_like(old, wanted.doc)
+                )
+            if doc.get("status") != wanted.status:
+                change = {"status": wanted.status}
+                await self._objects.update(
+                    kind, wanted.key, lambda old: old | change, subresource="status"
+                )
+        except ObjectError as error:  # its namespace is being deleted, or was never made
+            self._note_refusal(wanted.key, str(error))
+        else:
+            self._refused.pop(wanted.key, None)
+
+    async def _remove(self, key: str) -> None:
+        try:
+            await self._objects.delete(self._objects.kinds[Pod.resource], key)
+        except NotFound:
+            log.debug("pod %s is gone already", key)
+        self._refused.pop(key, None)
+
+    def _note_refusal(self, key: str, why: str) -> None:
+        """Once, not at each look."""
+        if self._refused.get(key) != why:
+            self._refused[key] = why
+            log.warning("a container has no pod %s: %s", key, why)
+
+
+class _Known:
+    """Containers as they were last seen, found by the claims they have."""
+
+    def __init__(self, key_of: Callable[[str], str | None]) -> None:
+        self._key_of = key_of
+        self._users: dict[str, dict[str, list[User]]] = {}  # by claim, by id of a container
+        self._claims: dict[str, set[str]] = {}  # by id of a container
+
+    def put(self, container: Container) -> None:
+        for mount in container.mounts:
+            if key := self._key_of(mount.volume):
+                user = User(container.name, mount.target, mount.read_only, container.state)
+                self._users.setdefault(key, {}).setdefault(container.id, []).append(user)
+                self._claims.setdefault(container.id, set()).add(key)
+
+    def drop(self, id_: str) -> None:
+        for key in self._claims.pop(id_, ()):
+            del self._users[key][id_]
+            if not self._users[key]:
+                del self._users[key]
+
+    def clear(self) -> None:
+        self._users.clear()
+        self._claims.clear()
+
+    def ids_of(self, claim_key: str) -> set[str]:
+        return set(self._users.get(claim_key, ()))
+
+    def users_of(self, claim_key: str) -> list[User]:
+        return [user for users in self._users.get(claim_key, {}).values() for user in users]
+
+
+def _container_of(pod: Pod) -> str:
+    """The id of its container, "" if it mirrors an ID."""
+    return pod.annotations.get(CONTAINER_ID, "")
+
+
+def _claims(pod: Pod) -> set[str]:
+    return {f"{pod.namespace}/{name}" for name in pod.named_claims}
+
+
+def _is_like(doc: Doc, wanted: Doc) -> bool:
+    """Whether a stored Pod has all that is wanted of it; it may have more."""
+    has, wants = doc["metadata"], wanted["metadata"]
+    parts = ("labels", "annotations")
+    metadata_is = all((has.get(part) or {}).items() >= wants[part].items() for part in parts)
+    return metadata_is and doc["spec"].items() >= wanted["spec"].items()
+
+
+def _made_like(doc: Doc, wanted: Doc) -> Doc:
+    """The same with what is wanted of it, in place."""
+    for part in ("labels", "annotations"):
+        doc["metadata"][part] = {**(doc["metadata"].get(part) or {}), **wanted["metadata"][part]}
+    doc["spec"].update(wanted["spec"])
+    return doc

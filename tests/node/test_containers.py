@@ -1,0 +1,441 @@
+"""Containers of a real Docker as Pods. The volumes are Docker's own: a mirror asks for no more."""
+
+import asyncio
+import itertools
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from mooring.controllers.controllers import Controllers
+from mooring.engine.engine import Engine
+from mooring.model.claim import Claim
+from mooring.model.pod import MIRROR, Pod
+from mooring.node.containers import ALL, Mirror, User
+from mooring.objects.kind import Doc
+from mooring.objects.kinds.registry import ALL_KINDS
+from mooring.objects.objects import Objects
+from mooring.store.memory import MemoryStore
+from tests.controllers.clocked import a_claim_doc
+from tests.controllers.plant import CLAIMS, a_pod_doc
+from tests.docker import images
+from tests.docker.images import SHELL
+from tests.docker.testbed import Bed, Host, needs_hosts
+
+pytestmark = [pytest.mark.system, needs_hosts]
+
+HERE = "here"
+DEADLINE_S = 30.0
+numbers = itertools.count()
+Pairs = Iterable[tuple[str, str]]
+
+
+class World:
+    """A server without doors, and the mirror of one node's Docker."""
+
+    def __init__(
+        self, objects: Objects, engine: Engine | None, ids: Callable[[], Pairs] | None
+    ) -> None:
+        self.objects = objects
+        self.mirror = Mirror(objects, engine, HERE, key_of, ids)
+
+    async def make(self, resource: str, doc: Doc, namespace: str = "") -> None:
+        await self.objects.create(self.objects.kinds[resource], namespace, doc)
+
+    def pods(self, node: str = HERE) -> dict[str, str]:
+        """{namespace/name without the digits of an ID: phase}."""
+        found = (pod for pod in self.objects.views(Pod) if pod.node_name == node)
+        return {pod.key.rpartition("-")[0]: pod.phase for pod in found}
+
+    def shown(self, name: str) -> Doc:
+        """The Pod of a container."""
+        key = next(pod.key for pod in self.objects.views(Pod) if f"-{name}-" in pod.name)
+        doc = self.objects.one("pods", key)
+        assert doc is not None
+        return doc
+
+    def users(self, claim: str) -> list[User]:
+        return self.mirror.users_of(f"default/{claim}")
+
+    async def until(self, look: Callable[[], bool], what: str) -> None:
+        """Wait until something is so that a write of a Pod or a claim brings about."""
+        news = asyncio.Event()
+        shelves = (self.objects.cache.shelves[name] for name in ("pods", CLAIMS))
+        unfollow = [shelf.follow(lambda _: news.set()) for shelf in shelves]
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not look():
+                    news.clear()
+                    await news.wait()
+        except TimeoutError:
+            raise AssertionError(f"still not so: {what}; {self.pods()}") from None
+        finally:
+            for end in unfollow:
+                end()
+
+    async def until_pods(self, *pods: str, **phases: str) -> None:
+        """Exactly these are there: namespace/name, in these phases if they are said."""
+        wanted = {f"default/docker-here-{name}": phase for name, phase in phases.items()}
+        wanted |= dict.fromkeys(pods, "Running")
+        await self.until(lambda: self.pods() == wanted, f"pods are {wanted}")
+
+    async def look_at_all(self) -> None:
+        self.mirror.queue.add(ALL)
+        await self.mirror.queue.until_idle()
+
+
+def key_of(volume: str) -> str | None:
+    """Of these tests alone: Docker's own volumes have no slash in their names."""
+    namespace, two, claim = volume.partition("__")
+    return f"{namespace}/{claim}" if two else f"default/{volume}"
+
+
+@asynccontextmanager
+async def a_world(
+    engine: Engine | None, ids: Callable[[], Pairs] | None = None
+) -> AsyncIterator[World]:
+    """Its mirror is not started yet. At the end everything is stopped."""
+    objects = Objects(MemoryStore(), ALL_KINDS)
+    await objects.start()
+    world = World(objects, engine, ids)
+    for namespace in ("default", "shop"):
+        await world.make("namespaces", {"metadata": {"name": namespace}})
+    yield world
+    await world.mirror.stop()
+    if engine is not None:
+        await engine.stop()
+    await objects.close()
+
+
+@pytest.fixture
+async def world(plain_host: Host) -> AsyncIterator[World]:
+    """Its Docker has no containers."""
+    if left := plain_host.docker("ps", "--all", "--quiet").split():
+        plain_host.docker("rm", "--force", *left)
+    async with a_world(Engine(plain_host.socket, "local")) as made:
+        yield made
+
+
+@pytest.fixture
+def fallible(bed: Bed) -> Iterator[Host]:
+    """A new host, whose Docker a test may end. Not started yet."""
+    host = bed.host(f"fallible{next(numbers)}")
+    host.up()
+    yield host
+    host.crash()
+
+
+async def docker(host: Host, *arguments: str) -> str:
+    return await asyncio.to_thread(host.docker, *arguments)
+
+
+async def create(host: Host, name: str, *options: str, command: str = "exec sleep 1000") -> str:
+    """The id of a new container."""
+    fixed = ("--network=none", "--stop-signal=KILL", f"--name={name}")
+    return await docker(host, "create", *fixed, *options, SHELL, "sh", "-c", command)
+
+
+async def run(host: Host, name: str, *options: str, command: str = "exec sleep 1000") -> str:
+    id_ = await create(host, name, *options, command=command)
+    return await docker(host, "start", id_)
+
+
+async def test_containers_that_are_there_have_their_pods_at_the_start(
+    world: World, plain_host: Host
+) -> None:
+    await run(plain_host, "web", "-v=data:/data")
+    await create(plain_host, "idle", "-v=data:/d:ro")
+    await create(plain_host, "other", "-v=/srv:/data")
+    await world.mirror.start()
+    assert world.pods() == {
+        "default/docker-here-web": "Running",
+        "default/docker-here-idle": "Pending",
+    }
+    status = world.shown("web")["status"]
+    assert status["containerStatuses"][0]["ready"]
+    assert sorted(world.users("data")) == [
+        User("idle", "/d", True, "created"),
+        User("web", "/data", False, "running"),
+    ]
+
+
+async def test_a_pod_goes_through_the_life_of_its_container(world: World, plain_host: Host) -> None:
+    await world.mirror.start()
+    await create(plain_host, "web", "-v=data:/data")
+    await world.until_pods(web="Pending")
+    await docker(plain_host, "start", "web")
+    await world.until_pods(web="Running")
+    await docker(plain_host, "pause", "web")
+    await world.until(lambda: world.shown("web")["status"].get("reason") == "Paused", "paused")
+    assert world.pods() == {"default/docker-here-web": "Running"}
+    await docker(plain_host, "unpause", "web")
+    await docker(plain_host, "stop", "web")
+    await world.until_pods(web="Failed")
+    (inner,) = world.shown("web")["status"]["containerStatuses"]
+    assert inner["state"] == {"terminated": {"exitCode": 137, "reason": "Error"}}
+    assert world.users("data") == [User("web", "/data", False, "exited")]
+    await docker(plain_host, "rm", "web")
+    await world.until_pods()
+    assert world.users("data") == []
+
+
+async def test_a_container_that_is_content_has_succeeded(world: World, plain_host: Host) -> None:
+    await world.mirror.start()
+    await run(plain_host, "job", "-v=data:/data", command="exit 0")
+    await world.until_pods(job="Succeeded")
+
+
+async def test_a_container_that_is_started_again_and_again_is_running(
+    world: World, plain_host: Host
+) -> None:
+    await world.mirror.start()
+    await run(plain_host, "loop", "-v=data:/d", "--restart=always", command="exit 1")
+
+    def waits() -> bool:
+        states = world.shown("loop")["status"].get("containerStatuses")
+        return bool(states) and states[0]["state"] == {"waiting": {"reason": "Restarting"}}
+
+    await world.until(lambda: bool(world.pods()) and waits(), "it waits")
+    assert world.pods() == {"default/docker-here-loop": "Running"}
+    await docker(plain_host, "stop", "loop")
+    await world.until_pods(loop="Failed")
+
+
+async def test_a_renamed_container_is_a_pod_of_its_new_name(world: World, plain_host: Host) -> None:
+    await world.mirror.start()
+    await create(plain_host, "old", "-v=data:/data")
+    await world.until_pods(old="Pending")
+    await docker(plain_host, "rename", "old", "new")
+    await world.until_pods(new="Pending")
+    assert [one.container for one in world.users("data")] == ["new"]
+
+
+async def test_claims_of_two_namespaces_are_used_in_both(world: World, plain_host: Host) -> None:
+    await world.mirror.start()
+    await run(plain_host, "both", "-v=data:/data", "-v=shop__data:/shop")
+    await world.until_pods("default/docker-here-both", "shop/docker-here-both")
+    assert world.mirror.users_of("shop/data") == [User("both", "/shop", False, "running")]
+    await docker(plain_host, "rm", "--force", "both")
+    await world.until_pods()
+
+
+async def test_a_burst_of_containers_is_mirrored_to_the_last(
+    world: World, plain_host: Host
+) -> None:
+    await world.mirror.start()
+    body = {"Image": SHELL, "HostConfig": {"Mounts": [
+        {"Type": "volume", "Source": "data", "Target": "/data"}]}}  # fmt: skip
+
+    def burst() -> None:
+        for number in range(150):
+            status, _ = plain_host.api("POST", f"/containers/create?name=c{number}", body)
+            assert status == 201
+
+    await asyncio.to_thread(burst)
+    await world.until(lambda: len(world.pods()) == 150, "all are there")
+    assert len(world.users("data")) == 150
+
+
+# Beside the events
+
+
+async def test_a_volume_is_asked_for_anew_before_anything_is_told(
+    world: World, plain_host: Host
+) -> None:
+    """Docker removes a volume of a container with --rm before it tells that that is gone."""
+    id_ = await run(plain_host, "web", "-v=data:/data", "-v=more:/more")
+    await world.mirror.refresh("data")
+    assert world.pods() == {"default/docker-here-web": "Running"}
+    assert len(world.users("more")) == 1
+    await docker(plain_host, "rm", "--force", id_)
+    await world.mirror.refresh("data")
+    assert (world.pods(), world.users("data"), world.users("more")) == ({}, [], [])
+
+
+async def test_asking_for_one_volume_leaves_the_others_alone(
+    world: World, plain_host: Host
+) -> None:
+    await create(plain_host, "web", "-v=data:/data")
+    await create(plain_host, "db", "-v=other:/data")
+    for volume in ("data", "other", "data", "none"):
+        await world.mirror.refresh(volume)
+    assert set(world.pods()) == {"default/docker-here-web", "default/docker-here-db"}
+
+
+async def test_pods_that_an_earlier_process_left_go_at_the_start(
+    world: World, plain_host: Host
+) -> None:
+    await create(plain_host, "web", "-v=data:/data")
+    await world.mirror.refresh("data")
+    await docker(plain_host, "rm", "web")
+    far = a_pod_doc("docker-far-db-1", "data", "far")
+    far["metadata"]["labels"] = {MIRROR: "docker"}
+    await world.make("pods", far, "default")
+    await world.make("pods", a_pod_doc("mine-1", "data", HERE), "default")
+    await world.mirror.start()
+    assert set(world.pods()) == {"default/mine"}
+    assert set(world.pods("far")) == {"default/docker-far-db"}
+
+
+async def test_looking_again_writes_nothing(world: World, plain_host: Host) -> None:
+    await run(plain_host, "web", "-v=data:/data:ro", "-v=shop__data:/shop")
+    await create(plain_host, "idle", "-v=data:/data")
+    await run(plain_host, "job", "-v=data:/data", command="exit 3")
+    await docker(plain_host, "wait", "job")
+    await world.mirror.start()
+    revision = world.objects.cache.revision
+    await world.look_at_all()
+    await world.mirror.refresh("data")
+    assert world.objects.cache.revision == revision
+
+
+async def test_a_pod_that_is_not_as_it_should_be_is_put_right(
+    world: World, plain_host: Host
+) -> None:
+    await run(plain_host, "web", "-v=data:/data")
+    await world.mirror.start()
+    before = world.shown("web")
+
+    def spoiled(doc: Doc) -> Doc:
+        doc["spec"]["volumes"] = []
+        doc["metadata"]["labels"]["app"] = "web"
+        return doc
+
+    key = f"default/{before['metadata']['name']}"
+    await world.objects.update(world.objects.kinds["pods"], key, spoiled)
+    await world.look_at_all()
+    after = world.shown("web")
+    assert (after["spec"], after["status"]) == (before["spec"], before["status"])
+    assert after["metadata"]["labels"] == {MIRROR: "docker", "app": "web"}
+
+
+async def test_a_pod_of_somebody_else_is_not_taken(
+    world: World, plain_host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    id_ = await create(plain_host, "web", "-v=data:/data")
+    doc = a_pod_doc(f"docker-here-web-{id_[:12]}", "", HERE)
+    await world.make("pods", doc, "default")
+    before = world.shown("web")
+    await world.mirror.start()
+    await world.look_at_all()
+    assert world.shown("web") == before
+    assert caplog.text.count("which is no mirror") == 1
+
+
+async def test_a_namespace_that_is_being_deleted_gets_no_pods_and_stops_nobody(
+    world: World, plain_host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.make("configmaps", {"metadata": {"name": "a", "finalizers": ["a/b"]}}, "shop")
+    await world.objects.delete(world.objects.kinds["namespaces"], "shop")
+    await world.mirror.start()
+    await run(plain_host, "both", "-v=data:/data", "-v=shop__data:/shop", "-v=none__a:/none")
+    await world.until_pods("default/docker-here-both")
+    await world.look_at_all()
+    assert caplog.text.count("because it is being terminated") == 1
+    assert caplog.text.count('namespaces "none" not found') == 1
+    assert len(world.mirror.users_of("shop/data")) == 1
+
+
+async def test_a_claim_stays_until_its_last_container_is_removed(
+    world: World, plain_host: Host
+) -> None:
+    controllers = Controllers(world.objects)
+    await controllers.start()
+    await world.make(CLAIMS, a_claim_doc("data"), "default")
+    await world.mirror.start()
+    await run(plain_host, "job", "-v=data:/data", command="exit 0")
+    await world.until_pods(job="Succeeded")
+    await world.objects.delete(world.objects.kinds[CLAIMS], "default/data")
+    await controllers.idle()
+    claim = world.objects.view(Claim, "default/data")
+    assert claim is not None
+    assert claim.being_deleted
+    await docker(plain_host, "rm", "job")
+    await world.until(lambda: world.objects.view(Claim, "default/data") is None, "it is gone")
+    await controllers.stop()
+
+
+# Without an engine that answers
+
+
+async def test_pods_stay_while_docker_is_away_and_are_put_right_when_it_is_back(
+    fallible: Host,
+) -> None:
+    await asyncio.to_thread(fallible.dockerd)
+    await asyncio.to_thread(images.load, fallible)
+    async with a_world(Engine(fallible.socket, "local")) as world:
+        await world.mirror.start()
+        await run(fallible, "web", "-v=data:/data")
+        await run(fallible, "gone", "--rm", "-v=data:/data")
+        await world.until_pods(web="Running", gone="Running")
+        await asyncio.to_thread(fallible.stop_dockerd, signal.SIGKILL)
+        await world.look_at_all()
+        await world.mirror.refresh("data")
+        assert set(world.pods().values()) == {"Running"}
+        assert len(world.pods()) == len(world.users("data")) == 2
+        await asyncio.to_thread(fallible.dockerd)  # it ends what it finds running
+        await world.until_pods(web="Failed")
+        assert [one.container for one in world.users("data")] == ["web"]
+
+
+async def test_while_docker_can_be_seen_an_id_is_no_pod(world: World, plain_host: Host) -> None:
+    await create(plain_host, "web", "-v=data:/data")
+    await world.mirror.start()
+    await world.mirror.given("default/data", "ab" * 32)
+    assert world.pods() == {"default/docker-here-web": "Pending"}
+    await world.mirror.taken("default/data", "ab" * 32)
+    assert world.pods() == {"default/docker-here-web": "Pending"}
+
+
+async def test_without_docker_each_id_is_a_pod_until_it_is_given_back() -> None:
+    async with a_world(None) as world:
+        await world.mirror.start()
+        for claim, id_ in (("data", "aa" * 32), ("data", "bb" * 32), ("other", "bb" * 32)):
+            await world.mirror.given(f"default/{claim}", id_)
+        assert len(world.objects.views(Pod)) == 3
+        await world.mirror.taken("default/data", "bb" * 32)
+        await world.mirror.taken("default/data", "bb" * 32)
+        left = {(pod.name.split("-")[2], *pod.claim_names) for pod in world.objects.views(Pod)}
+        assert left == {("a" * 12, "data"), ("b" * 12, "other")}
+
+
+async def test_without_docker_an_id_that_nobody_gave_back_is_a_pod_as_long_as_it_is_noted() -> None:
+    noted = {("default/data", "aa" * 32), ("default/data", "bb" * 32)}
+    async with a_world(None, lambda: noted) as world:
+        stale = a_pod_doc("docker-here-old-1", "data", HERE)
+        stale["metadata"]["labels"] = {MIRROR: "docker"}
+        await world.make("pods", stale, "default")
+        await world.mirror.start()
+        assert set(world.pods()) == {f"default/docker-here-{one * 12}" for one in "ab"}
+        noted.discard(("default/data", "bb" * 32))
+        await world.mirror.given("default/data", "cc" * 32)  # noted in a moment
+        await world.look_at_all()
+        assert set(world.pods()) == {f"default/docker-here-{one * 12}" for one in "ac"}
+
+
+async def test_a_docker_that_starts_later_shows_containers_instead_of_ids(fallible: Host) -> None:
+    given = [("default/data", "aa" * 32)]
+    async with a_world(Engine(fallible.socket, "local"), lambda: given) as world:
+        await world.mirror.start()
+        await world.mirror.given("default/data", "bb" * 32)
+        assert set(world.pods()) == {f"default/docker-here-{one * 12}" for one in "ab"}
+        await asyncio.to_thread(fallible.dockerd)
+        await world.until_pods()
+        await asyncio.to_thread(images.load, fallible)
+        await create(fallible, "web", "-v=data:/data")
+        await world.until_pods(web="Pending")
+
+
+async def test_an_engine_that_never_answers_does_not_hold_up_the_start(tmp_path: Path) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang, tmp_path / "docker.sock")
+    async with a_world(Engine(tmp_path / "docker.sock")) as world:
+        await world.mirror.start()
+        await world.mirror.given("default/data", "aa" * 32)
+        assert len(world.pods()) == 1
+    server.close()
