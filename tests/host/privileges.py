@@ -1,5 +1,6 @@
 """What tests of mounts need, and why they are left out without it."""
 
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.host import mounts
+from mooring.host import files, mounts
 from mooring.host.processes import checked
 
 
@@ -16,7 +17,15 @@ def _may_mount() -> bool:
         return mounts.can_bind(Path(directory))
 
 
+def _may_make_immutable() -> bool:
+    with tempfile.TemporaryDirectory() as path, files.directory(path) as directory:
+        return files.set_immutable(directory, True) and files.set_immutable(directory, False)
+
+
 needs_mounts = pytest.mark.skipif(not _may_mount(), reason="needs root's right to mount")
+needs_immutable = pytest.mark.skipif(
+    not _may_make_immutable(), reason="needs CAP_LINUX_IMMUTABLE, and a file system that knows it"
+)
 UNPRIVILEGED = 65534  # nobody
 
 
@@ -29,6 +38,31 @@ def bound(source: Path, target: Path) -> Iterator[Path]:
         yield target
     finally:
         mounts.unmount(target)
+
+
+@contextmanager
+def elsewhere(
+    propagation: str, script: str, *arguments: Path, within: int | None = None
+) -> Iterator[int]:
+    """A process in a mount namespace of its own, in which a shell script was run.
+
+    propagation  private, slave, shared or unchanged: of its copies of the mounts it began with
+    within       a process that it got those from, instead of us
+    """
+    enter = ["nsenter", "--target", str(within), "--mount"] if within else []
+    command = [*enter, "unshare", "--mount", "--propagation", propagation, "sh", "-ec"]
+    with subprocess.Popen(
+        [*command, f"{script}\necho ready\nread -r line", "sh", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            yield process.pid
+        finally:
+            process.stdin.close()
 
 
 async def small_disk(target: Path, size: str) -> None:

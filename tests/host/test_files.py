@@ -11,7 +11,7 @@ import pytest
 
 from mooring.host import files
 from mooring.host.errors import MountInside, OutsideRoot
-from tests.host.privileges import UNPRIVILEGED, bound, needs_mounts
+from tests.host.privileges import UNPRIVILEGED, bound, needs_immutable, needs_mounts
 
 DEEP = 1500  # beyond the usual 1,024 descriptors, Python's recursion and PATH_MAX
 
@@ -232,3 +232,31 @@ def test_a_file_is_replaced_whole(top: Path) -> None:
         files.written("name", b"old", fd)
         files.written("name", b"new", fd)
     assert [(path.name, path.read_text()) for path in top.iterdir()] == [("name", "new")]
+
+
+def flagged(path: Path, immutable: bool) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    assert files.set_immutable(fd, immutable)
+    os.close(fd)
+
+
+@needs_immutable
+def test_what_is_immutable_can_be_changed_by_nobody_until_that_is_taken_back(top: Path) -> None:
+    (top / "file").write_text("old")
+    flagged(top / "file", True)
+    flagged(top, True)
+    flagged(top, True)
+    for forbidden in ((top / "new").touch, (top / "file").unlink, top.rmdir):
+        with pytest.raises(PermissionError):
+            forbidden()
+    with pytest.raises(PermissionError):
+        (top / "file").write_text("new")
+    flagged(top, False)
+    flagged(top / "file", False)
+    (top / "file").write_text("new")
+
+
+def test_where_nothing_can_be_immutable_that_is_said() -> None:
+    with open("/proc/self/status") as file:
+        assert not files.set_immutable(file.fileno(), True)
+        assert not files.set_immutable(file.fileno(), False)

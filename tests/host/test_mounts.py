@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from mooring.host import files, mounts
 from mooring.host.errors import MountBusy, MountFailed
 from mooring.host.mounts import Mountinfo, Place, Restriction
-from tests.host.privileges import bound, needs_mounts
+from tests.host.privileges import bound, elsewhere, needs_mounts
 
 LINES = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue
@@ -147,31 +146,6 @@ def test_no_name_breaks_the_lines_of_mountinfo_or_of_a_terminal(
         assert mounts.mounts_below(str(target.parent)) == [str(target)]
         assert [one.place for one in mounts.mounts_at(str(target))] == [mounts.place_of(fd)]
         assert mounts.holders(fd) == [f"{target.parent}/{shown}"]
-
-
-@contextmanager
-def elsewhere(
-    propagation: str, script: str, *arguments: Path, within: int | None = None
-) -> Iterator[int]:
-    """A process in a mount namespace of its own, in which a shell script was run.
-
-    propagation  private, slave, shared or unchanged: of its copies of the mounts it began with
-    within       a process that it got those from, instead of us
-    """
-    enter = ["nsenter", "--target", str(within), "--mount"] if within else []
-    command = [*enter, "unshare", "--mount", "--propagation", propagation, "sh", "-ec"]
-    with subprocess.Popen(
-        [*command, f"{script}\necho ready\nread -r line", "sh", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == b"ready\n"
-            yield process.pid
-        finally:
-            process.stdin.close()
 
 
 @needs_mounts

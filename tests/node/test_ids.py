@@ -82,6 +82,7 @@ async def test_volumes_are_found_by_their_users_and_by_claim(host: Host) -> None
         assert sorted(one.uids()) == [UID, OTHER]
         assert one.uids_of("team/db") == [OTHER]
         assert one.uids_of("team/other") == []
+        assert sorted(user.claim for user in one.all()) == [KEY, "team/db"]
 
 
 async def test_a_user_who_is_dropped_is_gone_and_the_last_one_leaves_nothing(host: Host) -> None:

@@ -1,4 +1,4 @@
-"""Volumes at their paths on a host: made, found again, taken away."""
+"""Volumes at their paths on a host: made, found again, held by others, taken away."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from mooring.crashpoints import POINTS
 from mooring.drivers.errors import NoSuchAsset
 from mooring.drivers.interface import Place, asset_name
 from mooring.drivers.registry import driver_for
-from mooring.host import mounts
+from mooring.host import files, mounts
 from mooring.host.errors import MountBusy
 from mooring.node.errors import BadVolumeUid, PathMissing, PublishedElsewhere
 from mooring.node.published import Publisher
 from mooring.node.sources import AssetSource, PathSource
-from tests.host.privileges import needs_mounts
+from tests.host.privileges import elsewhere, needs_immutable, needs_mounts
 
 UID = "0a1b2c3d-0000-4000-8000-000000000001"
 OTHER = "0a1b2c3d-0000-4000-8000-000000000002"
@@ -29,7 +30,7 @@ class Host:
     """A state directory and some data, on this machine."""
 
     def __init__(self, directory: Path) -> None:
-        self.state = directory / "state"
+        self.state, self.root = directory / "state", directory / "state" / "mounts"
         self.data = directory / "data"
         self.data.mkdir()
         (self.data / "file").write_text("data")
@@ -42,7 +43,18 @@ class Host:
         return publisher
 
     def mounts(self) -> list[str]:
-        return mounts.mounts_below(str(self.state))
+        """Of volumes."""
+        return mounts.mounts_below(str(self.root))
+
+    def left(self) -> list[str]:
+        """What remains of all that was mounted and made."""
+        return mounts.mounts_below(str(self.state)) + os.listdir(self.root)
+
+    def clean(self) -> None:
+        """Also what is protected against being removed."""
+        for point in reversed(mounts.mounts_below(str(self.state))):
+            mounts.unmount(Path(point))
+        asyncio.run(Publisher(self.state).start())
 
 
 def ended(
@@ -63,8 +75,7 @@ def ended(
 def host(tmp_path: Path) -> Iterator[Host]:
     host = Host(tmp_path)
     yield host
-    for point in host.mounts():
-        mounts.unmount(Path(point))
+    host.clean()
 
 
 @needs_mounts
@@ -93,8 +104,7 @@ async def test_unpublishing_leaves_nothing_but_the_data_and_may_be_repeated(host
     await publisher.publish(UID, host.source)
     await publisher.unpublish(UID, host.source)
     await publisher.unpublish(UID, host.source)
-    assert host.mounts() == []
-    assert os.listdir(host.state / "mounts") == []
+    assert host.left() == []
     assert (host.data / "file").read_text() == "data"
     assert await publisher.published() == []
 
@@ -125,13 +135,15 @@ async def test_after_a_reboot_what_is_not_mounted_is_forgotten(host: Host) -> No
     published = await (await host.publisher()).publish(UID, host.source)
     mounts.unmount(published.path)  # as a reboot does
     assert await Publisher(host.state).start() == []
-    assert os.listdir(host.state / "mounts") == []
+    assert host.left() == []
 
 
 @needs_mounts
 async def test_a_mount_whose_intent_was_lost_is_kept_and_can_be_taken_away(host: Host) -> None:
     published = await (await host.publisher()).publish(UID, host.source)
-    (published.path.parent / "intent").unlink()
+    with files.directory(published.path.parent) as directory:
+        files.set_immutable(directory, False)
+        os.unlink("intent", dir_fd=directory)
     publisher = Publisher(host.state)
     assert [volume.uid for volume in await publisher.start()] == [UID]
     await publisher.unpublish(UID)
@@ -161,14 +173,150 @@ async def test_a_single_file_is_published_as_one(host: Host) -> None:
     published = await publisher.publish(UID, PathSource(host.data / "file", "File"))
     assert published.path.read_text() == "data"
     await publisher.unpublish(UID)
-    assert os.listdir(host.state / "mounts") == []
+    assert host.left() == []
 
 
 @needs_mounts
-async def test_while_nothing_is_mounted_only_root_could_write_at_the_path(host: Host) -> None:
-    published = await (await host.publisher()).publish(UID, host.source)
+@needs_immutable
+@pytest.mark.parametrize("type_", ["Directory", "File"])
+async def test_while_nothing_is_mounted_nobody_can_write_at_the_path(
+    host: Host, type_: str
+) -> None:
+    place = host.data if type_ == "Directory" else host.data / "file"
+    published = await (await host.publisher()).publish(UID, PathSource(place, type_))
     mounts.unmount(published.path)
-    assert published.path.stat().st_mode & 0o777 == 0
+    bare = published.path
+    assert bare.stat().st_mode & 0o777 == 0
+    for forbidden in (
+        (bare / "new").touch if bare.is_dir() else partial(bare.write_text, "new"),
+        partial(bare.rename, bare.with_name("other")),
+        partial(bare.chmod, 0o777),
+        bare.with_name("beside").touch,
+    ):
+        with pytest.raises(PermissionError):
+            forbidden()
+    publisher = await host.publisher()
+    assert host.left() == []
+    published = await publisher.publish(UID, PathSource(place, type_))
+    assert host.mounts() == [str(published.path)]
+
+
+@needs_mounts
+async def test_a_bare_path_is_covered_again_also_by_something_else(host: Host) -> None:
+    publisher = await host.publisher()
+    for source in (host.source, host.source, PathSource(host.data / "file", "File")):
+        published = await publisher.publish(UID, source)
+        assert published.path.is_dir() == source.place.is_dir()
+        mounts.unmount(published.path)
+    await publisher.unpublish(UID)
+    assert host.left() == []
+
+
+@needs_mounts
+async def test_the_root_is_shared_with_itself_as_long_as_a_volume_is_in_it(host: Host) -> None:
+    publisher = await host.publisher()
+    assert not mounts.is_shared_with_itself(host.root)
+    await asyncio.gather(*(publisher.publish(uid, host.source) for uid in (UID, OTHER)))
+    assert mounts.is_shared_with_itself(host.root)
+    assert len(mounts.mounts_at(str(host.root))) == 1
+    again = await host.publisher()
+    await again.unpublish(UID)
+    assert mounts.is_shared_with_itself(host.root)
+    await again.unpublish(OTHER)
+    assert host.left() == []
+
+
+@needs_mounts
+async def test_volumes_that_come_and_go_at_once_are_always_in_a_shared_root(host: Host) -> None:
+    publisher = await host.publisher()
+
+    async def come_and_go(uid: str) -> None:
+        for _ in range(5):
+            await publisher.publish(uid, host.source)
+            assert mounts.is_shared_with_itself(host.root)
+            await publisher.unpublish(uid)
+
+    await asyncio.gather(*(come_and_go(f"uid-{number}") for number in range(4)))
+    await publisher.publish(UID, host.source)
+    await publisher.unpublish(UID)
+    assert host.left() == []
+
+
+@needs_mounts
+async def test_a_host_is_new_unless_a_volume_is_still_mounted(host: Host) -> None:
+    publisher = await host.publisher()
+    assert publisher.host_is_new
+    published = await publisher.publish(UID, host.source)
+    assert not (await host.publisher()).host_is_new
+    mounts.unmount(published.path)
+    assert (await host.publisher()).host_is_new
+    assert (await host.publisher()).host_is_new
+
+
+@needs_mounts
+async def test_paths_are_known_without_a_look_at_a_disk(host: Host) -> None:
+    publisher = await host.publisher()
+    assert publisher.published_path(UID) is None
+    published = await publisher.publish(UID, host.source)
+    again = await host.publisher()
+    for one in (publisher, again):
+        assert one.published_path(UID) == published.path
+        assert one.published_path(OTHER) is None
+    await again.unpublish(UID)
+    assert again.published_path(UID) is None
+
+
+@needs_mounts
+async def test_who_has_a_volume_mounted_for_himself_holds_it_and_a_copy_does_not(
+    host: Host,
+) -> None:
+    publisher = await host.publisher()
+    assert await publisher.held_by(UID) == []
+    published = await publisher.publish(UID, host.source)
+    (host.data / "target").mkdir()
+    with elsewhere("slave", ":"):
+        assert await publisher.held_by(UID) == []
+        with elsewhere(
+            "slave", 'mount --bind "$1" "$2"', published.path, host.data / "target"
+        ) as p:
+            held = [f"{host.data}/target of process {p} (sh)"]
+            assert await publisher.held_by(UID) == held
+            assert await publisher.held_by(UID, engine=p) == []
+            assert await publisher.held_by(OTHER) == []
+            mounts.unmount(published.path)  # unseen by its user
+            assert await publisher.held_by(UID) == held
+    with pytest.raises(BadVolumeUid):
+        await publisher.held_by("../x")
+
+
+@needs_mounts
+async def test_mounts_are_visible_where_they_propagate_to_and_nowhere_else(host: Host) -> None:
+    publisher = await host.publisher()
+    assert await publisher.visible_to(os.getpid())
+    assert not await publisher.visible_to(0)
+    with elsewhere("slave", ":") as early:
+        assert not await publisher.visible_to(early)  # before there was a root to have a copy of
+        assert host.left() == []
+        published = await publisher.publish(UID, host.source)
+        with elsewhere("slave", ":") as slave, elsewhere("private", ":") as private:
+            assert await publisher.visible_to(slave)
+            assert not await publisher.visible_to(private)
+    assert host.mounts() == [str(published.path)]
+    assert os.listdir(host.root) == [UID]
+
+
+@needs_mounts
+async def test_a_probe_that_a_crash_left_goes_at_the_next_start(host: Host) -> None:
+    publisher = await host.publisher()
+    published = await publisher.publish(UID, host.source)
+    point = host.root / ".probe-1" / "point"
+    point.mkdir(parents=True)
+    with mounts.handle(host.data) as data:
+        mounts.bind(data, point)
+    await host.publisher()
+    assert host.mounts() == [str(published.path)]
+    assert os.listdir(host.root) == [UID]
+    assert (host.data / "file").exists()
 
 
 @needs_mounts
@@ -180,7 +328,7 @@ async def test_an_asset_is_published_and_a_missing_one_is_said_to_be(
     publisher, name = await host.publisher(), asset_name("pvc-1")
     with pytest.raises(NoSuchAsset):
         await publisher.publish(UID, AssetSource(driver, name))
-    assert os.listdir(host.state / "mounts") == []
+    assert host.left() == []
     await driver.create(name, 1 << 20)
     published = await publisher.publish(UID, AssetSource(driver, name))
     (published.path / "file").write_text("data")
@@ -235,9 +383,9 @@ async def test_a_publisher_killed_at_any_point_is_whole_when_it_is_asked_again(
     assert (published.path / "file").read_text() == "data"
     assert {"nosuid", "nodev"} <= mounts.mounts_at(str(published.path))[0].options
     assert host.mounts() == [str(published.path)]
+    assert mounts.is_shared_with_itself(host.root)
     await publisher.unpublish(UID)
-    assert host.mounts() == []
-    assert os.listdir(host.state / "mounts") == []
+    assert host.left() == []
 
 
 # In a process that gave up its rights: what it prints is what happened.
@@ -260,9 +408,13 @@ async def main(state, data, uid):
         pass
     again = Publisher(state)
     assert await again.start() == [published]
+    assert again.published_path(uid) == data
     await again.unpublish(uid)
     await again.unpublish(uid)
     assert await again.published() == []
+    assert again.published_path(uid) is None
+    assert await again.held_by(uid) == []
+    assert await again.visible_to(os.getpid())
     assert os.listdir(state / "mounts") == []
     print("done")
 

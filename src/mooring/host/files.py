@@ -1,8 +1,10 @@
 """Directories with hostile contents: walked by descriptor, links and mounts never followed."""
 
+import fcntl
 import os
 import secrets
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EBUSY, EEXIST, EISDIR, ELOOP, ENOTDIR, ENOTEMPTY
@@ -14,6 +16,10 @@ from mooring.host.mounts import mount_id, mounts_below
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 200  # descriptors a walk may hold; the usual limit of a process is 1,024
+# From <linux/fs.h>, for the machines Docker is used on; another one refuses these numbers.
+_GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
+_SET_FLAGS = 0x40006602 | struct.calcsize("l") << 16
+_IMMUTABLE = 0x10
 
 
 class TreeUsage(NamedTuple):
@@ -77,6 +83,24 @@ def new_file(name: str, content: bytes, dir_fd: int, mode: int = 0o644) -> None:
         raise
     finally:
         os.close(fd)
+
+
+def set_immutable(fd: int, immutable: bool) -> bool:
+    """Keep everybody, root as well, from changing an open file or the entries of a directory.
+
+    It has to be taken back before the file or directory can be removed. What is mounted on it is
+    not concerned.
+
+    returns  False if it is not so now: its file system cannot, or this process may not
+    """
+    try:
+        (flags,) = struct.unpack("=i", fcntl.ioctl(fd, _GET_FLAGS, bytes(4)))
+        wanted = flags | _IMMUTABLE if immutable else flags & ~_IMMUTABLE
+        if wanted != flags:
+            fcntl.ioctl(fd, _SET_FLAGS, struct.pack("=i", wanted))
+    except OSError:
+        return False
+    return True
 
 
 def remove_tree(name: str, dir_fd: int) -> None:

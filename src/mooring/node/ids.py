@@ -149,6 +149,10 @@ class Ids:
         now_s = self._clock.monotonic_s()
         return [0.0 if one.id == BY_HAND else now_s - one.given_s for one in self.of(uid)]
 
+    def all(self) -> list[User]:
+        """Every user of every volume."""
+        return [user for uid in self.uids() for user in self.of(uid)]
+
     def uids(self) -> list[str]:
         """Of the volumes that have users."""
         return list(self._users)

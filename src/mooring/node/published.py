@@ -1,13 +1,20 @@
 """Where the volumes of this host are: each at one path, named by its PV's uid, for all users.
 
+STATE/mounts                shared with itself while there is something in it, so that other mount
+                            namespaces, as Docker may have one, get what is mounted below
 STATE/mounts/PV-UID/intent  what is to be seen there, written before anything is mounted
 STATE/mounts/PV-UID/fs      where it is seen: a bind mount, without set-uid and devices
+
+A path that is bare (after a crash, or because somebody unmounted it) must not take in data that
+nobody would find again. So both directories below are immutable: even root cannot write there.
 """
 
 import asyncio
 import os
 import re
+import secrets
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,8 +27,8 @@ import msgspec
 from mooring.crashpoints import crash_point, passing
 from mooring.host import files, mounts
 from mooring.host.blocking import Blocking
-from mooring.host.errors import MountFailed
-from mooring.host.mounts import Restriction
+from mooring.host.errors import MountBusy, MountFailed
+from mooring.host.mounts import Place, Restriction
 from mooring.node.errors import (
     BadVolumeUid,
     NotReadOnly,
@@ -37,14 +44,19 @@ NO_MOUNTS: Final = (
     "this process may not mount (it lacks CAP_SYS_ADMIN), so users get the volume's own path"
 )
 _UID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,62}[0-9A-Za-z])?")
-_INTENT, _POINT = "intent", "fs"
+_INTENT, _POINT, _PROBE = "intent", "fs", ".probe-"
 _CALL_DEADLINE_S = 10  # of mount(2), umount2(2) and what goes with them
+_BARE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
+PUBLISH_SHARED = crash_point("publish.shared")
 PUBLISH_INTENDED = crash_point("publish.intended")
+PUBLISH_PROTECTED = crash_point("publish.protected")
 PUBLISH_BOUND = crash_point("publish.bound")
 PUBLISH_RESTRICTED = crash_point("publish.restricted")
 UNPUBLISH_UNMOUNTED = crash_point("unpublish.unmounted")
+UNPUBLISH_UNPROTECTED = crash_point("unpublish.unprotected")
 UNPUBLISH_FORGOTTEN = crash_point("unpublish.forgotten")
+UNPUBLISH_REMOVED = crash_point("unpublish.removed")
 
 
 class Published(NamedTuple):
@@ -73,13 +85,21 @@ class Publisher:
     """Gives volumes their paths on this host. Any call may be repeated, also after a crash.
 
     One process does this for a state directory. Calls for different volumes go side by side.
+
+    root         all paths are below it
+    host_is_new  at the start no volume was mounted here: nothing has survived, so nobody uses any
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._root = Path(os.path.realpath(state_dir)) / "mounts"  # as mountinfo will call it
+        self.root = Path(os.path.realpath(state_dir)) / "mounts"  # as mountinfo will call it
         self._blocking = Blocking("the volumes' mounts", deadline_s=_CALL_DEADLINE_S)
+        # Apart, since a volume whose backend hangs must not keep others from being looked at.
+        self._looking = Blocking("the mounts of other processes", deadline_s=_CALL_DEADLINE_S)
         self._mounts: bool | None = None  # not started yet
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._paths: dict[str, Path] = {}  # of what is published, by uid
+        self._shared = _SharedRoot(self.root)
+        self.host_is_new = True
 
     async def start(self) -> list[Published]:
         """Take over what an earlier process left, and forget what it only began.
@@ -124,9 +144,27 @@ class Publisher:
         """What is at hand now."""
         return await self._done(self._published)
 
+    def published_path(self, uid: str) -> Path | None:
+        """Where a volume is as far as this process knows, which looks at no disk; None: nowhere."""
+        return self._paths.get(uid)
+
+    async def held_by(self, uid: str, *, engine: int | None = None) -> list[str]:
+        """Who has a volume mounted in another mount namespace, and would keep it: containers.
+
+        engine   process id of Docker's engine, if its mount namespace is another than ours:
+                 what is mounted there is not a container's either
+        returns  for people: "/data of process 4711 (postgres)"
+        """
+        work = partial(self._held_by, checked_uid(uid), engine)
+        return await self._done(work, self._looking)
+
+    async def visible_to(self, process: int) -> bool:
+        """Whether a process sees what is mounted here, at the same paths. False if it is gone."""
+        return await self._done(partial(self._visible_to, process), self._looking)
+
     def may_have(self, uid: str) -> bool:
         """Whether a volume is or was meant to be at hand; a glance at a directory."""
-        return os.path.lexists(self._root / uid)
+        return os.path.lexists(self.root / uid)
 
     def _turn(self, uid: str) -> asyncio.Lock:
         """One call at a time for one volume. Raises BadVolumeUid."""
@@ -134,30 +172,36 @@ class Publisher:
 
     # What follows runs in threads.
 
-    async def _done(self, work: Callable[[], T]) -> T:
+    async def _done(self, work: Callable[[], T], blocking: Blocking | None = None) -> T:
         try:
-            return await self._blocking.run(work)
+            return await (blocking or self._blocking).run(work)
         except OSError as error:
             raise PublishFailed(str(error)) from error
 
     def _start(self) -> list[Published]:
-        self._root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._mounts = mounts.can_bind(self._root)
+        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._mounts = mounts.can_bind(self.root)
         found = {volume.uid: volume for volume in self._published()}
-        for uid in self._uids():
-            if uid not in found:
-                self._hide(uid)
+        self.host_is_new = all(volume.path == volume.source for volume in found.values())
+        self._shared.take_over()
+        for name in os.listdir(self.root):
+            if name.startswith(_PROBE):
+                self._end_probe(name)
+            elif _UID.fullmatch(name) and name not in found:
+                self._hide(name)
+        self._shared.end_if_empty()
+        self._paths = {volume.uid: volume.path for volume in found.values()}
         return list(found.values())
 
     def _uids(self) -> list[str]:
-        return [name for name in os.listdir(self._root) if _UID.fullmatch(name)]
+        return [name for name in os.listdir(self.root) if _UID.fullmatch(name)]
 
     def _published(self) -> list[Published]:
         """Mounts count by themselves; without a mount, an intent to lend the volume's own path."""
         points = {mount.point: mount for mount in mounts.mount_table()}
         found = []
         for uid in self._uids():
-            intent, point = self._intent(uid), self._root / uid / _POINT
+            intent, point = self._intent(uid), self.root / uid / _POINT
             if mount := points.get(str(point)):
                 source = intent.source if intent else mount.root
                 found.append(Published(uid, point, Path(source)))
@@ -167,7 +211,7 @@ class Publisher:
 
     def _intent(self, uid: str) -> Intent | None:
         try:
-            with files.directory(self._root / uid) as directory:
+            with files.directory(self.root / uid) as directory:
                 return msgspec.json.decode(files.small_file(_INTENT, directory), type=Intent)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
@@ -175,9 +219,10 @@ class Publisher:
     def _intend(self, uid: str, intent: Intent) -> None:
         if self._intent(uid) == intent:
             return
+        self._protect(uid, False)  # a crash may have left it protected
         with suppress(FileExistsError):
-            os.mkdir(self._root / uid, 0o711)
-        with files.directory(self._root) as root, files.directory(uid, root) as directory:
+            os.mkdir(self.root / uid, 0o711)
+        with files.directory(self.root) as root, files.directory(uid, root) as directory:
             files.written(_INTENT, msgspec.json.encode(intent), directory, mode=0o600)
             files.synced(root)
         passing(PUBLISH_INTENDED)
@@ -185,19 +230,20 @@ class Publisher:
     def _lend(self, uid: str, source: Path, read_only: bool) -> Published:
         if read_only:
             raise NotReadOnly(str(source))
-        if mounts.mounts_at(str(self._root / uid / _POINT)):
-            raise PublishedElsewhere(str(self._root / uid / _POINT), str(source))
+        if mounts.mounts_at(str(self.root / uid / _POINT)):
+            raise PublishedElsewhere(str(self.root / uid / _POINT), str(source))
         self._intend(uid, Intent(str(source), mounted=False))
+        self._paths[uid] = source
         return Published(uid, source, source, NO_MOUNTS)
 
     def _show(
         self, uid: str, source: Path, restrictions: Restriction, follows_links: bool
     ) -> Published:
-        point = self._root / uid / _POINT
-        with _handle(source, follows_links) as wanted:
+        point = self.root / uid / _POINT
+        with _handle(source, follows_links) as wanted, self._shared.in_use():
             if not mounts.mounts_at(str(point)):
                 self._intend(uid, Intent(str(source), mounted=True))
-                _make_point(point, wanted)
+                self._make_point(uid, wanted)
                 mounts.bind(wanted, point)
                 passing(PUBLISH_BOUND)
             elif not _same(wanted, point):
@@ -207,19 +253,130 @@ class Publisher:
             passing(PUBLISH_RESTRICTED)
             if not _same(wanted, point):
                 raise MountFailed("see the volume at", str(point), "the mount does not show")
+        self._paths[uid] = point
         return Published(uid, point, source)
 
+    def _make_point(self, uid: str, shown: int) -> None:
+        """What a mount can cover: a directory for a directory, else a file. Mode 0 keeps all but
+        root from it while it is bare, even where a file system cannot make it immutable."""
+        point = self.root / uid / _POINT
+        wants_directory = stat.S_ISDIR(os.fstat(shown).st_mode)
+        if not os.path.lexists(point) or point.is_dir() != wants_directory:
+            self._protect(uid, False)
+            with files.directory(self.root / uid) as directory:
+                files.remove_tree(_POINT, directory)
+            if wants_directory:
+                point.mkdir(mode=0)
+            else:
+                point.touch(mode=0)
+        self._protect(uid, True)
+        passing(PUBLISH_PROTECTED)
+
+    def _protect(self, uid: str, immutable: bool) -> None:
+        """The bare directories of a volume: nothing is mounted there."""
+        with suppress(FileNotFoundError), files.directory(self.root / uid) as directory:
+            with suppress(OSError):  # as a rule because there is none yet
+                point = os.open(_POINT, _BARE, dir_fd=directory)
+                try:
+                    if mounts.mount_id(point) == mounts.mount_id(directory):
+                        files.set_immutable(point, immutable)
+                finally:
+                    os.close(point)
+            files.set_immutable(directory, immutable)
+
     def _hide(self, uid: str) -> None:
-        point = self._root / uid / _POINT
-        mounts.unmount(point)
+        mounts.unmount(self.root / uid / _POINT)
+        self._paths.pop(uid, None)
         passing(UNPUBLISH_UNMOUNTED)
-        with suppress(FileNotFoundError), files.directory(self._root) as root:
+        self._protect(uid, False)
+        passing(UNPUBLISH_UNPROTECTED)
+        with suppress(FileNotFoundError), files.directory(self.root) as root:
             with files.directory(uid, root) as directory:
                 with suppress(FileNotFoundError):
                     os.unlink(_INTENT, dir_fd=directory)
                 passing(UNPUBLISH_FORGOTTEN)
             # A mount that came meanwhile is refused here, not entered.
             files.remove_tree(uid, root)
+        passing(UNPUBLISH_REMOVED)
+        self._shared.end_if_empty()
+
+    def _held_by(self, uid: str, engine: int | None) -> list[str]:
+        published = mounts.mounts_at(str(self.root / uid / _POINT))
+        place = published[-1].place if published else self._intended_place(uid)
+        if place is None:
+            return []
+        return mounts.held_elsewhere(place, published, [] if engine is None else [engine])
+
+    def _intended_place(self, uid: str) -> Place | None:
+        if (intent := self._intent(uid)) is None:
+            return None
+        try:
+            with mounts.handle(Path(intent.source)) as source:
+                return mounts.place_of(source)
+        except FileNotFoundError:
+            return None
+
+    def _visible_to(self, process: int) -> bool:
+        """One directory is mounted on another; who sees the other one there sees no mounts."""
+        if mounts.in_our_namespace(process):
+            return True
+        if not self._mounts:  # nothing is: users get the volume's own path
+            return _seen_by(process, self.root, self.root)
+        name = f"{_PROBE}{secrets.token_hex(4)}"
+        shown, point = self.root / name / "shown", self.root / name / "point"
+        try:
+            with self._shared.in_use():
+                for directory in (shown, point):
+                    directory.mkdir(parents=True)
+                with mounts.handle(shown) as handle:
+                    mounts.bind(handle, point)
+                return _seen_by(process, point, shown)
+        finally:
+            self._end_probe(name)
+            self._shared.end_if_empty()
+
+    def _end_probe(self, name: str) -> None:
+        mounts.unmount(self.root / name / "point")
+        with files.directory(self.root) as root:
+            files.remove_tree(name, root)
+
+
+class _SharedRoot:
+    """A directory that is shared with itself while anybody needs that. Its calls run in threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._is_shared = False
+        self._users = 0
+        self._lock = threading.Lock()  # held for calls only that no backend can hold up
+
+    def take_over(self) -> None:
+        """What an earlier process left."""
+        self._is_shared = mounts.is_shared_with_itself(self._root)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """It is shared. Without this, it could end before anything is mounted in it."""
+        with self._lock:
+            # What is mounted in there already, though it is not shared, would be hidden.
+            if not self._is_shared and not mounts.mounts_below(str(self._root)):
+                mounts.share_with_itself(self._root)
+                self._is_shared = True
+                passing(PUBLISH_SHARED)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+
+    def end_if_empty(self) -> None:
+        """So that nothing is left of an agent that has nothing at hand."""
+        with self._lock:
+            if self._is_shared and not self._users:
+                with suppress(MountBusy):  # something is mounted in it, or somebody looks into it
+                    mounts.unmount_one(self._root)
+                    self._is_shared = False
 
 
 def checked_uid(uid: str) -> str:
@@ -241,22 +398,15 @@ def _handle(path: Path, follows_links: bool) -> Iterator[int]:
         raise PathMissing(str(path)) from error
 
 
-def _make_point(point: Path, shown: int) -> None:
-    """What a mount can cover: a directory for a directory, else a file. Of no use to anybody bare.
-
-    Mode 0 keeps all but root from writing beside the volume while nothing is mounted.
-    """
-    if stat.S_ISDIR(os.fstat(shown).st_mode):
-        if point.exists() and not point.is_dir():
-            point.unlink()
-        point.mkdir(mode=0, exist_ok=True)
-    else:
-        if point.is_dir():
-            point.rmdir()
-        point.touch(mode=0)
-
-
 def _same(handle: int, point: Path) -> bool:
     """They are one file: what was mounted is what is wanted, and is seen."""
     wanted, seen = os.fstat(handle), os.stat(point)
     return (wanted.st_dev, wanted.st_ino) == (seen.st_dev, seen.st_ino)
+
+
+def _seen_by(process: int, path: Path, wanted: Path) -> bool:
+    """A process sees at a path what we see at another one."""
+    try:
+        return os.path.samefile(f"/proc/{process}/root{path}", wanted)
+    except OSError:
+        return False
