@@ -20,9 +20,16 @@ from mooring.api.host import Host
 from mooring.api.identity import Identities, new_token, token_hash
 from mooring.api.protocol import Protocol as HttpProtocol
 from mooring.controllers.controllers import Controllers
+from mooring.dockerplugin.errors import AlreadyServed
+from mooring.dockerplugin.names import Namespaces, claim_named, shown_name
+from mooring.dockerplugin.plugin import Plugin
+from mooring.dockerplugin.transport import Transport, plugin_listener
+from mooring.engine.engine import Announcer, Engine
 from mooring.errors import MooringError
 from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
 from mooring.node.agent import Agent
+from mooring.node.containers import Mirror
+from mooring.node.use import Docker
 from mooring.objects.errors import AlreadyExists
 from mooring.objects.kind import Doc
 from mooring.objects.kinds.common import is_subdomain
@@ -41,6 +48,16 @@ FIRST_START: Final = "first-start-done"
 
 
 @dataclass(frozen=True)
+class DockerSettings:
+    """How Docker finds us, and we find it; and which claims it may see."""
+
+    plugin_socket: Path
+    engine_socket: Path
+    namespaces: Namespaces
+    is_required: bool  # that the socket is ours: if not, another that serves it may go on
+
+
+@dataclass(frozen=True)
 class Settings:
     """What `mooring up` was told."""
 
@@ -50,6 +67,7 @@ class Settings:
     kubeconfig: Path
     pool: Path
     node_name: str
+    docker: DockerSettings | None = None  # None: no volume plugin is served
 
 
 class CannotListen(MooringError):
@@ -138,13 +156,51 @@ async def _run(
     await objects.start()
     controllers = Controllers(objects)
     tell = controllers.recorder.note
-    agent = Agent(objects, settings.node_name, settings.data_dir, tell)
-    app = App(objects, ALL_KINDS, identities, Host(agent.mounting))
+    engine = Engine(settings.docker.engine_socket) if settings.docker is not None else None
+    docker = _docker(engine, settings.docker) if engine and settings.docker else None
+    agent = Agent(objects, settings.node_name, settings.data_dir, tell, docker)
+    app = App(objects, ALL_KINDS, identities, Host(agent.users))
     server = uvicorn.Server(_config(app, authority))
     parts: list[Part] = [controllers, agent]
+    if engine is not None and settings.docker is not None:
+        parts += _plugin_parts(objects, agent, engine, settings.docker, settings.node_name)
     await _first_start(objects, settings)
     await _serve(server, listener, app, objects, parts, lambda: on_ready(url))
+    if engine is not None:
+        await engine.stop()
     await objects.close()
+
+
+def _docker(engine: Engine, settings: DockerSettings) -> Docker:
+    return Docker(engine, lambda claim: shown_name(claim, settings.namespaces))
+
+
+def _plugin_parts(
+    objects: Objects, agent: Agent, engine: Engine, settings: DockerSettings, node: str
+) -> list[Part]:
+    """What serves Docker. The socket is the last: it answers when all the rest is there."""
+
+    def key_of(volume: str) -> str | None:
+        try:
+            return claim_named(volume, settings.namespaces).key
+        except MooringError:
+            return None
+
+    ids = agent.users.ids
+    mirror = Mirror(
+        objects, engine, node, key_of, lambda: [(one.claim, one.id) for one in ids.all()]
+    )
+    plugin = Plugin(
+        objects, agent.users, agent.publisher, agent.waiting, mirror, settings.namespaces, node
+    )
+    try:
+        listener = plugin_listener(settings.plugin_socket)
+    except AlreadyServed as error:
+        if settings.is_required:
+            raise
+        log.warning("Docker is not served: %s", error)
+        return []
+    return [mirror, plugin, Transport(plugin, listener), Announcer(engine)]
 
 
 async def _serve(

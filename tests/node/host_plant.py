@@ -54,7 +54,7 @@ class HostPlant(ClockedPlant):
 
     def _queues(self) -> list[Queue]:
         agent = self.agent
-        return [*self.controllers.queues, agent.claims, agent.volumes, agent.leftovers]
+        return [*self.controllers.queues, agent.claims, agent.volumes, agent.users.queue]
 
     def pass_time(self, seconds: float) -> None:
         self.clock.move(seconds)

@@ -10,10 +10,20 @@ import pytest
 from mooring.errors import MooringError
 from mooring.host import mounts
 from mooring.model.names import BOUND_BY_CONTROLLER, SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER
-from mooring.node.errors import BeingDeleted, NotBound, NoWayToMount, OnOtherHost
+from mooring.node.attachments import Attachments
+from mooring.node.errors import (
+    BeingDeleted,
+    DataOnOtherNode,
+    NoCapacityHere,
+    NotBound,
+    NoWayToMount,
+    ProvisioningElsewhere,
+)
+from mooring.node.ids import BY_HAND, Ids
 from mooring.node.mounting import Mounted, Mounting
 from mooring.node.published import Published, Publisher
 from mooring.node.sources import Source
+from mooring.node.use import Users
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import a_claim_doc
@@ -29,10 +39,10 @@ class MountPlant(HostPlant):
     """Gives claims their paths, and takes them away in the end."""
 
     def mount(self, key: str = KEY) -> Mounted:
-        return self._run(self.agent.mounting.mount(key))
+        return self._run(self.agent.users.give(key, BY_HAND))
 
     def unmount(self, key: str = KEY) -> Mounted | None:
-        return self._run(self.agent.mounting.unmount(key))
+        return self._run(self.agent.users.take_away(key))
 
     def mounts(self) -> list[Mounted]:
         return self._run(self.agent.mounting.mounts())
@@ -44,8 +54,8 @@ class MountPlant(HostPlant):
         return self.mount()
 
     def paths(self) -> list[Path]:
-        """What is mounted below the state directory."""
-        return [Path(one) for one in mounts.mounts_below(str(self.state))]
+        """What is mounted below the root of all paths."""
+        return [Path(one) for one in mounts.mounts_below(str(self.state / "mounts"))]
 
     def without_agent(self, work: Callable[[], object]) -> None:
         """Do something while no agent runs."""
@@ -238,12 +248,17 @@ def test_a_claim_that_is_deleted_while_it_is_mounted_is_not_mounted_in_the_end(
     plant.put(CLAIMS, a_claim_doc(class_="local"))
     publisher = LatePublisher(tmp_path / "late")
     publisher.meanwhile = lambda: plant.deletion(CLAIMS, KEY)
-    late = Mounting(plant.objects, plant.agent.mounting.pools, publisher, HERE)
+    agent, objects = plant.agent, plant.objects
+    late = Mounting(objects, agent.mounting.pools, publisher, agent.waiting, HERE, print)
+    ids, attachments = Ids(tmp_path / "late", objects.clock), Attachments(objects, HERE)
+    users = Users(objects, late, publisher, ids, attachments, HERE, None, print)
 
     async def mount() -> None:
-        await publisher.start()
+        await users.start()
         with pytest.raises((NotFound, NotBound, BeingDeleted)):
-            await late.mount(KEY)
+            await users.give(KEY, BY_HAND)
+        await users.queue.until_idle()
+        await users.stop()
 
     plant.wait_for(mount())
     assert plant.wait_for(publisher.published()) == []
@@ -265,7 +280,7 @@ def test_a_volume_of_another_host_is_never_replaced_by_an_empty_one(
 ) -> None:
     plant.put(VOLUMES, a_directory("v1", tmp_path / "v1", **affinity("elsewhere")))
     plant.put(CLAIMS, a_claim_doc(class_=""))
-    with pytest.raises(OnOtherHost, match="the data of volume v1 is not on this host, here"):
+    with pytest.raises(DataOnOtherNode, match="default/db is on elsewhere"):
         plant.mount()
 
 
@@ -328,7 +343,7 @@ def test_a_claim_that_another_host_was_chosen_for_is_left_to_it(plant: MountPlan
     claim = a_claim_doc(class_="waits")
     claim["metadata"]["annotations"] = {SELECTED_NODE: "elsewhere"}
     plant.put(CLAIMS, claim)
-    with pytest.raises(NotBound):
+    with pytest.raises(ProvisioningElsewhere, match="is to be made on elsewhere, not on here"):
         plant.mount()
     assert plant.claim().annotations[SELECTED_NODE] == "elsewhere"
 
@@ -336,6 +351,6 @@ def test_a_claim_that_another_host_was_chosen_for_is_left_to_it(plant: MountPlan
 def test_nothing_is_chosen_where_nothing_could_be_made(plant: MountPlant) -> None:
     plant.put(CLASSES, a_waiting_class() | {"parameters": {"pool": "missing"}})
     plant.put(CLAIMS, a_claim_doc(class_="waits"))
-    with pytest.raises(NotBound):
+    with pytest.raises(NoCapacityHere, match="names pool missing, which does not exist"):
         plant.mount()
     assert SELECTED_NODE not in plant.claim().annotations

@@ -15,7 +15,9 @@ from mooring.api.http import Request
 from mooring.api.status import CODES, ApiError, failure
 from mooring.errors import MooringError
 from mooring.model.pool import Pool
-from mooring.node.mounting import Mounted, Mounting
+from mooring.node.ids import BY_HAND
+from mooring.node.mounting import Mounted
+from mooring.node.use import Users
 from mooring.objects.documents import encoded
 from mooring.objects.kind import Doc
 
@@ -25,8 +27,8 @@ PATH: Final = "/mooring/v1/mounts"
 class Host:
     """Answers by path."""
 
-    def __init__(self, mounting: Mounting) -> None:
-        self._mounting = mounting
+    def __init__(self, users: Users) -> None:
+        self._users, self._mounting = users, users.mounting
 
     async def serves(self, request: Request) -> bool:
         """Answer, if it is one of its paths. Raises NotFound and other errors of the API."""
@@ -60,9 +62,9 @@ class Host:
         if not parts and request.method == "GET":
             found: Doc = {"items": [_shown(one) for one in await self._mounting.mounts()]}
         elif len(parts) == 2 and request.method == "POST":
-            found = _shown(await self._mounting.mount("/".join(parts)))
+            found = _shown(await self._users.give("/".join(parts), BY_HAND))
         elif len(parts) == 2 and request.method == "DELETE":
-            mounted = await self._mounting.unmount("/".join(parts))
+            mounted = await self._users.take_away("/".join(parts))
             if mounted is None:
                 raise ApiError("NotFound", f"claim {'/'.join(parts)} is not mounted on this host")
             found = _shown(mounted)

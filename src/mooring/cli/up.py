@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,14 +15,8 @@ from mooring.cli.common import failing_well
 from mooring.cli.kubeconfig import DEFAULT
 from mooring.errors import MooringError
 
-
-class NotServed(MooringError):
-    code = "NotServed"
-
-    def __init__(self, path: str) -> None:
-        self.what = f"there is no Docker plugin yet that could serve {path}"
-        self.remedy = "leave --plugin-socket empty"
-        super().__init__(self.what)
+AUTO: Final = "auto"
+PLUGIN_SOCKET: Final = Path("/run/docker/plugins/mooring.sock")
 
 
 class BadAddress(MooringError):
@@ -65,17 +60,45 @@ def up(
         typer.Option(
             "--plugin-socket",
             metavar="PATH",
-            help="Of the Docker plugin, which is not there yet: empty.",
+            help="Of the Docker volume plugin; its file name is the driver's. auto: "
+            f"{PLUGIN_SOCKET}, if this is root's and Docker is here. Empty: none.",
         ),
-    ] = "",
+    ] = AUTO,
+    docker_socket: Annotated[
+        Path, typer.Option("--docker-socket", metavar="PATH", help="Of the Docker engine.")
+    ] = Path("/var/run/docker.sock"),
+    docker_namespace: Annotated[
+        str,
+        typer.Option(
+            "--docker-namespace",
+            metavar="NAME",
+            help="Where the claims of Docker's volumes are, if these name no other.",
+        ),
+    ] = "default",
+    docker_namespaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--docker-namespaces",
+            metavar="NAME",
+            help="Another that volumes may name, as NAMESPACE/VOLUME; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
 
-    from mooring.daemon import Settings, run
+    from mooring.daemon import DockerSettings, Settings, run
+    from mooring.dockerplugin.names import Namespaces
 
+    is_required = plugin_socket != AUTO
+    if not is_required:
+        plugin_socket = str(PLUGIN_SOCKET) if _docker_is_here(docker_socket) else ""
+    docker = None
     if plugin_socket:
-        raise NotServed(plugin_socket)
+        namespaces = Namespaces(docker_namespace, frozenset(docker_namespaces or ()))
+        docker = DockerSettings(
+            Path(plugin_socket).absolute(), docker_socket, namespaces, is_required
+        )
     host, port = _address(listen)
     settings = Settings(
         data_dir=data_dir,
@@ -84,10 +107,16 @@ def up(
         kubeconfig=kubeconfig or data_dir / DEFAULT.name,
         pool=pool or data_dir / "pool",
         node_name=node_name or socket.gethostname().lower(),
+        docker=docker,
     )
     _log()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, lambda url: _ready(url, settings.kubeconfig)))
+
+
+def _docker_is_here(engine_socket: Path) -> bool:
+    """Whether there is an engine to serve, and the right to: dockerd looks for plugins of root."""
+    return os.geteuid() == 0 and (engine_socket.exists() or PLUGIN_SOCKET.parent.exists())
 
 
 def _log() -> None:

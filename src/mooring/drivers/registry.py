@@ -1,14 +1,22 @@
 """The backends by name. A new one is its module and a line here."""
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.errors import NoSuchDriver
-from mooring.drivers.interface import Driver, Place
+from mooring.drivers.interface import Driver, Features, Place
 
-DRIVERS: Final[Mapping[str, Callable[[Place], Driver]]] = {
-    "directory.mooring.dev": DirectoryDriver.at,
+
+class Backend(NamedTuple):
+    """A driver before it is one of a pool."""
+
+    at: Callable[[Place], Driver]
+    features: Features
+
+
+DRIVERS: Final[dict[str, Backend]] = {
+    "directory.mooring.dev": Backend(DirectoryDriver.at, DirectoryDriver.features),
 }
 
 
@@ -16,4 +24,9 @@ def driver_for(name: str, place: Place) -> Driver:
     """The driver of a pool, not started yet. Raises NoSuchDriver, BadPoolOption."""
     if name not in DRIVERS:
         raise NoSuchDriver(name, sorted(DRIVERS))
-    return DRIVERS[name](place)
+    return DRIVERS[name].at(place)
+
+
+def features_of(name: str) -> Features | None:
+    """What a driver can do, whatever pool it serves; None if it is none of ours."""
+    return DRIVERS[name].features if name in DRIVERS else None

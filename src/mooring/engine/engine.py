@@ -36,8 +36,12 @@ class Listener(Protocol):
     def connected(self) -> None:
         """Changes are told from now on; those before were not, so all may be different."""
 
-    def changed(self, container_id: str) -> None:
-        """A container came, went, or is in another state."""
+    def changed(self, container_id: str, action: str) -> None:
+        """A container came, went, or is in another state; action is one of ACTIONS.
+
+        A list may say what was before for a while yet: dockerd 20.10 tells that a container died,
+        has its volumes unmounted, and only then lists it as it is.
+        """
 
     def lost(self) -> None:
         """Changes are told no more, until connected() is called again."""
@@ -48,6 +52,7 @@ class _Actor(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
+    action: str = msgspec.field(name="Action", default="")
     actor: _Actor = msgspec.field(name="Actor", default_factory=_Actor)
 
 
@@ -116,8 +121,8 @@ class Engine:
         listener.connected()
         try:
             async for line in lines:
-                if id_ := _event.decode(line).actor.id:
-                    listener.changed(id_)
+                event = _event.decode(line)
+                listener.changed(event.actor.id, event.action)
         finally:
             self._version = ""  # the next engine at this socket may be another
             listener.lost()
@@ -207,3 +212,25 @@ class Engine:
                 read_bufsize=EVENT_BYTES,
             )
         return self._session
+
+
+class Announcer:
+    """Has the engine know, once, that a plugin listens now; one that comes later finds it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._telling: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._telling = asyncio.create_task(self._tell(), name="announce")
+
+    async def stop(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+
+    async def _tell(self) -> None:
+        try:
+            await self._engine.load_plugins()
+        except EngineAway as error:
+            log.info("the Docker engine is told of the plugin when it is there: %s", error)

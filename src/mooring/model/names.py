@@ -47,6 +47,14 @@ BUILT_DRIVERS: Final = frozenset({DIRECTORY_DRIVER})  # those that exist by now
 # Keys of our own.
 POOL_ATTRIBUTE: Final = "mooring.dev/pool"  # in csi.volumeAttributes of a volume
 POOL_PARAMETER: Final = "pool"  # in the parameters of a class
+SIZE_PARAMETER: Final = "defaultSize"  # of Docker volumes that say no size, likewise
+USED: Final = "mooring.dev/used"  # annotation of a volume that was mounted: it is never made anew
+OWNER: Final = "mooring.dev/owner"  # annotation of a claim: "UID:GID" of its volume's directory
+MODE: Final = "mooring.dev/mode"  # likewise: the directory's permissions, in octal
+RECLAIM: Final = "mooring.dev/reclaim-policy"  # likewise: to be set on its volume, once bound
+CREATED_BY: Final = "mooring.dev/created-by"  # likewise: "docker/NODE"
+DOCKER_NAME: Final = "mooring.dev/docker-name"  # likewise: what Docker calls it
+ANONYMOUS: Final = "mooring.dev/anonymous"  # label of claims that Docker made without a name
 
 # Components that events come from, storage semantics §11.
 BINDER_COMPONENT: Final = "persistentvolume-controller"

@@ -85,6 +85,17 @@ class NodeAffinity(Part, frozen=True):
             return True
         return any(term.matches(labels, node_name) for term in self.required.node_selector_terms)
 
+    def only_value(self, label: str) -> str:
+        """The one value that a node's label must have, "" if other nodes may do as well."""
+        terms = self.required.node_selector_terms if self.required is not None else ()
+        values = {
+            one.values[0] if one.operator == "In" and len(one.values) == 1 else ""
+            for term in terms
+            for one in term.match_expressions
+            if one.key == label
+        }
+        return values.pop() if len(values) == 1 and len(terms) == 1 else ""
+
 
 def only_node(label: str, value: str) -> NodeAffinity:
     """Reachable from the nodes whose label has this value, no other."""

@@ -9,12 +9,16 @@ from mooring.model.names import STORAGE_PROVISIONER
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.node.attachments import Attachments
 from mooring.node.heartbeat import Heartbeat
+from mooring.node.ids import Ids
 from mooring.node.intents import Intents
 from mooring.node.mounting import Mounting
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
+from mooring.node.use import Docker, Users
+from mooring.node.waiting import Failures, Waiting
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
@@ -30,18 +34,31 @@ class Agent:
     """Provisions and deletes the assets of this host's pools."""
 
     def __init__(
-        self, objects: Objects, node: str, state_dir: Path, tell: Callable[[EventNote], None]
+        self,
+        objects: Objects,
+        node: str,
+        state_dir: Path,
+        tell: Callable[[EventNote], None],
+        docker: Docker | None = None,
     ) -> None:
         self._objects, self._node = objects, node
         pools = Pools(objects, node, state_dir, tell)
-        self._publisher = Publisher(state_dir)
-        self.mounting = Mounting(objects, pools, self._publisher, node)
+        self.publisher = Publisher(state_dir)
+        failures = Failures()
+        self.waiting = Waiting(objects, failures)
+        self.mounting = Mounting(objects, pools, self.publisher, self.waiting, node, self._make_now)
+        attachments = Attachments(objects, node)
+        ids = Ids(state_dir, objects.clock)
+        self.users = Users(
+            objects, self.mounting, self.publisher, ids, attachments, node, docker, tell
+        )
         self.heartbeat = Heartbeat(objects, node)
         self._intents = Intents(state_dir)
-        self._provisioner = Provisioner(objects, pools, self._intents, node, self.mounting.release)
+        self._provisioner = Provisioner(
+            objects, pools, self._intents, node, self.users.release, failures
+        )
         self.claims = Queue("provision", self._provisioner.provision)
         self.volumes = Queue("delete", self._provisioner.delete)
-        self.leftovers = Queue("forget", self.mounting.forget)  # by uid of a volume
         shelves = objects.cache.shelves
         self._resyncs = (
             Resync(shelves[Claim.resource], _if_signed(CLAIM_SIGN, self.claims)),
@@ -54,9 +71,7 @@ class Agent:
 
         Then look at everything once, and follow. The node is Ready when this returns.
         """
-        await self._publisher.start()
-        for uid in await self.mounting.leftovers():
-            self.leftovers.add(uid)
+        await self.users.start()
         for intent in await self._intents.start():
             self.claims.add(intent.claim)
         self._follow(Claim.resource, self.claims, CLAIM_SIGN)
@@ -65,9 +80,13 @@ class Agent:
         self._unfollow.append(shelves[Volume.resource].follow(self._forget_if_gone))
         self._unfollow.append(shelves[Pool.resource].follow(self._pool_changed))
         self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
-        for part in (self.claims, self.volumes, self.leftovers, *self._resyncs):
+        for part in (self.claims, self.volumes, *self._resyncs):
             part.start()
         await self.heartbeat.start()
+
+    def _make_now(self, claim: str) -> None:
+        self._provisioner.retry(claim)
+        self.claims.add(claim)
 
     def _follow(self, resource: str, queue: Queue, sign: bytes) -> None:
         """Look at those that have the sign: the others are no agent's, as a glance tells."""
@@ -85,9 +104,7 @@ class Agent:
     def _forget_if_gone(self, event: Event) -> None:
         """A volume that an administrator deletes while it is mounted leaves its path behind."""
         if event.after is None and event.before is not None:
-            uid = view(Volume, event.before).uid
-            if self._publisher.may_have(uid):
-                self.leftovers.add(uid)
+            self.users.forget(view(Volume, event.before).uid)
 
     def _pool_changed(self, event: Event) -> None:
         if _has_news(event):
@@ -101,8 +118,7 @@ class Agent:
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
-        queues = (self.claims, self.volumes, self.leftovers)
-        for part in (self.heartbeat, *self._resyncs, *queues):
+        for part in (self.heartbeat, *self._resyncs, self.claims, self.volumes, self.users):
             await part.stop()
 
 

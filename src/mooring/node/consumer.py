@@ -8,6 +8,7 @@ from mooring.model.names import BOUND_BY_CONTROLLER, HOSTNAME, SELECTED_NODE
 from mooring.model.node import Node
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.node.errors import NoCapacityHere, ProvisioningElsewhere
 from mooring.node.pools import Pools
 from mooring.objects.objects import Objects
 from mooring.rules.binding import YES
@@ -25,7 +26,8 @@ class Consumer:
         """Choose a volume for a claim that waits for its first consumer, or have one made here.
 
         returns  whether it is about to be bound; False also if it waits for something else
-        raises   Conflict: somebody else changed the volume or the claim at the same time
+        raises   ProvisioningElsewhere, NoCapacityHere.
+                 Conflict: somebody else changed the volume or the claim at the same time
         """
         class_ = self._objects.view(StorageClass, claim.class_name) if claim.class_name else None
         if class_ is None or not class_.waits_for_consumer or claim.being_deleted:
@@ -33,7 +35,9 @@ class Consumer:
         if claim.volume_name or claim.was_bound:
             return False
         if SELECTED_NODE in claim.annotations:
-            return claim.annotations[SELECTED_NODE] == self._node
+            if (other := claim.annotations[SELECTED_NODE]) != self._node:
+                raise ProvisioningElsewhere(claim, other, self._node)
+            return True
         volumes = self._objects.views(Volume)
         if (chosen := for_consumer(claim, volumes, self.labels(), self._node)) is not None:
             # The binder does the rest, for a volume that points at the claim.
@@ -41,8 +45,10 @@ class Consumer:
             await self._objects.commit([(chosen, pointing)])
             return True
         pool = self._pools.for_class(class_)
-        if isinstance(pool, str) or unmakeable(claim, pool):
+        if pool == "":  # of another's driver
             return False
+        if why := pool if isinstance(pool, str) else unmakeable(claim, pool):
+            raise NoCapacityHere(claim, self._node, why)
         await self._objects.commit([(claim, claim.annotated(**{SELECTED_NODE: self._node}))])
         return True
 

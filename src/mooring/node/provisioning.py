@@ -30,13 +30,16 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.errors import AssetOfAnother, PoolGone
 from mooring.node.intents import Intent, Intents
+from mooring.node.ownership import Ownership
 from mooring.node.pools import Pools
+from mooring.node.waiting import Failures, Unmade
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
 from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome
 from mooring.rules.events import NORMAL, WARNING, EventNote
+from mooring.rules.pool_room import is_full
 from mooring.rules.provisioning import unmakeable
 from mooring.rules.volumes import may_delete_externally
 
@@ -55,10 +58,16 @@ class Provisioner:
     """For the claims whose provisioner is a driver of this host's pools."""
 
     def __init__(
-        self, objects: Objects, pools: Pools, intents: Intents, node: str, release: Release
+        self,
+        objects: Objects,
+        pools: Pools,
+        intents: Intents,
+        node: str,
+        release: Release,
+        failures: Failures,
     ) -> None:
         self._objects, self._pools, self._node = objects, pools, node
-        self._intents, self._release = intents, release
+        self._intents, self._release, self._failures = intents, release, failures
         self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
         self._unsure: set[str] = set()  # assets whose making may go on in a thread that hangs
 
@@ -66,11 +75,16 @@ class Provisioner:
         """What failed to be made is not left alone any longer: a pool or a class is another."""
         self._making.hurry()
 
+    def retry(self, key: str) -> None:
+        """The same for one claim: somebody waits for it."""
+        self._making.forget(key)
+        self._failures.forget(key)
+
     async def provision(self, key: str) -> Outcome:
         """Make the volume of one claim, if it is ours to make."""
         claim = self._objects.view(Claim, key)
         if claim is None or claim.volume_name or claim.was_bound or claim.being_deleted:
-            self._making.forget(key)
+            self.retry(key)
             await self._give_up(key)
             return Done("nothing to make")
         await self._give_up(key, but=f"pvc-{claim.uid}")
@@ -89,12 +103,13 @@ class Provisioner:
             return Again(left_s, "it failed, and is tried again later")
         found = self._pools.for_class(class_)
         if isinstance(found, str):
-            return Done(found) if not found else self._failed(claim, wanted, found)
+            return Done(found) if not found else self._failed(claim, wanted, Unmade(claim, found))
         return await self._make(claim, class_, found, name)
 
     async def _make(self, claim: Claim, class_: StorageClass, pool: Pool, name: str) -> Outcome:
         if why := unmakeable(claim, pool):
-            return self._failed(claim, class_.provisioner, why)
+            full = is_full(pool, claim.request)
+            return self._failed(claim, class_.provisioner, Unmade(claim, why, full=full))
         begun = f'External provisioner is provisioning volume for claim "{claim.key}"'
         self._tell(claim, NORMAL, "Provisioning", class_.provisioner, begun)
         made = asset_name(name)
@@ -104,11 +119,13 @@ class Provisioner:
             passing(INTENT_NOTED)
             asset = await driver.create(made, claim.request.bytes())
             passing(ASSET_MADE)
+            if (ownership := Ownership.of(claim)) is not None:  # nobody has seen it yet
+                await ownership.give(await driver.publish(made))
             if not self._pools.has(pool):  # it had no volume yet, so nothing kept it
                 await driver.delete(made)
                 await self._intents.end(name)
                 why = f"pool {pool.name} was deleted meanwhile"
-                return self._failed(claim, class_.provisioner, why)
+                return self._failed(claim, class_.provisioner, Unmade(claim, why))
             doc = _volume(claim, class_, pool, name, asset.size_bytes)
             await self._objects.create(self._objects.kinds[Volume.resource], "", doc)
         except AlreadyExists:
@@ -116,14 +133,16 @@ class Provisioner:
             return Done("made already")
         except Forbidden as error:  # somebody else took the room meanwhile
             await self._take_back(Intent(name, claim.key, pool.name, pool.uid))
-            return self._failed(claim, class_.provisioner, str(error))
+            return self._failed(claim, class_.provisioner, error)
         except (OSError, MooringError) as error:
             if isinstance(error, HostStuck):
                 self._unsure.add(name)
-            return self._failed(claim, class_.provisioner, str(error))
+            why = str(error)
+            told = error if isinstance(error, MooringError) else Unmade(claim, why)
+            return self._failed(claim, class_.provisioner, told)
         passing(VOLUME_STORED)
         await self._intents.end(name)
-        self._making.forget(claim.key)
+        self.retry(claim.key)
         done = f"Successfully provisioned volume {name}"
         self._tell(claim, NORMAL, "ProvisioningSucceeded", class_.provisioner, done)
         return Done(f"made {name} in pool {pool.name}")
@@ -218,7 +237,9 @@ class Provisioner:
             await self._objects.commit([(volume, wanted)])
         return Done("kept")
 
-    def _failed(self, claim: Claim, component: str, why: str) -> Outcome:
+    def _failed(self, claim: Claim, component: str, error: MooringError) -> Outcome:
+        why = str(error)
+        self._failures.note(claim, error)
         self._tell(claim, WARNING, "ProvisioningFailed", component, why)
         return Again(self._making.failed(claim.key, claim.uid), why)
 

@@ -19,9 +19,14 @@ def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
             f"pool {pool.name}: namespace {namespace} may take {quota}, has {used}, asked for "
             f"{size} more"
         )
-    if pool.capacity is not None and pool.allocated.plus(size) > pool.capacity:
+    if is_full(pool, size):
         return f"pool {pool.name} has {pool.capacity}, {pool.allocated} is taken, asked for {size}"
     return ""
+
+
+def is_full(pool: Pool, size: Quantity) -> bool:
+    """Whether the pool has not the capacity for a volume of this size, whoever asks."""
+    return pool.capacity is not None and pool.allocated.plus(size) > pool.capacity
 
 
 def room_for(pool: Pool, namespace: str) -> Quantity | None:

@@ -298,6 +298,10 @@ def _attachment_update_causes(doc: Doc, old: Doc) -> list[Cause]:
     return causes
 
 
+def _attachment_create(doc: Doc) -> None:
+    doc["status"] = {"attached": False}
+
+
 VOLUME_ATTACHMENT: Final = Kind(
     "storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment", False,
     columns=(
@@ -310,6 +314,7 @@ VOLUME_ATTACHMENT: Final = Kind(
         AGE,
     ),
     returns_deleted=True,
+    prepare_create=_attachment_create,
     prepare_update=_keep_status,
     validate_create=lambda doc: metadata_causes(doc) + [
         required(f"spec.{field}")

@@ -1,0 +1,121 @@
+"""Claims as Docker's volumes, kept current: what Get and List are answered from."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from mooring.dockerplugin.names import Namespaces, shown_name
+from mooring.model.claim import Claim
+from mooring.model.event import Event as EventView
+from mooring.model.names import Phase
+from mooring.model.pod import Pod
+from mooring.model.volume import Volume
+from mooring.objects.cache import Event
+from mooring.objects.objects import Objects
+from mooring.objects.views import view
+from mooring.rules.events import WARNING
+
+WARNING_SIGN: Final = b'"type":"Warning"'  # in the bytes of an event
+
+
+class Shown(NamedTuple):
+    """A claim as Docker sees it."""
+
+    name: str
+    key: str  # "ns/name"
+    uid: str
+    volume: str  # of its PersistentVolume, "" if it has none
+    created: str  # RFC 3339
+
+
+class Catalogue:
+    """Answers from memory; nothing here waits for anything."""
+
+    def __init__(self, objects: Objects, namespaces: Namespaces) -> None:
+        self._objects, self._namespaces = objects, namespaces
+        self._shown: dict[str, Shown] = {}  # by key of the claim
+        self._released: defaultdict[str, set[str]] = defaultdict(set)  # claim key → volumes
+        self._pods: defaultdict[str, set[str]] = defaultdict(set)  # claim key → pods
+        self._warnings: dict[str, str] = {}  # claim key → the last
+        self._unfollow: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Take in what is there, and follow."""
+        for resource, changed in (
+            (Claim.resource, self._claim_changed),
+            (Volume.resource, self._volume_changed),
+            (Pod.resource, self._pod_changed),
+            (EventView.resource, self._event_changed),
+        ):
+            shelf = self._objects.cache.shelves[resource]
+            for entry in shelf.entries():
+                changed(Event(None, entry, entry.revision, shelf.offset))
+            self._unfollow.append(shelf.follow(changed))
+
+    def stop(self) -> None:
+        for unfollow in self._unfollow:
+            unfollow()
+
+    def get(self, key: str) -> Shown | None:
+        return self._shown.get(key)
+
+    def all(self) -> Iterator[Shown]:
+        """Every claim in the namespaces that Docker reaches."""
+        yield from self._shown.values()
+
+    def retained_for(self, key: str) -> list[str]:
+        """Released volumes, by name, that a claim of this name left behind."""
+        return sorted(self._released.get(key, ()))
+
+    def pods_of(self, key: str) -> list[Pod]:
+        """Those that name a claim, mirrors of containers included."""
+        found = (self._objects.view(Pod, pod) for pod in self._pods.get(key, ()))
+        return [pod for pod in found if pod is not None]
+
+    def last_warning(self, key: str) -> str:
+        """About a claim, "" if there was none."""
+        return self._warnings.get(key, "")
+
+    def _claim_changed(self, event: Event) -> None:
+        claim = view(Claim, event.after) if event.after is not None else None
+        name = shown_name(claim, self._namespaces) if claim is not None else None
+        if claim is None or name is None:
+            self._shown.pop(event.key, None)
+            self._warnings.pop(event.key, None)
+            return
+        created = claim.metadata.creation_timestamp or ""
+        shown = Shown(name, event.key, claim.uid, claim.volume_name, created)
+        self._shown[event.key] = shown
+
+    def _volume_changed(self, event: Event) -> None:
+        for entry, is_now in ((event.before, False), (event.after, True)):
+            if entry is None or b'"claimRef"' not in entry.body:
+                continue
+            volume = view(Volume, entry)
+            if volume.claim_ref is not None and volume.phase == Phase.RELEASED:
+                _file(self._released, volume.claim_ref.key, volume.name, is_now)
+
+    def _pod_changed(self, event: Event) -> None:
+        for entry, is_now in ((event.before, False), (event.after, True)):
+            if entry is None:
+                continue
+            pod = view(Pod, entry)
+            for name in pod.claim_names:
+                _file(self._pods, f"{pod.namespace}/{name}", pod.key, is_now)
+
+    def _event_changed(self, event: Event) -> None:
+        if event.after is None or WARNING_SIGN not in event.after.body:
+            return
+        told = view(EventView, event.after)
+        about = told.involved_object
+        if told.type == WARNING and about.kind == Claim.kind_name and about.key in self._shown:
+            self._warnings[about.key] = f"{told.reason}: {told.message}"
+
+
+def _file(index: defaultdict[str, set[str]], key: str, name: str, is_in: bool) -> None:
+    if is_in:
+        index[key].add(name)
+    elif key in index:
+        index[key].discard(name)
+        if not index[key]:
+            del index[key]

@@ -1,0 +1,267 @@
+"""`docker volume create`: from a name and options to a claim. Docker volumes §5, §6, §10."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from mooring.dockerplugin.catalogue import Catalogue
+from mooring.dockerplugin.errors import (
+    BadSize,
+    NameTaken,
+    NoDefaultClass,
+    NoSuchClass,
+    NoSuchVolume,
+    NotSupported,
+    OptionsConflict,
+    ProvisioningFailed,
+    Refused,
+    RetainedVolumeExists,
+    StillDeleting,
+    VolumeInUse,
+    VolumeMismatch,
+)
+from mooring.dockerplugin.names import DockerName, Namespaces, shown_name
+from mooring.dockerplugin.options import Options
+from mooring.drivers.registry import features_of
+from mooring.errors import MooringError
+from mooring.model.claim import Claim
+from mooring.model.names import (
+    ANONYMOUS,
+    CREATED_BY,
+    DELETE,
+    DOCKER_NAME,
+    MODE,
+    OWNER,
+    RECLAIM,
+    SHORT_MODES,
+    SIZE_PARAMETER,
+    STORAGE,
+    Phase,
+)
+from mooring.model.quantity import Quantity, QuantityError
+from mooring.model.storage_class import StorageClass
+from mooring.model.volume import Volume
+from mooring.node.waiting import Waiting
+from mooring.objects.errors import Forbidden, Invalid, NotFound
+from mooring.objects.kind import Doc
+from mooring.objects.objects import Objects, Preconditions
+from mooring.rules.default_class import default_of
+
+BOUND_WITHIN_S: Final = 20.0  # after that, success: the claim is Pending, a Mount waits for it
+DEFAULT_SIZE: Final = "1Gi"
+DEFAULT_MODE: Final = "ReadWriteOnce"
+MANY_HOSTS: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
+# Why a volume was not made, where the code says enough. The rest is ProvisioningFailed.
+SAID_AS_THEY_ARE: Final = frozenset({"PoolFull", "PoolMissing", "PoolTaken", "HostStuck"})
+
+
+class Creator:
+    """Makes claims for one host's Docker."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        catalogue: Catalogue,
+        waiting: Waiting,
+        namespaces: Namespaces,
+        node: str,
+    ) -> None:
+        self._objects, self._catalogue, self._waiting = objects, catalogue, waiting
+        self._namespaces, self._node = namespaces, node
+        self._kind = objects.kinds[Claim.resource]
+
+    async def create(self, wanted: DockerName, options: Options) -> None:
+        """Have a claim of this name with these options; one that is there is compared with them.
+
+        raises  any code of Docker volumes §5, §6 and §10 that concerns Create; then nothing of
+                what this call made is left
+        """
+        claim = self._objects.view(Claim, wanted.key)
+        if claim is not None:
+            self._compare(claim, wanted, options)
+            return
+        volume = self._chosen_volume(wanted, options) if options.volume else None
+        class_ = self._class(wanted, options) if volume is None else None
+        if not options.fresh and volume is None:
+            self._refuse_retained(wanted)
+        doc = self._document(wanted, options, class_, volume)
+        if volume is not None:
+            await self._reserve(volume, wanted, options)
+        try:
+            entry = await self._objects.create(self._kind, wanted.namespace, doc)
+        except (Forbidden, Invalid, NotFound) as error:
+            raise Refused(wanted.shown, str(error)) from error
+        made = self._objects.view(Claim, entry.key)
+        if made is not None and not (class_ is not None and class_.waits_for_consumer):
+            await self._settled(wanted.shown, made)
+
+    async def _settled(self, shown: str, made: Claim) -> None:
+        """Wait for the volume of a new claim; without one it is taken back."""
+        try:
+            claim = await self._waiting.until_bound(made.key, BOUND_WITHIN_S)
+        except MooringError as error:
+            with suppress(NotFound):
+                same = Preconditions(uid=made.uid)
+                await self._objects.delete(self._kind, made.key, preconditions=same)
+            if error.code in SAID_AS_THEY_ARE:
+                raise
+            raise ProvisioningFailed(shown, self._node, error.what) from error
+        if claim is not None and claim.uid == made.uid and claim.phase == Phase.BOUND:
+            await self.reclaim_as_asked(claim)
+
+    async def reclaim_as_asked(self, claim: Claim) -> None:
+        """Give a bound claim's volume the policy that was asked for with it, once."""
+        policy = claim.annotations.get(RECLAIM)
+        volume = self._objects.view(Volume, claim.volume_name)
+        if policy is None or volume is None or not volume.points_at(claim):
+            return
+        changed = volume.with_spec(persistent_volume_reclaim_policy=policy)
+        await self._objects.commit([(volume, changed), (claim, claim.without_annotations(RECLAIM))])
+
+    def _compare(self, claim: Claim, wanted: DockerName, options: Options) -> None:
+        """What is there is taken for what was asked, or it is said why not."""
+        shown = shown_name(claim, self._namespaces)
+        if shown != wanted.shown:
+            raise NameTaken(wanted.shown, claim.key, shown or claim.name)
+        if claim.being_deleted:
+            raise StillDeleting(wanted.shown, claim.key, 0)
+        differs: dict[str, tuple[str, str]] = {}
+        size = max(claim.request, claim.capacity)
+        if options.size is not None and size < options.size:
+            differs["size"] = str(size), str(options.size)
+        if options.class_name is not None and options.class_name != claim.class_name:
+            differs["class"] = claim.class_name, options.class_name
+        if options.access is not None and options.access not in claim.modes:
+            differs["access"] = _short(claim.modes), _short({options.access})
+        if options.volume is not None and options.volume != claim.volume_name:
+            differs["volume"] = claim.volume_name, options.volume
+        source = claim.spec.data_source_ref or claim.spec.data_source
+        if options.source is not None and (source is None or source.name != options.source.name):
+            differs["from"] = source.name if source is not None else "", options.source.name
+        if differs:
+            raise OptionsConflict(wanted.shown, differs)
+
+    def _class(self, wanted: DockerName, options: Options) -> StorageClass:
+        classes = self._objects.views(StorageClass)
+        known = [one.name for one in classes]
+        if options.class_name is not None:
+            found = next((one for one in classes if one.name == options.class_name), None)
+            if found is None:
+                raise NoSuchClass(options.class_name, known)
+        elif (found := default_of(classes)) is None:
+            raise NoDefaultClass(wanted.shown, known)
+        features, by = features_of(found.provisioner), f"class {found.name}"
+        if options.source is not None:  # no backend can do that yet
+            raise NotSupported(f"from={options.source.kind}:{options.source.name}", by)
+        if options.access in MANY_HOSTS and features is not None and not features.shared:
+            raise NotSupported(f"access={_short({options.access})}", by, ["rwo", "rwop"])
+        return found
+
+    def _refuse_retained(self, wanted: DockerName) -> None:
+        """Somebody who asks for a name that had data is not to get an empty volume by surprise."""
+        if retained := self._catalogue.retained_for(wanted.key):
+            raise RetainedVolumeExists(wanted.shown, retained[0])
+
+    # A volume that is there
+
+    def _chosen_volume(self, wanted: DockerName, options: Options) -> Volume:
+        name = options.volume or ""
+        volume = self._objects.view(Volume, name)
+        if volume is None:
+            raise NoSuchVolume(name)
+        ref = volume.claim_ref
+        if volume.being_deleted or (ref is not None and ref.key != wanted.key):
+            holder = f"claim {ref.key}" if ref is not None else "nobody, but being deleted"
+            raise VolumeInUse(name, [holder])
+        differs = []
+        if options.size is not None and volume.capacity < options.size:
+            differs.append(f"it has {volume.capacity}, asked for {options.size}")
+        if options.access is not None and options.access not in volume.modes:
+            offers, asked = _short(volume.modes), _short({options.access})
+            differs.append(f"it offers {offers}, asked for {asked}")
+        if options.class_name is not None and options.class_name != volume.class_name:
+            class_ = volume.class_name
+            differs.append(f"it is of class {class_!r}, asked for {options.class_name!r}")
+        if differs:
+            raise VolumeMismatch(wanted.shown, name, "; ".join(differs))
+        return volume
+
+    async def _reserve(self, volume: Volume, wanted: DockerName, options: Options) -> None:
+        """Point a volume at the claim to come; one that was released loses the old one's uid."""
+        ref = volume.claim_ref
+        if ref is None or not ref.uid:
+            return
+        old = self._objects.view(Claim, ref.key)
+        if old is not None and old.uid == ref.uid:
+            raise VolumeInUse(volume.name, [f"claim {ref.key}"])
+        free = {
+            "namespace": wanted.namespace,
+            "name": wanted.claim,
+            "kind": "PersistentVolumeClaim",
+        }
+        kind = self._objects.kinds[Volume.resource]
+
+        def pointed(doc: Doc) -> Doc:
+            doc["spec"]["claimRef"] = {"apiVersion": "v1", **free}
+            return doc
+
+        await self._objects.update(
+            kind, volume.name, pointed, preconditions=Preconditions(uid=volume.uid)
+        )
+
+    # The claim
+
+    def _document(
+        self,
+        wanted: DockerName,
+        options: Options,
+        class_: StorageClass | None,
+        volume: Volume | None,
+    ) -> Doc:
+        if volume is not None:
+            class_name, size = volume.class_name, options.size or volume.capacity
+            mode = options.access or next(iter(volume.spec.access_modes), DEFAULT_MODE)
+        else:
+            assert class_ is not None
+            class_name, size = class_.name, options.size or _default_size(class_)
+            mode = options.access or DEFAULT_MODE
+        spec: Doc = {
+            "accessModes": [mode],
+            "resources": {"requests": {STORAGE: str(size)}},
+            "storageClassName": class_name,
+        }
+        if volume is not None:
+            spec["volumeName"] = volume.name
+        metadata: Doc = {"name": wanted.claim, "annotations": self._annotations(wanted, options)}
+        labels = dict(options.labels)
+        if wanted.is_anonymous:
+            labels[ANONYMOUS] = "true"
+        if labels:
+            metadata["labels"] = labels
+        return {"metadata": metadata, "spec": spec}
+
+    def _annotations(self, wanted: DockerName, options: Options) -> dict[str, str]:
+        found = {CREATED_BY: f"docker/{self._node}"}
+        if wanted.shown.rpartition("/")[2] != wanted.claim:
+            found[DOCKER_NAME] = wanted.shown
+        if reclaim := DELETE if wanted.is_anonymous else options.reclaim:
+            found[RECLAIM] = reclaim
+        if options.uid is not None or options.gid is not None:
+            found[OWNER] = f"{options.uid or 0}:{options.gid or 0}"
+        if options.mode is not None:
+            found[MODE] = f"{options.mode:04o}"
+        return found
+
+
+def _default_size(class_: StorageClass) -> Quantity:
+    text = class_.parameters.get(SIZE_PARAMETER, DEFAULT_SIZE)
+    try:
+        return Quantity.parse(text)
+    except QuantityError as error:
+        why = f"is parameter {SIZE_PARAMETER} of StorageClass {class_.name}, and no quantity"
+        raise BadSize(text, why) from error
+
+
+def _short(modes: Iterable[str | None]) -> str:
+    """Access modes as the option says them."""
+    return ",".join(sorted(SHORT_MODES.get(mode or "", mode or "").lower() for mode in modes))

@@ -1,0 +1,273 @@
+"""What Docker asks of a volume plugin, answered from claims. Docker volumes §2, §6, §7, §11."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from mooring.dockerplugin.catalogue import Catalogue, Shown
+from mooring.dockerplugin.creating import Creator
+from mooring.dockerplugin.errors import (
+    BadOptions,
+    BadRequest,
+    NoSuchCall,
+    StillDeleting,
+    UnknownVolume,
+    VolumeInUse,
+    said,
+)
+from mooring.dockerplugin.names import DockerName, Namespaces, claim_named
+from mooring.dockerplugin.options import parsed
+from mooring.dockerplugin.status import status
+from mooring.dockerplugin.transport import Request
+from mooring.errors import MooringError
+from mooring.model.claim import Claim
+from mooring.model.names import RECLAIM, Phase
+from mooring.model.node import Node
+from mooring.model.volume import Volume
+from mooring.node.containers import Mirror
+from mooring.node.errors import MountsNotVisible
+from mooring.node.published import Publisher
+from mooring.node.use import Users
+from mooring.node.waiting import Waiting
+from mooring.objects.cache import Event
+from mooring.objects.errors import NotFound
+from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.views import view
+from mooring.reconcile.queue import Done, Outcome, Queue
+from mooring.rules.protection import holders
+
+log = logging.getLogger(__name__)
+
+Answer = dict[str, object]
+MOUNT_WITHIN_S: Final = 90.0  # of the 100 s that a Mount may take here; dockerd waits for 120 s
+GONE_WITHIN_S: Final = 40.0  # likewise of 45 s and 60 s
+LONGEST_ID: Final = 4096
+
+
+class Plugin:
+    """One host's. Calls for one volume come in parallel; what must not is kept apart by locks."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        users: Users,
+        publisher: Publisher,
+        waiting: Waiting,
+        mirror: Mirror,
+        namespaces: Namespaces,
+        node: str,
+    ) -> None:
+        self._objects, self._users, self._publisher = objects, users, publisher
+        self._waiting, self._mirror = waiting, mirror
+        self._namespaces, self._node = namespaces, node
+        self.catalogue = Catalogue(objects, namespaces)
+        self._creator = Creator(objects, self.catalogue, waiting, namespaces, node)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by claim
+        self._reclaims = Queue("docker reclaim", self._reclaimed)  # by claim
+        self._seeing: dict[int, bool] = {}  # processes that were asked whether they see our mounts
+        self._unfollow: Callable[[], None] | None = None
+        self._calls = {
+            "Create": self._create,
+            "Get": self._get,
+            "List": self._list,
+            "Remove": self._remove,
+            "Mount": self._mount,
+            "Unmount": self._unmount,
+            "Path": self._path,
+            "Capabilities": self._capabilities,
+        }
+
+    async def start(self) -> None:
+        """Know all claims; nothing is answered before."""
+        self.catalogue.start()
+        shelf = self._objects.cache.shelves[Claim.resource]
+        for entry in shelf.entries():
+            self._look_for_reclaim(Event(None, entry, entry.revision, shelf.offset))
+        self._unfollow = shelf.follow(self._look_for_reclaim)
+        self._reclaims.start()
+
+    async def stop(self) -> None:
+        if self._unfollow is not None:
+            self._unfollow()
+        await self._reclaims.stop()
+        self.catalogue.stop()
+
+    async def activated(self, peer_pid: int | None) -> None:
+        """A dockerd is new here: what the one before it was given is looked at again."""
+        self._seeing.clear()
+        await self._users.ids.new_epoch()
+        await self._users.look_at_all()
+        if peer_pid is not None and not await self._sees(peer_pid):
+            log.warning("dockerd pid=%d does not see mounts made here", peer_pid)
+
+    async def answer(self, call: str, request: Request, peer_pid: int | None) -> Answer:
+        """One call. Raises MooringError, which becomes its Err."""
+        if call not in self._calls:
+            raise NoSuchCall(call)
+        if call == "Mount" and peer_pid is not None and not await self._sees(peer_pid):
+            root = str(self._publisher.root)
+            raise MountsNotVisible(said(request.name), root, self._node, peer_pid)
+        return await self._calls[call](request)
+
+    async def undelivered(self, call: str, request: Request) -> None:
+        """Docker does not know of this answer: what it was given is taken back."""
+        if call == "Mount":
+            await self._unmount(request)
+
+    # The calls
+
+    async def _create(self, request: Request) -> Answer:
+        errors: list[MooringError] = []
+        try:
+            wanted = claim_named(request.name, self._namespaces)
+        except MooringError as error:
+            errors.append(error)
+        try:
+            options = parsed(request.options)
+        except MooringError as error:
+            errors.append(error)
+        if errors:
+            raise errors[0] if len(errors) == 1 else BadOptions(errors)
+        async with self._turn(wanted.key):
+            await self._creator.create(wanted, options)
+        return {}
+
+    async def _get(self, request: Request) -> Answer:
+        shown = self._shown(request.name)
+        described = self._described(shown, self._mountpoint(shown))
+        described["Status"] = self._status(shown)
+        return {"Volume": described}
+
+    async def _list(self, request: Request) -> Answer:
+        paths = self._users.mounting.paths()
+        return {
+            "Volumes": [
+                self._described(shown, str(paths.get(shown.volume, "")))
+                for shown in self.catalogue.all()
+            ]
+        }
+
+    async def _path(self, request: Request) -> Answer:
+        return {"Mountpoint": self._mountpoint(self._shown(request.name))}
+
+    async def _mount(self, request: Request) -> Answer:
+        shown, user = self._shown(request.name), _id_of(request)
+        await self._mirror.given(shown.key, user)
+        mounted = await self._users.give(shown.key, user, MOUNT_WITHIN_S)
+        return {"Mountpoint": str(mounted.path)}
+
+    async def _unmount(self, request: Request) -> Answer:
+        """Success also for a claim that is gone: its mount is found by the name it had."""
+        wanted, user = claim_named(request.name, self._namespaces), _id_of(request)
+        await self._users.take(wanted.key, user)
+        await self._mirror.taken(wanted.key, user)
+        return {}
+
+    async def _remove(self, request: Request) -> Answer:
+        wanted = claim_named(request.name, self._namespaces)
+        async with self._turn(wanted.key):
+            claim = self._objects.view(Claim, wanted.key)
+            if claim is None or self.catalogue.get(wanted.key) is None:
+                return {}
+            if not claim.being_deleted:
+                await self._refuse_used(wanted, claim)
+            try:
+                kind, same = self._objects.kinds[Claim.resource], Preconditions(uid=claim.uid)
+                await self._objects.delete(kind, wanted.key, preconditions=same)
+            except NotFound:
+                return {}
+            if not await self._waiting.until_gone(wanted.key, claim.uid, GONE_WITHIN_S):
+                raise StillDeleting(wanted.shown, wanted.key, GONE_WITHIN_S)
+        return {}
+
+    async def _capabilities(self, request: Request) -> Answer:
+        hosts = len(self._objects.cache.shelves[Node.resource])
+        return {"Capabilities": {"Scope": "global" if hosts > 1 else "local"}}
+
+    # Who uses it
+
+    async def _refuse_used(self, wanted: DockerName, claim: Claim) -> None:
+        """Raises VolumeInUse, naming who and where.
+
+        Docker removes a volume before it says that the container is gone, so this host's containers
+        are asked for anew.
+        """
+        await self._mirror.refresh(wanted.shown)
+        containers = self._mirror.users_of(wanted.key)
+        used = [f"container {one.container} on {self._node}" for one in containers]
+        volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
+        if volume is not None and not used:
+            held = await self._users.settle(wanted.key, volume)
+            used += [f"{holder} on {self._node}" for holder in held]
+            attached = self._users.attachments.of(volume.name)
+            used += [f"{one.node}" for one in attached if one.node != self._node]
+        pods = holders(claim, self.catalogue.pods_of(wanted.key))
+        used += [f"pod {pod.name} on {pod.node_name}" for pod in pods]
+        if used:
+            raise VolumeInUse(wanted.shown, used)
+
+    async def _sees(self, pid: int) -> bool:
+        """Whether dockerd sees what is mounted here, else containers would write past it."""
+        if pid not in self._seeing:
+            self._seeing[pid] = await self._publisher.visible_to(pid)
+        return self._seeing[pid]
+
+    # What is shown
+
+    def _shown(self, name: str) -> Shown:
+        """Raises BadName, NamespaceNotAllowed, UnknownVolume."""
+        wanted = claim_named(name, self._namespaces)
+        shown = self.catalogue.get(wanted.key)
+        if shown is None or shown.name != wanted.shown:
+            raise UnknownVolume(name)
+        return shown
+
+    def _described(self, shown: Shown, mountpoint: str) -> dict[str, Any]:
+        return {"Name": shown.name, "Mountpoint": mountpoint, "CreatedAt": shown.created}
+
+    def _mountpoint(self, shown: Shown) -> str:
+        """ "" when it is not mounted."""
+        volume = self._objects.view(Volume, shown.volume) if shown.volume else None
+        path = self._publisher.published_path(volume.uid) if volume is not None else None
+        return str(path) if path is not None else ""
+
+    def _status(self, shown: Shown) -> dict[str, object]:
+        claim = self._objects.view(Claim, shown.key)
+        if claim is None:
+            return {}
+        volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
+        attached = self._users.attachments.of(volume.name) if volume is not None else []
+        return status(
+            claim,
+            volume,
+            attached=[one.node for one in attached],
+            users=self._mirror.users_of(shown.key),
+            reason=self.catalogue.last_warning(shown.key),
+            node=self._node,
+        )
+
+    # Reclaim policies that were asked for and are not set yet: a crash came between, or the claim
+    # waited for its first consumer.
+
+    def _look_for_reclaim(self, event: Event) -> None:
+        if event.after is not None and RECLAIM.encode() in event.after.body:
+            claim = view(Claim, event.after)
+            if claim.phase == Phase.BOUND and RECLAIM in claim.annotations:
+                self._reclaims.add(claim.key)
+
+    async def _reclaimed(self, key: str) -> Outcome:
+        claim = self._objects.view(Claim, key)
+        if claim is not None and claim.phase == Phase.BOUND:
+            await self._creator.reclaim_as_asked(claim)
+        return Done("its volume has the policy that was asked for")
+
+    def _turn(self, key: str) -> asyncio.Lock:
+        return self._turns.setdefault(key, asyncio.Lock())
+
+
+def _id_of(request: Request) -> str:
+    if not request.id or len(request.id) > LONGEST_ID:
+        raise BadRequest(f"an ID of {len(request.id)} characters")
+    return request.id

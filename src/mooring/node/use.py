@@ -1,0 +1,273 @@
+"""Who uses the volumes of this host, and what becomes of those that nobody uses. Docker volumes §3.
+
+A user is given a path under an ID of its own and gives it back. IDs alone would lie, as Docker does
+not give all of them back and sends some twice: a volume is let go only when the kernel and Docker
+agree that nobody has it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
+
+from mooring.crashpoints import crash_point, passing
+from mooring.engine.engine import Engine
+from mooring.engine.errors import EngineAway
+from mooring.errors import Effect, MooringError
+from mooring.host.errors import MountBusy, MountFailed
+from mooring.model.claim import Claim
+from mooring.model.names import USED
+from mooring.model.volume import Volume
+from mooring.node.attachments import Attachments
+from mooring.node.ids import BY_HAND, Ids
+from mooring.node.mounting import BOUND_WITHIN_S, Mounted, Mounting
+from mooring.node.published import Publisher
+from mooring.objects.objects import Objects
+from mooring.reconcile.queue import Again, Done, Outcome, Queue
+from mooring.rules.events import WARNING, EventNote
+from mooring.rules.use import KEPT_S, Verdict, verdict
+
+log = logging.getLogger(__name__)
+
+# At a container that starts or stops: soon, as another host may wait for it, then less often.
+LOOK_AGAIN_S: Final = 0.1
+LOOK_AGAIN_AT_MOST_S: Final = 5.0
+SWEEP_S: Final = 60.0  # at everything, for what no call tells; also after an unmount that failed
+RUNNING: Final = frozenset({"running", "paused", "restarting", "removing"})
+
+USED_NOTED: Final = crash_point("use.noted")
+ID_STORED: Final = crash_point("use.id-stored")
+ID_DROPPED: Final = crash_point("use.id-dropped")
+
+
+class StillUsed(MooringError):
+    """Who asked has given it back, others have not."""
+
+    code, effect = "StillUsed", Effect.NONE
+
+    def __init__(self, claim: str, node: str, users: Sequence[str]) -> None:
+        self.what = f"claim {claim} is still used on {node}: {', '.join(users)}"
+        self.remedy = "stop what uses it; it is taken away then"
+
+
+class Docker(NamedTuple):
+    """The Docker engine of this host, and what it calls a claim's volume."""
+
+    engine: Engine
+    name_of: Callable[[Claim], str | None]
+
+
+class Users:
+    """Of the volumes of one host. Every call may be repeated, also after a crash."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        mounting: Mounting,
+        publisher: Publisher,
+        ids: Ids,
+        attachments: Attachments,
+        node: str,
+        docker: Docker | None,
+        tell: Callable[[EventNote], None],
+    ) -> None:
+        self._objects, self.mounting, self._publisher = objects, mounting, publisher
+        self.ids, self.attachments = ids, attachments
+        self._node, self._docker, self._tell = node, docker, tell
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.queue = Queue("use", self._looked_at)  # by uid of a volume
+        self._looks: dict[str, float] = {}  # uid of a volume to be looked at again → after when
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take over what an earlier process left: what is used stays, the rest is let go."""
+        await self._publisher.start()
+        await self.ids.start(self._publisher.host_is_new)
+        for attachment in self.attachments.here():
+            volume = self._objects.view(Volume, attachment.volume)
+            if volume is None or not await self._is_known(volume.uid):
+                await self.attachments.detach(attachment.volume)
+        for uid in await self._uids():
+            await self._settled(uid)  # before anybody is answered
+        self.queue.start()
+        self._sweeping = asyncio.create_task(self._sweep(), name="use sweep")
+
+    async def stop(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+        await self.queue.stop()
+
+    async def look_at_all(self) -> None:
+        """Have every volume of this host looked at soon."""
+        for uid in await self._uids():
+            self.queue.add(uid)
+
+    def forget(self, uid: str) -> None:
+        """A volume was deleted: its path goes as soon as nobody uses it."""
+        if self._publisher.may_have(uid):
+            self.queue.add(uid)
+
+    async def give(self, key: str, user: str, within_s: float = BOUND_WITHIN_S) -> Mounted:
+        """Have a claim at its path for a user; the same again for a user that has it.
+
+        key       "namespace/name"
+        user      its ID
+        within_s  how long to wait for what ends by itself
+        raises    AttachedElsewhere, and as Mounting.bound and Mounting.stage
+        """
+        uid = (await self.mounting.bound(key, within_s)).uid
+        try:
+            async with self._turn(uid):
+                volume = self.mounting.bound_now(key)
+                await self.attachments.intend(volume)
+                if USED not in volume.annotations:
+                    # Before anybody can write: from now on it is never made anew.
+                    await self._objects.commit([(volume, volume.annotated(**{USED: "true"}))])
+                passing(USED_NOTED)
+                published = await self.mounting.stage(volume)
+                self.mounting.bound_now(key)  # not deleted meanwhile
+                await self.ids.add(uid, user, key)
+                passing(ID_STORED)
+                await self.attachments.confirm(volume)
+        except BaseException:
+            self.queue.add(uid)  # what was begun is undone unless somebody needs it
+            raise
+        return Mounted(key, volume.name, published.path, published.note)
+
+    async def take(self, key: str, user: str) -> None:
+        """A user is done with a claim, or never got it."""
+        for uid in self.ids.uids_of(key):
+            async with self._turn(uid):
+                await self.ids.drop(uid, user)
+                passing(ID_DROPPED)
+                outcome = await self._judged(uid)
+            if isinstance(outcome, Again):
+                self.queue.add_after(uid, outcome.after_s)
+
+    async def take_away(self, key: str) -> Mounted | None:
+        """Take the path away that people were given; None if it was not there.
+
+        raises  StillUsed: others use it. MountBusy: a process has files open in it.
+        """
+        mounted = next((one for one in await self.mounting.mounts() if one.claim == key), None)
+        if mounted is None:
+            return None
+        volume = self._objects.view(Volume, mounted.volume)
+        assert volume is not None
+        async with self._turn(volume.uid):
+            await self.ids.drop(volume.uid, BY_HAND)
+            if users := await self.users(volume.uid):
+                raise StillUsed(key, self._node, users)
+            await self._let_go(volume.uid)
+        return mounted
+
+    async def release(self, volume: Volume) -> None:
+        """Its data is to be deleted: take the path away. Raises MountBusy, StillUsed."""
+        async with self._turn(volume.uid):
+            if held := await self._publisher.held_by(volume.uid):
+                key = volume.claim_ref.key if volume.claim_ref else volume.name
+                raise StillUsed(key, self._node, held)
+            await self._let_go(volume.uid)
+
+    async def settle(self, key: str, volume: Volume) -> list[str]:
+        """Look at one volume now, and let it go if it is free. Returns who uses it, for people."""
+        async with self._turn(volume.uid):
+            await self._judged(volume.uid)
+            return await self.users(volume.uid) if await self._is_known(volume.uid) else []
+
+    async def users(self, uid: str) -> list[str]:
+        """Who has it: mounts of containers as the kernel knows them, else IDs."""
+        held = await self._publisher.held_by(uid)
+        return held or [f"ID {one.id[:64]}" for one in self.ids.of(uid)]
+
+    # How it is decided
+
+    async def _looked_at(self, uid: str) -> Outcome:
+        async with self._turn(uid):
+            return await self._judged(uid)
+
+    async def _settled(self, uid: str) -> None:
+        """The same, without a turn of its own in the queue."""
+        try:
+            outcome = await self._looked_at(uid)
+        except MooringError as error:
+            log.warning("volume uid=%s is looked at again: %s", uid, error)
+            outcome = Again(LOOK_AGAIN_S, str(error))
+        if isinstance(outcome, Again):
+            self.queue.add_after(uid, outcome.after_s)
+
+    async def _judged(self, uid: str) -> Outcome:
+        held = bool(await self._publisher.held_by(uid))
+        if not held and not await self.mounting.volumes({uid}):
+            return await self._freed(uid)  # the volume was deleted: there is nothing to give back
+        ages_s = self.ids.ages_s(uid)
+        found = verdict(held, None if held else await self._running(uid), ages_s)
+        if found is Verdict.LOOK_AGAIN:
+            delay_s = self._looks.get(uid, LOOK_AGAIN_S)
+            self._looks[uid] = min(delay_s * 2, LOOK_AGAIN_AT_MOST_S)
+            return Again(delay_s, "a container starts or stops")
+        self._looks.pop(uid, None)
+        if found is Verdict.IN_USE:
+            return Done("in use")
+        if found is Verdict.KEEP:
+            return Again(max(KEPT_S - min(ages_s), 1.0), "it was given just now")
+        return await self._freed(uid)
+
+    async def _freed(self, uid: str) -> Outcome:
+        try:
+            await self._let_go(uid)
+        except (MountBusy, MountFailed) as error:
+            self._warn(uid, error)
+            return Again(SWEEP_S, str(error))
+        return Done("let go")
+
+    async def _let_go(self, uid: str) -> None:
+        await self.ids.drop_all(uid)
+        if name := await self.mounting.release_uid(uid):
+            await self.attachments.detach(name)
+
+    def _warn(self, uid: str, error: MooringError) -> None:
+        log.warning("volume uid=%s cannot be unmounted: %s", uid, error)
+        if (volume := self.mounting.known(uid)) is not None:
+            note = EventNote(volume.reference(), WARNING, "UnmountFailed", str(error), "mooring")
+            self._tell(note)
+
+    async def _running(self, uid: str) -> bool | None:
+        """Whether Docker runs a container with the volume; None if it cannot be asked."""
+        volume = self.mounting.known(uid)
+        if self._docker is None or volume is None or volume.claim_ref is None:
+            return None
+        claim = self._objects.view(Claim, volume.claim_ref.key)
+        name = self._docker.name_of(claim) if claim is not None else None
+        if name is None:
+            return None
+        try:
+            containers = await self._docker.engine.containers(volume=name)
+        except EngineAway:
+            return None
+        return any(container.state in RUNNING for container in containers)
+
+    # What there is
+
+    async def _uids(self) -> list[str]:
+        published = [found.uid for _, found in await self.mounting.at_hand()]
+        attached = (self._objects.view(Volume, one.volume) for one in self.attachments.here())
+        uids = [volume.uid for volume in attached if volume is not None]
+        return sorted({*published, *uids, *self.ids.uids()})
+
+    async def _is_known(self, uid: str) -> bool:
+        return self._publisher.may_have(uid) or bool(self.ids.of(uid))
+
+    def _turn(self, uid: str) -> asyncio.Lock:
+        """One decision at a time about one volume."""
+        return self._turns.setdefault(uid, asyncio.Lock())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.look_at_all()
+            except MooringError as error:
+                log.warning("the volumes in use are looked at again later: %s", error)
