@@ -44,7 +44,6 @@ def as_sent(call: str, doc: object = None) -> bytes:
         "User-Agent: Go-http-client/1.1\r\n"
         f"Content-Length: {len(body)}\r\n"
         "Accept: application/vnd.docker.plugins.v1.2+json\r\n"
-        "Accept-Encoding: gzip\r\n"
         "\r\n"
     ).encode() + body
 
