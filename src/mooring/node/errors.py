@@ -94,14 +94,6 @@ class BeingDeleted(MooringError):
         )
 
 
-class OnOtherHost(MooringError):
-    code, effect = "OnOtherHost", Effect.NONE
-
-    def __init__(self, volume: Volume, node: str) -> None:
-        self.what = f"the data of volume {volume.name} is not on this host, {node}"
-        self.remedy = f"kubectl get pv {volume.name} -o yaml shows where it is: spec.nodeAffinity"
-
-
 class NoWayToMount(MooringError):
     code, effect = "NoWayToMount", Effect.NONE
 
