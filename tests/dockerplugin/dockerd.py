@@ -58,6 +58,7 @@ class Answerer:
 
     how: Callable[[Request], Awaitable[Doc]] = nothing
     activating: Callable[[], Awaitable[object]] | None = None
+    taking_back: Callable[[Request], Awaitable[object]] = nothing
     asked: list[tuple[str, Request]] = field(default_factory=list)
     pids: list[int | None] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
@@ -82,6 +83,7 @@ class Answerer:
     async def undelivered(self, call: str, request: Request) -> None:
         self.lost.append(f"{call} {request.name}")
         self.news.set()
+        await self.taking_back(request)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for it to be so, looked at whenever something was asked or lost."""

@@ -10,6 +10,7 @@ from mooring.dockerplugin import errors
 from mooring.dockerplugin.errors import (
     AlreadyServed,
     BadName,
+    BadOptions,
     Broken,
     ControlPlaneAway,
     LostRequest,
@@ -216,6 +217,13 @@ def test_a_text_is_one_printable_line_whatever_is_in_it(words: str) -> None:
         assert told.isprintable()
         assert told.startswith(f"{error.code}: ")
         told.encode()
+
+
+def test_several_errors_are_told_side_by_side_wherever_they_were_found() -> None:
+    both = BadOptions([NoSuchVolume("a"), NoSuchVolume("b")])
+    told = text(BadOptions([BadName("/"), both]))
+    assert told.startswith("BadOptions: BadName: / cannot be ")
+    assert told.endswith(f" | {text(NoSuchVolume('a'))} | {text(NoSuchVolume('b'))}")
 
 
 def test_a_text_is_bounded() -> None:

@@ -349,6 +349,20 @@ async def test_an_answer_that_is_not_read_is_undelivered(path: Path) -> None:
         writer.transport.abort()
 
 
+@pytest.mark.parametrize("error", [BadName("a"), KeyError("a")])
+async def test_what_cannot_be_taken_back_is_logged(
+    path: Path, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def unable(_request: Request) -> None:
+        raise error
+
+    calls = Answerer(never, taking_back=unable)
+    async with serving(calls, path, ImpatientAlways) as dockerd:
+        await dockerd.call("Mount", {"Name": "a\n"})
+        await calls.until(lambda: len(calls.lost) == 1)
+    assert "Mount of 'a\\n' cannot be taken back" in caplog.text
+
+
 async def test_an_answer_that_was_read_is_delivered(path: Path) -> None:
     calls = Answerer()
     async with serving(calls, path) as dockerd:

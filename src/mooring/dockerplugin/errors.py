@@ -5,7 +5,7 @@ what would help. What concerns the host is in node/errors.py, what concerns pool
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -98,8 +98,13 @@ class BadOptions(MooringError):
 
     code, effect = "BadOptions", Effect.NONE
 
-    def __init__(self, errors: Sequence[MooringError]) -> None:
-        self.errors = tuple(errors)
+    def __init__(self, errors: Iterable[MooringError]) -> None:
+        """Of several that are BadOptions themselves, each is said."""
+        self.errors: tuple[MooringError, ...] = tuple(
+            one
+            for error in errors
+            for one in (error.errors if isinstance(error, BadOptions) else (error,))
+        )
         self.what = " | ".join(text(error) for error in self.errors)
 
 

@@ -272,6 +272,8 @@ class Transport:
         try:
             async with asyncio.timeout(self.short_s):
                 await self._calls.undelivered(call, request)
+        except MooringError as error:
+            log.warning("%s of %s cannot be taken back: %s", call, said(request.name), text(error))
         except Exception:
             log.exception("%s of %s cannot be taken back", call, said(request.name))
 
