@@ -491,6 +491,8 @@ async def test_a_call_that_goes_on_at_the_end_is_cut_off_with_an_answer(path: Pa
     under_way = asyncio.create_task(dockerd.call("Mount", {"Name": "a"}))
     await calls.until(lambda: len(calls.asked) == 1)
     silent, silent_writer = await dockerd.connect()
+    half, half_writer = await dockerd.connect()
+    half_writer.write(as_sent("VolumeDriver.Get", {"Name": "b"})[:-3])
     await served.stop()
     assert (await under_way).err == (
         "Stopping: Mount of volume a was cut short: Mooring is being stopped; try again when it "
@@ -498,6 +500,7 @@ async def test_a_call_that_goes_on_at_the_end_is_cut_off_with_an_answer(path: Pa
     )
     assert (calls.cut_off, calls.lost) == (["Mount"], ["Mount a"])
     assert (await dockerd.read(silent, silent_writer)).status == 0
+    assert (await dockerd.read(half, half_writer)).status == 0
 
 
 async def test_a_transport_that_was_never_started_can_be_stopped(path: Path) -> None:

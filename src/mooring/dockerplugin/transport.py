@@ -143,8 +143,8 @@ class _Connection(HttpToolsProtocol):
         _done(self.over)
 
     def cut(self) -> None:
-        """Have a call under way end now, with an answer; close what says nothing."""
-        if self.cycle is None:
+        """Have a call under way end now, with an answer; close what is not a whole request."""
+        if self.cycle is None or self.cycle.more_body:
             self.transport.close()
         _done(self.over)
 
@@ -243,6 +243,8 @@ class Transport:
                 work.cancel()
                 await _send(send, *self._cut_off(call, request, connection, limit_s))
                 await _ended([work], ENDING_S)
+                if work.done() and not work.cancelled() and (error := work.exception()):
+                    log.info("%s of %s ended with: %s", call, said(request.name), said(str(error)))
         finally:
             work.cancel()
         if call != ACTIVATE:
