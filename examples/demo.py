@@ -7,6 +7,7 @@ afterwards. Each line after a $ is what a person would type, with $DEMO for the 
 import argparse
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,16 +15,17 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import yaml
 
 from examples.client import CLAIM, VOLUME, apply, delete, phase, table, until
+from examples.docker_engine import PLUGIN, Docker
 from mooring.cli.client import Client, Doc
 from mooring.errors import MooringError
-from mooring.host import mounts
+from mooring.host import files, mounts
 
 HERE: Final = Path(__file__).parent
 NODE: Final = "this-host"
@@ -38,30 +40,38 @@ class Demo:
     def __init__(self, place: Path) -> None:
         self.place, self.port = place, _free_port()
         self.kubeconfig = place / "kubeconfig"
-        self.steps = 0
+        self.steps, self.on_page = 0, True
         self.page: list[str] = []  # what was told, in Markdown
+        self.docker = Docker.here()  # None: no engine runs
         self.server: subprocess.Popen[bytes] | None = None
 
     # Telling
 
-    def step(self, title: str, text: str) -> None:
-        self.steps += 1
+    def step(self, title: str, text: str, *, on_page: bool = True) -> None:
+        """on_page  False from here on: the page is for hosts that lack what this needs, too"""
+        self.steps, self.on_page = self.steps + 1, on_page
         print(f"\n{self.steps}. {title}\n\n{textwrap.fill(text, 88)}\n")
-        self.page.append(f"\n## {self.steps}. {title}\n\n{textwrap.fill(text, 100)}\n\n")
+        self.write(f"\n## {self.steps}. {title}\n\n{textwrap.fill(text, 100)}\n\n")
 
     def typed(self, command: str, output: str) -> None:
         shown = textwrap.indent(output.rstrip(), "    ")
         told = f"  $ {command}\n{shown}\n" if shown else f"  $ {command}\n"
         told = told.replace(str(self.place), "$DEMO")
-        self.page.append(textwrap.indent(textwrap.dedent(told), "    "))
+        self.write(textwrap.indent(textwrap.dedent(told), "    "))
         print(told, end="", flush=True)
+
+    def write(self, text: str) -> None:
+        if self.on_page:
+            self.page.append(text)
 
     # Doing
 
     def start(self) -> None:
         command = _mooring("up", "--listen", f"127.0.0.1:{self.port}", "--node-name", NODE)
         command += ["--data-dir", f"{self.place}/data", "--pool", f"{self.place}/pool"]
-        command += ["--kubeconfig", str(self.kubeconfig)]
+        command += ["--kubeconfig", str(self.kubeconfig), "--plugin-socket", ""]
+        if self.docker is not None:
+            command[-1:] = [str(PLUGIN), "--docker-socket", str(self.docker.socket)]
         with (self.place / "log").open("ab") as log:
             self.server = subprocess.Popen(command, stdout=log, stderr=log)
         until(self.is_ready, f"the server is ready; its log is {self.place}/log")
@@ -122,6 +132,14 @@ class Demo:
         self.typed(f"mooring {command}", done.stderr + done.stdout)
         return done.stdout.strip()
 
+    def docker_does(self, command: str) -> str:
+        """What it prints. Raises RuntimeError."""
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stderr}{done.stdout}")
+        self.typed(command, done.stdout)
+        return done.stdout
+
 
 def tell(demo: Demo) -> None:
     """The story."""
@@ -133,6 +151,8 @@ def tell(demo: Demo) -> None:
     _a_claim_that_waits(demo)
     _the_power_fails(demo)
     _what_goes(demo)
+    if demo.docker is not None:
+        _a_container(demo, demo.docker)
 
 
 def _starts(demo: Demo) -> None:
@@ -234,6 +254,28 @@ def _what_goes(demo: Demo) -> None:
     demo.get(VOLUME, "pv")
 
 
+def _a_container(demo: Demo, docker: Docker) -> None:
+    demo.step(
+        "A container writes, another reads",
+        "A Docker engine runs here, and has the volume driver of this server. A Docker volume is a "
+        "claim: with a size, and for kubectl to see.",
+        on_page=False,
+    )
+    with docker.image() as image:
+        if not image:
+            print("  Docker has no image busybox, and cannot get it: left out.")
+            return
+        run = f"docker run --rm -v scratch:/data {image}"
+        try:
+            demo.docker_does(f"docker volume create -d {PLUGIN.stem} -o size=1Gi scratch")
+            demo.docker_does(f"{run} sh -c 'echo {GREETING} > /data/greeting'")
+            if demo.docker_does(f"{run} cat /data/greeting").strip() != GREETING:
+                raise RuntimeError("the file is not what the first container wrote")
+            demo.get(CLAIM, "pvc", "scratch")
+        finally:
+            demo.docker_does("docker volume rm scratch")
+
+
 def _deleted(demo: Demo) -> str:
     api = demo.api()
     said = [delete(api, CLAIM, name) for name in ("data", "archive")]
@@ -270,8 +312,17 @@ def _place() -> Iterator[Path]:
         try:
             yield Path(name)
         finally:  # a step that failed may have left some
-            for point in mounts.mounts_below(name):
+            for point in reversed(mounts.mounts_below(name)):
                 mounts.unmount(Path(point))
+            for bare in Path(name).glob("data/mounts/*"):
+                for directory in (bare / "fs", bare):
+                    _writable(directory)
+
+
+def _writable(directory: Path) -> None:
+    """What Mooring made immutable while nothing was mounted there."""
+    with suppress(OSError), files.directory(directory) as fd:
+        files.set_immutable(fd, False)
 
 
 def _written(demo: Demo) -> str:

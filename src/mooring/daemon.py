@@ -156,7 +156,7 @@ async def _run(
     await objects.start()
     controllers = Controllers(objects)
     tell = controllers.recorder.note
-    engine = Engine(settings.docker.engine_socket) if settings.docker is not None else None
+    engine = _engine(settings.docker) if settings.docker is not None else None
     docker = _docker(engine, settings.docker) if engine and settings.docker else None
     agent = Agent(objects, settings.node_name, settings.data_dir, tell, docker)
     app = App(objects, ALL_KINDS, identities, Host(agent.users))
@@ -169,6 +169,11 @@ async def _run(
     if engine is not None:
         await engine.stop()
     await objects.close()
+
+
+def _engine(settings: DockerSettings) -> Engine:
+    """Docker calls a driver as its socket is called."""
+    return Engine(settings.engine_socket, settings.plugin_socket.stem)
 
 
 def _docker(engine: Engine, settings: DockerSettings) -> Docker:

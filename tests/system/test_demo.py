@@ -76,7 +76,8 @@ def test_the_demo_tells_its_story_as_the_manual_does_and_leaves_nothing(tmp_path
     spacious.mkdir()
     text = told(spacious)
     assert_in_order(KEY_LINES, text)
-    typed = commands(text, indent=2)
+    # What needs a Docker engine comes last, and is not in the manual.
+    typed = commands(text.partition("A container writes, another reads")[0], indent=2)
     assert len(typed) >= 15
     assert commands(FIRST_STEPS, indent=4)[-len(typed) :] == typed
     assert_nothing_is_left(spacious)

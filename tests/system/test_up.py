@@ -19,7 +19,7 @@ from mooring.cli.kubeconfig import access
 from tests.system.server import Server, eventually
 
 pytestmark = pytest.mark.system
-COMMAND = (sys.executable, "-m", "mooring.cli.main", "up")
+COMMAND = (sys.executable, "-m", "mooring.cli.main", "up", "--plugin-socket", "")
 STOP_S = 5.0
 
 
@@ -175,10 +175,14 @@ def test_a_node_name_that_is_none_is_refused_before_anything_is_made(tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
-def test_a_plugin_socket_is_refused_until_there_is_a_plugin(tmp_path: Path) -> None:
-    what, remedy = refusal(tmp_path / "data", "--plugin-socket", "/run/x.sock")
-    assert what == "there is no Docker plugin yet that could serve /run/x.sock [NotServed]"
-    assert remedy == "leave --plugin-socket empty"
+def test_a_plugin_socket_that_another_process_serves_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        what, remedy = refusal(tmp_path / "data", "--plugin-socket", str(path))
+    assert what == f"another process serves Docker's plugin socket {path} [AlreadyServed]"
+    assert remedy == 'stop it, or choose another with --plugin-socket; "" serves none'
 
 
 # What it writes and says
