@@ -14,20 +14,24 @@ class Heard:
 
     def __init__(self) -> None:
         self.connections = self.losses = 0
-        self.ids: list[str] = []
+        self.told: list[tuple[str, str]] = []  # ids of containers, and what happened to them
         self._news = asyncio.Event()
 
     def connected(self) -> None:
         self.connections += 1
         self._news.set()
 
-    def changed(self, container_id: str) -> None:
-        self.ids.append(container_id)
+    def changed(self, container_id: str, action: str) -> None:
+        self.told.append((container_id, action))
         self._news.set()
 
     def lost(self) -> None:
         self.losses += 1
         self._news.set()
+
+    def of(self, container_id: str) -> list[str]:
+        """What happened to one container."""
+        return [action for id_, action in self.told if id_ == container_id]
 
     async def until(self, look: Callable[[], bool], what: str) -> None:
         try:

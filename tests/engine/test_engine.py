@@ -17,7 +17,7 @@ from mooring.engine.engine import Engine
 from mooring.engine.errors import EngineAway
 from tests.docker import images
 from tests.docker.images import SHELL
-from tests.docker.testbed import Bed, Host, needs_hosts
+from tests.docker.testbed import Bed, Host, eventually, needs_hosts
 from tests.engine.heard import Heard, followed
 
 pytestmark = [pytest.mark.system, needs_hosts]
@@ -49,10 +49,14 @@ async def docker(host: Host, *arguments: str) -> str:
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """A process that does nothing for a while."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    parent = int(stat.rpartition(")")[2].split()[1])  # nsenter: it stops with its child
+
+    def stat() -> list[str]:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+    parent = int(stat()[1])  # nsenter: it stops with its child
     os.kill(pid, signal.SIGSTOP)
     try:
+        eventually(lambda: stat()[0] == "T", "it has stopped")
         yield
     finally:
         for one in (parent, pid):
@@ -64,8 +68,8 @@ async def create(host: Host, *options: str) -> str:
     return await docker(host, "create", "--network", "none", *options, SHELL, "sleep", "1000")
 
 
-def is_told(heard: Heard, container_id: str) -> bool:
-    return container_id in heard.ids
+def is_told(heard: Heard, container_id: str, action: str) -> bool:
+    return action in heard.of(container_id)
 
 
 async def test_a_container_is_seen_with_its_volumes(engine: Engine, plain_host: Host) -> None:
@@ -132,12 +136,13 @@ async def test_each_change_of_a_container_is_told(engine: Engine, plain_host: Ho
     async with followed(engine) as heard:
         await heard.until(lambda: heard.connections == 1, "connected")
         id_ = await create(plain_host, "-v=told:/d", "--stop-signal=KILL")
-        steps = (("start",), ("pause",), ("unpause",), ("rename", "renamed"), ("stop",), ("rm",))
-        for step in ((), *steps):
-            if step:
-                await docker(plain_host, step[0], id_, *step[1:])
-            await heard.until(partial(is_told, heard, id_), f"told of {step or 'create'}")
-            heard.ids.clear()
+        for step in ("create", "start", "pause", "unpause", "rename", "stop", "destroy"):
+            if step == "rename":
+                await docker(plain_host, "rename", id_, "renamed")
+            elif step != "create":
+                await docker(plain_host, "rm" if step == "destroy" else step, id_)
+            await heard.until(partial(is_told, heard, id_, step), f"told of {step}")
+        assert "die" in heard.of(id_)
 
 
 async def test_checks_of_health_are_not_told(engine: Engine, plain_host: Host) -> None:
@@ -147,8 +152,8 @@ async def test_checks_of_health_are_not_told(engine: Engine, plain_host: Host) -
         await docker(plain_host, "start", id_)
         await docker(plain_host, "exec", id_, "true")
         await docker(plain_host, "pause", id_)
-        await heard.until(lambda: heard.ids.count(id_) >= 3, "create, start, pause")
-        assert heard.ids.count(id_) == 3
+        await heard.until(lambda: "pause" in heard.of(id_), "paused")
+        assert heard.of(id_) == ["create", "start", "pause"]
         await docker(plain_host, "rm", "-f", id_)
 
 
@@ -161,7 +166,7 @@ async def test_what_changes_once_connected_is_told_however_fast_it_is(
             await heard.until(lambda: heard.connections == 1, "connected")
             status, made = plain_host.api("POST", "/containers/create", {"Image": SHELL})
             assert status == 201
-            await heard.until(partial(is_told, heard, made["Id"]), "told")
+            await heard.until(partial(is_told, heard, made["Id"], "create"), "told")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -179,7 +184,7 @@ async def test_an_engine_that_was_away_is_found_again(
         await heard.until(lambda: heard.connections == 2, "connected again")
         id_ = await create(fallible, f"-v=after{number}:/d")
         assert [one.id for one in await engine.containers(f"after{number}")] == [id_]
-        await heard.until(lambda: id_ in heard.ids, "told again")
+        await heard.until(lambda: is_told(heard, id_, "create"), "told again")
     await engine.stop()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mooring.controllers.controllers import Controllers
+from mooring.dockerplugin.transport import Request, Transport
 from mooring.engine.engine import Engine
 from mooring.model.claim import Claim
 from mooring.model.pod import MIRROR, Pod
@@ -174,7 +176,7 @@ async def test_a_pod_goes_through_the_life_of_its_container(world: World, plain_
     await docker(plain_host, "stop", "web")
     await world.until_pods(web="Failed")
     (inner,) = world.shown("web")["status"]["containerStatuses"]
-    assert inner["state"] == {"terminated": {"exitCode": 137, "reason": "Error"}}
+    assert (inner["state"]["terminated"]["exitCode"], inner["ready"]) == (137, False)
     assert world.users("data") == [User("web", "/data", False, "exited")]
     await docker(plain_host, "rm", "web")
     await world.until_pods()
@@ -236,6 +238,60 @@ async def test_a_burst_of_containers_is_mirrored_to_the_last(
     await asyncio.to_thread(burst)
     await world.until(lambda: len(world.pods()) == 150, "all are there")
     assert len(world.users("data")) == 150
+
+
+class SlowVolumes:
+    """A volume plugin whose volumes take long to be given back."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.asked, self.may_go_on = place, asyncio.Event(), asyncio.Event()
+        place.mkdir()
+
+    async def activated(self, peer_pid: int | None) -> None:
+        pass
+
+    async def answer(self, call: str, request: Request, peer_pid: int | None) -> dict[str, object]:
+        if call == "Unmount":
+            self.asked.set()
+            await self.may_go_on.wait()
+        path = {"Mountpoint": str(self.place)}
+        return {"Get": {"Volume": {"Name": request.name}}, "Mount": path, "Path": path}.get(
+            call, {}
+        )
+
+    async def undelivered(self, call: str, request: Request) -> None:
+        pass
+
+
+@pytest.fixture
+async def slow_volumes(plain_host: Host, tmp_path: Path) -> AsyncIterator[SlowVolumes]:
+    """What dockerd knows as the driver "slow"."""
+    volumes, path = SlowVolumes(tmp_path / "volume"), "/run/docker/plugins/slow.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(plain_host.seen(path)))
+    transport = Transport(volumes, listener)
+    await transport.start()
+    yield volumes
+    volumes.may_go_on.set()
+    await docker(plain_host, "rm", "--force", "slow")
+    await transport.stop()
+    plain_host.seen(path).unlink(missing_ok=True)  # else dockerd waits for it from now on
+
+
+async def test_an_end_that_docker_tells_before_it_lists_it_is_not_overlooked(
+    plain_host: Host, slow_volumes: SlowVolumes
+) -> None:
+    """dockerd 20.10 lists a container as running until its volumes are unmounted."""
+    async with a_world(Engine(plain_host.socket, "slow")) as world:
+        await world.mirror.start()
+        await run(plain_host, "slow", "--volume-driver=slow", "-v=slow:/data", command="exit 0")
+        await slow_volumes.asked.wait()
+        await world.until_pods(slow="Running")
+        for _ in range(3):  # it is listed so each time
+            await world.look_at_all()
+        assert world.pods() == {"default/docker-here-slow": "Running"}
+        slow_volumes.may_go_on.set()
+        await world.until_pods(slow="Succeeded")
 
 
 # Beside the events

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mooring.engine.container import Container, ContainerMount
-from mooring.node.mirrors import Mirrored, mirror_of_id, mirrors_of
+from mooring.node.mirrors import Mirrored, dated, mirror_of_id, mirrors_of
 from mooring.objects.kind import Doc
 from mooring.objects.kinds.common import is_subdomain
 from mooring.objects.kinds.core import POD
@@ -107,6 +107,35 @@ def test_the_phase_is_that_of_the_container(
 
 def test_a_container_that_was_never_started_is_a_pod_that_waits() -> None:
     assert mirror(replace(DB, state="created")).status == {"phase": "Pending"}
+
+
+def test_what_a_list_does_not_date_has_the_time_when_it_was_first_seen() -> None:
+    running, ended = DB, replace(DB, state="exited", exit_code=1)
+    first = dated(mirror(running).status, {}, "T1")
+    assert state_of(first) == {"running": {"startedAt": "T1"}}
+    again = dated(mirror(replace(running, name="other")).status, first, "T2")
+    assert state_of(again) == {"running": {"startedAt": "T1"}}
+    last = dated(mirror(ended).status, again, "T3")
+    told = {"exitCode": 1, "reason": "Error"}
+    assert state_of(last) == {"terminated": {**told, "startedAt": "T1", "finishedAt": "T3"}}
+    assert dated(mirror(ended).status, last, "T4") == last
+    assert state_of(dated(mirror(running).status, last, "T5")) == {"running": {"startedAt": "T5"}}
+
+
+def test_one_that_ended_before_it_was_seen_ran_since_it_was_made() -> None:
+    status = dated(mirror(replace(DB, state="exited", exit_code=0)).status, {}, "T1")
+    assert state_of(status)["terminated"]["startedAt"] == "2026-11-26T23:27:39Z"
+
+
+@pytest.mark.parametrize("state", ["created", "restarting", "dead"])
+def test_what_neither_runs_nor_has_ended_has_no_times(state: str) -> None:
+    status = mirror(replace(DB, state=state)).status
+    assert dated(status, {}, "T1") == status
+
+
+def state_of(status: Doc) -> Doc:
+    state: Doc = status["containerStatuses"][0]["state"]
+    return state
 
 
 def test_each_claim_is_named_once_and_each_path_is_told() -> None:

@@ -6,9 +6,10 @@ The engine is asked anew whenever it tells of a change; what it says then is wha
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Final, NamedTuple
 
+from mooring.clock import timestamp
 from mooring.engine.container import Container
 from mooring.engine.engine import Engine
 from mooring.engine.errors import EngineAway
@@ -17,6 +18,7 @@ from mooring.node.mirrors import (
     CONTAINER_ID,
     MOUNT_ID,
     Mirrored,
+    dated,
     mirror_of_id,
     mirrors_of,
 )
@@ -30,11 +32,20 @@ log = logging.getLogger(__name__)
 
 SETTLE_S: Final = 0.05  # after a change: starting a container is several of them
 EVERY_S: Final = 60.0  # all containers, whether anything told of them or not
+LATE_S: Final = 0.25  # when a list says what was before a change that was told already
 RETRY_S: Final = 5.0  # when the engine did not answer
 START_WITHIN_S: Final = 1.0  # of the first look; an engine that starts later is found then
 GIVEN_FOR_S: Final = 150.0  # an ID counts from when it is given, though it is noted a bit later
 CHANGED_AT_MOST: Final = 100  # containers to be asked for by their ids; beyond that all are
 AT_ONCE: Final = 64  # writes, which share a commit to disk
+
+# States that a container cannot be in any more after what was told of it last.
+OUTDATED: Final[Mapping[str, tuple[str, ...]]] = {
+    "die": ("running", "paused"),
+    "stop": ("running", "paused", "restarting"),
+    "pause": ("running",),
+    "unpause": ("paused",),
+}
 
 ALL: Final = "all containers"  # the keys of the queue
 CHANGED: Final = "changed containers"
@@ -70,7 +81,7 @@ class Mirror:
         self._objects, self._engine, self._node = objects, engine, node
         self._key_of, self._ids = key_of, ids
         self._known = _Known(key_of)
-        self._changed: set[str] = set()  # ids of containers
+        self._changed: dict[str, str] = {}  # what was told last, by the id of a container
         self._given: dict[tuple[str, str], float] = {}  # (claim, ID): when, by the monotonic clock
         self._refused: dict[str, str] = {}  # Pods that could not be written, and why
         self._sees = False  # whether the engine answered last, and tells of changes
@@ -144,11 +155,11 @@ class Mirror:
     # What the engine tells
 
     def connected(self) -> None:
+        self._changed.clear()
         self.queue.add(ALL)
 
-    def changed(self, container_id: str) -> None:
-        if len(self._changed) <= CHANGED_AT_MOST:
-            self._changed.add(container_id)
+    def changed(self, container_id: str, action: str) -> None:
+        self._changed[container_id] = action
         self.queue.add_after(CHANGED, SETTLE_S)
 
     def lost(self) -> None:
@@ -160,20 +171,37 @@ class Mirror:
         if self._engine is None:
             await self._mirror_ids()
             return Again(EVERY_S, "there is no engine to ask")
-        ids, self._changed = self._changed, set()
+        told, self._changed = self._changed, {}
         try:
             async with self._turn:
-                if key == ALL or len(ids) > CHANGED_AT_MOST:
-                    await self._mirror_all(await self._engine.containers())
-                elif ids:
-                    await self._bring(await self._engine.containers(ids=ids), ids)
+                if key == ALL or len(told) > CHANGED_AT_MOST:
+                    found = await self._engine.containers()
+                    await self._mirror_all(found)
+                elif told:
+                    found = await self._engine.containers(ids=told)
+                    await self._bring(found, told.keys())
+                else:
+                    return Done("looked at already")
         except EngineAway as error:
+            self._changed = told | self._changed
             self._sees = False
             if not self._has_seen:
                 await self._mirror_ids()
             self.queue.add_after(ALL, RETRY_S)
             return Done(str(error))
+        self._wait_for_late(found, told)
         return Again(EVERY_S, "looked at") if key == ALL else Done("looked at")
+
+    def _wait_for_late(self, found: list[Container], told: Mapping[str, str]) -> None:
+        """Have those looked at again that were listed as they were before a change."""
+        late = {
+            one.id: told[one.id]
+            for one in found
+            if one.state in OUTDATED.get(told.get(one.id, ""), ())
+        }
+        if late:
+            self._changed = late | self._changed  # what was told meanwhile counts more
+            self.queue.add_after(CHANGED, LATE_S)
 
     async def _mirror_all(self, found: list[Container]) -> None:
         self._sees = self._has_seen = True
@@ -183,7 +211,7 @@ class Mirror:
             self._known.put(one)
         await self._write(self._wanted(found), {pod.key for pod in self._mirrors()})
 
-    async def _bring(self, found: list[Container], ids: set[str]) -> None:
+    async def _bring(self, found: list[Container], ids: Set[str]) -> None:
         """Take in what became of these containers: those found, the others are gone."""
         for id_ in ids:
             self._known.drop(id_)
@@ -253,8 +281,10 @@ class Mirror:
                 await self._objects.update(
                     kind, wanted.key, lambda old: _made_like(old, wanted.doc)
                 )
-            if doc.get("status") != wanted.status:
-                change = {"status": wanted.status}
+            now = timestamp(self._objects.clock.now())
+            status = dated(wanted.status, doc.get("status") or {}, now)
+            if doc.get("status") != status:
+                change = {"status": status}
                 await self._objects.update(
                     kind, wanted.key, lambda old: old | change, subresource="status"
                 )

@@ -73,6 +73,28 @@ def mirror_of_id(key: str, id_: str, node: str) -> Mirrored:
     return Mirrored(namespace, doc, {"phase": "Running"})
 
 
+def dated(status: Doc, before: Doc, now: str) -> Doc:
+    """A status with the times that a list of containers does not tell.
+
+    They are those at which a state was first seen: of `before`, the status as it was, while the
+    state is the same; else `now`. One that has ended before it was seen ran since it was made.
+    """
+    if not status.get("containerStatuses"):
+        return status
+    (inner,) = status["containerStatuses"]
+    ((name, state),) = inner["state"].items()
+    had: Doc = next(iter(before.get("containerStatuses") or ()), {}).get("state") or {}
+    last = had.get(name) or {}
+    if name == "running":
+        times = {"startedAt": last.get("startedAt", now)}
+    elif name == "terminated":
+        ran = (had.get("running") or {}).get("startedAt", status["startTime"])
+        times = {"startedAt": last.get("startedAt", ran), "finishedAt": last.get("finishedAt", now)}
+    else:
+        times = {}
+    return {**status, "containerStatuses": [{**inner, "state": {name: {**state, **times}}}]}
+
+
 def _mirror(
     container: Container, node: str, namespace: str, uses: list[tuple[str, ContainerMount]]
 ) -> Mirrored:
