@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker import images
+from tests.docker.mooring import Mooring
 from tests.docker.testbed import Bed, Host, a_bed
 
 
@@ -22,3 +23,14 @@ def plain_host(bed: Bed) -> Host:
     host.dockerd()
     images.load(host)
     return host
+
+
+@pytest.fixture(scope="module")
+def moored(bed: Bed) -> Mooring:
+    """A host with Mooring, then Docker: in the order in which a machine should start them."""
+    host = bed.host("here")
+    host.up()
+    mooring = Mooring(host).start()
+    host.dockerd()
+    images.load(host)
+    return mooring

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.docker.testbed import COMMAND_S, DEADLINE_S, Done, Host, eventually
-from tests.system.server import OLD_KUBECTL
+from tests.system.server import OLD_KUBECTL, claim
 
 ADDRESS: Final = "127.0.0.1:6443"  # each host has a loopback of its own
 PLUGIN_SOCKET: Final = "/run/docker/plugins/mooring.sock"
+DRIVER: Final = "mooring"  # as Docker names it: the socket's file name
+FREED_S: Final = 90.0  # what no call tells of is found by a look each 60 s
 KUBECTL: Final = shutil.which("kubectl") or str(OLD_KUBECTL)
 
 
@@ -56,24 +58,29 @@ class Mooring:
         self.kill9()
         self.start()
 
-    def kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """What it prints. It must succeed."""
-        done = self.try_kubectl(*arguments)
+        done = self.try_kubectl(*arguments, stdin=stdin)
         assert done.code == 0, done.err
         return done.out
 
-    def try_kubectl(self, *arguments: str) -> Done:
+    def try_kubectl(self, *arguments: str, stdin: str = "") -> Done:
         """However it ends."""
         kubeconfig = str(self.data_dir / "kubeconfig")
-        return self.host.run(KUBECTL, "--kubeconfig", kubeconfig, *arguments)
+        command = (KUBECTL, "--kubeconfig", kubeconfig, *arguments)
+        return self.host.run(*command, stdin=stdin.encode())
 
     def get(self, *which: str) -> Any:
         """An object, or a list of them."""
         return json.loads(self.kubectl("get", *which, "--output", "json"))
 
-    def names(self, resource: str) -> list[str]:
-        """Of all objects of a kind in the namespace `default`, sorted."""
-        return sorted(one["metadata"]["name"] for one in self.get(resource)["items"])
+    def names(self, resource: str, *which: str) -> list[str]:
+        """Of the objects of a kind, in the namespace `default` where they have one, sorted."""
+        return sorted(one["metadata"]["name"] for one in self.get(resource, *which)["items"])
+
+    def claim(self, name: str) -> None:
+        """Make one with kubectl, of 1Gi and the default class."""
+        self.kubectl("apply", "--filename", "-", stdin=claim(name))
 
     def mooring(self, *arguments: str, deadline_s: float = COMMAND_S) -> Done:
         """A command of Mooring's own on the host, however it ends."""
@@ -95,3 +102,30 @@ class Mooring:
 
     def _times_served(self) -> int:
         return self.log.read_text(errors="replace").count(" serves ") if self.log.exists() else 0
+
+    # Volumes, as Docker names them and as their claims are named.
+
+    def volume(self, claim: str) -> Any:
+        """The object of the volume that a claim is bound to."""
+        name = self.get("persistentvolumeclaims", claim)["spec"]["volumeName"]
+        return self.get("persistentvolumes", name)
+
+    def is_mounted(self, volume: Any) -> bool:
+        """Whether the host itself has a volume's object at hand; containers do not count."""
+        uid = volume["metadata"]["uid"]
+        table = self.host.run("cat", "/proc/1/mountinfo").out
+        return any(f"/{uid}" in line.split()[4] for line in table.splitlines())
+
+    def is_free(self, volume: Any) -> bool:
+        """Neither at hand on the host nor attached to it."""
+        name = volume["metadata"]["name"]
+        attached = [
+            one["spec"]["source"]["persistentVolumeName"]
+            for one in self.get("volumeattachments")["items"]
+        ]
+        return name not in attached and not self.is_mounted(volume)
+
+    def freed(self, volume: Any, deadline_s: float = FREED_S) -> None:
+        """Wait until it is free."""
+        name = volume["metadata"]["name"]
+        eventually(lambda: self.is_free(volume), f"volume {name} is free", deadline_s)

@@ -170,12 +170,15 @@ class Host:
         assert box.stdout.readline() == b"ready\n", f"host {self.name} does not start"
         self._init = _child(box)
 
-    def dockerd(self, *flags: str) -> None:
-        """Start it, and wait until it answers. May have run before."""
+    def dockerd(self, *flags: str, within: tuple[str, ...] = ()) -> None:
+        """Start it, and wait until it answers. May have run before.
+
+        within  the beginning of a command that ends by running what follows, like `unshare`
+        """
         self._dockerd = self.popen(
-            *("dockerd", "--host", f"unix://{self.socket}", "--data-root", f"{self.place}/docker"),
-            *("--exec-root", "/run/docker", "--pidfile", "/run/docker/docker.pid"),
-            *("--cgroup-parent", f"/{self._full_name}", *flags),
+            *(*within, "dockerd", "--host", f"unix://{self.socket}", *flags),
+            *("--data-root", f"{self.place}/docker", "--exec-root", "/run/docker"),
+            *("--pidfile", "/run/docker/docker.pid", "--cgroup-parent", f"/{self._full_name}"),
             log="dockerd.log",
         )
         eventually(lambda: self.api("GET", "/_ping")[0] == 200, f"dockerd answers on {self.name}")
@@ -224,9 +227,10 @@ class Host:
             return answer.status, json.loads(read)
         return answer.status, read
 
-    def run(self, *command: str, deadline_s: float = COMMAND_S) -> Done:
+    def run(self, *command: str, stdin: bytes = b"", deadline_s: float = COMMAND_S) -> Done:
         """A command on the host, however it ends."""
-        return done(self._inside(command), environment=self.environment, deadline_s=deadline_s)
+        how: dict[str, Any] = {"stdin": stdin, "deadline_s": deadline_s}
+        return done(self._inside(command), environment=self.environment, **how)
 
     def popen(self, *command: str, log: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a program on the host. The process here is its parent, outside of the host.
@@ -307,7 +311,7 @@ class Bed:
             if host.is_up:
                 host.crash()
         _ip("netns", "del", self.switch)
-        shutil.rmtree(self.place)
+        _remove(self.place)
         self._owned.close()
 
 
@@ -343,7 +347,7 @@ def _clean(place: Path) -> None:
         eventually(partial(_is_deserted, name), f"nothing runs in {name}", LEFTOVERS_S)
         _ip("netns", "del", name)
     _remove_cgroups(f"{place.name}-*")
-    shutil.rmtree(place)
+    _remove(place)
 
 
 def _is_deserted(net: str) -> bool:
@@ -367,6 +371,14 @@ def _cleaning() -> Iterator[None]:
     with (BEDS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _remove(place: Path) -> None:
+    try:
+        shutil.rmtree(place)
+    except PermissionError:  # what a volume would cover is immutable while it is bare
+        done(["chattr", "-R", "-f", "-i", str(place)])
+        shutil.rmtree(place)
 
 
 def _remove_cgroups(pattern: str) -> None:
