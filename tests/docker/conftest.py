@@ -1,12 +1,24 @@
 """A bed of hosts for each file of tests, and a host with Docker in it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.docker import images
 from tests.docker.mooring import Mooring
 from tests.docker.testbed import Bed, Host, a_bed
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed shows what its hosts logged."""
+    report = yield
+    bed = item.funcargs.get("bed")
+    if report.failed and isinstance(bed, Bed):
+        report.sections += bed.logs().items()
+    return report
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ CGROUPS: Final = Path("/sys/fs/cgroup")
 COMMAND_S: Final = 60.0  # for whatever is run to its end
 DEADLINE_S: Final = 60.0  # for whatever is waited for
 LEFTOVERS_S: Final = 20.0
+LOGGED_AT_MOST: Final = 4000  # characters of a log that are shown
 API: Final = "/v1.41"  # of dockerd 20.10
 # Of each host its own: what dockerd keeps there says nothing about another host, nor about the
 # same one after a reboot. In a new process namespace an old pid file names somebody else.
@@ -305,6 +306,14 @@ class Bed:
         made = Host(self, name, f"10.77.0.{11 + len(self._hosts)}")
         self._hosts.append(made)
         return made
+
+    def logs(self) -> dict[str, str]:
+        """The ends of what was logged on each host, by file."""
+        files = sorted(self.place.glob("*/*.log"))
+        return {
+            str(file.relative_to(self.place)): file.read_text(errors="replace")[-LOGGED_AT_MOST:]
+            for file in files
+        }
 
     def teardown(self) -> None:
         for host in self._hosts:
