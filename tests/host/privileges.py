@@ -46,6 +46,9 @@ def elsewhere(
 ) -> Iterator[int]:
     """A process in a mount namespace of its own, in which a shell script was run.
 
+    It may get private copies of the mounts of every test that runs meanwhile, and so hold them.
+    So tests that need this are marked `system`: they run alone.
+
     propagation  private, slave, shared or unchanged: of its copies of the mounts it began with
     within       a process that it got those from, instead of us
     """

@@ -10,7 +10,8 @@ import pytest
 
 from mooring.host import files, mounts
 from mooring.host.errors import MountBusy, MountFailed
-from mooring.host.mounts import Mountinfo, Place, Restriction
+from mooring.host.mountinfo import Mountinfo, Place
+from mooring.host.mounts import Restriction
 from tests.host.privileges import bound, elsewhere, needs_mounts
 
 LINES = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -20,7 +21,7 @@ LINES = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
 
 
 def test_mountinfo_is_read_with_any_number_of_optional_fields() -> None:
-    proc, ext, _ = mounts.parsed(LINES)
+    proc, ext, _ = Mountinfo(LINES).all()
     assert (proc.id, proc.parent, proc.device, proc.point) == (22, 27, "0:21", "/proc")
     assert (ext.root, ext.point, ext.type, ext.source) == ("/mnt1", "/mnt2", "ext3", "/dev/root")
     assert ext.options == {"rw", "noatime"}
@@ -29,7 +30,7 @@ def test_mountinfo_is_read_with_any_number_of_optional_fields() -> None:
 
 
 def test_escapes_in_mountinfo_are_undone_once() -> None:
-    escaped = mounts.parsed(LINES)[2]
+    escaped = Mountinfo(LINES).all()[2]
     assert escaped.root == "/a b//deleted"
     assert escaped.point == "/mnt/tab\t\\040\nend"
     assert escaped.source == "none#"
@@ -149,6 +150,7 @@ def test_no_name_breaks_the_lines_of_mountinfo_or_of_a_terminal(
 
 
 @needs_mounts
+@pytest.mark.system
 def test_whoever_shows_a_directory_in_a_mount_namespace_of_his_own_is_found(
     pair: tuple[Path, Path],
 ) -> None:
@@ -225,13 +227,16 @@ class Shared:
             mounts.bind(data, self.point)
 
     def held(self, *processes: int) -> list[str]:
-        published = mounts.mounts_at(str(self.point))
-        return mounts.held_elsewhere(published[0].place, published, processes)
+        place = mounts.mounts_at(str(self.point))[0].place
+        held = mounts.held_elsewhere({place}, processes)
+        many = {place, place._replace(root="/nowhere"), place._replace(root=str(self.target))}
+        assert held == mounts.held_elsewhere(many, processes)  # which goes another way
+        return held.get(place, [])
 
     def seen_by(self, process: int) -> list[str]:
         """Mount points in the namespace of a process at which the data is seen."""
         place = mounts.mounts_at(str(self.point))[0].place
-        return [one.point for one in Mountinfo.of(process).showing(place)]
+        return [one.point for _, one in Mountinfo.of(process).showing({place})]
 
 
 @pytest.fixture
@@ -246,6 +251,7 @@ def shared(tmp_path: Path) -> Iterator[Shared]:
 
 
 @needs_mounts
+@pytest.mark.system
 @pytest.mark.parametrize("propagation", ["slave", "unchanged"])
 @pytest.mark.parametrize("first", ["the mount", "the namespace"])
 def test_a_copy_that_the_kernel_made_of_our_mount_holds_nothing_and_goes_with_it(
@@ -263,6 +269,18 @@ def test_a_copy_that_the_kernel_made_of_our_mount_holds_nothing_and_goes_with_it
 
 
 @needs_mounts
+def test_a_copy_of_another_mount_of_ours_holds_nothing_either(shared: Shared) -> None:
+    """As two volumes may have the same directory."""
+    second = shared.root / "second"
+    second.mkdir()
+    shared.bind()
+    with bound(shared.data, second), elsewhere("slave", ":") as process:
+        assert sorted(shared.seen_by(process)) == sorted([str(second), str(shared.point)])
+        assert shared.held() == []
+
+
+@needs_mounts
+@pytest.mark.system
 def test_a_copy_of_a_copy_holds_nothing_either(shared: Shared) -> None:
     """As in a container that is given all mounts of a service, which has its own from us."""
     with (
@@ -275,6 +293,7 @@ def test_a_copy_of_a_copy_holds_nothing_either(shared: Shared) -> None:
 
 
 @needs_mounts
+@pytest.mark.system
 @pytest.mark.parametrize("propagation", ["slave", "unchanged"])
 @pytest.mark.parametrize("kind", ["--make-private", "--make-slave", "--make-shared"])
 def test_a_bind_mount_of_ours_holds_it_whatever_it_gets_from_us(
@@ -291,6 +310,7 @@ def test_a_bind_mount_of_ours_holds_it_whatever_it_gets_from_us(
 
 
 @needs_mounts
+@pytest.mark.system
 def test_a_part_of_it_holds_it_and_what_it_is_a_part_of_does_not(shared: Shared) -> None:
     shared.bind()
     with elsewhere("slave", 'mount --bind "$1" "$2"', shared.point / "inner", shared.target):
@@ -300,6 +320,7 @@ def test_a_part_of_it_holds_it_and_what_it_is_a_part_of_does_not(shared: Shared)
 
 
 @needs_mounts
+@pytest.mark.system
 def test_a_private_copy_of_our_mount_stays_behind_and_holds_it(shared: Shared) -> None:
     shared.bind()
     with elsewhere("private", ":") as process:
@@ -319,6 +340,7 @@ ctypes.CDLL(None).pthread_exit(None)
 
 
 @needs_mounts
+@pytest.mark.system
 def test_a_process_whose_first_thread_has_ended_holds_it_too(shared: Shared) -> None:
     shared.bind()
     with subprocess.Popen(
@@ -340,6 +362,7 @@ def until_headless(process: int) -> None:
 
 
 @needs_mounts
+@pytest.mark.system
 def test_who_is_in_our_namespace_is_known(shared: Shared) -> None:
     assert mounts.in_our_namespace(os.getpid())
     assert not mounts.in_our_namespace(0)

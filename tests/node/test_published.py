@@ -267,6 +267,7 @@ async def test_paths_are_known_without_a_look_at_a_disk(host: Host) -> None:
 
 
 @needs_mounts
+@pytest.mark.system
 async def test_who_has_a_volume_mounted_for_himself_holds_it_and_a_copy_does_not(
     host: Host,
 ) -> None:
@@ -285,11 +286,15 @@ async def test_who_has_a_volume_mounted_for_himself_holds_it_and_a_copy_does_not
             assert await publisher.held_by(OTHER) == []
             mounts.unmount(published.path)  # unseen by its user
             assert await publisher.held_by(UID) == held
+            await publisher.publish(OTHER, PathSource(host.state.parent / "state"))
+            assert await publisher.held() == {UID: held}
+            assert await publisher.held(engine=p) == {}
     with pytest.raises(BadVolumeUid):
         await publisher.held_by("../x")
 
 
 @needs_mounts
+@pytest.mark.system
 async def test_mounts_are_visible_where_they_propagate_to_and_nowhere_else(host: Host) -> None:
     publisher = await host.publisher()
     assert await publisher.visible_to(os.getpid())

@@ -2,16 +2,15 @@
 
 import ctypes
 import os
-import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from enum import IntFlag
 from errno import EBUSY, EINVAL, EPERM
 from pathlib import Path
-from typing import Final, NamedTuple
 
 from mooring.host.errors import MountBusy, MountFailed
+from mooring.host.mountinfo import Mount, Mountinfo, Place
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)
@@ -24,9 +23,6 @@ _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # the same on every mac
 _AT_EMPTY_PATH, _OPEN_TREE_CLONE, _MOVE_MOUNT_EMPTY_PATHS = 0x1000, 1, 0x44
 # Read-only, nosuid, nodev, noexec, noatime, nodiratime: of one value in statvfs(3) and mount(2).
 _INHERITED = 1 | 2 | 4 | 8 | 1024 | 2048
-_DELETED: Final = "//deleted"
-_SHARED_AND_SLAVE: Final = re.compile(r" shared:(\d+) master:(\d+) ")
-_ESCAPES: Final = (("\\", "134"), (" ", "040"), ("\t", "011"), ("\n", "012"))
 
 
 class Restriction(IntFlag):
@@ -36,114 +32,6 @@ class Restriction(IntFlag):
     READ_ONLY = 1
     NO_SUID = 2
     NO_DEVICES = 4
-
-
-class Place(NamedTuple):
-    """A directory or file, whether it is mounted anywhere or not.
-
-    device  "major:minor" of its file system
-    root    where it is in that file system, "/" for all of it
-    """
-
-    device: str
-    root: str
-
-
-class Mount(NamedTuple):
-    """One line of mountinfo, proc(5).
-
-    id          of the mount, see mount_id
-    device      "major:minor" of the file system
-    root        the directory or file of that file system which is seen at the point; ends in
-                "//deleted" once that was removed
-    point       where, as the process sees it that was asked about
-    peer_group  number of the group in which all get what is mounted in one of them; 0: in none
-    master      number of the peer group whose mounts it gets as well; 0: of none
-    """
-
-    id: int
-    parent: int
-    device: str
-    root: str
-    point: str
-    options: frozenset[str]
-    type: str
-    source: str
-    peer_group: int = 0
-    master: int = 0
-
-    @property
-    def place(self) -> Place:
-        """What is seen at its point."""
-        return Place(self.device, self.root.removesuffix(_DELETED))
-
-    def place_of(self, path: str) -> Place:
-        """What is seen of this mount at a path at or below its point."""
-        device, root = self.place
-        below = os.path.relpath(path, self.point)
-        return Place(device, os.path.normpath(os.path.join(root, below)))
-
-    def shows(self, place: Place) -> bool:
-        """It is a mount of that place, or of something inside it."""
-        device, root = self.place
-        return device == place.device and (root == place.root or _is_below(root, place.root))
-
-
-class Mountinfo:
-    """The mounts of one mount namespace, in the kernel's order: a later one covers an earlier one.
-
-    There may be thousands, so a line is taken apart only when it is asked for.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    @classmethod
-    def of(cls, process: int | str = "self") -> "Mountinfo":
-        """As a process has it. Raises OSError if that is gone, or not ours to look into."""
-        # A carriage return in a name is not the end of a line.
-        with open(
-            f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape", newline=""
-        ) as file:
-            return cls(file.read())
-
-    def all(self) -> list[Mount]:
-        return list(self._with(""))
-
-    def at(self, point: str) -> list[Mount]:
-        """What is mounted exactly there, the one that is seen last."""
-        return [one for one in self._with(f" {_escaped(point)} ") if one.point == point]
-
-    def showing(self, place: Place) -> list[Mount]:
-        """The mounts of a place, or of something inside it."""
-        sign = f" {place.device} {_escaped(place.root)}"
-        return [one for one in self._with(sign) if one.shows(place)]
-
-    def mount(self, number: int) -> Mount | None:
-        """The one with this id; None also if it is outside of the root of that process."""
-        sign = f"{number} "
-        lines = (line for line in self._text.split("\n") if line.startswith(sign))
-        return next(map(_parsed_line, lines), None)
-
-    def parent(self, mount: Mount) -> Mount | None:
-        """What a mount is mounted in."""
-        return self.mount(mount.parent)
-
-    def masters(self) -> Iterator[tuple[int, int]]:
-        """The peer groups that get the mounts of another one, and which that is."""
-        for found in _SHARED_AND_SLAVE.finditer(self._text):
-            yield int(found[1]), int(found[2])
-
-    def _with(self, sign: str) -> Iterator[Mount]:
-        if sign in self._text:  # usually not, and thousands of lines need no second look
-            for line in self._text.split("\n"):
-                if line and sign in line:
-                    yield _parsed_line(line)
-
-
-def parsed(text: str) -> list[Mount]:
-    """The mounts of a mountinfo file."""
-    return Mountinfo(text).all()
 
 
 def mount_table(process: int | str = "self") -> list[Mount]:
@@ -186,39 +74,40 @@ def holders(fd: int) -> list[str]:
     place = place_of(fd, table)
     if place is None:
         return []
-    found = [_printable(mount.point) for mount in table.showing(place)]
+    found = [_printable(mount.point) for _, mount in table.showing({place})]
     for process, other in _other_namespaces():
-        found += [_held(process, mount) for mount in other.showing(place)]
+        found += [_held(process, mount) for _, mount in other.showing({place})]
     return found
 
 
-def held_elsewhere(
-    place: Place, published: Iterable[Mount] = (), processes: Iterable[int] = ()
-) -> list[str]:
-    """Who has a place mounted, of other mount namespaces than ours, and keeps it when we unmount.
+def held_elsewhere(places: Set[Place], processes: Iterable[int] = ()) -> dict[Place, list[str]]:
+    """Who has places mounted, of other mount namespaces than ours, and keeps them when we unmount.
 
     Where mounts propagate, as to most services of a host with systemd, each of our mounts has a
     copy in many namespaces. Nobody there asked for it, and the kernel takes it away with ours.
 
-    published  our own mounts of the place
     processes  whose mount namespaces do not count either
-    returns    as holders
+    returns    as holders, for each place that is held
     """
     ours = Mountinfo.of()
     origins = {
-        (parent.peer_group, parent.place_of(mount.point))
-        for mount in published
+        (parent.place_of(mount.point), parent.peer_group)
+        for _, mount in ours.showing(places)
         if (parent := ours.parent(mount)) and parent.peer_group
     }
     tables, found = [ours], []
     for process, table in _other_namespaces(processes):
         tables.append(table)
-        found += [(process, mount, table.parent(mount)) for mount in table.showing(place)]
-    return [
-        _held(process, mount)
-        for process, mount, parent in found
-        if parent is None or not _is_copy(mount, parent, origins, tables)
-    ]
+        for place, mount in table.showing(places):
+            if not _is_copy(mount, table.parent(mount), origins):
+                found.append((place, process, mount, table.parent(mount)))
+    held: dict[Place, list[str]] = {}
+    if found:  # or copies of copies, which is rare, and needs a look at all namespaces
+        origins = _received(origins, tables)
+    for place, process, mount, parent in found:
+        if not _is_copy(mount, parent, origins):
+            held.setdefault(place, []).append(_held(process, mount))
+    return held
 
 
 def in_our_namespace(process: int) -> bool:
@@ -317,64 +206,33 @@ def can_bind(directory: Path) -> bool:
         probe.rmdir()
 
 
-def _parsed_line(line: str) -> Mount:
-    before, _, after = line.partition(" - ")
-    number, parent, device, root, point, options, *optional = before.split(" ")
-    kind, source, *_ = after.split(" ")
-    tags = dict(field.split(":", 1) for field in optional if ":" in field)
-    return Mount(
-        id=int(number),
-        parent=int(parent),
-        device=device,
-        root=_unescaped(root),
-        point=_unescaped(point),
-        options=frozenset(options.split(",")),
-        type=kind,
-        source=_unescaped(source.replace("\\043", "#")),
-        peer_group=int(tags.get("shared", 0)),
-        master=int(tags.get("master", 0)),
-    )
-
-
-def _unescaped(text: str) -> str:
-    """Blanks and the like are written as three octal digits; the backslash last, it is one too."""
-    for character, digits in reversed(_ESCAPES):
-        text = text.replace(f"\\{digits}", character)
-    return text
-
-
-def _escaped(text: str) -> str:
-    """As paths are written in mountinfo."""
-    for character, digits in _ESCAPES:
-        text = text.replace(character, f"\\{digits}")
-    return text
-
-
 def _is_below(path: str, directory: str) -> bool:
     return path.startswith(directory.rstrip("/") + "/")
 
 
-def _is_copy(
-    mount: Mount, parent: Mount, origins: set[tuple[int, Place]], tables: list[Mountinfo]
-) -> bool:
-    """The kernel made it of a mount of ours: its parent gets what is mounted in our mount's."""
-    spot = parent.place_of(mount.point)
-    for group, place in origins:
-        if place == spot:
-            if group in (parent.peer_group, parent.master):
-                return True
-            if {parent.peer_group, parent.master} & _receivers(group, tables):
-                return True
-    return False
+def _is_copy(mount: Mount, parent: Mount | None, origins: Set[tuple[Place, int]]) -> bool:
+    """The kernel made it of a mount of ours: its parent gets what is mounted in our mount's.
+
+    origins  of our mounts: what each one covers, and the peer group that gets it there
+    """
+    if parent is None:
+        return False
+    covered = parent.place_of(mount.point)
+    return (covered, parent.peer_group) in origins or (covered, parent.master) in origins
 
 
-def _receivers(group: int, tables: list[Mountinfo]) -> set[int]:
-    """The peer groups that get what is mounted in a group, over any number of steps."""
-    masters = {pair for table in tables for pair in table.masters()}
-    reached, found = set[int](), {group}
-    while found:
-        reached |= found
-        found = {one for one, master in masters if master in found} - reached
+def _received(
+    origins: Set[tuple[Place, int]], tables: Iterable[Mountinfo]
+) -> set[tuple[Place, int]]:
+    """The same with all peer groups that get it, over any number of steps."""
+    slaves: dict[int, set[int]] = {}
+    for table in tables:
+        for group, master in table.masters():
+            slaves.setdefault(master, set()).add(group)
+    reached, new = set[tuple[Place, int]](), set(origins)
+    while new:
+        reached |= new
+        new = {(place, one) for place, group in new for one in slaves.get(group, ())} - reached
     return reached
 
 

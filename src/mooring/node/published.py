@@ -28,7 +28,8 @@ from mooring.crashpoints import crash_point, passing
 from mooring.host import files, mounts
 from mooring.host.blocking import Blocking
 from mooring.host.errors import MountBusy, MountFailed
-from mooring.host.mounts import Place, Restriction
+from mooring.host.mountinfo import Place
+from mooring.host.mounts import Restriction
 from mooring.node.errors import (
     BadVolumeUid,
     NotReadOnly,
@@ -157,6 +158,10 @@ class Publisher:
         """
         work = partial(self._held_by, checked_uid(uid), engine)
         return await self._done(work, self._looking)
+
+    async def held(self, *, engine: int | None = None) -> dict[str, list[str]]:
+        """What held_by says of every volume that is held, by uid, from one look at all of them."""
+        return await self._done(partial(self._held, engine), self._looking)
 
     async def visible_to(self, process: int) -> bool:
         """Whether a process sees what is mounted here, at the same paths. False if it is gone."""
@@ -305,7 +310,19 @@ class Publisher:
         place = published[-1].place if published else self._intended_place(uid)
         if place is None:
             return []
-        return mounts.held_elsewhere(place, published, [] if engine is None else [engine])
+        held = mounts.held_elsewhere({place}, [] if engine is None else [engine])
+        return held.get(place, [])
+
+    def _held(self, engine: int | None) -> dict[str, list[str]]:
+        seen = {one.point: one.place for one in mounts.mount_table()}
+        places = {}
+        for uid in self._uids():
+            point = str(self.root / uid / _POINT)
+            place = seen[point] if point in seen else self._intended_place(uid)
+            if place is not None:
+                places[uid] = place
+        held = mounts.held_elsewhere(set(places.values()), [] if engine is None else [engine])
+        return {uid: held[place] for uid, place in places.items() if place in held}
 
     def _intended_place(self, uid: str) -> Place | None:
         if (intent := self._intent(uid)) is None:
