@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from mooring.model.claim import Claim
-from mooring.model.names import HOSTNAME, SHORT_MODES
+from mooring.model.names import SHORT_MODES
 from mooring.model.volume import Volume
 from mooring.node.containers import User
 
@@ -40,7 +40,7 @@ def status(
         found["volume"] = volume.name
         found["capacity"] = str(volume.capacity)
         found["reclaim"] = volume.reclaim_policy.lower()
-        found["node"] = _home(volume) or node
+        found["node"] = " or ".join(volume.hosts) or node
         found["attachedTo"] = list(attached)
     found["usedBy"] = [
         {"container": one.container, "node": node, "path": one.path, "ro": one.read_only}
@@ -54,9 +54,3 @@ def status(
         found["usedBy"].pop()
         found["usedByMore"] = len(users) - len(found["usedBy"])
     return found
-
-
-def _home(volume: Volume) -> str:
-    """The host that has its data, "" if any may."""
-    affinity = volume.spec.node_affinity
-    return affinity.only_value(HOSTNAME) if affinity is not None else ""

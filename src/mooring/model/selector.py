@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from mooring.model.metadata import Part
+from mooring.model.names import HOSTNAME
 
 
 class Requirement(Part, frozen=True):
@@ -85,16 +86,17 @@ class NodeAffinity(Part, frozen=True):
             return True
         return any(term.matches(labels, node_name) for term in self.required.node_selector_terms)
 
-    def only_value(self, label: str) -> str:
-        """The one value that a node's label must have, "" if other nodes may do as well."""
+    def hosts(self) -> tuple[str, ...]:
+        """The nodes that it names, as far as it does so by name."""
         terms = self.required.node_selector_terms if self.required is not None else ()
-        values = {
-            one.values[0] if one.operator == "In" and len(one.values) == 1 else ""
+        names = [
+            name
             for term in terms
-            for one in term.match_expressions
-            if one.key == label
-        }
-        return values.pop() if len(values) == 1 and len(terms) == 1 else ""
+            for one in (*term.match_expressions, *term.match_fields)
+            if one.key in (HOSTNAME, "metadata.name") and one.operator == "In"
+            for name in one.values
+        ]
+        return tuple(dict.fromkeys(names))
 
 
 def only_node(label: str, value: str) -> NodeAffinity:

@@ -142,6 +142,12 @@ class Volume(View, frozen=True):
         """The Pool that it takes its room from, "" if none."""
         return self.spec.csi.volume_attributes.get(POOL_ATTRIBUTE, "") if self.spec.csi else ""
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The nodes that have its data, as far as its affinity names them."""
+        affinity = self.spec.node_affinity
+        return affinity.hosts() if affinity is not None else ()
+
     def points_at(self, claim: Claim) -> bool:
         """Whether its claimRef means this claim: namespace and name, and uid if it has one."""
         ref = self.spec.claim_ref

@@ -2,7 +2,7 @@
 
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import HOSTNAME, SELECTED_NODE, Phase
+from mooring.model.names import SELECTED_NODE, Phase
 from mooring.model.volume import Volume
 
 
@@ -129,7 +129,7 @@ class DataOnOtherNode(MooringError):
         node     this host
         is_gone  whether the host that has the data is no Node any more
         """
-        where = _nodes_of(volume)
+        where = " or ".join(volume.hosts)
         name = key.rpartition("/")[2]
         self.what = f"{key} is on {where}" if where else f"{key} is not on {node}"
         self.remedy = f"constrain the service: node.labels.mooring.vol.{name}==true"
@@ -192,17 +192,3 @@ class MountsNotVisible(MooringError):
             "run both in one mount namespace, so without PrivateMounts=, PrivateTmp= or "
             "ProtectSystem= in either unit, and restart both"
         )
-
-
-def _nodes_of(volume: Volume) -> str:
-    """The nodes that its affinity names, for people; "" if it names none."""
-    affinity = volume.spec.node_affinity
-    terms = affinity.required.node_selector_terms if affinity and affinity.required else ()
-    names = [
-        name
-        for term in terms
-        for one in (*term.match_expressions, *term.match_fields)
-        if one.key in (HOSTNAME, "metadata.name") and one.operator == "In"
-        for name in one.values
-    ]
-    return " or ".join(dict.fromkeys(names))

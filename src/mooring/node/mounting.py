@@ -9,6 +9,7 @@ from mooring.drivers.errors import NoSuchAsset
 from mooring.drivers.interface import asset_name
 from mooring.model.claim import Claim
 from mooring.model.names import STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA, USED, Phase
+from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.node.consumer import Consumer
 from mooring.node.errors import (
@@ -73,7 +74,9 @@ class Mounting:
             await self._waiting.until_bound(key, within_s)
         volume = self.bound_now(key)
         if not self._consumer.reaches(volume):
-            raise DataOnOtherNode(key, volume, self._node)
+            nodes = self._objects.cache.shelves[Node.resource]
+            is_gone = bool(volume.hosts) and all(nodes.get(one) is None for one in volume.hosts)
+            raise DataOnOtherNode(key, volume, self._node, is_gone=is_gone)
         return volume
 
     def _is_on_its_way(self, claim: Claim) -> bool:
