@@ -104,11 +104,13 @@ async def a_world(
     world = World(objects, engine, ids)
     for namespace in ("default", "shop"):
         await world.make("namespaces", {"metadata": {"name": namespace}})
-    yield world
-    await world.mirror.stop()
-    if engine is not None:
-        await engine.stop()
-    await objects.close()
+    try:
+        yield world
+    finally:
+        await world.mirror.stop()
+        if engine is not None:
+            await engine.stop()
+        await objects.close()
 
 
 @pytest.fixture

@@ -83,7 +83,8 @@ def dated(status: Doc, before: Doc, now: str) -> Doc:
         return status
     (inner,) = status["containerStatuses"]
     ((name, state),) = inner["state"].items()
-    had: Doc = next(iter(before.get("containerStatuses") or ()), {}).get("state") or {}
+    seen: Doc = (before.get("containerStatuses") or [{}])[0]
+    had: Doc = seen.get("state") or {}
     last = had.get(name) or {}
     if name == "running":
         times = {"startedAt": last.get("startedAt", now)}
