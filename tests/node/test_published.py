@@ -275,6 +275,8 @@ async def test_who_has_a_volume_mounted_for_himself_holds_it_and_a_copy_does_not
     assert await publisher.held_by(UID) == []
     published = await publisher.publish(UID, host.source)
     (host.data / "target").mkdir()
+    other = host.data.with_name("other")
+    other.mkdir()
     with elsewhere("slave", ":"):
         assert await publisher.held_by(UID) == []
         with elsewhere(
@@ -286,7 +288,7 @@ async def test_who_has_a_volume_mounted_for_himself_holds_it_and_a_copy_does_not
             assert await publisher.held_by(OTHER) == []
             mounts.unmount(published.path)  # unseen by its user
             assert await publisher.held_by(UID) == held
-            await publisher.publish(OTHER, PathSource(host.state.parent / "state"))
+            await publisher.publish(OTHER, PathSource(other))
             assert await publisher.held() == {UID: held}
             assert await publisher.held(engine=p) == {}
     with pytest.raises(BadVolumeUid):
