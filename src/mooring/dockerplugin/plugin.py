@@ -65,7 +65,7 @@ class Plugin:
         self.catalogue = Catalogue(objects, namespaces)
         self._creator = Creator(objects, self.catalogue, waiting, namespaces, node)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by claim
-        self._reclaims = Queue("docker reclaim", self._reclaimed)  # by claim
+        self.reclaims = Queue("docker reclaim", self._reclaimed)  # by claim
         self._seeing: dict[int, bool] = {}  # processes that were asked whether they see our mounts
         self._unfollow: Callable[[], None] | None = None
         self._calls = {
@@ -86,19 +86,19 @@ class Plugin:
         for entry in shelf.entries():
             self._look_for_reclaim(Event(None, entry, entry.revision, shelf.offset))
         self._unfollow = shelf.follow(self._look_for_reclaim)
-        self._reclaims.start()
+        self.reclaims.start()
 
     async def stop(self) -> None:
         if self._unfollow is not None:
             self._unfollow()
-        await self._reclaims.stop()
+        await self.reclaims.stop()
         self.catalogue.stop()
 
     async def activated(self, peer_pid: int | None) -> None:
         """A dockerd is new here: what the one before it was given is looked at again."""
         self._seeing.clear()
         await self._users.ids.new_epoch()
-        await self._users.look_at_all()
+        self._users.look_at_all(peer_pid)
         if peer_pid is not None and not await self._sees(peer_pid):
             log.warning("dockerd pid=%d does not see mounts made here", peer_pid)
 
@@ -255,12 +255,10 @@ class Plugin:
         if event.after is not None and RECLAIM.encode() in event.after.body:
             claim = view(Claim, event.after)
             if claim.phase == Phase.BOUND and RECLAIM in claim.annotations:
-                self._reclaims.add(claim.key)
+                self.reclaims.add(claim.key)
 
     async def _reclaimed(self, key: str) -> Outcome:
-        claim = self._objects.view(Claim, key)
-        if claim is not None and claim.phase == Phase.BOUND:
-            await self._creator.reclaim_as_asked(claim)
+        await self._creator.reclaim_as_asked(key)
         return Done("its volume has the policy that was asked for")
 
     def _turn(self, key: str) -> asyncio.Lock:

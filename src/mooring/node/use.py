@@ -7,7 +7,8 @@ agree that nobody has it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 # At a container that starts or stops: soon, as another host may wait for it, then less often.
 LOOK_AGAIN_S: Final = 0.1
 LOOK_AGAIN_AT_MOST_S: Final = 5.0
+START_WITHIN_S: Final = 1.0  # Docker's answer at the start, when it may be waiting for ours
 SWEEP_S: Final = 60.0  # at everything, for what no call tells; also after an unmount that failed
 RUNNING: Final = frozenset({"running", "paused", "restarting", "removing"})
 
@@ -58,6 +60,17 @@ class Docker(NamedTuple):
     name_of: Callable[[Claim], str | None]
 
 
+class Survey(NamedTuple):
+    """All volumes at one look.
+
+    held     uids of those that other mount namespaces have
+    running  names of those that running containers have, as Docker calls them; None: not known
+    """
+
+    held: Set[str]
+    running: frozenset[str] | None
+
+
 class Users:
     """Of the volumes of one host. Every call may be repeated, also after a crash."""
 
@@ -78,6 +91,8 @@ class Users:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.queue = Queue("use", self._looked_at)  # by uid of a volume
         self._looks: dict[str, float] = {}  # uid of a volume to be looked at again → after when
+        self._engine_pid: int | None = None
+        self._sweep_now = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -88,8 +103,12 @@ class Users:
             volume = self._objects.view(Volume, attachment.volume)
             if volume is None or not await self._is_known(volume.uid):
                 await self.attachments.detach(attachment.volume)
-        for uid in await self._uids():
-            await self._settled(uid)  # before anybody is answered
+        survey = await self._survey(START_WITHIN_S)
+        for uid in await self._uids():  # before anybody is answered
+            async with self._turn(uid):
+                outcome = await self._judged(uid, survey)
+            if isinstance(outcome, Again):
+                self.queue.add_after(uid, outcome.after_s)
         self.queue.start()
         self._sweeping = asyncio.create_task(self._sweep(), name="use sweep")
 
@@ -99,10 +118,13 @@ class Users:
             await asyncio.gather(self._sweeping, return_exceptions=True)
         await self.queue.stop()
 
-    async def look_at_all(self) -> None:
-        """Have every volume of this host looked at soon."""
-        for uid in await self._uids():
-            self.queue.add(uid)
+    def look_at_all(self, engine: int | None) -> None:
+        """Have every volume of this host looked at soon.
+
+        engine  process id of Docker's engine, None if this process does not see it
+        """
+        self._engine_pid = engine
+        self._sweep_now.set()
 
     def forget(self, uid: str) -> None:
         """A volume was deleted: its path goes as soon as nobody uses it."""
@@ -166,7 +188,7 @@ class Users:
     async def release(self, volume: Volume) -> None:
         """Its data is to be deleted: take the path away. Raises MountBusy, StillUsed."""
         async with self._turn(volume.uid):
-            if held := await self._publisher.held_by(volume.uid):
+            if held := await self._publisher.held_by(volume.uid, engine=self._engine_pid):
                 key = volume.claim_ref.key if volume.claim_ref else volume.name
                 raise StillUsed(key, self._node, held)
             await self._let_go(volume.uid)
@@ -179,7 +201,7 @@ class Users:
 
     async def users(self, uid: str) -> list[str]:
         """Who has it: mounts of containers as the kernel knows them, else IDs."""
-        held = await self._publisher.held_by(uid)
+        held = await self._publisher.held_by(uid, engine=self._engine_pid)
         return held or [f"ID {one.id[:64]}" for one in self.ids.of(uid)]
 
     # How it is decided
@@ -188,22 +210,17 @@ class Users:
         async with self._turn(uid):
             return await self._judged(uid)
 
-    async def _settled(self, uid: str) -> None:
-        """The same, without a turn of its own in the queue."""
-        try:
-            outcome = await self._looked_at(uid)
-        except MooringError as error:
-            log.warning("volume uid=%s is looked at again: %s", uid, error)
-            outcome = Again(LOOK_AGAIN_S, str(error))
-        if isinstance(outcome, Again):
-            self.queue.add_after(uid, outcome.after_s)
-
-    async def _judged(self, uid: str) -> Outcome:
-        held = bool(await self._publisher.held_by(uid))
+    async def _judged(self, uid: str, survey: Survey | None = None) -> Outcome:
+        """Let go what is free. Without a survey it is looked at anew."""
+        if survey is None:
+            held = bool(await self._publisher.held_by(uid, engine=self._engine_pid))
+        else:
+            held = uid in survey.held
         if not held and not await self.mounting.volumes({uid}):
             return await self._freed(uid)  # the volume was deleted: there is nothing to give back
         ages_s = self.ids.ages_s(uid)
-        found = verdict(held, None if held else await self._running(uid), ages_s)
+        running = None if held else await self._running(uid, survey)
+        found = verdict(held, running, ages_s)
         if found is Verdict.LOOK_AGAIN:
             delay_s = self._looks.get(uid, LOOK_AGAIN_S)
             self._looks[uid] = min(delay_s * 2, LOOK_AGAIN_AT_MOST_S)
@@ -234,7 +251,7 @@ class Users:
             note = EventNote(volume.reference(), WARNING, "UnmountFailed", str(error), "mooring")
             self._tell(note)
 
-    async def _running(self, uid: str) -> bool | None:
+    async def _running(self, uid: str, survey: Survey | None) -> bool | None:
         """Whether Docker runs a container with the volume; None if it cannot be asked."""
         volume = self.mounting.known(uid)
         if self._docker is None or volume is None or volume.claim_ref is None:
@@ -243,11 +260,27 @@ class Users:
         name = self._docker.name_of(claim) if claim is not None else None
         if name is None:
             return None
+        running = await self._run(name) if survey is None else survey.running
+        return None if running is None else name in running
+
+    async def _run(self, volume: str | None = None) -> frozenset[str] | None:
+        """Names of volumes that running containers have, all or one; None if it is not known."""
+        if self._docker is None:
+            return None
         try:
-            containers = await self._docker.engine.containers(volume=name)
+            containers = await self._docker.engine.containers(volume)
         except EngineAway:
             return None
-        return any(container.state in RUNNING for container in containers)
+        running = (one for one in containers if one.state in RUNNING)
+        return frozenset(mount.volume for one in running for mount in one.mounts)
+
+    async def _survey(self, within_s: float) -> Survey:
+        held = await self._publisher.held(engine=self._engine_pid)
+        running = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):  # it may be starting, and waiting for us
+                running = await self._run()
+        return Survey(held.keys(), running)
 
     # What there is
 
@@ -266,8 +299,18 @@ class Users:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_S):
+                    await self._sweep_now.wait()
+            self._sweep_now.clear()
             try:
-                await self.look_at_all()
+                await self._swept()
             except MooringError as error:
                 log.warning("the volumes in use are looked at again later: %s", error)
+
+    async def _swept(self) -> None:
+        """Those that seem free are looked at one by one: a lot may happen since the survey."""
+        held = await self._publisher.held(engine=self._engine_pid)
+        for uid in await self._uids():
+            if uid not in held:
+                self.queue.add(uid)
