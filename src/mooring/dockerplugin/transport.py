@@ -17,6 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from mooring.crashpoints import crash_point, passing
 from mooring.dockerplugin.errors import (
     BadRequest,
     Broken,
@@ -51,6 +52,18 @@ WHOLE_WITHIN_S: Final = 30.0  # a request, from the connection on
 HEAD_AT_MOST_BYTES: Final = 64 * 1024
 BODY_AT_MOST_BYTES: Final = 1024 * 1024
 MEDIA_TYPE: Final = b"application/vnd.docker.plugins.v1.2+json"
+
+
+def _points(when: str) -> dict[str, str]:
+    return {
+        call: crash_point(f"docker.{call.rpartition('.')[2].lower()}.{when}")
+        for call in (*sorted(CALLS), ACTIVATE)
+    }
+
+
+ASKED: Final = _points("asked")
+DONE: Final = _points("done")  # and nobody was told
+ANSWERED: Final = _points("answered")
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -228,14 +241,17 @@ class Transport:
         self, call: str, request: Request, connection: _Connection, send: Send
     ) -> None:
         """Do what is asked, and have Docker know of it; else say so to who did it."""
+        passing(ASKED[call])
         limit_s = self.long_s if call in LONG_CALLS else self.short_s
         work = asyncio.create_task(self._answer(call, request, connection.peer_pid))
         ends: set[asyncio.Future[Any]] = {work, connection.over}
         try:
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
+                passing(DONE[call])
                 await _send(send, *_outcome(call, request, work))
                 await _ended([connection.gone], limit_s)  # an answer may be long, a reader slow
+                passing(ANSWERED[call])
                 if connection.delivered:
                     return
                 connection.transport.abort()
