@@ -44,6 +44,11 @@ class Mooring:
         eventually(lambda: self._serves(said), f"Mooring serves on {self.host.name}")
         return self
 
+    @property
+    def lives(self) -> bool:
+        """Whether it was started and has not ended since."""
+        return self._process is not None and self._process.poll() is None
+
     def kill9(self) -> None:
         self.stop(signal.SIGKILL)
 
