@@ -55,4 +55,4 @@ lock: # after a change of the dependencies in pyproject.toml; needs uv
 
 clean: ## remove the environment, the test programs and all caches
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find src tests bench examples tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench testbed examples tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Docker hosts to try things on, for tests and measurements. Imports nothing from `mooring`."""

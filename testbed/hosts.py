@@ -1,0 +1,404 @@
+"""Docker hosts made of namespaces: one machine that is several, each with a dockerd of its own.
+
+A host has its own mounts, processes, name and network, and shares kernel, clock and file system.
+Its process 1 ends when the pipe from this process closes, and everything on it ends with that: a
+test run that is killed leaves names and files, which the next run takes away.
+"""
+
+import fcntl
+import http.client
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+BEDS: Final = Path(tempfile.gettempdir()) / "mooring-testbeds"  # one directory for each run
+CGROUPS: Final = Path("/sys/fs/cgroup")
+COMMAND_S: Final = 60.0  # for whatever is run to its end
+DEADLINE_S: Final = 60.0  # for whatever is waited for
+LEFTOVERS_S: Final = 20.0
+LOGGED_AT_MOST: Final = 4000  # characters of a log that are shown
+API: Final = "/v1.41"  # of dockerd 20.10
+# Of each host its own: what dockerd keeps there says nothing about another host, nor about the
+# same one after a reboot. In a new process namespace an old pid file names somebody else.
+PROCESS_1: Final = """
+mount --make-rprivate / || exit
+for place in /run/docker /etc/docker; do
+    mkdir -p $place && mount -t tmpfs tmpfs $place && mkdir $place/plugins || exit
+done
+hostname "$1" && echo ready && cat >/dev/null
+:"""  # it is not replaced by its last command, as only a shell collects orphans
+
+
+@cache
+def lacking() -> str:
+    """The first thing that this machine lacks for hosts of namespaces, or empty."""
+    if os.geteuid() != 0:
+        return "hosts of namespaces need root"
+    for program in ("dockerd", "docker", "ip", "nsenter", "unshare", "busybox"):
+        if shutil.which(program) is None:
+            return f"there is no {program} (`make programs` as root brings it on Debian)"
+    probe = ["unshare", "--mount", "--uts", "--pid", "--net", "--fork", "mount", "-t", "tmpfs"]
+    done = subprocess.run([*probe, "tmpfs", "/mnt"], capture_output=True, timeout=COMMAND_S)
+    return "" if done.returncode == 0 else "this machine does not let root make namespaces"
+
+
+def eventually(look: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Wait for a condition, not for a time. What cannot be asked yet is not so yet."""
+    ends = time.monotonic() + deadline_s
+    while True:
+        with suppress(OSError, http.client.HTTPException):
+            if look():
+                return
+        if time.monotonic() > ends:
+            raise AssertionError(f"still not so: {what}")
+        time.sleep(0.02)
+
+
+class Done(NamedTuple):
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def done(
+    command: list[str],
+    *,
+    stdin: bytes = b"",
+    environment: dict[str, str] | None = None,
+    deadline_s: float = COMMAND_S,
+) -> Done:
+    """Run it to its end. The environment comes on top of this process's."""
+    ended = subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        timeout=deadline_s,
+        env={**os.environ, **(environment or {})},
+    )
+    texts = (
+        stream.decode(errors="replace").rstrip("\n") for stream in (ended.stdout, ended.stderr)
+    )
+    return Done(ended.returncode, *texts)
+
+
+def checked(command: list[str], **how: Any) -> str:
+    """What it printed. It must succeed."""
+    ended = done(command, **how)
+    assert ended.code == 0, f"{' '.join(command)}: {ended.code}: {ended.err} {ended.out}"
+    return ended.out
+
+
+def _ip(*arguments: str) -> str:
+    return checked(["ip", *arguments])
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("docker", timeout=COMMAND_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Host:
+    """A machine with a Docker on it, in a bed. What it has on disk outlives a crash."""
+
+    def __init__(self, bed: "Bed", name: str, ip: str) -> None:
+        self.name, self.ip = name, ip
+        self.place = bed.place / name
+        self.socket = self.place / "docker.sock"
+        self._switch, self._full_name = bed.switch, f"{bed.prefix}-{name}"
+        self._box: subprocess.Popen[bytes] | None = None
+        self._init = 0
+        self._dockerd: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_up(self) -> bool:
+        return self._box is not None
+
+    def up(self) -> None:
+        """Power on. Nothing is started on it."""
+        self.place.mkdir(exist_ok=True)
+        net, port = self._full_name, f"p-{self.name}"
+        _ip("netns", "add", net)
+        _ip(*f"link add eth0 netns {net} type veth peer name {port} netns {self._switch}".split())
+        _ip(*f"-n {self._switch} link set {port} master br0 up".split())
+        for line in ("link set lo up", f"addr add {self.ip}/24 dev eth0", "link set eth0 up"):
+            _ip("-n", net, *line.split())
+        # Not `ip netns exec`, which mounts /sys anew, without the control groups dockerd needs.
+        outer = ["nsenter", f"--net=/run/netns/{net}", "unshare", "--mount", "--uts", "--pid"]
+        box = subprocess.Popen(
+            [
+                *outer,
+                "--fork",
+                "--mount-proc",
+                "--kill-child",
+                "sh",
+                "-c",
+                PROCESS_1,
+                "1",
+                self.name,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self._box = box
+        assert box.stdout is not None
+        assert box.stdout.readline() == b"ready\n", f"host {self.name} does not start"
+        self._init = _child(box)
+
+    def dockerd(self, *flags: str, within: tuple[str, ...] = ()) -> None:
+        """Start it, and wait until it answers. May have run before.
+
+        within  the beginning of a command that ends by running what follows, like `unshare`
+        """
+        self._dockerd = self.popen(
+            *(*within, "dockerd", "--host", f"unix://{self.socket}", *flags),
+            *("--data-root", f"{self.place}/docker", "--exec-root", "/run/docker"),
+            *("--pidfile", "/run/docker/docker.pid", "--cgroup-parent", f"/{self._full_name}"),
+            log="dockerd.log",
+        )
+        eventually(lambda: self.api("GET", "/_ping")[0] == 200, f"dockerd answers on {self.name}")
+
+    def dockerd_pid(self) -> int:
+        """As this process sees it, not as the host's own processes do."""
+        assert self._dockerd is not None, "dockerd comes first"
+        return _child(self._dockerd)
+
+    def stop_dockerd(self, number: int = signal.SIGTERM) -> None:
+        """SIGTERM stops the containers in good order; SIGKILL leaves them running."""
+        assert self._dockerd is not None, "dockerd comes first"
+        os.kill(self.dockerd_pid(), number)
+        self._dockerd.wait(DEADLINE_S)
+        self._dockerd = None
+
+    def docker(self, *arguments: str, stdin: bytes = b"") -> str:
+        """What the docker command prints. It must succeed."""
+        return checked(["docker", *arguments], stdin=stdin, environment=self.environment)
+
+    def try_docker(self, *arguments: str) -> Done:
+        """The docker command, however it ends."""
+        return done(["docker", *arguments], environment=self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For programs that talk to this Docker, and keep nothing in the user's home."""
+        return {
+            "DOCKER_HOST": f"unix://{self.socket}",
+            "DOCKER_CONFIG": str(self.place / "client"),
+            "HOME": str(self.place),
+        }
+
+    def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and answer of dockerd; the answer as it is where it is not JSON."""
+        connection = UnixConnection(self.socket)
+        try:
+            url = path if path == "/_ping" else API + path
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, url, sent, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            read = answer.read()
+        finally:
+            connection.close()
+        with suppress(ValueError):
+            return answer.status, json.loads(read)
+        return answer.status, read
+
+    def run(self, *command: str, stdin: bytes = b"", deadline_s: float = COMMAND_S) -> Done:
+        """A command on the host, however it ends."""
+        how: dict[str, Any] = {"stdin": stdin, "deadline_s": deadline_s}
+        return done(self._inside(command), environment=self.environment, **how)
+
+    def popen(self, *command: str, log: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a program on the host. The process here is its parent, outside of the host.
+
+        log  the file in the host's place that gets its output
+        """
+        with (self.place / log).open("ab") as output:
+            return subprocess.Popen(
+                self._inside(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **environment},
+            )
+
+    def pid_of(self, process: subprocess.Popen[bytes]) -> int:
+        """The program that `popen` started, as this process sees it."""
+        return _child(process)
+
+    def seen(self, path: str | Path) -> Path:
+        """A path of the host as one of this process: what is mounted there is mounted for it."""
+        return Path(f"/proc/{self._init}/root") / str(path).lstrip("/")
+
+    def cut(self) -> None:
+        """Unplug the network."""
+        _ip(*f"-n {self._switch} link set p-{self.name} down".split())
+
+    def heal(self) -> None:
+        _ip(*f"-n {self._switch} link set p-{self.name} up".split())
+
+    def crash(self) -> None:
+        """Power off: every process, mount and loop device of the host goes, files stay.
+
+        The page cache is the machine's and stays too, so this cannot show writes that get lost.
+        """
+        assert self._box is not None, "up comes first"
+        if self._box.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._init, signal.SIGKILL)
+        self._box.communicate(timeout=DEADLINE_S)
+        self._box = self._dockerd = None
+        _ip("netns", "del", self._full_name)
+        # The kernel takes the pair of interfaces away in its own time.
+        gone = f"the network of {self.name} is gone"
+        eventually(lambda: f"p-{self.name}@" not in _ip("-n", self._switch, "-br", "link"), gone)
+        _remove_cgroups(self._full_name)
+
+    def _inside(self, command: tuple[str, ...]) -> list[str]:
+        assert self._box is not None, "up comes first"
+        return ["nsenter", "-t", str(self._init), "-m", "-u", "-n", "-p", "--", *command]
+
+
+class Bed:
+    """The hosts of one test run and the switch they hang on."""
+
+    def __init__(self) -> None:
+        BEDS.mkdir(mode=0o711, exist_ok=True)
+        with _cleaning():
+            self.prefix = f"mtb-{secrets.token_hex(3)}"
+            self.place = BEDS / self.prefix
+            self.place.mkdir()
+            self._owned = _owner_file(self.place)
+        self.switch = f"{self.prefix}-switch"
+        self._hosts: list[Host] = []
+        # A namespace of its own for the bridge: no rule of the machine's firewall touches it.
+        _ip("netns", "add", self.switch)
+        _ip(*f"-n {self.switch} link add br0 type bridge".split())
+        _ip(*f"-n {self.switch} link set br0 up".split())
+
+    def host(self, name: str) -> Host:
+        """A new host, not up yet. No route leads from it to the outside."""
+        made = Host(self, name, f"10.77.0.{11 + len(self._hosts)}")
+        self._hosts.append(made)
+        return made
+
+    def logs(self) -> dict[str, str]:
+        """The ends of what was logged on each host, by file."""
+        files = sorted(self.place.glob("*/*.log"))
+        return {
+            str(file.relative_to(self.place)): file.read_text(errors="replace")[-LOGGED_AT_MOST:]
+            for file in files
+        }
+
+    def teardown(self) -> None:
+        for host in self._hosts:
+            if host.is_up:
+                host.crash()
+        _ip("netns", "del", self.switch)
+        _remove(self.place)
+        self._owned.close()
+
+
+@contextmanager
+def a_bed() -> Iterator[Bed]:
+    clean_leftovers()
+    bed = Bed()
+    try:
+        yield bed
+    finally:
+        bed.teardown()
+
+
+def clean_leftovers() -> None:
+    """Take away the beds of test runs that ended without doing so themselves."""
+    BEDS.mkdir(mode=0o711, exist_ok=True)
+    with _cleaning():
+        for place in BEDS.glob("mtb-*"):
+            try:
+                owned = _owner_file(place)
+            except BlockingIOError:
+                continue  # its run goes on
+            _clean(place)
+            owned.close()
+
+
+def _clean(place: Path) -> None:
+    for line in _ip("netns", "list").splitlines():
+        name = line.split()[0]
+        if not name.startswith(f"{place.name}-"):
+            continue
+        # They end with the pipe of their run, some of them after more than a moment.
+        eventually(partial(_is_deserted, name), f"nothing runs in {name}", LEFTOVERS_S)
+        _ip("netns", "del", name)
+    _remove_cgroups(f"{place.name}-*")
+    _remove(place)
+
+
+def _is_deserted(net: str) -> bool:
+    return not _ip("netns", "pids", net)
+
+
+def _owner_file(place: Path) -> IO[str]:
+    """Locked as long as its run lives. Raises BlockingIOError if another process has it."""
+    owned = (place / "owner").open("w")
+    try:
+        fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owned.close()
+        raise
+    return owned
+
+
+@contextmanager
+def _cleaning() -> Iterator[None]:
+    """One at a time: a bed that is being made has no owner for a moment."""
+    with (BEDS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove(place: Path) -> None:
+    try:
+        shutil.rmtree(place)
+    except PermissionError:  # what a volume would cover is immutable while it is bare
+        done(["chattr", "-R", "-f", "-i", str(place)])
+        shutil.rmtree(place)
+
+
+def _remove_cgroups(pattern: str) -> None:
+    """Those of a host; a group is busy for a moment after its last process ended."""
+
+    def removed() -> bool:
+        for root in (*CGROUPS.glob(pattern), *CGROUPS.glob(f"*/{pattern}")):
+            for group, _, _ in os.walk(root, topdown=False):
+                os.rmdir(group)
+        return True
+
+    eventually(removed, f"the control groups {pattern} are gone", LEFTOVERS_S)
+
+
+def _child(process: subprocess.Popen[bytes]) -> int:
+    """The one child of a process that only passes on how it ended."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    eventually(lambda: bool(path.read_text().split()), f"process {process.pid} has a child")
+    return int(path.read_text().split()[0])
