@@ -7,13 +7,15 @@ from typing import Final, NamedTuple
 from mooring.dockerplugin.names import Namespaces, shown_name
 from mooring.model.claim import Claim
 from mooring.model.event import Event as EventView
-from mooring.model.names import Phase
+from mooring.model.names import PVC_PROTECTION
 from mooring.model.pod import Pod
 from mooring.model.volume import Volume
 from mooring.objects.cache import Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.rules.events import WARNING
+from mooring.rules.protection import holders
+from mooring.rules.volumes import is_left
 
 WARNING_SIGN: Final = b'"type":"Warning"'  # in the bytes of an event
 
@@ -64,13 +66,19 @@ class Catalogue:
         yield from self._shown.values()
 
     def retained_for(self, key: str) -> list[str]:
-        """Released volumes, by name, that a claim of this name left behind."""
+        """Volumes, by name, that a claim of this name left behind, with their data."""
         return sorted(self._released.get(key, ()))
 
     def pods_of(self, key: str) -> list[Pod]:
         """Those that name a claim, mirrors of containers included."""
         found = (self._objects.view(Pod, pod) for pod in self._pods.get(key, ()))
         return [pod for pod in found if pod is not None]
+
+    def keeps(self, claim: Claim) -> str:
+        """What a claim that is being deleted waits for, for people; "" if that cannot be seen."""
+        pods = [f"pod {pod.name}" for pod in holders(claim, self.pods_of(claim.key))]
+        foreign = [one for one in claim.metadata.finalizers if one != PVC_PROTECTION]
+        return ", ".join([*pods, *(f"finalizer {one}" for one in foreign)])
 
     def last_warning(self, key: str) -> str:
         """About a claim, "" if there was none."""
@@ -92,7 +100,7 @@ class Catalogue:
             if entry is None or b'"claimRef"' not in entry.body:
                 continue
             volume = view(Volume, entry)
-            if volume.claim_ref is not None and volume.phase == Phase.RELEASED:
+            if volume.claim_ref is not None and is_left(volume):
                 _file(self._released, volume.claim_ref.key, volume.name, is_now)
 
     def _pod_changed(self, event: Event) -> None:

@@ -1,8 +1,11 @@
 """`docker volume create`: from a name and options to a claim. Docker volumes §5, §6, §10."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Final
+
+import msgspec
 
 from mooring.dockerplugin.catalogue import Catalogue
 from mooring.dockerplugin.errors import (
@@ -19,20 +22,22 @@ from mooring.dockerplugin.errors import (
     StillDeleting,
     VolumeInUse,
     VolumeMismatch,
+    of_volume,
 )
 from mooring.dockerplugin.names import DockerName, Namespaces, shown_name
-from mooring.dockerplugin.options import Options
+from mooring.dockerplugin.options import Options, Source
 from mooring.drivers.registry import features_of
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
+from mooring.model.metadata import ObjectReference
 from mooring.model.names import (
-    ANONYMOUS,
     CREATED_BY,
     DELETE,
-    DOCKER_NAME,
+    FILESYSTEM,
     MODE,
     OWNER,
     RECLAIM,
+    RETAIN,
     SHORT_MODES,
     SIZE_PARAMETER,
     STORAGE,
@@ -42,12 +47,15 @@ from mooring.model.quantity import Quantity, QuantityError
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.waiting import Waiting
-from mooring.objects.errors import Forbidden, Invalid, NotFound
+from mooring.objects.errors import AlreadyExists, Forbidden, Invalid, NotFound, Stale
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
 from mooring.rules.default_class import default_of
+from mooring.rules.volumes import is_going
+from mooring.store.interface import Conflict
 
 BOUND_WITHIN_S: Final = 20.0  # after that, success: the claim is Pending, a Mount waits for it
+GONE_WITHIN_S: Final = 10.0  # a claim that is taken back; nobody uses it yet
 DEFAULT_SIZE: Final = "1Gi"
 DEFAULT_MODE: Final = "ReadWriteOnce"
 MANY_HOSTS: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
@@ -81,42 +89,61 @@ class Creator:
             self._compare(claim, wanted, options)
             return
         volume = self._chosen_volume(wanted, options) if options.volume else None
+        if volume is not None and options.source is not None:
+            raise NotSupported(f"from={_source(options.source)}", f"volume={volume.name}")
         class_ = self._class(wanted, options) if volume is None else None
         if not options.fresh and volume is None:
             self._refuse_retained(wanted)
         doc = self._document(wanted, options, class_, volume)
-        if volume is not None:
-            await self._reserve(volume, wanted, options)
-        try:
-            entry = await self._objects.create(self._kind, wanted.namespace, doc)
-        except (Forbidden, Invalid, NotFound) as error:
-            raise Refused(wanted.shown, str(error)) from error
-        made = self._objects.view(Claim, entry.key)
+        async with self._reserved(volume, wanted):
+            made = await self._made(wanted, options, doc)
         if made is not None and not (class_ is not None and class_.waits_for_consumer):
             await self._settled(wanted.shown, made)
+
+    async def _made(self, wanted: DockerName, options: Options, doc: Doc) -> Claim | None:
+        """The new claim; None if another of this name, and like it, was there first."""
+        try:
+            entry = await self._objects.create(self._kind, wanted.namespace, doc)
+        except AlreadyExists:
+            if (other := self._objects.view(Claim, wanted.key)) is None:
+                raise
+            self._compare(other, wanted, options)
+            return None
+        except (Forbidden, Invalid, NotFound) as error:
+            raise Refused(wanted.shown, str(error)) from error
+        return self._objects.view(Claim, entry.key)
 
     async def _settled(self, shown: str, made: Claim) -> None:
         """Wait for the volume of a new claim; without one it is taken back."""
         try:
-            claim = await self._waiting.until_bound(made.key, BOUND_WITHIN_S)
+            await self._waiting.until_bound(made.key, BOUND_WITHIN_S)
         except MooringError as error:
-            with suppress(NotFound):
-                same = Preconditions(uid=made.uid)
-                await self._objects.delete(self._kind, made.key, preconditions=same)
+            await self._take_back(made)
             if error.code in SAID_AS_THEY_ARE:
-                raise
+                raise of_volume(error, shown, self._node) from error
             raise ProvisioningFailed(shown, self._node, error.what) from error
-        if claim is not None and claim.uid == made.uid and claim.phase == Phase.BOUND:
-            await self.reclaim_as_asked(claim)
+        await self.reclaim_as_asked(made.key)
 
-    async def reclaim_as_asked(self, claim: Claim) -> None:
+    async def _take_back(self, made: Claim) -> None:
+        with suppress(NotFound, Stale):  # somebody else did
+            same = Preconditions(uid=made.uid)
+            await self._objects.delete(self._kind, made.key, preconditions=same)
+            await self._waiting.until_gone(made.key, made.uid, GONE_WITHIN_S)
+
+    async def reclaim_as_asked(self, key: str) -> None:
         """Give a bound claim's volume the policy that was asked for with it, once."""
-        policy = claim.annotations.get(RECLAIM)
-        volume = self._objects.view(Volume, claim.volume_name)
-        if policy is None or volume is None or not volume.points_at(claim):
-            return
-        changed = volume.with_spec(persistent_volume_reclaim_policy=policy)
-        await self._objects.commit([(volume, changed), (claim, claim.without_annotations(RECLAIM))])
+        while (claim := self._objects.view(Claim, key)) is not None:
+            policy = claim.annotations.get(RECLAIM)
+            volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
+            if policy not in (RETAIN, DELETE) or claim.phase != Phase.BOUND:
+                return
+            if volume is None or not volume.points_at(claim):
+                return
+            changed = volume.with_spec(persistent_volume_reclaim_policy=policy)
+            with suppress(Conflict):  # a volume that was just made is written to by others, too
+                told = claim.without_annotations(RECLAIM)
+                await self._objects.commit([(volume, changed), (claim, told)])
+                return
 
     def _compare(self, claim: Claim, wanted: DockerName, options: Options) -> None:
         """What is there is taken for what was asked, or it is said why not."""
@@ -124,7 +151,7 @@ class Creator:
         if shown != wanted.shown:
             raise NameTaken(wanted.shown, claim.key, shown or claim.name)
         if claim.being_deleted:
-            raise StillDeleting(wanted.shown, claim.key, 0)
+            raise StillDeleting(wanted.shown, claim.key, 0, self._catalogue.keeps(claim))
         differs: dict[str, tuple[str, str]] = {}
         size = max(claim.request, claim.capacity)
         if options.size is not None and size < options.size:
@@ -152,7 +179,7 @@ class Creator:
             raise NoDefaultClass(wanted.shown, known)
         features, by = features_of(found.provisioner), f"class {found.name}"
         if options.source is not None:  # no backend can do that yet
-            raise NotSupported(f"from={options.source.kind}:{options.source.name}", by)
+            raise NotSupported(f"from={_source(options.source)}", by)
         if options.access in MANY_HOSTS and features is not None and not features.shared:
             raise NotSupported(f"access={_short({options.access})}", by, ["rwo", "rwop"])
         return found
@@ -170,10 +197,13 @@ class Creator:
         if volume is None:
             raise NoSuchVolume(name)
         ref = volume.claim_ref
-        if volume.being_deleted or (ref is not None and ref.key != wanted.key):
-            holder = f"claim {ref.key}" if ref is not None else "nobody, but being deleted"
-            raise VolumeInUse(name, [holder])
+        if ref is not None and ref.key != wanted.key:
+            raise VolumeInUse(name, [f"claim {ref.key}"])
         differs = []
+        if is_going(volume):
+            differs.append("it is being deleted, as its policy says")
+        if volume.volume_mode != FILESYSTEM:
+            differs.append(f"it is of volumeMode {volume.volume_mode}")
         if options.size is not None and volume.capacity < options.size:
             differs.append(f"it has {volume.capacity}, asked for {options.size}")
         if options.access is not None and options.access not in volume.modes:
@@ -186,28 +216,36 @@ class Creator:
             raise VolumeMismatch(wanted.shown, name, "; ".join(differs))
         return volume
 
-    async def _reserve(self, volume: Volume, wanted: DockerName, options: Options) -> None:
-        """Point a volume at the claim to come; one that was released loses the old one's uid."""
-        ref = volume.claim_ref
-        if ref is None or not ref.uid:
+    @asynccontextmanager
+    async def _reserved(self, volume: Volume | None, wanted: DockerName) -> AsyncIterator[None]:
+        """While its claim is made: a released volume points at that, not at the old one's uid.
+
+        Without a claim it is as it was: to hold data that nobody asked for yet.
+        """
+        ref = volume.claim_ref if volume is not None else None
+        if volume is None or ref is None or not ref.uid:
+            yield
             return
         old = self._objects.view(Claim, ref.key)
         if old is not None and old.uid == ref.uid:
             raise VolumeInUse(volume.name, [f"claim {ref.key}"])
-        free = {
-            "namespace": wanted.namespace,
-            "name": wanted.claim,
-            "kind": "PersistentVolumeClaim",
-        }
-        kind = self._objects.kinds[Volume.resource]
+        try:
+            await self._point(volume, msgspec.structs.replace(ref, uid="", resource_version=""))
+        except (NotFound, Stale) as error:
+            raise NoSuchVolume(volume.name) from error
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(self._point(volume, ref))
+            raise
 
+    async def _point(self, volume: Volume, ref: ObjectReference) -> None:
         def pointed(doc: Doc) -> Doc:
-            doc["spec"]["claimRef"] = {"apiVersion": "v1", **free}
+            doc["spec"]["claimRef"] = msgspec.to_builtins(ref)
             return doc
 
-        await self._objects.update(
-            kind, volume.name, pointed, preconditions=Preconditions(uid=volume.uid)
-        )
+        kind, same = self._objects.kinds[Volume.resource], Preconditions(uid=volume.uid)
+        await self._objects.update(kind, volume.name, pointed, preconditions=same)
 
     # The claim
 
@@ -233,17 +271,12 @@ class Creator:
         if volume is not None:
             spec["volumeName"] = volume.name
         metadata: Doc = {"name": wanted.claim, "annotations": self._annotations(wanted, options)}
-        labels = dict(options.labels)
-        if wanted.is_anonymous:
-            labels[ANONYMOUS] = "true"
-        if labels:
+        if labels := {**options.labels, **wanted.labels}:
             metadata["labels"] = labels
         return {"metadata": metadata, "spec": spec}
 
     def _annotations(self, wanted: DockerName, options: Options) -> dict[str, str]:
-        found = {CREATED_BY: f"docker/{self._node}"}
-        if wanted.shown.rpartition("/")[2] != wanted.claim:
-            found[DOCKER_NAME] = wanted.shown
+        found = {CREATED_BY: f"docker/{self._node}", **wanted.annotations}
         if reclaim := DELETE if wanted.is_anonymous else options.reclaim:
             found[RECLAIM] = reclaim
         if options.uid is not None or options.gid is not None:
@@ -260,6 +293,10 @@ def _default_size(class_: StorageClass) -> Quantity:
     except QuantityError as error:
         why = f"is parameter {SIZE_PARAMETER} of StorageClass {class_.name}, and no quantity"
         raise BadSize(text, why) from error
+
+
+def _source(source: Source) -> str:
+    return f"{source.kind}:{source.name}"
 
 
 def _short(modes: Iterable[str | None]) -> str:

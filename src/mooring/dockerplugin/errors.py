@@ -23,6 +23,14 @@ def text(error: MooringError) -> str:
     return line if len(line) <= TEXT_AT_MOST else line[: TEXT_AT_MOST - 1] + "…"
 
 
+def of_volume(error: MooringError, name: str, node: str) -> MooringError:
+    """What a room said that knows no Docker volumes: the same, with which one it is, and where."""
+    told = MooringError()
+    told.code, told.effect, told.remedy = error.code, error.effect, error.remedy
+    told.what = f"volume {said(name)} on {node}: {error.what}"
+    return told
+
+
 def said(words: str) -> str:
     """What a user wrote, to be shown in a text or a log: shortened, and nothing in it acts."""
     short = words if len(words) <= SAID_AT_MOST else words[: SAID_AT_MOST - 1] + "…"
@@ -323,10 +331,11 @@ class StillDeleting(MooringError):
     code, effect = "StillDeleting", Effect.UNKNOWN
 
     def __init__(self, name: str, claim: str, waited_s: float, why: str = "") -> None:
-        """claim  its key. why  what holds it, "" if that is not known"""
+        """claim  its key. waited_s  0 if not at all. why  what holds it, "" if that is not known"""
         namespace, _, bare = claim.partition("/")
+        after = f" after {waited_s:g} s" if waited_s else ""
         held = f": {why}" if why else ""
-        self.what = f"volume {said(name)} is still being deleted after {waited_s:g} s{held}"
+        self.what = f"volume {said(name)} is still being deleted{after}{held}"
         self.remedy = f"mooring explain pvc {bare} -n {namespace} says what holds it"
 
 

@@ -15,6 +15,7 @@ from mooring.dockerplugin.errors import (
     StillDeleting,
     UnknownVolume,
     VolumeInUse,
+    of_volume,
     said,
 )
 from mooring.dockerplugin.names import DockerName, Namespaces, claim_named
@@ -48,6 +49,8 @@ LONGEST_ID: Final = 4096
 
 class Plugin:
     """One host's. Calls for one volume come in parallel; what must not is kept apart by locks."""
+
+    gone_within_s = GONE_WITHIN_S
 
     def __init__(
         self,
@@ -155,7 +158,11 @@ class Plugin:
     async def _mount(self, request: Request) -> Answer:
         shown, user = self._shown(request.name), _id_of(request)
         await self._mirror.given(shown.key, user)
-        mounted = await self._users.give(shown.key, user, MOUNT_WITHIN_S)
+        try:
+            mounted = await self._users.give(shown.key, user, MOUNT_WITHIN_S)
+        except MooringError as error:  # Docker says of which volume neither the name nor the host
+            await self._mirror.taken(shown.key, user)
+            raise of_volume(error, shown.name, self._node) from error
         return {"Mountpoint": str(mounted.path)}
 
     async def _unmount(self, request: Request) -> Answer:
@@ -169,7 +176,8 @@ class Plugin:
         wanted = claim_named(request.name, self._namespaces)
         async with self._turn(wanted.key):
             claim = self._objects.view(Claim, wanted.key)
-            if claim is None or self.catalogue.get(wanted.key) is None:
+            shown = self.catalogue.get(wanted.key)
+            if claim is None or shown is None or shown.name != wanted.shown:
                 return {}
             if not claim.being_deleted:
                 await self._refuse_used(wanted, claim)
@@ -178,8 +186,10 @@ class Plugin:
                 await self._objects.delete(kind, wanted.key, preconditions=same)
             except NotFound:
                 return {}
-            if not await self._waiting.until_gone(wanted.key, claim.uid, GONE_WITHIN_S):
-                raise StillDeleting(wanted.shown, wanted.key, GONE_WITHIN_S)
+            if not await self._waiting.until_gone(wanted.key, claim.uid, self.gone_within_s):
+                left = self._objects.view(Claim, wanted.key) or claim
+                why = self.catalogue.keeps(left)
+                raise StillDeleting(wanted.shown, wanted.key, self.gone_within_s, why)
         return {}
 
     async def _capabilities(self, request: Request) -> Answer:
@@ -192,14 +202,15 @@ class Plugin:
         """Raises VolumeInUse, naming who and where.
 
         Docker removes a volume before it says that the container is gone, so this host's containers
-        are asked for anew.
+        are asked for anew. It never does so while it makes one: then IDs that nobody gave back, as
+        a crash came between, are no users.
         """
-        await self._mirror.refresh(wanted.shown)
+        answered = await self._mirror.refresh(wanted.shown)
         containers = self._mirror.users_of(wanted.key)
         used = [f"container {one.container} on {self._node}" for one in containers]
         volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
         if volume is not None and not used:
-            held = await self._users.settle(wanted.key, volume)
+            held = await self._users.settle(volume, docker_has_none=answered)
             used += [f"{holder} on {self._node}" for holder in held]
             attached = self._users.attachments.of(volume.name)
             used += [f"{one.node}" for one in attached if one.node != self._node]

@@ -50,6 +50,16 @@ def is_at_rest(volume: Volume) -> bool:
     )
 
 
+def is_going(volume: Volume) -> bool:
+    """Whether its data is being deleted, or is to be as soon as somebody comes to it."""
+    return volume.being_deleted or (volume.phase in ENDED and volume.reclaim_policy == DELETE)
+
+
+def is_left(volume: Volume) -> bool:
+    """Whether its claim is gone and its data stays until somebody decides about it."""
+    return volume.phase in ENDED and not is_going(volume)
+
+
 def guarded(volume: Volume) -> Volume:
     """With the finalizers of ours that it is to have, and no others of ours. §5 row 0, §13."""
     if not volume.being_deleted:
