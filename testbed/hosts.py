@@ -27,12 +27,13 @@ CGROUPS: Final = Path("/sys/fs/cgroup")
 COMMAND_S: Final = 60.0  # for whatever is run to its end
 DEADLINE_S: Final = 60.0  # for whatever is waited for
 LEFTOVERS_S: Final = 20.0
-LOGGED_AT_MOST: Final = 4000  # characters of a log that are shown
+LOGGED_AT_MOST: Final = 3000  # characters of a log that are shown
 API: Final = "/v1.41"  # of dockerd 20.10
 # Of each host its own: what dockerd keeps there says nothing about another host, nor about the
 # same one after a reboot. In a new process namespace an old pid file names somebody else.
+# Mounts are shared with namespaces within the host, as systemd has it, and with none outside.
 PROCESS_1: Final = """
-mount --make-rprivate / || exit
+mount --make-rprivate / && mount --make-rshared / || exit
 for place in /run/docker /etc/docker; do
     mkdir -p $place && mount -t tmpfs tmpfs $place && mkdir $place/plugins || exit
 done
@@ -175,6 +176,7 @@ class Host:
             *(*within, "dockerd", "--host", f"unix://{self.socket}", *flags),
             *("--data-root", f"{self.place}/docker", "--exec-root", "/run/docker"),
             *("--pidfile", "/run/docker/docker.pid", "--cgroup-parent", f"/{self._full_name}"),
+            *("--log-level", "warn"),
             log="dockerd.log",
         )
         eventually(lambda: self.api("GET", "/_ping")[0] == 200, f"dockerd answers on {self.name}")
