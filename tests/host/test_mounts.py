@@ -172,7 +172,7 @@ def test_a_directory_shared_with_itself_is_one_mount_in_a_peer_group_of_its_own(
         assert not mounts.is_shared_with_itself(root)
         for _ in range(2):
             mounts.share_with_itself(root)
-            assert mounts.is_shared_with_itself(root)
+            assert mounts.is_shared_with_itself(root, by_us=True)
         around, inner = mounts.mounts_at(str(outer)) + mounts.mounts_at(str(root))
         assert 0 != around.peer_group != inner.peer_group != 0
         with bound(root, root / "point"):
@@ -195,6 +195,7 @@ def test_a_directory_that_is_only_bound_to_itself_becomes_shared_without_another
         assert not mounts.is_shared_with_itself(tmp_path)
         mounts.share_with_itself(tmp_path)
         assert mounts.is_shared_with_itself(tmp_path)
+        assert not mounts.is_shared_with_itself(tmp_path, by_us=True)
         assert len(mounts.mounts_at(str(tmp_path))) == 1
 
 

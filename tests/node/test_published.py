@@ -17,10 +17,11 @@ from mooring.drivers.interface import Place, asset_name
 from mooring.drivers.registry import driver_for
 from mooring.host import files, mounts
 from mooring.host.errors import MountBusy
+from mooring.host.processes import checked
 from mooring.node.errors import BadVolumeUid, PathMissing, PublishedElsewhere
 from mooring.node.published import Publisher
 from mooring.node.sources import AssetSource, PathSource
-from tests.host.privileges import elsewhere, needs_immutable, needs_mounts
+from tests.host.privileges import bound, elsewhere, needs_immutable, needs_mounts
 
 UID = "0a1b2c3d-0000-4000-8000-000000000001"
 OTHER = "0a1b2c3d-0000-4000-8000-000000000002"
@@ -240,6 +241,18 @@ async def test_volumes_that_come_and_go_at_once_are_always_in_a_shared_root(host
     await publisher.publish(UID, host.source)
     await publisher.unpublish(UID)
     assert host.left() == []
+
+
+@needs_mounts
+async def test_a_root_that_an_administrator_shared_is_used_and_left_to_him(host: Host) -> None:
+    await host.publisher()
+    with bound(host.root, host.root):
+        await checked("mount", "--make-shared", str(host.root), deadline_s=10)
+        publisher = await host.publisher()
+        await publisher.publish(UID, host.source)
+        assert len(mounts.mounts_at(str(host.root))) == 1
+        await publisher.unpublish(UID)
+        assert host.left() == [str(host.root)]
 
 
 @needs_mounts

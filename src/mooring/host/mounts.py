@@ -32,6 +32,10 @@ class Restriction(IntFlag):
     READ_ONLY = 1
     NO_SUID = 2
     NO_DEVICES = 4
+    NO_PROGRAMS = 8
+
+
+_FORBIDDEN = Restriction.NO_SUID | Restriction.NO_DEVICES | Restriction.NO_PROGRAMS
 
 
 def mount_table(process: int | str = "self") -> list[Mount]:
@@ -151,10 +155,15 @@ def restrict(target: Path, restrictions: Restriction) -> None:
         raise MountFailed("set the options of", str(target), os.strerror(ctypes.get_errno()))
 
 
-def is_shared_with_itself(directory: Path) -> bool:
-    """Whether a directory is a shared mount of itself, as share_with_itself makes it."""
+def is_shared_with_itself(directory: Path, *, by_us: bool = False) -> bool:
+    """Whether a directory is a shared mount of itself.
+
+    by_us  also that share_with_itself made it, and not an administrator
+    """
     mount = _covering_itself(directory)
-    return mount is not None and mount.peer_group != 0
+    if mount is None or not mount.peer_group:
+        return False
+    return not by_us or {"nosuid", "nodev", "noexec"} <= mount.options
 
 
 def share_with_itself(directory: Path) -> None:
@@ -163,6 +172,8 @@ def share_with_itself(directory: Path) -> None:
     It does where they have a copy of this mount: one that propagated, or that they got as copies of
     our namespace, unless they made it private. What is mounted below already is hidden. Repeat it
     after a crash. MountFailed.
+
+    It forbids all that nobody needs of the directory as such. That is how we know our own again.
     """
     if _covering_itself(directory) is None:
         with handle(directory, follow_links=False) as fd:
@@ -171,7 +182,7 @@ def share_with_itself(directory: Path) -> None:
                 return
             # It is in the peer group of the mount around it, if that is shared: what is mounted
             # below is then mounted in there as well, unseen, and goes with it.
-            bind(fd, directory)
+            bind(fd, directory, _FORBIDDEN)
     if _libc.mount(None, os.fsencode(directory), None, _MS_SHARED, None):
         raise MountFailed("share", str(directory), os.strerror(ctypes.get_errno()))
 
@@ -296,7 +307,7 @@ def _mount_shared_clone(fd: int) -> None:
     tree = _called(_OPEN_TREE, fd, b"", _OPEN_TREE_CLONE | _AT_EMPTY_PATH | os.O_CLOEXEC)
     try:
         for propagation in (_MS_PRIVATE, _MS_SHARED):  # out of the group it is cloned into first
-            attributes = struct.pack("=4Q", 0, 0, propagation, 0)
+            attributes = struct.pack("=4Q", _FORBIDDEN, 0, propagation, 0)
             _called(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, len(attributes))
         _called(_MOVE_MOUNT, tree, b"", fd, b"", _MOVE_MOUNT_EMPTY_PATHS)
     finally:
