@@ -73,14 +73,16 @@ class Mirror:
         node: str,
         key_of: Callable[[str], str | None],
         ids: Callable[[], Iterable[tuple[str, str]]] | None = None,
+        changed: Callable[[str], None] = lambda claim: None,
     ) -> None:
         """
         key_of  the claim, "namespace/name", of what Docker calls a volume; None if it is none
         ids     (claim, ID) of all that have a volume now; without it an ID counts until `taken`
+        changed is told of each claim of a container that came, went, or is in another state
         """
         self._objects, self._engine, self._node = objects, engine, node
         self._key_of, self._ids = key_of, ids
-        self._known = _Known(key_of)
+        self._known, self._tell = _Known(key_of), changed
         self._changed: dict[str, str] = {}  # what was told last, by the id of a container
         self._given: dict[tuple[str, str], float] = {}  # (claim, ID): when, by the monotonic clock
         self._refused: dict[str, str] = {}  # Pods that could not be written, and why
@@ -116,25 +118,25 @@ class Mirror:
         """The containers of this host that have a claim, as they were last seen."""
         return self._known.users_of(claim_key)
 
-    async def refresh(self, volume: str) -> None:
+    async def refresh(self, volume: str) -> bool:
         """Ask for the containers of one volume anew; their Pods are in line when this returns.
 
-        If the engine does not answer, what was known stays.
-
-        volume  as Docker calls it
+        volume   as Docker calls it
+        returns  whether the engine answered; if not, what was known stays
         """
         if self._engine is None:
-            return
+            return False
         async with self._turn:
             try:
                 found = await self._engine.containers(volume)
             except EngineAway as error:
                 log.warning("containers of volume %r are as they were: %s", volume, error)
-                return
+                return False
             key = self._key_of(volume)
             ids = {one.id for one in found} | self._known.ids_of(key or "")
             ids |= {_container_of(pod) for pod in self._mirrors() if key in _claims(pod)}
             await self._bring(found, ids - {""})
+        return True
 
     async def given(self, claim_key: str, id_: str) -> None:
         """An ID is given a claim: a Pod stands for it unless its container can be seen."""
@@ -213,10 +215,13 @@ class Mirror:
 
     async def _bring(self, found: list[Container], ids: Set[str]) -> None:
         """Take in what became of these containers: those found, the others are gone."""
+        claims = {key for id_ in ids for key in self._known.claims_of(id_)}
         for id_ in ids:
             self._known.drop(id_)
         for one in found:
             self._known.put(one)
+        for key in claims.union(*(self._known.claims_of(one.id) for one in found)):
+            self._tell(key)
         there = {pod.key for pod in self._mirrors() if _container_of(pod) in ids}
         await self._write(self._wanted(found), there)
 
@@ -321,6 +326,9 @@ class _Known:
                 user = User(container.name, mount.target, mount.read_only, container.state)
                 self._users.setdefault(key, {}).setdefault(container.id, []).append(user)
                 self._claims.setdefault(container.id, set()).add(key)
+
+    def claims_of(self, id_: str) -> Set[str]:
+        return self._claims.get(id_, frozenset())
 
     def drop(self, id_: str) -> None:
         for key in self._claims.pop(id_, ()):

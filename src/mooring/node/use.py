@@ -28,6 +28,7 @@ from mooring.objects.objects import Objects
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
 from mooring.rules.events import WARNING, EventNote
 from mooring.rules.use import KEPT_S, Verdict, verdict
+from mooring.store.interface import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,13 @@ class Users:
         self._engine_pid = engine
         self._sweep_now.set()
 
+    def look_at(self, key: str) -> None:
+        """Have the volume of a claim looked at soon: something happened to a container of it."""
+        claim = self._objects.view(Claim, key)
+        volume = self._objects.view(Volume, claim.volume_name) if claim is not None else None
+        if volume is not None and self._publisher.published_path(volume.uid) is not None:
+            self.queue.add(volume.uid)
+
     def forget(self, uid: str) -> None:
         """A volume was deleted: its path goes as soon as nobody uses it."""
         if self._publisher.may_have(uid):
@@ -144,12 +152,9 @@ class Users:
             async with self._turn(uid):
                 volume = self.mounting.bound_now(key)
                 await self.attachments.intend(volume)
-                if USED not in volume.annotations:
-                    # Before anybody can write: from now on it is never made anew.
-                    await self._objects.commit([(volume, volume.annotated(**{USED: "true"}))])
-                passing(USED_NOTED)
                 published = await self.mounting.stage(volume)
-                self.mounting.bound_now(key)  # not deleted meanwhile
+                await self._note_use(key)
+                passing(USED_NOTED)
                 await self.ids.add(uid, user, key)
                 passing(ID_STORED)
                 await self.attachments.confirm(volume)
@@ -157,6 +162,12 @@ class Users:
             self.queue.add(uid)  # what was begun is undone unless somebody needs it
             raise
         return Mounted(key, volume.name, published.path, published.note)
+
+    async def _note_use(self, key: str) -> None:
+        """Before anybody can write: from now on it is never made anew. Nor was it deleted."""
+        while USED not in (volume := self.mounting.bound_now(key)).annotations:
+            with suppress(Conflict):
+                await self._objects.commit([(volume, volume.annotated(**{USED: "true"}))])
 
     async def take(self, key: str, user: str) -> None:
         """A user is done with a claim, or never got it."""
@@ -193,9 +204,18 @@ class Users:
                 raise StillUsed(key, self._node, held)
             await self._let_go(volume.uid)
 
-    async def settle(self, key: str, volume: Volume) -> list[str]:
-        """Look at one volume now, and let it go if it is free. Returns who uses it, for people."""
+    async def settle(self, volume: Volume, *, docker_has_none: bool = False) -> list[str]:
+        """Look at one volume now, and let it go if it is free.
+
+        docker_has_none  by its own word Docker has no container of it, nor makes one: whatever IDs
+                         it was given, it will never give them back
+        returns          who uses it, for people
+        """
         async with self._turn(volume.uid):
+            if docker_has_none:
+                for one in self.ids.of(volume.uid):
+                    if one.id != BY_HAND:
+                        await self.ids.drop(volume.uid, one.id)
             await self._judged(volume.uid)
             return await self.users(volume.uid) if await self._is_known(volume.uid) else []
 

@@ -61,10 +61,14 @@ class Queue:
             self._fill()
 
     def add_after(self, key: str, delay_s: float) -> None:
-        """Have it looked at later, or sooner if something adds it."""
-        if key in self._waiting or key in self._timers:
+        """Have it looked at later, or sooner if something adds it or asked for less."""
+        if key in self._waiting:
             return
         loop = asyncio.get_running_loop()
+        if timer := self._timers.get(key):
+            if timer.when() <= loop.time() + delay_s:
+                return
+            timer.cancel()
         self._timers[key] = loop.call_later(delay_s, self.add, key)
 
     def hurry(self) -> None:
