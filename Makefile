@@ -5,10 +5,10 @@ STAMP := .venv/.made-from-lock
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo test check system slow run bench schemas lock clean
+.PHONY: help setup programs demo test check system slow run bench bench-docker schemas lock clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: $(STAMP) ## make .venv from requirements.lock; quick when nothing changed
 
@@ -42,6 +42,9 @@ run: setup ## start Mooring here: server and node agent in one process
 
 bench: setup ## measure a server of our own; ARGS="--volumes 100000 --json FILE" and the like
 	$(VENV)/python -m bench $(ARGS)
+
+bench-docker: setup programs ## measure Docker volumes beside Docker's own, on a dockerd of its own; as root
+	$(VENV)/python -m bench.docker $(ARGS)
 
 docs/first-steps.md: setup examples/demo.py examples/first-steps.md.in $(wildcard examples/*.yaml)
 	$(VENV)/python -m examples.demo --write $@

@@ -16,10 +16,10 @@ DEADLINE_S = 60.0
 pytestmark = pytest.mark.system
 
 
-async def run(*words: str) -> tuple[int, str]:
-    """Exit code and output of `python -m bench`."""
+async def run(*words: str, module: str = "bench") -> tuple[int, str]:
+    """Exit code and output of `python -m bench`, or another bench."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", *words),
+        *(sys.executable, "-m", module, *words),
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "160"},
         stdout=asyncio.subprocess.PIPE,

@@ -1,0 +1,161 @@
+"""The rows about Docker volumes: what Mooring takes beside Docker's own driver, in turn with it."""
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import Final
+
+from bench.docker_api import LOCAL, MOORING, Docker
+from bench.docker_host import DockerHost
+from bench.measure import Measure, percentiles_ms
+from bench.report import number
+from testbed.images import SHELL
+
+AT_ONCE: Final = 8  # calls, where it is not their time that is measured
+COMMAND: Final = "true"  # of a container, which ends by itself
+RANDOM_SEED: Final = 1  # so that two runs ask for the same volumes
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is done. The defaults are those of the table; tests take less."""
+
+    creates: int = 100
+    starts: int = 40
+    volumes: int = 1000
+    lists: int = 100
+    gets: int = 500
+    restarts: int = 3
+
+
+@dataclass(frozen=True)
+class DockerBench:
+    """What is measured, and how often."""
+
+    on: DockerHost
+    scale: Scale
+
+
+Row = Callable[[DockerBench], list[Measure]]
+
+
+def create(bench: DockerBench) -> list[Measure]:
+    """Volumes one after another, of each driver in turn; an answer means that it is there."""
+    docker, times_s = bench.on.docker, _by_driver()
+    for number_ in range(bench.scale.creates):
+        for driver, found_s in times_s.items():
+            with _timed(found_s):
+                docker.create_volume(f"create-{driver}-{number_}", driver)
+    for number_ in range(bench.scale.creates):
+        for driver in times_s:
+            docker.remove_volume(f"create-{driver}-{number_}")
+    name, local = "volume create", _shown(percentiles_ms(times_s[LOCAL]))
+    found = percentiles_ms(times_s[MOORING])
+    return [Measure(name, "ms", found, {"p50": 25}, note=f"driver local: {local}")]
+
+
+def start(bench: DockerBench) -> list[Measure]:
+    """A container with a volume that nobody has used yet, and again when somebody has."""
+    docker, found = bench.on.docker, []
+    first, again = _by_driver(), _by_driver()
+    for number_ in range(bench.scale.starts):
+        for driver in first:
+            volume = f"start-{driver}-{number_}"
+            docker.create_volume(volume, driver)
+            for times_s in (first, again):
+                with _timed(times_s[driver]):
+                    container = docker.run(SHELL, volume, COMMAND)
+                docker.end(container)
+            docker.remove_volume(volume)
+    for times_s, which in ((first, "first"), (again, "second")):
+        values = {driver: 1000 * median(one) for driver, one in times_s.items()}
+        values["difference"] = values[MOORING] - values[LOCAL]
+        name = f"create and start a container, {which} use of its volume, p50"
+        found.append(Measure(name, "ms", values, {"difference": 40}))
+    return found
+
+
+def many(bench: DockerBench) -> list[Measure]:
+    """List, Get and a restart of dockerd while there are a lot of volumes that it knows."""
+    count, docker = bench.scale.volumes, bench.on.docker
+    names = [f"many-{number_}" for number_ in range(count)]
+    present = f"{count:,} volumes"
+    with _present(bench, names):
+        asked = random.Random(RANDOM_SEED).choices(names, k=bench.scale.gets)
+        plugin = bench.on.plugin
+        lists = _each(bench.scale.lists, lambda _: plugin.call("List"))
+        gets = _each(len(asked), lambda number_: plugin.call("Get", Name=asked[number_]))
+        through = _each(bench.scale.lists, lambda _: docker.ask("GET", "/volumes"))
+        restarts = _restarts(bench, present)
+    return [
+        Measure(f"List of {present}, asked by us", "ms", percentiles_ms(lists), {"p95": 50}),
+        Measure(f"Get of one of {present}, asked by us", "ms", percentiles_ms(gets), {"p95": 20}),
+        Measure(f"GET /volumes of dockerd, {present}", "ms", percentiles_ms(through)),
+        *restarts,
+    ]
+
+
+def _restarts(bench: DockerBench, present: str) -> list[Measure]:
+    """dockerd asks for every volume it knows before it answers anybody."""
+    before, times_s = bench.on.retries(), []
+    for _ in range(bench.scale.restarts):
+        bench.on.stop_docker()
+        times_s.append(bench.on.start_docker())
+    retries = float(bench.on.retries() - before)
+    note = f"worst of {len(times_s)}"
+    return [
+        Measure(
+            f"start of dockerd, {present}", "s", {"time": max(times_s)}, {"time": 2}, note=note
+        ),
+        Measure("calls that dockerd had to repeat then", "calls", {"n": retries}, {"n": 0}),
+    ]
+
+
+@contextmanager
+def _present(bench: DockerBench, names: list[str]) -> Iterator[None]:
+    """These volumes of Mooring; gone after the block."""
+    _at_once(bench, names, lambda docker, name: docker.create_volume(name, MOORING))
+    yield
+    _at_once(bench, names, lambda docker, name: docker.remove_volume(name))
+
+
+def _at_once(bench: DockerBench, names: list[str], call: Callable[[Docker, str], None]) -> None:
+    def do(some: list[str]) -> None:
+        docker = Docker(bench.on.host.socket)
+        for name in some:
+            call(docker, name)
+        docker.close()
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(do, (names[first::AT_ONCE] for first in range(AT_ONCE))))
+
+
+def _by_driver() -> dict[str, list[float]]:
+    return {LOCAL: [], MOORING: []}
+
+
+def _each(count: int, call: Callable[[int], object]) -> list[float]:
+    """How long each of so many calls took, in seconds."""
+    times_s: list[float] = []
+    for number_ in range(count):
+        with _timed(times_s):
+            call(number_)
+    return times_s
+
+
+@contextmanager
+def _timed(times_s: list[float]) -> Iterator[None]:
+    started_s = perf_counter()
+    yield
+    times_s.append(perf_counter() - started_s)
+
+
+def _shown(values: dict[str, float]) -> str:
+    return ", ".join(f"{label} {number(value)}" for label, value in values.items()) + " ms"
+
+
+ROWS: Final[dict[str, Row]] = {"create": create, "start": start, "many": many}
