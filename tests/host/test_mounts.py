@@ -192,6 +192,7 @@ def test_a_directory_that_is_only_bound_to_itself_becomes_shared_without_another
 ) -> None:
     """As old kernels leave it half way."""
     with bound(tmp_path, tmp_path):
+        subprocess.run(["mount", "--make-private", tmp_path], check=True)
         assert not mounts.is_shared_with_itself(tmp_path)
         mounts.share_with_itself(tmp_path)
         assert mounts.is_shared_with_itself(tmp_path)
