@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mooring.drivers.errors import NoSuchAsset
 from mooring.drivers.interface import asset_name
+from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
 from mooring.model.names import STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA, USED, Phase
 from mooring.model.node import Node
@@ -27,6 +29,7 @@ from mooring.node.waiting import Waiting
 from mooring.objects.cache import Entry
 from mooring.objects.errors import NotFound
 from mooring.objects.objects import Objects
+from mooring.store.interface import Conflict
 
 BOUND_WITHIN_S: Final = 20.0  # of a claim whose volume was just chosen; commands wait longer
 READ_ONLY: Final = frozenset({"ReadOnlyMany"})
@@ -68,8 +71,7 @@ class Mounting:
         raises    NotFound, NotBound, BeingDeleted, ClaimLost, DataOnOtherNode, NoCapacityHere,
                   ProvisioningElsewhere, and what kept its volume from being made
         """
-        claim = self._claim(key)
-        if await self._consumer.chose(claim) or self._is_on_its_way(claim):
+        if await self._chose(key) or self._is_on_its_way(self._claim(key)):
             self._hurry(key)
             await self._waiting.until_bound(key, within_s)
         volume = self.bound_now(key)
@@ -78,6 +80,12 @@ class Mounting:
             is_gone = bool(volume.hosts) and all(nodes.get(one) is None for one in volume.hosts)
             raise DataOnOtherNode(key, volume, self._node, is_gone=is_gone)
         return volume
+
+    async def _chose(self, key: str) -> bool:
+        """As Consumer, whoever writes to claim and volume at the same time."""
+        while True:
+            with suppress(Conflict):
+                return await self._consumer.chose(self._claim(key))
 
     def _is_on_its_way(self, claim: Claim) -> bool:
         """Whether it will be bound without anybody doing anything about it."""
@@ -118,8 +126,19 @@ class Mounting:
 
     async def release(self, volume: Volume) -> None:
         """Take a volume's path away, whatever became of its claim. Raises MountBusy."""
-        source = await self._source(volume) if self._consumer.reaches(volume) else None
+        source = await self._source_to_release(volume)
         await self._publisher.unpublish(volume.uid, source)
+
+    async def _source_to_release(self, volume: Volume) -> Source | None:
+        """None if it is not, and cannot be, at hand here."""
+        if not self._consumer.reaches(volume):
+            return None
+        try:
+            return await self._source(volume)
+        except MooringError as error:
+            if error.effect is Effect.UNKNOWN:
+                raise
+            return None  # what was refused when it was to be mounted
 
     async def release_uid(self, uid: str) -> str:
         """The same, for one that may not exist any more.
