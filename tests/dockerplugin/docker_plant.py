@@ -97,6 +97,17 @@ class DockerPlant(HostPlant):
         self.settle()
         return [text(found)] if isinstance(found, MooringError) else []
 
+    def at_once(self, call: str, name: str, times: int) -> list[object]:
+        """The same call several times at the same moment: the answers."""
+
+        async def all_() -> list[object]:
+            calls = (self.plugin.answer(call, Request(name=name), None) for _ in range(times))
+            return list(await asyncio.gather(*calls, return_exceptions=True))
+
+        found = self._run(all_())
+        self.settle()
+        return found
+
     def anew(self, name: str) -> None:
         """Remove, and Create before anything else had its turn."""
 
@@ -128,6 +139,9 @@ class DockerPlant(HostPlant):
         """Everything that a call could leave behind: claims, volumes, assets, intents."""
         volumes = [one.name for one in self.volumes()]
         return [*self.claim_names(), *volumes, *self.assets(), *self.intents()]
+
+    def stored_of(self, resource: str) -> list[str]:
+        return [entry.key for entry in self.objects.cache.shelves[resource].entries()]
 
     def hold(self, name: str, finalizer: str = "example.com/hold") -> None:
         """Keep a claim from going when it is deleted."""

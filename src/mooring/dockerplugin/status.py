@@ -10,8 +10,11 @@ from mooring.model.names import SHORT_MODES
 from mooring.model.volume import Volume
 from mooring.node.containers import User
 
-LONGEST: Final = 4096  # bytes of JSON
-USERS_AT_MOST: Final = 16
+LONGEST: Final = 4096 - len(',"usedByMore":9999999')  # bytes of JSON
+AT_MOST: Final = 16  # of users, and of hosts
+HOMES_AT_MOST: Final = 3
+REASON_LETTERS: Final = 512
+SHORTENED: Final = ("usedBy", "attachedTo", "reason")  # where all is more than may be shown
 
 
 def status(
@@ -40,17 +43,24 @@ def status(
         found["volume"] = volume.name
         found["capacity"] = str(volume.capacity)
         found["reclaim"] = volume.reclaim_policy.lower()
-        found["node"] = " or ".join(volume.hosts) or node
-        found["attachedTo"] = list(attached)
+        found["node"] = " or ".join(volume.hosts[:HOMES_AT_MOST]) or node
+        found["attachedTo"] = list(attached[:AT_MOST])
     found["usedBy"] = [
         {"container": one.container, "node": node, "path": one.path, "ro": one.read_only}
-        for one in users[:USERS_AT_MOST]
+        for one in users[:AT_MOST]
     ]
-    if len(users) > USERS_AT_MOST:
-        found["usedByMore"] = len(users) - USERS_AT_MOST
     if reason:
-        found["reason"] = reason[:512]
-    while len(msgspec.json.encode(found)) > LONGEST and found["usedBy"]:
-        found["usedBy"].pop()
-        found["usedByMore"] = len(users) - len(found["usedBy"])
+        found["reason"] = reason[:REASON_LETTERS]
+    while len(msgspec.json.encode(found)) > LONGEST and (long := _longest(found)):
+        found[long] = found[long][: len(found[long]) // 2]
+    if more := len(users) - len(found["usedBy"]):
+        found["usedByMore"] = more
     return found
+
+
+def _longest(found: dict[str, Any]) -> str:
+    """What can be left out in part, and has most to leave out; "" if nothing has."""
+    parts = {
+        key: len(msgspec.json.encode(found.get(key, ""))) for key in SHORTENED if found.get(key)
+    }
+    return max(parts, key=parts.__getitem__, default="")
