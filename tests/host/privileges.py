@@ -1,5 +1,7 @@
 """What tests of mounts need, and why they are left out without it."""
 
+import ctypes
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ needs_mounts = pytest.mark.skipif(not _may_mount(), reason="needs root's right t
 needs_immutable = pytest.mark.skipif(
     not _may_make_immutable(), reason="needs CAP_LINUX_IMMUTABLE, and a file system that knows it"
 )
+needs_fuse = pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="needs FUSE")
 UNPRIVILEGED = 65534  # nobody
 
 
@@ -66,6 +69,22 @@ def elsewhere(
             yield process.pid
         finally:
             process.stdin.close()
+
+
+@contextmanager
+def hanging_disk(target: Path) -> Iterator[None]:
+    """A file system that answers nothing until the end, when it is broken: FUSE without a server.
+
+    The test unmounts it.
+    """
+    server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mount(b"hanging", os.fsencode(target), b"fuse", 0, options) == 0, ctypes.get_errno()
+    try:
+        yield
+    finally:
+        os.close(server)
 
 
 async def small_disk(target: Path, size: str) -> None:

@@ -18,10 +18,22 @@ from mooring.drivers.registry import driver_for
 from mooring.host import files, mounts
 from mooring.host.errors import MountBusy
 from mooring.host.processes import checked
-from mooring.node.errors import BadVolumeUid, PathMissing, PublishedElsewhere
+from mooring.node.errors import (
+    BadVolumeUid,
+    PathMissing,
+    PublishedElsewhere,
+    PublishFailed,
+)
 from mooring.node.published import Publisher
 from mooring.node.sources import AssetSource, PathSource
-from tests.host.privileges import bound, elsewhere, needs_immutable, needs_mounts
+from tests.host.privileges import (
+    bound,
+    elsewhere,
+    hanging_disk,
+    needs_fuse,
+    needs_immutable,
+    needs_mounts,
+)
 
 UID = "0a1b2c3d-0000-4000-8000-000000000001"
 OTHER = "0a1b2c3d-0000-4000-8000-000000000002"
@@ -358,8 +370,8 @@ async def test_an_asset_is_published_and_a_missing_one_is_said_to_be(
     await driver.delete(name)
 
 
-class LinkedSource(PathSource):
-    """A path that became a link after it was looked at, as an attacker would have it."""
+class UncheckedSource(PathSource):
+    """A path that became something else after it was looked at."""
 
     async def path(self) -> Path:
         return self.place
@@ -370,9 +382,36 @@ async def test_a_link_where_none_may_be_is_not_mounted(host: Host, tmp_path: Pat
     (tmp_path / "link").symlink_to("/")
     with pytest.raises(PathMissing):
         await (await host.publisher()).publish(
-            UID, LinkedSource(tmp_path / "link", follows_links=False)
+            UID, UncheckedSource(tmp_path / "link", follows_links=False)
         )
     assert host.mounts() == []
+
+
+@needs_mounts
+@needs_fuse
+async def test_volumes_whose_backend_hangs_are_in_nobody_elses_way(
+    host: Host, tmp_path: Path
+) -> None:
+    (tmp_path / "hanging").mkdir()
+    publisher = await host.publisher()
+    with hanging_disk(tmp_path / "hanging"):
+        hanging = [
+            asyncio.create_task(
+                publisher.publish(f"uid-{number}", UncheckedSource(tmp_path / "hanging"))
+            )
+            for number in range(6)
+        ]
+        await asyncio.sleep(0)  # until they have begun
+        published = await publisher.publish(UID, host.source)
+        assert await publisher.published() == [published]
+        await publisher.held_by(UID)
+        await publisher.unpublish(UID)
+        assert not any(task.done() for task in hanging)
+    for task in hanging:
+        with pytest.raises(PublishFailed):
+            await task
+    mounts.unmount(tmp_path / "hanging")
+    assert host.left() == []
 
 
 @pytest.mark.parametrize("uid", ["", ".", "..", "../x", "a/b", "-a", "a\n", "x" * 65])

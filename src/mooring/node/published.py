@@ -97,7 +97,7 @@ class Publisher:
         # Apart, since a volume whose backend hangs must not keep others from being looked at.
         self._looking = Blocking("the mounts of other processes", deadline_s=_CALL_DEADLINE_S)
         self._mounts: bool | None = None  # not started yet
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()  # by uid
         self._paths: dict[str, Path] = {}  # of what is published, by uid
         self._shared = _SharedRoot(self.root)
         self.host_is_new = True
@@ -122,13 +122,13 @@ class Publisher:
         restrictions = source.restrictions
         if read_only:
             restrictions |= Restriction.READ_ONLY
-        async with self._turn(uid):
+        turn = self._turn(uid)
+        async with turn.lock:
             path = await source.path()
-            if not self._mounts:
-                return await self._done(partial(self._lend, uid, path, read_only))
-            return await self._done(
-                partial(self._show, uid, path, restrictions, source.follows_links)
-            )
+            work = partial(self._lend, uid, path, read_only)
+            if self._mounts:
+                work = partial(self._show, uid, path, restrictions, source.follows_links)
+            return await self._done(work, turn)
 
     async def unpublish(self, uid: str, source: Source | None = None) -> None:
         """Take the path away, then release the source. Not published is success.
@@ -136,8 +136,9 @@ class Publisher:
         source  None if it is not known any more: the mount goes all the same
         raises  MountBusy: a process on this host has files open in it
         """
-        async with self._turn(uid):
-            await self._done(partial(self._hide, uid))
+        turn = self._turn(uid)
+        async with turn.lock:
+            await self._done(partial(self._hide, uid), turn)
             if source is not None:
                 await source.release()
 
@@ -171,15 +172,15 @@ class Publisher:
         """Whether a volume is or was meant to be at hand; a glance at a directory."""
         return os.path.lexists(self.root / uid)
 
-    def _turn(self, uid: str) -> asyncio.Lock:
-        """One call at a time for one volume. Raises BadVolumeUid."""
-        return self._turns.setdefault(checked_uid(uid), asyncio.Lock())
+    def _turn(self, uid: str) -> "_Turn":
+        """Of a volume. Raises BadVolumeUid."""
+        return self._turns.setdefault(checked_uid(uid), _Turn())
 
     # What follows runs in threads.
 
-    async def _done(self, work: Callable[[], T], blocking: Blocking | None = None) -> T:
+    async def _done(self, work: Callable[[], T], where: "Blocking | _Turn | None" = None) -> T:
         try:
-            return await (blocking or self._blocking).run(work)
+            return await (where or self._blocking).run(work)
         except OSError as error:
             raise PublishFailed(str(error)) from error
 
@@ -356,6 +357,23 @@ class Publisher:
         mounts.unmount(self.root / name / "point")
         with files.directory(self.root) as root:
             files.remove_tree(name, root)
+
+
+class _Turn:
+    """One call at a time about one volume. One that hangs in its backend is in nobody else's way,
+    and the next one about this volume waits for it, so that they do not become more and more."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self._blocking = Blocking("the volume's mount", width=1, deadline_s=_CALL_DEADLINE_S)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """As Blocking.run."""
+        return await self._blocking.run(partial(self._kept, work))
+
+    def _kept(self, work: Callable[[], T]) -> T:
+        """The turn is not forgotten while the thread has it."""
+        return work()
 
 
 class _SharedRoot:
