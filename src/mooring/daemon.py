@@ -192,9 +192,11 @@ def _plugin_parts(
             return None
 
     ids = agent.users.ids
-    mirror = Mirror(
-        objects, engine, node, key_of, lambda: [(one.claim, one.id) for one in ids.all()]
-    )
+
+    def given() -> list[tuple[str, str]]:
+        return [(one.claim, one.id) for one in ids.all()]
+
+    mirror = Mirror(objects, engine, node, key_of, given, agent.users.look_at)
     plugin = Plugin(
         objects, agent.users, agent.publisher, agent.waiting, mirror, settings.namespaces, node
     )

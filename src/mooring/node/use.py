@@ -129,10 +129,8 @@ class Users:
 
     def look_at(self, key: str) -> None:
         """Have the volume of a claim looked at soon: something happened to a container of it."""
-        claim = self._objects.view(Claim, key)
-        volume = self._objects.view(Volume, claim.volume_name) if claim is not None else None
-        if volume is not None and self._publisher.published_path(volume.uid) is not None:
-            self.queue.add(volume.uid)
+        for uid in self._at_hand_of(key):
+            self.queue.add(uid)
 
     def forget(self, uid: str) -> None:
         """A volume was deleted: its path goes as soon as nobody uses it."""
@@ -171,7 +169,7 @@ class Users:
 
     async def take(self, key: str, user: str) -> None:
         """A user is done with a claim, or never got it."""
-        for uid in self.ids.uids_of(key):
+        for uid in {*self.ids.uids_of(key), *self._at_hand_of(key)}:
             async with self._turn(uid):
                 await self.ids.drop(uid, user)
                 passing(ID_DROPPED)
@@ -309,6 +307,14 @@ class Users:
         attached = (self._objects.view(Volume, one.volume) for one in self.attachments.here())
         uids = [volume.uid for volume in attached if volume is not None]
         return sorted({*published, *uids, *self.ids.uids()})
+
+    def _at_hand_of(self, key: str) -> list[str]:
+        """The volume of a claim, by uid, if it has a path; from memory."""
+        claim = self._objects.view(Claim, key)
+        volume = self._objects.view(Volume, claim.volume_name) if claim is not None else None
+        if volume is None or self._publisher.published_path(volume.uid) is None:
+            return []
+        return [volume.uid]
 
     async def _is_known(self, uid: str) -> bool:
         return self._publisher.may_have(uid) or bool(self.ids.of(uid))
