@@ -23,6 +23,8 @@ KUBECTL: Final = shutil.which("kubectl") or str(OLD_KUBECTL)
 class Mooring:
     """The server and agent of one host. May be killed and started again."""
 
+    program = "mooring.cli.main"  # the module that is run
+
     def __init__(self, host: Host, *options: str, data_dir: Path | None = None) -> None:
         self.host, self._options = host, options
         self.data_dir = data_dir or host.place / "mooring"
@@ -34,7 +36,7 @@ class Mooring:
         """Start it, before Docker or after, and wait until it serves API and plugin."""
         said = self._times_served()
         self._process = self.host.popen(
-            *(sys.executable, "-m", "mooring.cli.main", "up"),
+            *(sys.executable, "-m", self.program, "up"),
             *("--data-dir", str(self.data_dir), "--listen", ADDRESS),
             *("--plugin-socket", PLUGIN_SOCKET, "--docker-socket", str(self.host.socket)),
             *self._options,
@@ -52,10 +54,10 @@ class Mooring:
     def kill9(self) -> None:
         self.stop(signal.SIGKILL)
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
+    def stop(self, number: int = signal.SIGTERM, within_s: float = DEADLINE_S) -> None:
         assert self._process is not None, "start comes first"
         os.kill(self.host.pid_of(self._process), number)
-        self._process.wait(DEADLINE_S)
+        self._process.wait(within_s)
         self._process = None
 
     def restart(self) -> None:

@@ -144,11 +144,14 @@ class Plugin:
         return {"Volume": described}
 
     async def _list(self, request: Request) -> Answer:
+        """Without those that are being created or removed here: `docker volume ls`, and dockerd's
+        start, would wait for that call."""
         paths = self._users.mounting.paths()
         return {
             "Volumes": [
                 self._described(shown, str(paths.get(shown.volume, "")))
                 for shown in self.catalogue.all()
+                if not self._is_changing(shown.key)
             ]
         }
 
@@ -274,6 +277,10 @@ class Plugin:
 
     def _turn(self, key: str) -> asyncio.Lock:
         return self._turns.setdefault(key, asyncio.Lock())
+
+    def _is_changing(self, key: str) -> bool:
+        turn = self._turns.get(key)
+        return turn is not None and turn.locked()
 
 
 def _id_of(request: Request) -> str:
