@@ -103,8 +103,9 @@ def test_the_last_warning_about_a_claim_is_the_reason(plant: DockerPlant) -> Non
 
 
 def test_a_status_is_bounded_whatever_is_in_it() -> None:
-    wide = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In"}]}
-    wide["matchExpressions"][0]["values"] = [f"host-{n:060}" for n in range(200)]
+    homes = [f"host-{number:060}" for number in range(200)]
+    one = {"key": "kubernetes.io/hostname", "operator": "In", "values": homes}
+    wide = {"matchExpressions": [one]}
     doc = a_volume_doc(nodeAffinity={"required": {"nodeSelectorTerms": [wide]}})
     users = [User("c" * 200, "/" + "d" * 4000, False, "running") for _ in range(40)]
     shown = status(
@@ -157,8 +158,8 @@ def test_docker_is_told_the_volume_by_the_name_that_it_says(plant: DockerPlant) 
 
 def test_a_first_consumer_is_told_why_its_volume_cannot_be_made(plant: DockerPlant) -> None:
     plant.put(POOLS, a_pool("small", plant.root.with_name("small"), capacity="1Gi"))
-    late = {"parameters": {"pool": "small"}, "volumeBindingMode": "WaitForFirstConsumer"}
-    plant.put(CLASSES, of_local("late", **late))
+    late = of_local("late", parameters={"pool": "small"}, volumeBindingMode="WaitForFirstConsumer")
+    plant.put(CLASSES, late)
     plant.call("Create", "db", size="2Gi", **{"class": "late"})
     said = plant.refusal("Mount", "db", "id")
     assert said.startswith("NoCapacityHere: volume db on here: ")
