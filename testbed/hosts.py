@@ -31,9 +31,13 @@ LOGGED_AT_MOST: Final = 3000  # characters of a log that are shown
 API: Final = "/v1.41"  # of dockerd 20.10
 # Of each host its own: what dockerd keeps there says nothing about another host, nor about the
 # same one after a reboot. In a new process namespace an old pid file names somebody else.
-# Mounts are shared with namespaces within the host, as systemd has it, and with none outside.
+# Mounts are shared with namespaces within the host, as systemd has it, and with none outside. What
+# a Mooring outside has mounted is not kept here: it would be in use there for as long as we live.
 PROCESS_1: Final = """
 mount --make-rprivate / && mount --make-rshared / || exit
+while read -r _ _ _ _ point _; do
+    case $point in */mounts/*/fs) umount $point ;; esac
+done </proc/self/mountinfo
 for place in /run/docker /etc/docker; do
     mkdir -p $place && mount -t tmpfs tmpfs $place && mkdir $place/plugins || exit
 done

@@ -111,7 +111,7 @@ class Users:
             if isinstance(outcome, Again):
                 self.queue.add_after(uid, outcome.after_s)
         self.queue.start()
-        self._sweeping = asyncio.create_task(self._sweep(), name="use sweep")
+        self._sweeping = asyncio.create_task(self._sweep_again_and_again(), name="use sweep")
 
     async def stop(self) -> None:
         if self._sweeping is not None:
@@ -323,18 +323,18 @@ class Users:
         """One decision at a time about one volume."""
         return self._turns.setdefault(uid, asyncio.Lock())
 
-    async def _sweep(self) -> None:
+    async def _sweep_again_and_again(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_S):
                     await self._sweep_now.wait()
             self._sweep_now.clear()
             try:
-                await self._swept()
+                await self.sweep()
             except MooringError as error:
                 log.warning("the volumes in use are looked at again later: %s", error)
 
-    async def _swept(self) -> None:
+    async def sweep(self) -> None:
         """Those that seem free are looked at one by one: a lot may happen since the survey."""
         held = await self._publisher.held(engine=self._engine_pid)
         for uid in await self._uids():

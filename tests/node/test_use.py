@@ -1,0 +1,208 @@
+"""Who uses a volume of this host, and when it is let go. Docker volumes §3, §7, without Docker."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mooring.errors import MooringError
+from mooring.host import mounts
+from mooring.model.attachment import Attachment
+from mooring.model.names import MODE, OWNER, USED
+from mooring.node.attachments import AttachedElsewhere, attachment_name
+from mooring.node.use import StillUsed
+from mooring.rules.use import KEPT_S
+from tests.controllers.clocked import a_claim_doc
+from tests.controllers.plant import CLAIMS, VOLUMES
+from tests.host.privileges import needs_mounts
+from tests.node.host_plant import HERE
+from tests.node.test_mounting import KEY, MountPlant, a_directory
+
+ATTACHMENTS = Attachment.resource
+
+
+class UsePlant(MountPlant):
+    """Gives claims to users as Docker has them, by IDs."""
+
+    def give(self, user: str = "one", key: str = KEY) -> Path:
+        path = self._run(self.agent.users.give(key, user)).path
+        self.settle()
+        return path
+
+    def take(self, user: str = "one", key: str = KEY) -> None:
+        self._run(self.agent.users.take(key, user))
+        self.settle()
+
+    def sweep(self, after_s: float) -> None:
+        """What is done each minute, so long after now."""
+        self.clock.move(after_s)
+        self._run(self.agent.users.sweep())
+        self.settle()
+
+    def users(self) -> list[str]:
+        return sorted(one.id for one in self.agent.users.ids.all())
+
+    def attachments(self) -> list[tuple[str, str, bool]]:
+        found = self.objects.views(Attachment)
+        return [(one.volume, one.node, one.is_attached) for one in found]
+
+    def is_at_hand(self) -> bool:
+        return bool(self.mounts())
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[UsePlant]:
+    made = UsePlant(tmp_path)
+    made.put(CLAIMS, a_claim_doc(class_="local"))
+    yield made
+    made.pass_time(KEPT_S + 1)
+    made.close()
+
+
+def test_a_volume_that_is_given_is_attached_and_noted_as_used(plant: UsePlant) -> None:
+    path = plant.give()
+    assert plant.attachments() == [(plant.made().name, HERE, True)]
+    assert plant.made().annotations[USED] == "true"
+    assert plant.users() == ["one"]
+    assert plant.give() == path
+    assert plant.users() == ["one"]
+
+
+def test_the_volume_stays_for_the_other_user_until_he_is_done_too(plant: UsePlant) -> None:
+    plant.give("one")
+    plant.give("two")
+    plant.take("one")
+    assert (plant.users(), plant.is_at_hand()) == (["two"], True)
+    plant.take("two")
+    assert (plant.users(), plant.is_at_hand(), plant.attachments()) == ([], False, [])
+
+
+def test_what_is_given_back_by_nobody_is_let_go_once_its_id_is_old(plant: UsePlant) -> None:
+    plant.give()
+    plant.sweep(KEPT_S - 1)
+    assert plant.is_at_hand()
+    plant.sweep(2)
+    assert (plant.users(), plant.is_at_hand(), plant.attachments()) == ([], False, [])
+
+
+def test_a_mount_by_hand_stays_until_it_is_taken_away(plant: UsePlant) -> None:
+    plant.mount()
+    plant.sweep(10 * KEPT_S)
+    assert plant.is_at_hand()
+    assert plant.unmount() is not None
+    assert (plant.is_at_hand(), plant.attachments()) == (False, [])
+
+
+def test_a_mount_by_hand_is_not_taken_from_under_a_user(plant: UsePlant) -> None:
+    plant.mount()
+    plant.give()
+    with pytest.raises(StillUsed, match="claim default/db is still used on here: ID one"):
+        plant.unmount()
+    assert plant.is_at_hand()
+    plant.take()
+    assert not plant.is_at_hand()
+
+
+def test_an_unmount_that_nobody_asked_for_is_success(plant: UsePlant) -> None:
+    plant.take("never seen")
+    plant.take("never seen", "default/nor-this")
+
+
+def test_an_id_is_any_text(plant: UsePlant) -> None:
+    hostile = "../../" + "x" * 1000 + "\0\n"
+    plant.give(hostile)
+    plant.restart()
+    assert plant.users() == [hostile]
+    plant.take(hostile)
+    assert not plant.is_at_hand()
+
+
+@needs_mounts
+def test_after_a_restart_users_have_what_they_had(plant: UsePlant) -> None:
+    path = plant.give()
+    (path / "file").write_text("kept")
+    plant.restart()
+    assert (plant.users(), plant.is_at_hand()) == (["one"], True)
+    assert plant.attachments() == [(plant.made().name, HERE, True)]
+    assert (path / "file").read_text() == "kept"
+    plant.take()
+    assert (plant.is_at_hand(), plant.attachments()) == (False, [])
+
+
+@needs_mounts
+def test_after_a_reboot_nobody_has_anything(plant: UsePlant) -> None:
+    plant.give("one")
+    plant.mount()
+
+    def unmounted() -> None:
+        for path in reversed(plant.paths()):
+            mounts.unmount(path)
+
+    plant.restart(unmounted)
+    assert (plant.users(), plant.is_at_hand(), plant.attachments()) == ([], False, [])
+
+
+def an_attachment(volume: str, node: str, *, one_host: bool) -> dict[str, Any]:
+    return {
+        "metadata": {"name": attachment_name(volume, "" if one_host else node)},
+        "spec": {
+            "attacher": "directory.mooring.dev",
+            "nodeName": node,
+            "source": {"persistentVolumeName": volume},
+        },
+    }
+
+
+def test_a_volume_that_another_host_has_is_refused_and_left_alone(plant: UsePlant) -> None:
+    plant.settle()
+    volume = plant.made().name
+    plant.put(ATTACHMENTS, an_attachment(volume, "elsewhere", one_host=True))
+    with pytest.raises(AttachedElsewhere, match=f"volume {volume} of default/db is in use on else"):
+        plant.give()
+    plant.settle()
+    assert plant.attachments() == [(volume, "elsewhere", False)]
+    assert (plant.users(), plant.is_at_hand()) == ([], False)
+
+
+def test_a_volume_of_many_hosts_is_attached_to_each(plant: UsePlant, tmp_path: Path) -> None:
+    shared = a_directory("v1", tmp_path / "v1", accessModes=["ReadWriteMany"])
+    plant.put(VOLUMES, shared)
+    claim = a_claim_doc("many", class_="")
+    claim["spec"]["accessModes"] = ["ReadWriteMany"]
+    plant.put(CLAIMS, claim)
+    plant.put(ATTACHMENTS, an_attachment("v1", "elsewhere", one_host=False))
+    plant.give(key="default/many")
+    assert sorted(plant.attachments()) == [("v1", "elsewhere", False), ("v1", HERE, True)]
+    plant.take(key="default/many")
+    assert plant.attachments() == [("v1", "elsewhere", False)]
+
+
+def test_a_mount_that_fails_leaves_nothing(plant: UsePlant, tmp_path: Path) -> None:
+    plant.put(VOLUMES, a_directory("v1", tmp_path / "v1"))
+    plant.put(CLAIMS, a_claim_doc("gone", class_=""))
+    (tmp_path / "v1").rmdir()
+    with pytest.raises(MooringError, match="there is no"):
+        plant.give(key="default/gone")
+    plant.settle()
+    assert (plant.users(), plant.is_at_hand(), plant.attachments()) == ([], False, [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_new_volume_belongs_to_whom_its_claim_says(plant: UsePlant) -> None:
+    claim = a_claim_doc("owned", class_="local")
+    claim["metadata"]["annotations"] = {OWNER: "1000:2000", MODE: "2750"}
+    plant.put(CLAIMS, claim)
+    found = plant.give(key="default/owned").stat()
+    assert (found.st_uid, found.st_gid, oct(found.st_mode & 0o7777)) == (1000, 2000, "0o2750")
+    plant.take(key="default/owned")
+
+
+@pytest.mark.parametrize("owner", ["", "root:root", "1:", "-1:0", "99999999999:0", "4294967295:0"])
+def test_an_owner_that_is_none_is_not_asked_for(plant: UsePlant, owner: str) -> None:
+    claim = a_claim_doc("owned", class_="local")
+    claim["metadata"]["annotations"] = {OWNER: owner}
+    plant.put(CLAIMS, claim)
+    assert plant.give(key="default/owned").stat().st_uid == os.geteuid()
+    plant.take(key="default/owned")
