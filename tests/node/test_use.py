@@ -57,7 +57,7 @@ def plant(tmp_path: Path) -> Iterator[UsePlant]:
     made = UsePlant(tmp_path)
     made.put(CLAIMS, a_claim_doc(class_="local"))
     yield made
-    made.pass_time(KEPT_S + 1)
+    made.sweep(KEPT_S + 1)
     made.close()
 
 
