@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from mooring.host.blocking import Blocking
+from mooring.host.blocking import IDLE_AT_MOST, Blocking
 from mooring.host.errors import HostStuck
+from testbed.hosts import eventually
 
 AMPLE_S = 30
 
@@ -53,3 +54,30 @@ async def test_no_more_calls_than_allowed_run_at_once() -> None:
 
 def _counters() -> tuple[threading.Lock, list[int], list[int]]:
     return threading.Lock(), [0], [0]
+
+
+async def test_a_thread_that_is_done_does_the_next_call_and_one_that_hangs_does_not() -> None:
+    blocking, let_go = Blocking("a disk", deadline_s=AMPLE_S), threading.Event()
+    first = await blocking.run(threading.get_ident)
+    assert await blocking.run(threading.get_ident) == first
+    began, held = threading.Event(), list[int]()
+
+    def hang() -> None:
+        held.append(threading.get_ident())
+        began.set()
+        let_go.wait()
+
+    hanging = asyncio.create_task(blocking.run(hang))
+    await asyncio.to_thread(began.wait)
+    others = {await Blocking("another disk").run(threading.get_ident) for _ in range(20)}
+    assert held[0] not in others
+    let_go.set()
+    await hanging
+
+
+async def test_few_threads_are_left_when_nothing_is_called() -> None:
+    count, before = 100, threading.active_count()
+    blocking, together = Blocking("a disk", width=count), threading.Barrier(count)
+    await asyncio.gather(*(blocking.run(together.wait) for _ in range(count)))
+    few = before + 2 * IDLE_AT_MOST
+    await asyncio.to_thread(eventually, lambda: threading.active_count() < few, "they ended")

@@ -5,28 +5,32 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any, Final, Generic, TypeVar
 
 from mooring.host.errors import HostStuck
 
 T = TypeVar("T")
 
+IDLE_AT_MOST: Final = 8  # threads that wait for the next call; more of them end
+
 
 class _Call(Generic[T]):
-    """One call, in a thread of its own; its answer is handed to the loop if anybody waits still."""
+    """One call, in a thread; its answer is handed to the loop if anybody waits still."""
 
-    def __init__(self, work: Callable[[], T], ended: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[], T], ended: Callable[[], None]) -> None:
+        self.name = name
         self._work, self._ended = work, ended
         self._loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[T] = self._loop.create_future()
 
-    def run(self) -> None:
+    def run(self) -> Callable[[], None]:
+        """Do it. Returns what hands the answer over."""
         try:
             value = self._work()
         except BaseException as error:  # handed on: the waiter raises it
-            self._hand(partial(self.answer.set_exception, error))
-        else:
-            self._hand(partial(self.answer.set_result, value))
+            return partial(self._hand, partial(self.answer.set_exception, error))
+        return partial(self._hand, partial(self.answer.set_result, value))
 
     def _hand(self, answer: Callable[[], object]) -> None:
         def deliver() -> None:
@@ -38,12 +42,39 @@ class _Call(Generic[T]):
             self._loop.call_soon_threadsafe(deliver)
 
 
+class _Thread:
+    """Does one call after another. Starting one holds up the loop until it runs, which takes
+    milliseconds where processors are scarce; so those that are done wait for the next call."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[_Call[Any]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def do(self, call: _Call[Any]) -> None:
+        self._calls.put(call)
+
+    def _run(self) -> None:
+        is_wanted = True
+        while is_wanted:
+            call = self._calls.get()
+            self._thread.name = call.name
+            hand_over = call.run()
+            if is_wanted := len(_idle) < IDLE_AT_MOST:
+                _idle.append(self)  # before anybody is told, who may call again at once
+            hand_over()
+            del call, hand_over  # what they hold is not kept until the next call
+
+
+_idle: Final[list[_Thread]] = []  # of all backends; a thread that hangs is not among them
+
+
 class Blocking:
     """At most `width` calls at once; one that hangs keeps its place, but never the loop.
 
     asyncio.to_thread is shared by the whole process and waited for at exit: a few calls into a
-    hung backend would stop every other and keep the process from ending. These threads belong to
-    one backend and are daemons.
+    hung backend would stop every other and keep the process from ending. Here each backend has its
+    own places, and the threads are daemons.
     """
 
     def __init__(self, name: str, width: int = 4, deadline_s: float = 30) -> None:
@@ -57,8 +88,15 @@ class Blocking:
         try:
             async with asyncio.timeout(limit_s):
                 await self._room.acquire()
-                call = _Call(work, self._room.release)
-                threading.Thread(target=call.run, name=self.name, daemon=True).start()
+                call = _Call(self.name, work, self._room.release)
+                _free_thread().do(call)
                 return await call.answer
         except TimeoutError as error:
             raise HostStuck(f"a call into {self.name}", limit_s) from error
+
+
+def _free_thread() -> _Thread:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Thread()
