@@ -185,6 +185,11 @@ class Host:
         )
         eventually(lambda: self.api("GET", "/_ping")[0] == 200, f"dockerd answers on {self.name}")
 
+    @property
+    def has_dockerd(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._dockerd is not None
+
     def dockerd_pid(self) -> int:
         """As this process sees it, not as the host's own processes do."""
         assert self._dockerd is not None, "dockerd comes first"
