@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mooring.host.errors import HostStuck, ProgramFailed, ProgramMissing
-from mooring.host.processes import checked, run
+from mooring.host.processes import checked, followed, run
 
 AMPLE_S = 30
 
@@ -56,3 +56,32 @@ async def test_after_the_deadline_it_and_what_it_started_are_dead(tmp_path: obje
     with pytest.raises(HostStuck):
         await run("sh", "-c", script, deadline_s=0.5)
     assert await reader == b"started\n"
+
+
+# Programs that say how far they are
+
+
+async def test_each_line_is_heard_as_it_comes() -> None:
+    heard: list[bytes] = []
+    script = "echo one; echo two >&2; printf three; exit 4"
+    ended = await followed("sh", "-c", script, heard=heard.append, silence_s=AMPLE_S)
+    assert heard == [b"one\n", b"three"]
+    assert (ended.status, ended.message) == (4, "two")
+
+
+async def test_who_says_nothing_for_too_long_is_killed() -> None:
+    with pytest.raises(HostStuck):
+        await followed("sh", "-c", "echo; sleep 1000", heard=lambda _: None, silence_s=0.5)
+
+
+async def test_its_input_stays_open_while_it_is_followed() -> None:
+    heard: list[bytes] = []
+
+    def hear(line: bytes) -> None:
+        heard.append(line)
+        raise InterruptedError
+
+    # It would speak again as soon as its input ended.
+    with pytest.raises(InterruptedError):
+        await followed("sh", "-c", "echo; read line; echo", heard=hear, silence_s=AMPLE_S)
+    assert heard == [b"\n"]

@@ -1,5 +1,7 @@
 """What can go wrong on a host, below any backend."""
 
+from collections.abc import Sequence
+
 from mooring.errors import Effect, MooringError
 
 
@@ -62,3 +64,34 @@ class HostStuck(MooringError):
     def __init__(self, work: str, deadline_s: float) -> None:
         self.what = f"{work} took longer than {deadline_s:g} s"
         self.remedy = "look for a disk or a server that does not answer; it is tried again"
+
+
+class DiskFull(MooringError):
+    code, effect = "DiskFull", Effect.UNKNOWN
+
+    def __init__(self, path: str, need_bytes: int, free_bytes: int) -> None:
+        """Both in bytes; 0 where it is not known"""
+        self.need_bytes, self.free_bytes = need_bytes, free_bytes
+        needed = f": {free_bytes} bytes are free, {need_bytes} needed" if need_bytes else ""
+        self.what = f"the disk of {path} has not the room{needed}"
+        self.remedy = "make room on it"
+
+
+class TreeChanged(MooringError):
+    """Somebody writes to what is copied: no copy of it is right."""
+
+    code, effect = "TreeChanged", Effect.UNKNOWN
+
+    def __init__(self, named: Sequence[str]) -> None:
+        self.named = list(named)
+        self.what = f"it changed while it was copied: {'; '.join(named)}"
+        self.remedy = "stop what writes to it, and copy it again"
+
+
+class CopyFailed(MooringError):
+    """For a reason that the copier says. `code` is that of the reason."""
+
+    effect = Effect.UNKNOWN
+
+    def __init__(self, code: str, what: str, remedy: str = "") -> None:
+        self.code, self.what, self.remedy = code, what, remedy

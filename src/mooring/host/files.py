@@ -1,5 +1,6 @@
 """Directories with hostile contents: walked by descriptor, links and mounts never followed."""
 
+import ctypes
 import fcntl
 import os
 import secrets
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from mooring.host.errors import MountInside, OutsideRoot
 from mooring.host.mounts import mount_id, mounts_below
 
+_libc = ctypes.CDLL(None, use_errno=True)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 200  # descriptors a walk may hold; the usual limit of a process is 1,024
 # From <linux/fs.h>, for the machines Docker is used on; another one refuses these numbers.
@@ -48,6 +50,12 @@ def directory(path: str | Path, dir_fd: int | None = None) -> Iterator[int]:
 def synced(fd: int) -> None:
     """The entries of a directory are on disk when this returns."""
     os.fsync(fd)
+
+
+def file_system_synced(fd: int) -> None:
+    """All of the file system that an open file is on is on disk when this returns."""
+    if _libc.syncfs(fd):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def small_file(name: str, dir_fd: int, limit_bytes: int = 4096) -> bytes:

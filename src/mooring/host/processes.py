@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -42,17 +42,7 @@ async def run(
     environment  beside PATH and LC_ALL=C, which are always set; nothing is inherited
     raises       ProgramMissing, HostStuck
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**_ENVIRONMENT, "LC_ALL": "C", **(environment or {})},
-            start_new_session=True,  # a process group of its own, so that all of it can be killed
-        )
-    except (FileNotFoundError, PermissionError) as error:
-        raise ProgramMissing(arguments[0]) from error
+    process = await _started(arguments, environment or {}, limit_bytes=OUTPUT_LIMIT_BYTES)
     try:
         async with asyncio.timeout(deadline_s):
             output, errors, _ = await asyncio.gather(
@@ -78,6 +68,52 @@ async def checked(
     if finished.status:
         raise ProgramFailed(arguments[0], finished.status, finished.message)
     return finished.output
+
+
+async def followed(*arguments: str, heard: Callable[[bytes], None], silence_s: float) -> Finished:
+    """Run a program that says how far it is, line by line, however long it takes.
+
+    Its input stays open, and empty, for as long as we live: so it can end if we are killed.
+
+    heard      is given each line, which has at most OUTPUT_LIMIT_BYTES
+    silence_s  so long after its last line it is killed, with every process it started
+    returns    how it ended, without its output
+    raises     ProgramMissing, HostStuck, and what `heard` raises
+    """
+    process = await _started(arguments, {}, limit_bytes=OUTPUT_LIMIT_BYTES)
+    assert process.stdout is not None
+    errors = asyncio.create_task(_bounded(process.stderr, OUTPUT_LIMIT_BYTES))
+    try:
+        while True:
+            async with asyncio.timeout(silence_s):
+                line = await process.stdout.readline()
+            if not line:
+                break
+            heard(line)
+        async with asyncio.timeout(silence_s):
+            return Finished(await process.wait(), b"", await errors)
+    except TimeoutError as error:
+        raise HostStuck(arguments[0], silence_s) from error
+    finally:
+        await _ended(process)
+        errors.cancel()
+
+
+async def _started(
+    arguments: tuple[str, ...], environment: Mapping[str, str], limit_bytes: int
+) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**_ENVIRONMENT, "LC_ALL": "C", **environment},
+            start_new_session=True,  # a process group of its own, so that all of it can be killed
+            limit=limit_bytes,  # of a line
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ProgramMissing(arguments[0]) from error
 
 
 async def _bounded(stream: asyncio.StreamReader | None, limit_bytes: int) -> bytes:

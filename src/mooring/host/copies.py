@@ -1,0 +1,64 @@
+"""Copies of trees, made and compared by a process of their own (copier.py)."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from mooring.host import processes
+from mooring.host.copier import Ended, Failed, Full, Gone, Said, Tick
+from mooring.host.errors import CopyFailed, DiskFull, HostStuck, ProgramFailed, TreeChanged
+from mooring.host.scanning import Totals
+
+# After so long without a word it is taken for stuck: it speaks several times a second, but not
+# while the disk takes in what was written.
+SILENCE_S: Final = 300.0
+_said: Final = msgspec.json.Decoder(Said)
+
+Tell = Callable[[Tick], None]
+
+
+async def scanned(original: Path, tell: Tell) -> Totals:
+    """What is in a directory. Raises as `copied`."""
+    return (await _ended(tell, "scan", str(original))).totals
+
+
+async def copied(original: Path, copy: Path, tell: Tell) -> Ended:
+    """Make a directory what another is, and compare them. May be repeated, also after a crash.
+
+    copy     used by nobody else
+    tell     is told how far it is
+    returns  what was found. If anything changed or differs, the copy is not to be used.
+    raises   DiskFull, TreeChanged, CopyFailed, HostStuck, ProgramFailed
+    """
+    return await _ended(tell, "copy", str(original), str(copy))
+
+
+async def _ended(tell: Tell, *arguments: str) -> Ended:
+    last: Said | None = None
+
+    def heard(line: bytes) -> None:
+        nonlocal last
+        last = _said.decode(line)
+        if isinstance(last, Tick):
+            tell(last)
+
+    # Isolated: no module of a directory or an environment that others may write is loaded.
+    command = (sys.executable, "-I", "-X", "utf8", "-m", "mooring.host.copier", *arguments)
+    try:
+        finished = await processes.followed(*command, heard=heard, silence_s=SILENCE_S)
+    except HostStuck as error:
+        raise HostStuck(f"a sign of life from copying {arguments[1]}", SILENCE_S) from error
+    match last:
+        case Ended():
+            return last
+        case Full(need_bytes, free_bytes):
+            raise DiskFull(arguments[-1], need_bytes, free_bytes)
+        case Gone(what):
+            raise TreeChanged([what])
+        case Failed(code, what, remedy):
+            raise CopyFailed(code, what, remedy)
+        case _:
+            raise ProgramFailed("the copier", finished.status, finished.message)

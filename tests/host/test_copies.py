@@ -1,0 +1,159 @@
+"""The process that copies: what it says, how it ends, and that its work goes on after a kill."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mooring.host import copies, files, mounts
+from mooring.host.copier import Tick
+from mooring.host.errors import CopyFailed, DiskFull
+from tests.host.privileges import bound, needs_mounts, small_disk
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="keeping owners needs root")
+MANY = 3000
+
+
+def ignored(_: Tick) -> None:
+    pass
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    """Many files, and one that takes more than a moment."""
+    made = tmp_path / "original"
+    for number in range(30):
+        (made / str(number)).mkdir(parents=True)
+    for number in range(MANY):
+        (made / str(number % 30) / str(number)).write_bytes(b"%d\n" % number)
+    return made
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    made = tmp_path / "copy"
+    made.mkdir()
+    return made
+
+
+async def test_it_tells_how_far_it_is_and_what_it_found(original: Path, copy: Path) -> None:
+    (original / "large").write_bytes(os.urandom(64 << 20))
+    ticks: list[Tick] = []
+    ended = await copies.copied(original, copy, ticks.append)
+    assert (ended.totals.files, ended.left.count) == (MANY + 1, 0)
+    assert (ended.changed.count, ended.differs.count) == (0, 0)
+    assert list(dict.fromkeys(tick.phase for tick in ticks))[-2:] == ["copying", "verifying"]
+    for tick in ticks:
+        if tick.phase != "scanning":
+            assert tick.of_all.files == ended.totals.files
+            assert tick.done.bytes <= tick.of_all.bytes == ended.totals.bytes
+
+
+async def test_a_scan_says_what_there_is(original: Path) -> None:
+    totals = await copies.scanned(original, ignored)
+    assert (totals.files, totals.bytes) == (MANY, sum(len(f"{n}\n") for n in range(MANY)))
+
+
+async def test_it_dies_with_who_called_for_it_and_goes_on_at_the_next_call(
+    original: Path, copy: Path
+) -> None:
+    begun = asyncio.Event()
+
+    def look(tick: Tick) -> None:
+        if tick.phase == "copying":
+            begun.set()
+
+    working = asyncio.create_task(copies.copied(original, copy, look))
+    await begun.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    ended = await copies.copied(original, copy, ignored)
+    assert (ended.totals.files, ended.changed.count, ended.differs.count) == (MANY, 0, 0)
+
+
+def test_it_ends_when_mooring_is_killed(original: Path, copy: Path) -> None:
+    script = (
+        "import asyncio, pathlib, sys\n"
+        "from mooring.host import copies\n"
+        "paths = [pathlib.Path(one) for one in sys.argv[1:]]\n"
+        "asyncio.run(copies.copied(*paths, lambda tick: print(tick.phase, flush=True)))\n"
+    )
+    command = [sys.executable, "-c", script, str(original), str(copy)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline()
+        caller.send_signal(signal.SIGKILL)
+    # It holds the copy as long as it lives.
+    with files.directory(copy) as fd:
+        waited = subprocess.run(["flock", str(fd), "true"], pass_fds=[fd], timeout=60)
+        assert waited.returncode == 0
+    ended = asyncio.run(copies.copied(original, copy, ignored))
+    assert (ended.totals.files, ended.differs.count) == (MANY, 0)
+
+
+async def test_two_at_once_do_not_disturb_each_other(original: Path, copy: Path) -> None:
+    for ended in await asyncio.gather(*(copies.copied(original, copy, ignored) for _ in "ab")):
+        assert (ended.totals.files, ended.differs.count) == (MANY, 0)
+
+
+async def test_a_writer_is_found_out(original: Path, copy: Path) -> None:
+    def write(tick: Tick) -> None:
+        if tick.phase != "scanning":
+            (original / "29" / "new").write_text(tick.phase)
+
+    ended = await copies.copied(original, copy, write)
+    assert ended.changed.count > 0
+    assert {"29", "29/new"} & set(ended.changed.named)
+
+
+async def test_what_a_power_failure_took_from_a_copy_is_made_anew(
+    original: Path, copy: Path
+) -> None:
+    await copies.copied(original, copy, ignored)
+    lost = copy / "7" / "37"
+    times = os.stat(lost)
+    lost.write_bytes(b"\0" * times.st_size)
+    os.utime(lost, ns=(times.st_atime_ns, times.st_mtime_ns))
+    ended = await copies.copied(original, copy, ignored)
+    assert ended.differs.named == []
+    assert lost.read_bytes() == b"37\n"
+
+
+@needs_mounts
+async def test_a_disk_without_the_room_is_refused_before_it_is_filled(
+    original: Path, copy: Path
+) -> None:
+    (original / "large").write_bytes(b"x" * (8 << 20))
+    await small_disk(copy, "2m")
+    try:
+        with pytest.raises(DiskFull, match="2097152 bytes are free"):
+            await copies.copied(original, copy, ignored)
+        assert os.listdir(copy) == []
+    finally:
+        mounts.unmount(copy)
+
+
+@needs_mounts
+async def test_a_mount_inside_is_refused_by_name(original: Path, copy: Path) -> None:
+    with bound(copy, original / "3"):
+        with pytest.raises(CopyFailed, match="/original/3") as refused:
+            await copies.copied(original, copy, ignored)
+    assert refused.value.code == "MountInside"
+
+
+async def test_a_directory_that_is_not_there_is_said(tmp_path: Path, copy: Path) -> None:
+    with pytest.raises(Exception, match="nowhere"):
+        await copies.copied(tmp_path / "nowhere", copy, ignored)
+
+
+async def test_a_link_in_place_of_the_directory_is_not_followed(
+    original: Path, copy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(original)
+    with pytest.raises(CopyFailed, match="link"):
+        await copies.copied(tmp_path / "link", copy, ignored)
