@@ -125,3 +125,7 @@ def a_claim(name: str, **spec: Any) -> Doc:
         "metadata": {"name": name},
         "spec": fixed | spec,
     }
+
+
+def in_namespace(name: str, namespace: str) -> Doc:
+    return {"metadata": {"name": name, "namespace": namespace}}

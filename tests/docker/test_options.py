@@ -10,7 +10,15 @@ from mooring.model.quantity import Quantity
 from tests.docker import images
 from tests.docker.images import DATA, IN_DATA, SHELL
 from tests.docker.mooring import DRIVER, Mooring
-from tests.docker.refusals import a_claim, a_class, a_volume, applied, creating, running
+from tests.docker.refusals import (
+    a_claim,
+    a_class,
+    a_volume,
+    applied,
+    creating,
+    in_namespace,
+    running,
+)
 from tests.docker.testbed import Bed, Host, eventually, needs_hosts
 
 pytestmark = [pytest.mark.system, needs_hosts]
@@ -290,10 +298,6 @@ def test_claims_made_with_kubectl_are_volumes_without_a_driver_being_named(
     assert host.docker(*running("by-kubectl", "ls", "/data")) == "file"
     assert host.docker(*running("team/by-kubectl", "ls", "/data")) == ""
     assert host.docker("volume", "inspect", "--format", "{{.Driver}}", "by-kubectl") == DRIVER
-
-
-def in_namespace(name: str, namespace: str) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace}}
 
 
 def test_a_repeated_create_changes_nothing(moored: Mooring, host: Host) -> None:
