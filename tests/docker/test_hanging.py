@@ -135,12 +135,11 @@ def test_others_go_on_while_a_volume_hangs_in_being_unmounted(
     writer = Writer(host, "leaving", "-v", "leaving:/data")
     volume, asset = hanging.volume("leaving"), hanging.asset("leaving")
     hanging.hangs.begin("unpublish", asset)
-    stopping = begun(host, "stop", "leaving")
+    writer.stop()
     eventually(lambda: hanging.hangs.held("unpublish", asset) == 1, "unmounting it hangs")
     others_go_on(host, "beside-unmount")
     assert hanging.hangs.held("unpublish", asset) == 1
     hanging.hangs.end("unpublish", asset)
-    assert stopping.wait(TRUE_S) == 0
     hanging.freed(volume)
     host.docker("start", "leaving")
     writer.goes_on()
@@ -170,10 +169,12 @@ def test_mooring_ends_and_starts_while_a_call_hangs(
     create(host, name)
     asset, volume = hanging.asset(name), hanging.volume(name)
     if call == "unpublish":
-        Writer(host, name, "-v", f"{name}:/data")
-    hanging.hangs.begin(call, asset)
-    command = ["stop", name] if call == "unpublish" else ["run", "-v", f"{name}:/data", SHELL]
-    begun(host, *command)
+        writer = Writer(host, name, "-v", f"{name}:/data")
+        hanging.hangs.begin(call, asset)
+        writer.stop()
+    else:
+        hanging.hangs.begin(call, asset)
+        begun(host, "run", "-v", f"{name}:/data", SHELL)
     eventually(lambda: hanging.hangs.held(call, asset) == 1, "the call hangs")
     hanging.stop(signal.SIGTERM, GRACE_S)
     hanging.start()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -33,8 +34,8 @@ class Pools:
         self._objects, self._node = objects, node
         self._used = state_dir / "pools"  # one empty file per pool that was used here
         self.tell = tell
-        self._drivers: dict[str, Driver] = {}
-        self._starting = asyncio.Lock()
+        self._drivers: dict[str, Driver] = {}  # by uid of the pool
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def mine(self, pool: Pool) -> bool:
         return pool.driver in DRIVERS and pool.node in ("", self._node)
@@ -76,7 +77,8 @@ class Pools:
 
     async def driver(self, pool: Pool) -> Driver:
         """Started. Raises what the driver raises when its place is missing or not its own."""
-        async with self._starting:
+        # Of each pool its own, since one whose place hangs must not keep others from starting.
+        async with self._turns.setdefault(pool.uid, asyncio.Lock()):
             if pool.uid in self._drivers:
                 return self._drivers[pool.uid]
             mark = self._used / pool.uid

@@ -16,12 +16,13 @@ from mooring.crashpoints import crash_point, passing
 from mooring.engine.engine import Engine
 from mooring.engine.errors import EngineAway
 from mooring.errors import Effect, MooringError
-from mooring.host.errors import MountBusy, MountFailed
+from mooring.host.errors import HostStuck, MountBusy, MountFailed
 from mooring.model.claim import Claim
-from mooring.model.names import USED
+from mooring.model.names import ADOPTING, USED
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
-from mooring.node.ids import BY_HAND, Ids
+from mooring.node.errors import BeingAdopted
+from mooring.node.ids import ADOPTER, BY_HAND, OURS, Ids
 from mooring.node.mounting import BOUND_WITHIN_S, Mounted, Mounting
 from mooring.node.published import Publisher
 from mooring.objects.objects import Objects
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_S: Final = 0.1
 LOOK_AGAIN_AT_MOST_S: Final = 5.0
 START_WITHIN_S: Final = 1.0  # Docker's answer at the start, when it may be waiting for ours
+LET_GO_WITHIN_S: Final = 5.0  # at the start; what takes longer goes on while others are served
 SWEEP_S: Final = 60.0  # at everything, for what no call tells; also after an unmount that failed
 RUNNING: Final = frozenset({"running", "paused", "restarting", "removing"})
 
@@ -92,6 +94,7 @@ class Users:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.queue = Queue("use", self._looked_at)  # by uid of a volume
         self._looks: dict[str, float] = {}  # uid of a volume to be looked at again → after when
+        self._first_survey: Survey | None = None  # of the start, while nothing can change
         self._engine_pid: int | None = None
         self._sweep_now = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
@@ -104,13 +107,14 @@ class Users:
             volume = self._objects.view(Volume, attachment.volume)
             if volume is None or not await self._is_known(volume.uid):
                 await self.attachments.detach(attachment.volume)
-        survey = await self._survey(START_WITHIN_S)
-        for uid in await self._uids():  # before anybody is answered
-            async with self._turn(uid):
-                outcome = await self._judged(uid, survey)
-            if isinstance(outcome, Again):
-                self.queue.add_after(uid, outcome.after_s)
+        self._first_survey = await self._survey(START_WITHIN_S)
+        for uid in await self._uids():
+            self.queue.add(uid)
         self.queue.start()
+        with suppress(TimeoutError):  # before anybody is answered, but for a backend that hangs
+            async with asyncio.timeout(LET_GO_WITHIN_S):
+                await self.queue.until_idle()
+        self._first_survey = None
         self._sweeping = asyncio.create_task(self._sweep_again_and_again(), name="use sweep")
 
     async def stop(self) -> None:
@@ -143,39 +147,56 @@ class Users:
         key       "namespace/name"
         user      its ID
         within_s  how long to wait for what ends by itself
-        raises    AttachedElsewhere, and as Mounting.bound and Mounting.stage
+        raises    BeingAdopted, AttachedElsewhere, and as Mounting.bound and Mounting.stage
         """
+        claim = self._objects.view(Claim, key)
+        if claim is not None and ADOPTING in claim.annotations and user != ADOPTER:
+            raise BeingAdopted(claim)
         uid = (await self.mounting.bound(key, within_s)).uid
         try:
             async with self._turn(uid):
                 volume = self.mounting.bound_now(key)
                 await self.attachments.intend(volume)
                 published = await self.mounting.stage(volume)
-                await self._note_use(key)
-                passing(USED_NOTED)
-                await self.ids.add(uid, user, key)
-                passing(ID_STORED)
-                await self.attachments.confirm(volume)
+                await self._noted(key, user, volume)
         except BaseException:
             self.queue.add(uid)  # what was begun is undone unless somebody needs it
             raise
         return Mounted(key, volume.name, published.path, published.note)
+
+    async def _noted(self, key: str, user: str, volume: Volume) -> None:
+        """All that is to be on disk before anybody is told; these three do not need each other."""
+        ways = (
+            self._note_use(key),
+            self._store_id(key, user, volume),
+            self.attachments.confirm(volume),
+        )
+        ends = await asyncio.gather(*ways, return_exceptions=True)
+        if failed := next((one for one in ends if one is not None), None):
+            await self.ids.drop(volume.uid, user)  # he is not given it
+            raise failed
+
+    async def _store_id(self, key: str, user: str, volume: Volume) -> None:
+        await self.ids.add(volume.uid, user, key)
+        passing(ID_STORED)
 
     async def _note_use(self, key: str) -> None:
         """Before anybody can write: from now on it is never made anew. Nor was it deleted."""
         while USED not in (volume := self.mounting.bound_now(key)).annotations:
             with suppress(Conflict):
                 await self._objects.commit([(volume, volume.annotated(**{USED: "true"}))])
+        passing(USED_NOTED)
 
     async def take(self, key: str, user: str) -> None:
-        """A user is done with a claim, or never got it."""
+        """A user is done with a claim, or never got it.
+
+        Whether it is free is looked at afterwards: Docker lists the container as running until this
+        is answered, and a backend that hangs need not hold up the end of a container.
+        """
         for uid in {*self.ids.uids_of(key), *self._at_hand_of(key)}:
-            async with self._turn(uid):
-                await self.ids.drop(uid, user)
-                passing(ID_DROPPED)
-                outcome = await self._judged(uid)
-            if isinstance(outcome, Again):
-                self.queue.add_after(uid, outcome.after_s)
+            await self.ids.drop(uid, user)
+            passing(ID_DROPPED)
+            self.queue.add(uid)
 
     async def take_away(self, key: str) -> Mounted | None:
         """Take the path away that people were given; None if it was not there.
@@ -212,7 +233,7 @@ class Users:
         async with self._turn(volume.uid):
             if docker_has_none:
                 for one in self.ids.of(volume.uid):
-                    if one.id != BY_HAND:
+                    if one.id not in OURS:
                         await self.ids.drop(volume.uid, one.id)
             await self._judged(volume.uid)
             return await self.users(volume.uid) if await self._is_known(volume.uid) else []
@@ -225,8 +246,9 @@ class Users:
     # How it is decided
 
     async def _looked_at(self, uid: str) -> Outcome:
+        survey = self._first_survey
         async with self._turn(uid):
-            return await self._judged(uid)
+            return await self._judged(uid, survey)
 
     async def _judged(self, uid: str, survey: Survey | None = None) -> Outcome:
         """Let go what is free. Without a survey it is looked at anew."""
@@ -253,7 +275,7 @@ class Users:
     async def _freed(self, uid: str) -> Outcome:
         try:
             await self._let_go(uid)
-        except (MountBusy, MountFailed) as error:
+        except (MountBusy, MountFailed, HostStuck) as error:
             self._warn(uid, error)
             return Again(SWEEP_S, str(error))
         return Done("let go")
