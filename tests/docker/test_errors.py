@@ -144,6 +144,11 @@ def test_every_code_is_reached_or_it_is_said_why_not() -> None:
     assert sorted(codes) == sorted(REACHED | NOT_DOCKERS.keys())
 
 
+def test_the_manual_tells_what_every_code_means() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "docker.md").read_text()
+    assert sorted(code for code in REACHED if f"`{code}`" not in manual) == []
+
+
 # Creating a volume
 
 

@@ -17,7 +17,9 @@ from tests.docker.refusals import (
     applied,
     creating,
     in_namespace,
+    refused,
     running,
+    told,
 )
 from tests.docker.testbed import Bed, Host, eventually, needs_hosts
 
@@ -95,6 +97,35 @@ def test_access_is_the_mode_of_claim_and_volume(moored: Mooring, access: str, mo
     claim = created(moored, access, f"access={access}")
     assert claim["spec"]["accessModes"] == [mode]
     assert moored.volume(access)["spec"]["accessModes"] == [mode]
+
+
+def test_a_volume_for_one_container_is_given_to_no_second(moored: Mooring, host: Host) -> None:
+    created(moored, "single", "access=rwop")
+    used = ("-v", "single:/data", "-v", "single:/again")  # twice by the same one
+    host.docker("run", "-d", "--name", "first", *used, SHELL, "sleep", "1000")
+    text = refused(moored, "VolumeInUse", running("single"), "volume single", "; stop and remove")
+    assert "container first on here" in text
+    for _ in range(2):
+        host.docker("cp", "first:/data/.", str(host.place / "copied"))
+    host.docker("restart", "--time", "0", "first")
+    host.docker("kill", "first")
+    assert host.docker(*running("single", "ls", "/data")) == ""
+    host.docker("start", "first")
+    told(host.try_docker(*running("single")), "VolumeInUse", "container first on here")
+
+
+def test_of_containers_that_start_at_once_one_gets_a_volume_for_one(
+    moored: Mooring, host: Host
+) -> None:
+    created(moored, "contended", "access=rwop")
+    names = [f"racer-{number}" for number in range(4)]
+    for name in names:
+        host.docker("create", "--name", name, "-v", "contended:/data:nocopy", SHELL, "sleep", "999")
+    starts = [
+        host.popen("docker", "start", name, log="racers.log", **host.environment) for name in names
+    ]
+    codes = [one.wait(60) for one in starts]
+    assert (codes.count(0), len(host.docker("ps", "--quiet").split())) == (1, 1)
 
 
 def test_labels_are_the_claims(moored: Mooring) -> None:

@@ -29,6 +29,7 @@ from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.node.containers import Mirror
 from mooring.node.errors import MountsNotVisible
+from mooring.node.ids import BY_HAND
 from mooring.node.published import Publisher
 from mooring.node.use import Users
 from mooring.node.waiting import Waiting
@@ -45,6 +46,8 @@ Answer = dict[str, object]
 MOUNT_WITHIN_S: Final = 90.0  # of the 100 s that a Mount may take here; dockerd waits for 120 s
 GONE_WITHIN_S: Final = 40.0  # likewise of 45 s and 60 s
 LONGEST_ID: Final = 4096
+ONE_CONTAINER: Final = frozenset({"ReadWriteOncePod"})
+HAS_IT: Final = frozenset({"running", "paused"})  # not one that restarts: it may be it who asks
 
 
 class Plugin:
@@ -70,6 +73,7 @@ class Plugin:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by claim
         self.reclaims = Queue("docker reclaim", self._reclaimed)  # by claim
         self._seeing: dict[int, bool] = {}  # processes that were asked whether they see our mounts
+        self._had: dict[str, set[str]] = {}  # IDs of who has what one container may have, by claim
         self._unfollow: Callable[[], None] | None = None
         self._calls = {
             "Create": self._create,
@@ -160,6 +164,14 @@ class Plugin:
 
     async def _mount(self, request: Request) -> Answer:
         shown, user = self._shown(request.name), _id_of(request)
+        claim = self._objects.view(Claim, shown.key)
+        if claim is None or claim.modes != ONE_CONTAINER:
+            return await self._given(shown, user)
+        async with self._turn(shown.key):
+            await self._refuse_second(shown, user)
+            return await self._given(shown, user)
+
+    async def _given(self, shown: Shown, user: str) -> Answer:
         await self._mirror.given(shown.key, user)
         try:
             mounted = await self._users.give(shown.key, user, MOUNT_WITHIN_S)
@@ -193,6 +205,7 @@ class Plugin:
                 left = self._objects.view(Claim, wanted.key) or claim
                 why = self.catalogue.keeps(left)
                 raise StillDeleting(wanted.shown, wanted.key, self.gone_within_s, why)
+            self._had.pop(wanted.key, None)
         return {}
 
     async def _capabilities(self, request: Request) -> Answer:
@@ -221,6 +234,31 @@ class Plugin:
         used += [f"pod {pod.name} on {pod.node_name}" for pod in pods]
         if used:
             raise VolumeInUse(wanted.shown, used)
+
+    async def _refuse_second(self, shown: Shown, user: str) -> None:
+        """Raises VolumeInUse: one container may have the volume, and another has it.
+
+        Docker does not say which container a Mount is for. It is none that runs, but for `docker
+        cp`, which comes with an ID that the container had before; and of one that has the volume
+        at two paths there is no other.
+        """
+        await self._mirror.refresh(shown.name)
+        volume = self._objects.view(Volume, shown.volume) if shown.volume else None
+        given = {one.id for one in self._users.ids.of(volume.uid)} if volume else set()
+        had = self._had.setdefault(shown.key, set())
+        if user in given | had:
+            return
+        containers = {one.container: one.state for one in self._mirror.users_of(shown.key)}
+        used = [f"container {name}" for name, state in containers.items() if state in HAS_IT]
+        if BY_HAND in given:
+            used.append(BY_HAND)
+        elif given and not used and len(containers) > 1:
+            used.append("a container that is being started")
+        if used:
+            raise VolumeInUse(shown.name, [f"{one} on {self._node}" for one in used])
+        if not given:
+            had.clear()
+        had.add(user)
 
     async def _sees(self, pid: int) -> bool:
         """Whether dockerd sees what is mounted here, else containers would write past it."""
