@@ -13,7 +13,9 @@ from bench.docker_host import own_host
 from bench.docker_rows import ROWS, DockerBench, Scale
 from bench.measure import Report, cores, machine
 
-QUICK = Scale(creates=10, starts=4, volumes=50, lists=10, gets=50, restarts=1)
+QUICK = Scale(
+    creates=10, starts=4, volumes=50, lists=10, gets=50, restarts=1, hangs=1, starts_beside=3
+)
 progress = Console(stderr=True)
 
 

@@ -38,6 +38,11 @@ class Docker:
     def create_volume(self, name: str, driver: str) -> None:
         self.ask("POST", "/volumes/create", {"Name": name, "Driver": driver})
 
+    def volume_status(self, name: str) -> dict[str, Any]:
+        """What its driver says of it."""
+        found: dict[str, Any] = self.ask("GET", f"/volumes/{quote(name)}")["Status"]
+        return found
+
     def remove_volume(self, name: str) -> None:
         self.ask("DELETE", f"/volumes/{quote(name)}")
 

@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from bench.client import BenchError
 from bench.docker_api import MOORING, Docker, Plugin
 from testbed import images
+from testbed.hangs import Hangs
 from testbed.hosts import DEADLINE_S, Bed, Host, a_bed, eventually, lacking
 
+ROOT: Final = Path(__file__).parent.parent  # where `testbed` is found
 PROGRAM: Final = "mooring.cli.main"
 PLUGIN_SOCKET: Final = f"/run/docker/plugins/{MOORING}.sock"
 DATA: Final = "mooring"  # the data directory, below what the host has on disk
@@ -42,6 +45,11 @@ class DockerHost:
             **environment,
         )
         eventually(self._serves, "Mooring serves Docker")
+
+    def start_hanging(self) -> Hangs:
+        """Mooring with the same data, whose pool hangs when it is told to."""
+        self.start_mooring("testbed.hanging", PYTHONPATH=str(ROOT))
+        return Hangs(self.host.place / DATA / "pool")
 
     def stop_mooring(self) -> None:
         assert self._mooring is not None, "start_mooring comes first"

@@ -13,6 +13,8 @@ from bench.docker_api import LOCAL, MOORING, Docker
 from bench.docker_host import DockerHost
 from bench.measure import Measure, percentiles_ms
 from bench.report import number
+from testbed.hangs import Hangs
+from testbed.hosts import eventually
 from testbed.images import SHELL
 
 AT_ONCE: Final = 8  # calls, where it is not their time that is measured
@@ -30,6 +32,8 @@ class Scale:
     lists: int = 100
     gets: int = 500
     restarts: int = 3
+    hangs: int = 4  # times that a backend hangs
+    starts_beside: int = 10  # containers during each, and as many before
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def start(bench: DockerBench) -> list[Measure]:
             docker.remove_volume(volume)
     for times_s, which in ((first, "first"), (again, "second")):
         values = {driver: 1000 * median(one) for driver, one in times_s.items()}
-        values["difference"] = values[MOORING] - values[LOCAL]
+        pairs = zip(times_s[MOORING], times_s[LOCAL], strict=True)  # of one moment each
+        values["difference"] = 1000 * median(ours - theirs for ours, theirs in pairs)
         name = f"create and start a container, {which} use of its volume, p50"
         found.append(Measure(name, "ms", values, {"difference": 40}))
     return found
@@ -113,6 +118,50 @@ def _restarts(bench: DockerBench, present: str) -> list[Measure]:
         ),
         Measure("calls that dockerd had to repeat then", "calls", {"n": retries}, {"n": 0}),
     ]
+
+
+def hang(bench: DockerBench) -> list[Measure]:
+    """A container with another volume, while the backend hangs in a Mount and while it does not."""
+    stuck, other, docker = "stuck", "beside", bench.on.docker
+    bench.on.stop_mooring()
+    hangs = bench.on.start_hanging()
+    for volume in (stuck, other):
+        docker.create_volume(volume, MOORING)
+    asset = docker.volume_status(stuck)["volume"]
+    alone, beside = list[float](), list[float]()
+    for _ in range(bench.scale.hangs):
+        _starts(bench, other, alone)
+        with _hanging(bench, hangs, asset, stuck):
+            _starts(bench, other, beside)
+    before, then = 1000 * median(alone), 1000 * median(beside)
+    more = {"more": 100 * (then / before - 1)}
+    note = f"p50 {number(before)} ms, beside it {number(then)} ms"
+    name = "create and start a container while another's Mount hangs"
+    return [Measure(name, "%", more, {"more": 20}, note=note)]
+
+
+def _starts(bench: DockerBench, volume: str, times_s: list[float]) -> None:
+    docker = bench.on.docker
+    for _ in range(bench.scale.starts_beside):
+        with _timed(times_s):
+            container = docker.run(SHELL, volume, COMMAND)
+        docker.end(container)
+
+
+@contextmanager
+def _hanging(bench: DockerBench, hangs: Hangs, asset: str, volume: str) -> Iterator[None]:
+    """A container of this volume is being started, and that hangs."""
+    docker = Docker(bench.on.host.socket)
+    hangs.begin("publish", asset)
+    with ThreadPoolExecutor(1) as thread:
+        starting = thread.submit(docker.run, SHELL, volume, COMMAND)
+        try:
+            eventually(lambda: hangs.held("publish", asset) == 1, "a Mount hangs")
+            yield
+        finally:
+            hangs.end("publish", asset)
+        docker.end(starting.result())
+    docker.close()
 
 
 @contextmanager
@@ -158,4 +207,4 @@ def _shown(values: dict[str, float]) -> str:
     return ", ".join(f"{label} {number(value)}" for label, value in values.items()) + " ms"
 
 
-ROWS: Final[dict[str, Row]] = {"create": create, "start": start, "many": many}
+ROWS: Final[dict[str, Row]] = {"create": create, "start": start, "many": many, "hang": hang}

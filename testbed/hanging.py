@@ -3,11 +3,7 @@
     python -m testbed.hanging up …      as `mooring up …`
 
 The driver `directory.mooring.dev` of it is the real one. Before it does what it is asked it looks
-for a FIFO beside the root of its pool, and waits in the kernel until that is removed:
-
-ROOT.hangs/CALL          all calls of that name: create, delete, publish, unpublish
-ROOT.hangs/CALL-ASSET    those about one asset
-ROOT.hangs/held-CALL-…   is there while a call hangs
+for a FIFO that `hangs` put beside the root of its pool, and waits in it.
 """
 
 import os
@@ -15,15 +11,13 @@ import secrets
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from mooring.cli.main import main
 from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.interface import Asset, AssetName, asset_name
 from mooring.drivers.registry import DRIVERS, Backend
 from mooring.model.names import DIRECTORY_DRIVER
-
-CALLS: Final = ("create", "delete", "publish", "unpublish")
+from testbed.hangs import Hangs
 
 
 class HangingDriver(DirectoryDriver):
@@ -54,36 +48,6 @@ class HangingDriver(DirectoryDriver):
                 os.link(cause, held)
                 held.open("rb").close()  # returns when somebody has opened it for writing
                 held.unlink()
-
-
-class Hangs:
-    """What a pool hangs in, seen from outside of Mooring's process."""
-
-    def __init__(self, root: Path) -> None:
-        """root  of the pool"""
-        self.place = root.with_name(f"{root.name}.hangs")
-
-    def begin(self, call: str, asset: str = "") -> None:
-        """Calls hang from now on; asset "" for all."""
-        self.place.mkdir(exist_ok=True)
-        os.mkfifo(self._cause(call, asset))
-
-    def end(self, call: str, asset: str = "") -> None:
-        """Calls that hang go on, and no more do."""
-        cause = self._cause(call, asset)
-        cause.unlink()
-        for held in self.place.glob(f"held-{cause.name}-*"):
-            writing = os.open(held, os.O_RDWR)  # who waits in it wakes up
-            held.unlink(missing_ok=True)  # who is about to does not
-            os.close(writing)
-
-    def held(self, call: str, asset: str = "") -> int:
-        """How many calls hang now."""
-        return len(list(self.place.glob(f"held-{self._cause(call, asset).name}-*")))
-
-    def _cause(self, call: str, asset: str) -> Path:
-        assert call in CALLS
-        return self.place / (f"{call}-{asset}" if asset else call)
 
 
 if __name__ == "__main__":

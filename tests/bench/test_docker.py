@@ -22,6 +22,7 @@ TABLE = [
     "GET /volumes of dockerd, 50 volumes",
     "start of dockerd, 50 volumes",
     "calls that dockerd had to repeat then",
+    "create and start a container while another's Mount hangs",
 ]
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mooring.drivers.interface import Driver
-from testbed.hanging import CALLS, HangingDriver, Hangs
+from testbed.hanging import HangingDriver
+from testbed.hangs import CALLS, Hangs
 from testbed.hosts import eventually
 from tests.conformance.driver_suite import CHECKS, NAME, OTHER, SIZE_BYTES, Backend, Bench, Check
 

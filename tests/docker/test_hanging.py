@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.hanging import Hangs
+from testbed.hangs import Hangs
 from tests.docker import images
 from tests.docker.images import SHELL
 from tests.docker.mooring import DRIVER, Mooring
