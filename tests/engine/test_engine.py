@@ -102,6 +102,35 @@ async def test_containers_are_found_by_their_volume_and_by_nothing_else(
     assert await engine.containers("/wanted") == await engine.containers("unknown") == []
 
 
+async def test_a_volume_is_seen_with_its_driver_its_place_and_its_options(
+    engine: Engine, plain_host: Host
+) -> None:
+    await docker(plain_host, "volume", "create", "plain")
+    where = ("--opt", "type=tmpfs", "--opt", "device=tmpfs")
+    await docker(plain_host, "volume", "create", *where, "elsewhere")
+    found = await engine.volume("plain")
+    assert found is not None
+    assert (found.name, found.driver, found.options) == ("plain", "local", {})
+    assert found.path == f"{plain_host.place}/docker/volumes/plain/_data"
+    assert found.created.startswith("20")
+    other = await engine.volume("elsewhere")
+    assert other is not None
+    assert other.options == {"type": "tmpfs", "device": "tmpfs"}
+
+
+@pytest.mark.parametrize("name", ["unknown", "../containers/json", "..", "a b?c#d"])
+async def test_a_volume_that_no_driver_has_is_none(engine: Engine, name: str) -> None:
+    assert await engine.volume(name) is None
+
+
+async def test_containers_of_another_driver_are_seen_if_asked_for(plain_host: Host) -> None:
+    engine = Engine(plain_host.socket)
+    id_ = await create(plain_host, "-v=foreign:/d")
+    assert await engine.containers("foreign") == []
+    assert [one.id for one in await engine.containers("foreign", driver="local")] == [id_]
+    await engine.stop()
+
+
 async def test_a_container_that_is_gone_is_not_found(engine: Engine, plain_host: Host) -> None:
     id_ = await create(plain_host, "-v=going:/d")
     await docker(plain_host, "rm", id_)

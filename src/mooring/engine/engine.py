@@ -1,4 +1,4 @@
-"""The Docker engine of this host, over its socket: which containers have which volumes."""
+"""The Docker engine of this host, over its socket: its volumes, and which containers have them."""
 
 import asyncio
 import json
@@ -8,11 +8,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
 from mooring.engine.container import Container, containers_of
 from mooring.engine.errors import EngineAway
+from mooring.engine.volume import EngineVolume, volume_of
 
 if TYPE_CHECKING:
     import aiohttp  # loaded by the first call: 10 MiB that hosts without Docker do not pay
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEADLINE_S: Final = 5.0  # of a call
-# Of having plugins loaded: dockerd waits 15 s for the socket of another one that is dead.
+# Where plugins are asked or loaded: dockerd waits 15 s for the socket of another one that is dead.
 LOAD_DEADLINE_S: Final = 20.0
 FIRST_RETRY_S: Final = 0.1  # doubled by each failure
 LONGEST_RETRY_S: Final = 5.0
@@ -60,20 +62,36 @@ _event: Final = msgspec.json.Decoder(_Event)
 
 
 class Engine:
-    """Asks and follows one engine. Volumes of other drivers than ours are not seen at all."""
+    """Asks and follows one engine. Of other drivers' volumes no containers are told of."""
 
     def __init__(self, socket: Path, driver: str = "mooring") -> None:
-        self.socket, self._driver = socket, driver
+        self.socket, self.driver = socket, driver
         self._session: aiohttp.ClientSession | None = None
         self._version = ""  # of its API, "v1.41"; empty until it is asked
 
+    async def volume(self, name: str) -> EngineVolume | None:
+        """A volume of any driver; None if no driver has one of this name. Raises EngineAway."""
+        async with self._guarded():
+            async with asyncio.timeout(LOAD_DEADLINE_S):
+                path = f"{await self._versioned()}/volumes/{quote(name, safe='')}"
+                async with self._connections().get(f"http://docker/{path}") as answer:
+                    if answer.status == 404:
+                        return None
+                    await self._refuse(answer)
+                    body = await answer.read()
+        try:
+            return volume_of(body)
+        except msgspec.MsgspecError as error:
+            raise EngineAway(self.socket, f"its volume {name} is no such: {error}") from error
+
     async def containers(
-        self, volume: str | None = None, ids: Collection[str] = ()
+        self, volume: str | None = None, ids: Collection[str] = (), *, driver: str = ""
     ) -> list[Container]:
-        """Containers that have volumes of ours, ended ones too, as they are now.
+        """Containers that have volumes of a driver, ended ones too, as they are now.
 
         volume  only those that have this one
         ids     only these, as far as they exist
+        driver  if it is not ours
         raises  EngineAway
         """
         filters: dict[str, list[str]] = {"volume": [volume]} if volume else {}
@@ -81,7 +99,7 @@ class Engine:
             filters["id"] = sorted(ids)
         body = await self._asked("containers/json", {"all": "1", "filters": json.dumps(filters)})
         try:
-            found = containers_of(body, self._driver)
+            found = containers_of(body, driver or self.driver)
         except msgspec.MsgspecError as error:
             raise EngineAway(self.socket, f"its list of containers is no such: {error}") from error
         # The filter also finds containers with something else at a path of this name.

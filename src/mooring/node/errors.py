@@ -2,7 +2,7 @@
 
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import SELECTED_NODE, Phase
+from mooring.model.names import ADOPTED_FROM, SELECTED_NODE, Phase
 from mooring.model.volume import Volume
 
 
@@ -91,6 +91,21 @@ class BeingDeleted(MooringError):
         self.remedy = (
             f"mooring explain pvc {claim.name} -n {claim.namespace} says who holds it; make a new "
             "claim when it is gone"
+        )
+
+
+class BeingAdopted(MooringError):
+    """Whoever used it now would take half a copy for the whole."""
+
+    code, effect = "BeingAdopted", Effect.NONE
+
+    def __init__(self, claim: Claim) -> None:
+        node, _, volume = claim.annotations.get(ADOPTED_FROM, "").partition("/")
+        of = f"Docker volume {volume} of {node}" if volume else "another volume"
+        self.what = f"claim {claim.key} is a copy of {of} that is not whole yet"
+        self.remedy = (
+            "mooring adopt, run again as before, says how far it is and goes on with it; to give "
+            f"it up: kubectl delete pvc {claim.name} -n {claim.namespace}"
         )
 
 

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BY_HAND: Final = "mooring mount"  # the ID of people, who say themselves when they are done
+ADOPTER: Final = "mooring adopt"  # the ID of what copies into a new volume; likewise
+OURS: Final = frozenset({BY_HAND, ADOPTER})  # IDs that are not of Docker
 _EPOCH = ".epoch"  # no uid begins with a dot
 _CALL_DEADLINE_S = 10
 
@@ -145,9 +147,9 @@ class Ids:
         return list(self._users.get(uid, {}).values())
 
     def ages_s(self, uid: str) -> list[float]:
-        """How long ago each user of a volume was given its path; people never age."""
+        """How long ago each user of a volume was given its path; those that are not of Docker never age."""
         now_s = self._clock.monotonic_s()
-        return [0.0 if one.id == BY_HAND else now_s - one.given_s for one in self.of(uid)]
+        return [0.0 if one.id in OURS else now_s - one.given_s for one in self.of(uid)]
 
     def all(self) -> list[User]:
         """Every user of every volume."""
