@@ -120,17 +120,16 @@ class Mooring:
     def is_mounted(self, volume: Any) -> bool:
         """Whether the host itself has a volume's object at hand; containers do not count."""
         uid = volume["metadata"]["uid"]
-        table = self.host.run("cat", "/proc/1/mountinfo").out
+        table = self.host.seen("/proc/1/mountinfo").read_text()
         return any(f"/{uid}" in line.split()[4] for line in table.splitlines())
 
     def is_free(self, volume: Any) -> bool:
         """Neither at hand on the host nor attached to it."""
+        if self.is_mounted(volume):
+            return False
         name = volume["metadata"]["name"]
-        attached = [
-            one["spec"]["source"]["persistentVolumeName"]
-            for one in self.get("volumeattachments")["items"]
-        ]
-        return name not in attached and not self.is_mounted(volume)
+        attachments = self.get("volumeattachments")["items"]
+        return name not in [one["spec"]["source"]["persistentVolumeName"] for one in attachments]
 
     def freed(self, volume: Any, deadline_s: float = FREED_S) -> None:
         """Wait until it is free."""
