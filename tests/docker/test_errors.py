@@ -259,6 +259,15 @@ def test_a_claim_that_is_being_deleted(moored: Mooring, removing: Popen[bytes]) 
     refused(moored, "BeingDeleted", running("held"), *words)
 
 
+@reaches("BeingAdopted")
+def test_a_copy_that_is_not_whole(moored: Mooring) -> None:
+    bound(moored, "copy")
+    marks = ("mooring.dev/adopting=x", "mooring.dev/adopted-from=here/old")
+    moored.kubectl("annotate", CLAIM, "copy", *marks)
+    words = ("volume copy on here", "a copy of Docker volume old of here", "; mooring adopt")
+    refused(moored, "BeingAdopted", running("copy"), *words)
+
+
 @reaches("ClaimLost")
 def test_a_claim_whose_volume_is_gone(moored: Mooring) -> None:
     volume = bound(moored, "lost")
