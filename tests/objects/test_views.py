@@ -16,7 +16,7 @@ from mooring.objects.views import overlaid, view
 
 
 def entry(doc: dict[str, Any]) -> Entry:
-    return Entry("x", msgspec.json.encode(doc), 1, None)
+    return Entry("x", msgspec.json.encode(doc), 1)
 
 
 def volume_doc() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """labelSelector and fieldSelector of a request, as functions that tell whether an entry matches."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mooring.api.status import ApiError
@@ -13,7 +13,6 @@ from mooring.objects.kinds.common import is_label_value, is_qualified
 
 Match = Callable[[Entry], bool]
 
-_NO_LABELS: Final[Mapping[str, str]] = {}
 _NAME = r"[^\s,()!=<>]"
 _SET = re.compile(rf"({_NAME}+)\s+(in|notin)\s*\(([^()]*)\)")
 _COMPARED = re.compile(rf"({_NAME}+)\s*(==|!=|=|>|<)\s*({_NAME}*)")
@@ -102,7 +101,7 @@ def matcher(kind: Kind, labels: str, fields: str) -> Match | None:
     tests: list[Match] = []
     if labels:
         selector = label_selector(labels)
-        tests.append(lambda entry: selector.matches(entry.labels or _NO_LABELS))
+        tests.append(lambda entry: selector.matches(entry.labels))
     tests.extend(_field_test(kind, *term) for term in field_terms(fields))
     if not tests:
         return None

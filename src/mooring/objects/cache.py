@@ -22,18 +22,19 @@ log = logging.getLogger(__name__)
 
 # Events kept in memory for watches that resume; older ones are read from the store's history.
 RECENT_EVENTS: Final = 2048
+NO_LABELS: Final[dict[str, str]] = {}  # one for all objects that have none
 
 
 class Entry:
-    """One object as it is served: its bytes with the revision in them, and its labels."""
+    """One object as it is served: its bytes with the revision in them."""
 
-    __slots__ = ("body", "key", "labels", "revision", "seen")
+    __slots__ = ("_labels", "body", "key", "revision", "seen")
 
-    def __init__(self, key: str, body: bytes, revision: int, labels: dict[str, str] | None) -> None:
+    def __init__(self, key: str, body: bytes, revision: int) -> None:
         self.key = key  # "name" or "ns/name"
         self.body = body
         self.revision = revision
-        self.labels = labels
+        self._labels: dict[str, str] | None = None  # not looked for yet
         self.seen: View | None = None  # the view that was last asked for; see views.view
 
     @property
@@ -44,6 +45,13 @@ class Entry:
     @property
     def name(self) -> str:
         return self.key.rpartition("/")[2]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Decoded when first asked for: only selectors ask. Not to be changed."""
+        if self._labels is None:
+            self._labels = labels_of(self.body) or NO_LABELS
+        return self._labels
 
 
 class Event:
@@ -76,7 +84,7 @@ class Event:
             assert self.before is not None
             old = self.before
             body = respliced(old.body, self.offset, self.revision)
-            self._gone = Entry(old.key, body, self.revision, old.labels)
+            self._gone = Entry(old.key, body, self.revision)
         return self._gone
 
     def frame(self, type_: str) -> bytes:
@@ -143,7 +151,7 @@ class Shelf:
     def entry_of(self, key: str, stored: bytes, revision: int) -> Entry:
         """An entry for stored bytes; `key` is the store's."""
         body = spliced(stored, self.offset, revision)
-        return Entry(key[len(self.prefix) :], body, revision, labels_of(stored))
+        return Entry(key[len(self.prefix) :], body, revision)
 
     def written(self, key: str, stored: bytes, revision: int) -> Entry:
         """The entry of what was just written: the one here, if nobody wrote again since."""

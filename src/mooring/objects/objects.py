@@ -1,9 +1,10 @@
 """The one way to read and write nouns: the cache, admission, and commits to the store."""
 
 import asyncio
+import os
 import random
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -35,6 +36,7 @@ POOLS: Final = Pool.resource
 POOL_SIGN: Final = f'"{POOL_ATTRIBUTE}"'.encode()  # in the bytes of a volume of a pool
 ANY_VERSION: Final = ("", "0")  # what a write says that does not care
 NAME_TRIES: Final = 8  # to find a name that is free, as kube-apiserver
+UIDS_AT_ONCE: Final = 64
 TRIES: Final = 16  # of a change that others' writes get in the way of
 
 
@@ -70,6 +72,7 @@ class Objects:
         self.kinds = {kind.resource: kind for kind in kinds}
         self.cache = Cache(store, self.kinds.values())
         self._account = asyncio.Lock()  # of pools
+        self._uids = _uids()
 
     async def start(self) -> None:
         """Fill the cache."""
@@ -132,7 +135,7 @@ class Objects:
             )
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
             metadata.pop(field, None)
-        metadata["uid"] = str(uuid.uuid4())
+        metadata["uid"] = next(self._uids)
         metadata["creationTimestamp"] = now
         if kind.namespaced:
             metadata["namespace"] = namespace
@@ -146,7 +149,7 @@ class Objects:
         stored = stored_form(shelf.kind, doc)
         write = Write(shelf.prefix + key, stored, ABSENT)
         if dry_run:
-            return Entry(key, stored, 0, None)  # without a revision, since it has none
+            return Entry(key, stored, 0)  # without a revision, since it has none
         try:
             revision = await self._commit_charged(write, None, _pooled(kind, doc), checks)
         except Conflict as conflict:
@@ -252,7 +255,7 @@ class Objects:
                 continue
             shown = stored or unspliced(entry.body, shelf.offset)
             body = spliced(shown, shelf.offset, revision)
-            return Entry(key, body, revision, entry.labels), not held
+            return Entry(key, body, revision), not held
         raise Stale(kind, key.rpartition("/")[2])
 
     async def commit(self, pairs: Sequence[tuple[View, View]], checks: Sequence[Check] = ()) -> int:
@@ -365,6 +368,15 @@ def generated_name(base: str, taken: Callable[[str], object]) -> str:
         if not taken(name):
             break
     return name
+
+
+def _uids() -> Iterator[str]:
+    """UUIDs of version 4. The randomness is fetched in blocks: asking the system for it gives
+    Python's lock away, which a thread of the store may then keep for long."""
+    while True:
+        block = os.urandom(UIDS_AT_ONCE * 16)
+        for start in range(0, len(block), 16):
+            yield str(uuid.UUID(bytes=block[start : start + 16], version=4))
 
 
 def _held(doc: Doc) -> bool:
