@@ -52,16 +52,26 @@ def _overlay(doc: Doc, old: Part, new: Part) -> None:
         had, wanted = getattr(old, field), getattr(new, field)
         if had is wanted or had == wanted:
             continue
+        if _overlaid_below(doc.get(key), had, wanted):
+            continue
         if encoded is None:
             encoded = msgspec.to_builtins(new)  # what is as by default is absent
         _set(doc, key, had, wanted, encoded.get(key))
 
 
+def _overlaid_below(present: Any, had: Any, wanted: Any) -> bool:
+    """Whether only the difference within a part was to be set, and is."""
+    within = isinstance(present, dict) and isinstance(had, Part) and isinstance(wanted, Part)
+    if within:
+        _overlay(present, had, wanted)
+    return within
+
+
 def _set(doc: Doc, key: str, had: Any, wanted: Any, encoded: Any) -> None:
     present = doc.get(key)
-    if isinstance(present, dict) and isinstance(had, Part) and isinstance(wanted, Part):
-        _overlay(present, had, wanted)
-    elif encoded is None:
+    if _overlaid_below(present, had, wanted):
+        return
+    if encoded is None:
         doc.pop(key, None)
     elif isinstance(present, dict) and isinstance(had, dict) and isinstance(wanted, dict):
         for name in had.keys() | wanted.keys():

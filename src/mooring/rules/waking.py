@@ -151,6 +151,8 @@ class WaitingClaims:
         It is the one that leaves least of the volume unused: the most access modes, then the
         largest request, then the longest wait.
         """
+        if not self._halls:
+            return None
         halls = self._halls.get(Shelfmark.of(volume), {})
         fitting = [modes for modes in halls if modes <= volume.modes]
         for modes in sorted(fitting, key=lambda modes: (-len(modes), sorted(modes))):

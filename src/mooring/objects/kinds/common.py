@@ -99,7 +99,7 @@ def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
         causes.append(required("metadata.name", "name or generateName is required"))
     elif label_name and not _LABEL.fullmatch(name):
         causes.append(invalid("metadata.name", name, LABEL_TEXT))
-    elif not label_name and not is_subdomain(name):
+    elif not label_name and not (len(name) <= SUBDOMAIN_MAX and _SUBDOMAIN.fullmatch(name)):
         causes.append(invalid("metadata.name", name, SUBDOMAIN_TEXT))
     if (base := metadata.get("generateName")) and not is_subdomain(_as_if_whole(base)):
         causes.append(invalid("metadata.generateName", base, SUBDOMAIN_TEXT))

@@ -20,6 +20,7 @@ SOURCES: Final = (
     "quobyte", "cephfs", "iscsi", "cinder", "fc", "azureFile", "vsphereVolume",
     "photonPersistentDisk", "portworxVolume", "azureDisk", "scaleIO", "local", "storageos", "csi",
 )  # fmt: skip
+SOURCE_NAMES: Final = frozenset(SOURCES)
 # Those for which the mount-options annotation of old is known.
 WITH_MOUNT_OPTIONS: Final = frozenset({
     "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "nfs", "rbd", "quobyte", "iscsi",
@@ -42,7 +43,8 @@ DRIVER_NAME_MAX: Final = 63
 def source_causes(doc: Doc) -> list[Cause]:
     """What is wrong with the source of a volume, at any write."""
     spec = doc["spec"]
-    found = [source for source in SOURCES if spec.get(source) is not None]
+    found = [source for source in SOURCE_NAMES.intersection(spec) if spec[source] is not None]
+    found.sort(key=SOURCES.index)
     if not found:
         return [required("spec", "must specify a volume type")]
     message = "may not specify more than 1 volume type"
