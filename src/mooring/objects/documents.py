@@ -11,6 +11,8 @@ import msgspec
 
 from mooring.objects.kind import Doc, Kind
 
+MANAGED_FIELDS: Final = "managedFields"
+
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -55,8 +57,8 @@ def stored_form(kind: Kind, doc: Doc) -> bytes:
     """
     metadata = dict(doc["metadata"])
     metadata.pop("resourceVersion", None)
-    if (managed := metadata.pop("managedFields", None)) is not None:
-        metadata["managedFields"] = managed
+    if (managed := metadata.pop(MANAGED_FIELDS, None)) is not None:
+        metadata[MANAGED_FIELDS] = managed
     ordered: Doc = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
     for key, value in doc.items():
         if key not in ordered:

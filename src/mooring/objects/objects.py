@@ -275,9 +275,8 @@ class Objects:
             if new == old:
                 unchanged.append(Check(shelf.prefix + old.key, read))
                 continue
-            doc = overlaid(entry.body, old, new)
-            leaves = new.being_deleted and not _held(doc)
-            value = None if leaves else stored_form(shelf.kind, doc)
+            leaves = new.being_deleted and not new.metadata.finalizers
+            value = None if leaves else overlaid(unspliced(entry.body, shelf.offset), old, new)
             writes.append(Write(shelf.prefix + old.key, value, read))
             if isinstance(old, Volume) and old.pool:
                 assert isinstance(new, Volume)
@@ -319,7 +318,7 @@ class Objects:
         if after == pool:
             return []
         shelf = self.cache.shelves[POOLS]
-        stored = stored_form(shelf.kind, overlaid(entry.body, pool, after))
+        stored = overlaid(unspliced(entry.body, shelf.offset), pool, after)
         return [Write(shelf.prefix + pool.key, stored, entry.revision)]
 
     def _pool_of(self, old: Volume | None, new: Volume | None) -> Entry | None:

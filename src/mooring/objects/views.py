@@ -5,20 +5,25 @@ what was read and what is wanted on the full document, so all other fields survi
 """
 
 from collections import deque
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from mooring.model.decoding import ViewDecoder
 from mooring.model.metadata import Part, View
 from mooring.objects.cache import Entry
-from mooring.objects.documents import decoded
-from mooring.objects.kind import Doc
+from mooring.objects.documents import MANAGED_FIELDS, encoded
 
 V = TypeVar("V", bound=View)
 
 SEEN_AT_MOST: Final = 1024  # views kept, some 2 KiB each: a change is looked at by several loops
 
+Fields = dict[str, Any]  # of a part of an object: bytes that are not looked into, and new values
+
+NULL: Final = msgspec.Raw(b"null")
+_decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decoders: Final[dict[type[View], ViewDecoder[Any]]] = {}
 _seen: Final[deque[Entry]] = deque()  # those whose views are kept, the oldest first
 
@@ -38,44 +43,50 @@ def view(type_: type[V], entry: Entry) -> V:
     return seen
 
 
-def overlaid(body: bytes, old: View, new: View) -> Doc:
-    """The whole object with what differs between two views of it."""
-    doc = decoded(body)
-    _overlay(doc, old, new)
-    return doc
+def overlaid(stored: bytes | msgspec.Raw, old: Part, new: Part) -> bytes:
+    """The whole object, as stored, with what differs between two views of it.
 
-
-def _overlay(doc: Doc, old: Part, new: Part) -> None:
-    """Views share what did not change, so nearly all of it is passed over by identity."""
-    encoded: Doc | None = None
-    for field, key in zip(new.__struct_fields__, new.__struct_encode_fields__, strict=True):
-        had, wanted = getattr(old, field), getattr(new, field)
+    Views share what did not change, so nearly all of it is passed over by identity, and of the
+    object only that is decoded in which something differs.
+    """
+    fields: Fields = _decode_fields(stored)
+    values = zip(
+        new.__struct_encode_fields__,
+        astuple(old),
+        astuple(new),
+        _defaults(type(new)),
+        strict=True,
+    )
+    for key, had, wanted, default in values:
         if had is wanted or had == wanted:
             continue
-        if _overlaid_below(doc.get(key), had, wanted):
-            continue
-        if encoded is None:
-            encoded = msgspec.to_builtins(new)  # what is as by default is absent
-        _set(doc, key, had, wanted, encoded.get(key))
+        if wanted == default and not isinstance(wanted, Part):
+            fields.pop(key, None)
+        else:
+            _set(fields, key, had, wanted)
+    if (managed := fields.pop(MANAGED_FIELDS, None)) is not None:
+        fields[MANAGED_FIELDS] = managed  # the last, as the stored form has it
+    return encoded(fields)
 
 
-def _overlaid_below(present: Any, had: Any, wanted: Any) -> bool:
-    """Whether only the difference within a part was to be set, and is."""
-    within = isinstance(present, dict) and isinstance(had, Part) and isinstance(wanted, Part)
-    if within:
-        _overlay(present, had, wanted)
-    return within
+@cache
+def _defaults(type_: type[Part]) -> tuple[Any, ...]:
+    """What each field of a part is if it is absent."""
+    return astuple(type_())
 
 
-def _set(doc: Doc, key: str, had: Any, wanted: Any, encoded: Any) -> None:
-    present = doc.get(key)
-    if _overlaid_below(present, had, wanted):
-        return
-    if encoded is None:
-        doc.pop(key, None)
-    elif isinstance(present, dict) and isinstance(had, dict) and isinstance(wanted, dict):
-        for name in had.keys() | wanted.keys():
-            if had.get(name) != wanted.get(name):
-                _set(present, name, had.get(name), wanted.get(name), encoded.get(name))
+def _set(fields: Fields, key: str, had: Any, wanted: Any) -> None:
+    present = fields.get(key, NULL)
+    if present == NULL:
+        fields[key] = wanted
+    elif isinstance(had, Part) and isinstance(wanted, Part):
+        fields[key] = msgspec.Raw(overlaid(present, had, wanted))
+    elif isinstance(had, dict) and isinstance(wanted, dict):
+        fields[key] = below = _decode_fields(present)
+        for name in had.keys() - wanted.keys():
+            del below[name]
+        for name, value in wanted.items():
+            if had.get(name) != value:
+                _set(below, name, had.get(name), value)
     else:
-        doc[key] = encoded
+        fields[key] = wanted
