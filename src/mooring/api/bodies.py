@@ -14,6 +14,7 @@ from mooring.objects.kind import Doc, Kind
 from mooring.objects.schema import SCHEMAS
 from mooring.store.interface import MAX_VALUE_BYTES, TooLarge
 
+JSON: Final = "application/json"
 YAML_TYPES: Final = frozenset(
     {"application/yaml", "application/apply-patch+yaml", "application/apply-patch"}
 )
@@ -22,7 +23,7 @@ LARGE_BYTES: Final = 64 * 1024  # a second may pass over 3 MiB of tiny fields; o
 
 def media_type(request: Request) -> str:
     """Of the body, without parameters; JSON if it is not said."""
-    return request.header(b"content-type").partition(";")[0].strip() or "application/json"
+    return request.header(b"content-type").partition(";")[0].strip() or JSON
 
 
 def parsed(body: bytes, media: str) -> Any:
@@ -96,7 +97,17 @@ async def _from_protobuf(body: bytes, api_version: str, kind: str) -> Doc:
 async def document(request: Request, kind: Kind) -> Doc:
     """The object in the body of a create or an update."""
     media = media_type(request)
-    accepted = ["application/json", "application/yaml"]
+    if media != JSON:
+        _refuse_unknown(media, kind)
+    body = await request.body()
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(_document, request, kind, body, media)
+    return _document(request, kind, body, media)
+
+
+def _refuse_unknown(media: str, kind: Kind) -> None:
+    """Raises ApiError UnsupportedMediaType."""
+    accepted = [JSON, "application/yaml"]
     if messages.message_of(kind.api_version, kind.kind):
         accepted.append(protobuf.MEDIA_TYPE)
     if media not in accepted:
@@ -105,10 +116,6 @@ async def document(request: Request, kind: Kind) -> Doc:
             + ", ".join(accepted)
         )
         raise ApiError("UnsupportedMediaType", what)
-    body = await request.body()
-    if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(_document, request, kind, body, media)
-    return _document(request, kind, body, media)
 
 
 def _document(request: Request, kind: Kind, body: bytes, media: str) -> Doc:

@@ -135,12 +135,12 @@ class Kind:
     from_stored: Convert = as_it_is
     # after prepare: what carries the server's time, such as status.lastPhaseTransitionTime
     stamp: Stamp = nothing
+    # the name used in store keys and the cache: plural, or plural.group
+    resource: str = field(init=False)
+    api_version: str = field(init=False)
 
-    @property
-    def resource(self) -> str:
-        """The name used in store keys and the cache: plural, or plural.group."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
+    def __post_init__(self) -> None:
+        group, version, plural = self.group, self.version, self.plural
+        # Asked for many times in each request. It is frozen, so this is how fields are set.
+        object.__setattr__(self, "resource", f"{plural}.{group}" if group else plural)
+        object.__setattr__(self, "api_version", f"{group}/{version}" if group else version)

@@ -4,9 +4,8 @@ Every write of a client is noted. Mooring's own controllers own nothing: what th
 nobody's, so that a client may take it, and it stays where a client omits it.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mooring.objects.fieldsets import Fields, FieldsError, difference, parsed, union
 from mooring.objects.footprints import changes, created
@@ -21,12 +20,13 @@ MAX_NAME_BYTES: Final = 128
 AGENT_LETTERS: Final = 512  # of a User-Agent that are looked at: it may be a megabyte
 
 NO_FIELDS: Final[Fields] = {}
+NOTHING: Final[frozenset[str]] = frozenset()
+SPEC_ALONE, STATUS_ALONE = frozenset({"spec"}), frozenset({"status"})
 
 Entries = list[Doc]
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(NamedTuple):
     """Who writes, and through which subresource."""
 
     name: str
@@ -58,8 +58,8 @@ def name_causes(name: str) -> list[Cause]:
 def unowned_parts(kind: Kind, subresource: str) -> frozenset[str]:
     """Top-level fields that a write does not reach: status belongs to its subresource alone."""
     if subresource:
-        return frozenset(("spec",))
-    return frozenset(("status",)) if "status" in kind.subresources else frozenset()
+        return SPEC_ALONE
+    return STATUS_ALONE if "status" in kind.subresources else NOTHING
 
 
 class Noting:

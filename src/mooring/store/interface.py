@@ -1,6 +1,6 @@
 """The contract of a store: versioned documents, atomic commits, watches without a gap."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
@@ -89,7 +89,7 @@ class Store(Protocol):
         raises    Unavailable after close or when the files cannot be read
         """
 
-    async def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> Awaitable[int]:
         """Do all writes or none, durable when this returns. Returns the commit's revision.
 
         A write whose bytes equal what is stored changes nothing; if no write changes anything

@@ -94,12 +94,12 @@ class SqliteStore:
         self._require_open()
         return await self._read(lambda reader: page(reader, prefix, limit, after, revision))
 
-    async def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> asyncio.Future[int]:
         self._require_open()
         size_bytes = size_of(writes, checks)
         answer: asyncio.Future[int] = self._loop.create_future()
         self._submit(Pending(writes, checks, size_bytes, answer))
-        return await answer
+        return answer
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Changes]:
         return self._watchers.watch(prefix, from_revision)
