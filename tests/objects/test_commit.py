@@ -3,6 +3,7 @@
 import pytest
 
 from mooring.model.claim import Claim
+from mooring.model.names import Phase
 from mooring.model.volume import Volume
 from mooring.objects.kind import Doc
 from mooring.store.interface import Conflict
@@ -58,3 +59,17 @@ async def both(client: Client) -> tuple[Claim, Volume]:
     assert claim is not None
     assert volume is not None
     return claim, volume
+
+
+async def test_of_views_stored_each_for_itself_those_that_are_old_are_told() -> None:
+    async with Client() as client:
+        claim, volume = await both(client)
+        named, old = claim.with_volume(volume), claim.in_phase(Phase.LOST)
+        results = await client.objects.commit_each(
+            [[(claim, named)], [(volume, volume.annotated(a="b"))], [(claim, old)]]
+        )
+        assert [type(one) for one in results] == [type(None), type(None), Conflict]
+        after = client.objects.view(Claim, "default/data"), client.objects.view(Volume, "one")
+        assert [one and one.phase for one in after] == ["Pending", "Pending"]
+        assert after[1] is not None
+        assert after[1].annotations == {"a": "b"}

@@ -1,5 +1,6 @@
 """Brings claims to where their specs and the volumes say they belong."""
 
+from functools import partial
 from typing import Final
 
 from mooring.clock import timestamp
@@ -10,8 +11,8 @@ from mooring.model.claim import Claim
 from mooring.model.names import PVC_PROTECTION
 from mooring.model.volume import Volume
 from mooring.objects.objects import Objects
-from mooring.reconcile.queue import Done, Outcome
-from mooring.rules.claims import claim_decision
+from mooring.reconcile.queue import Done, Error, Outcome, Step
+from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.protection import holders
 
 BEFORE_EVENTS: Final = crash_point("binder.before-events")
@@ -23,28 +24,33 @@ class Binder:
     def __init__(self, objects: Objects, landscape: Landscape, recorder: Recorder) -> None:
         self._objects, self._landscape, self._recorder = objects, landscape, recorder
 
-    async def reconcile(self, key: str) -> Outcome:
-        """Look at one claim, decide, commit once, say why."""
+    def reconcile(self, key: str) -> Outcome | Step:
+        """Look at one claim and decide: what to commit at once, and why."""
         claim = self._landscape.claim(key)
         if claim is None:
             return Done("the claim is gone")
         if (protected := self._protected(claim)) is not claim:
-            await self._objects.commit([(claim, protected)])
-            return Done("protection changed; looked at again when that is seen")
+            why = "protection changed; looked at again when that is seen"
+            return Step(why, [(claim, protected)])
         now = timestamp(self._objects.clock.now())
         decision = claim_decision(claim, self._landscape, now)
         taken = next((old.name for old, _ in decision.writes if isinstance(old, Volume)), "")
         # No await between the decision and this: no volume can become free in between unnoticed.
         self._landscape.looked_at(claim, taken, waits=decision.waits)
         if decision.writes:
-            try:
-                await self._objects.commit(decision.writes)
-            finally:
-                self._landscape.settled(taken)
+            return Step(decision.why, decision.writes, partial(self._written, taken, decision))
+        self._tell(decision)
+        return Done(decision.why)
+
+    def _written(self, taken: str, decision: Decision, error: Error) -> None:
+        self._landscape.settled(taken)
+        if error is None:
+            self._tell(decision)
+
+    def _tell(self, decision: Decision) -> None:
         passing(BEFORE_EVENTS)
         for note in decision.events:
             self._recorder.note(note)
-        return Done(decision.why)
 
     def _protected(self, claim: Claim) -> Claim:
         """§13: a claim is kept while a pod that has a node refers to it, ended or not."""

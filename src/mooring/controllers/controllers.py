@@ -35,8 +35,8 @@ class Controllers:
         reclaimer = Reclaimer(
             objects, self.landscape, self.recorder, lambda key: self.claims.add(key)
         )
-        self.claims = Queue("claims", binder.reconcile)
-        self.volumes = Queue("volumes", reclaimer.reconcile)
+        self.claims = Queue("claims", binder.reconcile, objects.commit_each)
+        self.volumes = Queue("volumes", reclaimer.reconcile, objects.commit_each)
         self.namespaces = Queue("namespaces", Namespaces(objects).reconcile)
         self.nodes = Queue("nodes", Liveness(objects).reconcile)
         self.pools = Queue("pools", Pools(objects).reconcile)

@@ -1,10 +1,10 @@
 """Brings volumes to where their pointers say they belong, and applies their reclaim policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mooring.clock import timestamp
 from mooring.controllers.landscape import Landscape
@@ -20,7 +20,7 @@ from mooring.model.volume import Volume
 from mooring.objects.errors import NotFound
 from mooring.objects.objects import Objects, Preconditions
 from mooring.reconcile.backoff import Backoff
-from mooring.reconcile.queue import Again, Done, Outcome
+from mooring.reconcile.queue import Again, Done, Outcome, Step
 from mooring.rules.binding import rolled_back
 from mooring.rules.events import NORMAL, EventNote
 from mooring.rules.volumes import (
@@ -53,8 +53,8 @@ class Reclaimer:
         self._blocking = Blocking("host paths of volumes", deadline_s=SCRUB_DEADLINE_S)
         self._backoff = Backoff(objects.clock)
 
-    async def reconcile(self, name: str) -> Outcome:
-        """Look at one volume, decide, commit at most once, say why."""
+    def reconcile(self, name: str) -> Outcome | Step | Coroutine[Any, Any, Outcome]:
+        """Look at one volume and decide: what to commit at once, or how to reclaim it, and why."""
         volume = self._landscape.volume(name)
         if volume is None:
             self._backoff.forget(name)
@@ -67,12 +67,11 @@ class Reclaimer:
         wanted = next((new for _, new in decision.writes if isinstance(new, Volume)), volume)
         wanted = guarded(wanted)
         if wanted is not volume:
-            await self._objects.commit([(volume, wanted)])
-            return Done(decision.why)
+            return Step(decision.why, [(volume, wanted)])
         if decision.wake and claim is not None:
             self._wake_claim(decision.wake)
         if decision.reclaim:
-            return await self._reclaim(volume)
+            return self._reclaim(volume)
         self._backoff.forget(name)
         return Done(decision.why)
 

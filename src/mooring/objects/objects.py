@@ -3,8 +3,7 @@
 import asyncio
 import os
 import random
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -265,6 +264,43 @@ class Objects:
 
         raises  Conflict if an object is no longer as it was read: look at it anew
         """
+        writes, unchanged = self._writes(pairs)
+        return await self._commit(writes, [*checks, *unchanged])
+
+    async def commit_each(
+        self, several: Sequence[Sequence[tuple[View, View]]]
+    ) -> list[Exception | None]:
+        """Make commits of changed views, each for itself: what kept it from being stored, if any.
+
+        All are on their way to the store at once, and waited for together.
+        """
+        begun: list[asyncio.Future[int] | Exception] = []
+        errors: list[Exception | None] = []
+        try:
+            for pairs in several:
+                try:
+                    begun.append(asyncio.ensure_future(self._begun(*self._writes(pairs))))
+                except (
+                    Exception
+                ) as error:  # of ours, too: it must not keep others from being stored
+                    begun.append(error)
+            for one in begun:
+                errors.append(one if isinstance(one, Exception) else await self._error(one))
+        finally:
+            for one in begun[len(errors) :]:  # we were cancelled
+                if not isinstance(one, Exception):
+                    one.cancel()
+        return errors
+
+    async def _error(self, begun: Awaitable[int]) -> Exception | None:
+        try:
+            await self._done(begun)
+        except Exception as error:
+            return error
+        return None
+
+    def _writes(self, pairs: Sequence[tuple[View, View]]) -> tuple[list[Write], list[Check]]:
+        """What has to be written, and what has to be still as it was read. Raises Conflict."""
         writes, unchanged = [], []
         for old, new in pairs:
             shelf = self.cache.shelves[old.resource]
@@ -281,7 +317,7 @@ class Objects:
             if isinstance(old, Volume) and old.pool:
                 assert isinstance(new, Volume)
                 writes += self._charge(old, None if leaves else new)
-        return await self._commit(writes, [*checks, *unchanged])
+        return writes, unchanged
 
     async def _commit_charged(
         self, write: Write, old: Volume | None, new: Volume | None, checks: Sequence[Check] = ()
@@ -326,9 +362,16 @@ class Objects:
         return self.entry(POOLS, volume.pool) if volume is not None else None
 
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
+        return await self._done(self._begun(writes, checks))
+
+    def _begun(self, writes: Sequence[Write], checks: Sequence[Check]) -> Awaitable[int]:
         passing(BEFORE_COMMIT)
+        return self.store.commit(writes, checks)
+
+    async def _done(self, begun: Awaitable[int]) -> int:
+        """The revision of a commit once what it did, or what it ran into, is in the cache."""
         try:
-            revision = await self.store.commit(writes, checks)
+            revision = await begun
         except Conflict as conflict:
             # Whoever looks at it anew must not see what just proved to be old.
             await self.cache.caught_up(conflict.found)
@@ -373,9 +416,13 @@ def _uids() -> Iterator[str]:
     """UUIDs of version 4. The randomness is fetched in blocks: asking the system for it gives
     Python's lock away, which a thread of the store may then keep for long."""
     while True:
-        block = os.urandom(UIDS_AT_ONCE * 16)
-        for start in range(0, len(block), 16):
-            yield str(uuid.UUID(bytes=block[start : start + 16], version=4))
+        block = os.urandom(UIDS_AT_ONCE * 16).hex()
+        for start in range(0, len(block), 32):
+            digits = block[start : start + 32]
+            variant = "89ab"[int(digits[16], 16) % 4]
+            yield (
+                f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+            )
 
 
 def _held(doc: Doc) -> bool:

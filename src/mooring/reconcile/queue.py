@@ -1,17 +1,25 @@
-"""Keys that wait to be looked at: each once, one worker per key, back-off after failure."""
+"""Keys that wait to be looked at: each once, one look at a time, back-off after failure."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeVar
 
+from mooring.model.metadata import View
 from mooring.store.interface import Conflict
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FIRST_DELAY_S: Final = 0.05
 LONGEST_DELAY_S: Final = 120.0  # as Kubernetes' volume controller
 AT_ONCE: Final = 64  # keys in work at the same time, so that their commits share an fsync
+
+Writes = Sequence[tuple[View, View]]  # as read, as wanted
+Error = Exception | None
 
 
 class Done(NamedTuple):
@@ -27,23 +35,48 @@ class Again(NamedTuple):
     why: str
 
 
+def nothing(_: Error) -> None:
+    """What follows from most steps."""
+
+
+class Step(NamedTuple):
+    """Done when this is stored, in one commit.
+
+    then  told what kept it from being stored, None when it is; not told if the queue is stopped
+    """
+
+    why: str
+    writes: Writes
+    then: Callable[[Error], None] = nothing
+
+
 Outcome = Done | Again
-Reconcile = Callable[[str], Awaitable[Outcome]]
+# Most looks are over at once. What takes longer, or more than one commit, is a coroutine.
+Reconcile = Callable[[str], Outcome | Step | Coroutine[Any, Any, Outcome]]
+CommitEach = Callable[[Sequence[Writes]], Awaitable[list[Error]]]
 
 
 class Queue:
-    """Runs one reconcile function over keys. A key added while it is in work is run once more."""
+    """Runs one reconcile function over keys. A key added while it is in work is run once more.
 
-    def __init__(self, name: str, reconcile: Reconcile) -> None:
+    commit_each  stores the steps that the function returns: all of one turn of the loop together,
+                 since a task for each would cost more than the look
+    """
+
+    def __init__(
+        self, name: str, reconcile: Reconcile, commit_each: CommitEach | None = None
+    ) -> None:
         self.name = name
         self._reconcile = reconcile
+        self._commit_each = commit_each
         self._waiting: dict[str, None] = {}  # in order, each once
         self._working: set[str] = set()
         self._anew: set[str] = set()
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._running = False
+        self._filling = False  # will be in this turn of the loop
 
     def start(self) -> None:
         """Keys added before are looked at now."""
@@ -58,7 +91,7 @@ class Queue:
             self._anew.add(key)
         else:
             self._waiting[key] = None
-            self._fill()
+            self._fill_soon()
 
     def add_after(self, key: str, delay_s: float) -> None:
         """Have it looked at later, or sooner if something adds it or asked for less."""
@@ -89,36 +122,74 @@ class Queue:
     async def until_idle(self) -> None:
         """Wait until nothing waits and nothing is in work."""
         while not self.idle:
-            await asyncio.wait(set(self._tasks))
+            await (asyncio.wait(set(self._tasks)) if self._tasks else asyncio.sleep(0))
+
+    def _fill_soon(self) -> None:
+        """Once a turn of the loop, when all that comes in it is there."""
+        if self._running and self._waiting and not self._filling:
+            self._filling = True
+            asyncio.get_running_loop().call_soon(self._fill)
 
     def _fill(self) -> None:
-        while self._running and self._waiting and len(self._working) < AT_ONCE:
-            key = next(iter(self._waiting))
+        self._filling = False
+        if not self._running:
+            return
+        steps: list[tuple[str, Step]] = []
+        for key in list(islice(self._waiting, AT_ONCE - len(self._working))):
             del self._waiting[key]
             self._working.add(key)
-            task = asyncio.create_task(self._work(key), name=f"{self.name} {key}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            try:
+                found = self._reconcile(key)
+            except Exception as error:
+                self._end(key, error)
+                continue
+            if isinstance(found, Step):
+                steps.append((key, found))
+            elif isinstance(found, Done | Again):
+                self._end(key, found)
+            else:
+                self._begin(found).add_done_callback(partial(self._worked, key))
+        if steps:
+            self._begin(self._store(steps))
 
-    async def _work(self, key: str) -> None:
-        try:
-            outcome = await self._reconcile(key)
-        except Conflict:
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _worked(self, key: str, task: asyncio.Task[Outcome]) -> None:
+        if task.cancelled():
+            self._working.discard(key)
+            self._fill_soon()
+            return
+        error = task.exception()
+        self._end(key, error if isinstance(error, Exception) else task.result())
+
+    async def _store(self, steps: Sequence[tuple[str, Step]]) -> None:
+        assert self._commit_each is not None
+        errors = await self._commit_each([step.writes for _, step in steps])
+        for (key, step), error in zip(steps, errors, strict=True):
+            try:
+                step.then(error)
+            except Exception as another:
+                error = another
+            self._end(key, error or Done(step.why))
+
+    def _end(self, key: str, outcome: Outcome | Exception) -> None:
+        self._working.discard(key)
+        if isinstance(outcome, Conflict):
             self._anew.add(key)  # somebody was faster: what they wrote is in the cache by now
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self._failed(key, error)
+        elif isinstance(outcome, Exception):
+            self._failed(key, outcome)
         else:
             self._failures.pop(key, None)
             if isinstance(outcome, Again):
                 self.add_after(key, outcome.after_s)
-        finally:
-            self._working.discard(key)
         if key in self._anew:
             self._anew.discard(key)
             self.add(key)
-        self._fill()
+        self._fill_soon()
 
     def _failed(self, key: str, error: Exception) -> None:
         count = self._failures.get(key, 0)

@@ -31,12 +31,12 @@ def _bound_volume(volume: Volume, claim: Claim, now: str) -> Volume:
 
 
 def _bound_claim(claim: Claim, volume: Volume) -> Claim:
-    new = claim.with_volume(volume)
+    new, marks = claim.with_volume(volume), {}
     if new is not claim:
-        new = new.annotated(**{BOUND_BY_CONTROLLER: YES})
-    if BIND_COMPLETED not in new.annotations:
-        new = new.annotated(**{BIND_COMPLETED: YES})
-    return _with_bound_status(new, volume)
+        marks[BOUND_BY_CONTROLLER] = YES
+    if BIND_COMPLETED not in claim.annotations:
+        marks[BIND_COMPLETED] = YES
+    return _with_bound_status(new.annotated(**marks), volume)
 
 
 def _with_bound_status(claim: Claim, volume: Volume) -> Claim:
@@ -50,15 +50,15 @@ def _with_bound_status(claim: Claim, volume: Volume) -> Claim:
     if status.phase == Phase.BOUND:
         return claim if status.access_modes == modes else claim.with_status(access_modes=modes)
     capacity = volume.annotations.get(PRE_RESIZE_CAPACITY) or volume.spec.capacity.get(STORAGE, "0")
-    status = msgspec.structs.replace(
-        status, phase=str(Phase.BOUND), access_modes=modes, capacity={STORAGE: capacity}
-    )
+    attributes_class = status.current_volume_attributes_class_name
     if claim.phase in ("", Phase.PENDING):
-        status = msgspec.structs.replace(
-            status,
-            current_volume_attributes_class_name=volume.spec.volume_attributes_class_name,
-        )
-    return msgspec.structs.replace(claim, status=status)
+        attributes_class = volume.spec.volume_attributes_class_name
+    return claim.with_status(
+        phase=str(Phase.BOUND),
+        access_modes=modes,
+        capacity={STORAGE: capacity},
+        current_volume_attributes_class_name=attributes_class,
+    )
 
 
 def unbound_status(claim: Claim, phase: Phase) -> Claim:

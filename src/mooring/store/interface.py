@@ -90,8 +90,9 @@ class Store(Protocol):
         """
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> Awaitable[int]:
-        """Do all writes or none, durable when this returns. Returns the commit's revision.
+        """Do all writes or none, durable when this is awaited. The answer is the revision.
 
+        Begun by the call, or when it is awaited; those begun together may share an fsync.
         A write whose bytes equal what is stored changes nothing; if no write changes anything
         no revision is made and the current one is returned. Watchers have been handed the
         changes before this returns. A caller cancelled meanwhile does not know what happened.
