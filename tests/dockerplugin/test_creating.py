@@ -250,6 +250,35 @@ def test_what_the_driver_of_the_class_has_not_is_not_supported(
     assert plant.left() == []
 
 
+@pytest.mark.parametrize(
+    ("options", "codes"),
+    [
+        ({"size": "1", "class": "none"}, ["BadSize", "NoSuchClass"]),
+        ({"size": "1", "access": "rwx"}, ["BadSize", "NotSupported"]),
+        ({"mode": "9", "volume": "none"}, ["BadMode", "NoSuchVolume"]),
+        ({"access": "rwx", "from": "snapshot:s"}, ["NotSupported", "NotSupported"]),
+        ({"class": "A_B", "access": "rwx", "uid": "x"}, ["NoSuchClass", "BadOwner"]),
+        ({"size": "1"}, ["BadSize"]),
+    ],
+)
+def test_all_that_is_wrong_is_told_at_once(
+    plant: DockerPlant, options: dict[str, str], codes: list[str]
+) -> None:
+    said = plant.refusal("Create", "db", **options)
+    told = said.removeprefix("BadOptions: ").split(" | ")
+    assert [one.partition(": ")[0] for one in told] == codes
+    assert plant.left() == []
+
+
+def test_what_is_wrong_beside_a_volume_that_is_there_is_told_with_what_differs(
+    plant: DockerPlant,
+) -> None:
+    plant.call("Create", "db")
+    said = plant.refusal("Create", "db", mode="9", size="2Gi")
+    assert "BadMode: " in said
+    assert "OptionsConflict: volume db exists with size 1Gi and not 2Gi" in said
+
+
 def test_without_a_default_class_one_has_to_be_named(plant: DockerPlant) -> None:
     make_default(plant, "local", "false")
     said = plant.refusal("Create", "db")

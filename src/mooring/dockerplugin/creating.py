@@ -1,8 +1,9 @@
 """`docker volume create`: from a name and options to a claim. Docker volumes §5, §6, §10."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -25,7 +26,7 @@ from mooring.dockerplugin.errors import (
     of_volume,
 )
 from mooring.dockerplugin.names import DockerName, Namespaces, shown_name
-from mooring.dockerplugin.options import Options, Source
+from mooring.dockerplugin.options import Options, Source, raise_all
 from mooring.drivers.registry import features_of
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
@@ -56,6 +57,7 @@ from mooring.store.interface import Conflict
 
 BOUND_WITHIN_S: Final = 20.0  # after that, success: the claim is Pending, a Mount waits for it
 GONE_WITHIN_S: Final = 10.0  # a claim that is taken back; nobody uses it yet
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 DEFAULT_SIZE: Final = "1Gi"
 DEFAULT_MODE: Final = "ReadWriteOnce"
 MANY_HOSTS: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
@@ -78,27 +80,47 @@ class Creator:
         self._namespaces, self._node = namespaces, node
         self._kind = objects.kinds[Claim.resource]
 
-    async def create(self, wanted: DockerName, options: Options) -> None:
+    async def create(
+        self, wanted: DockerName, options: Options, annotations: Mapping[str, str] = NONE
+    ) -> None:
         """Have a claim of this name with these options; one that is there is compared with them.
 
-        raises  any code of Docker volumes §5, §6 and §10 that concerns Create; then nothing of
-                what this call made is left
+        annotations  of a new claim, beside those that options mean
+        raises       any code of Docker volumes §5, §6 and §10 that concerns Create; then nothing
+                     of what this call made is left
         """
         claim = self._objects.view(Claim, wanted.key)
         if claim is not None:
             self._compare(claim, wanted, options)
             return
-        volume = self._chosen_volume(wanted, options) if options.volume else None
-        if volume is not None and options.source is not None:
-            raise NotSupported(f"from={_source(options.source)}", f"volume={volume.name}")
-        class_ = self._class(wanted, options) if volume is None else None
+        volume, class_ = self._chosen(wanted, options)
         if not options.fresh and volume is None:
             self._refuse_retained(wanted)
         doc = self._document(wanted, options, class_, volume)
+        doc["metadata"]["annotations"] |= annotations
         async with self._reserved(volume, wanted):
             made = await self._made(wanted, options, doc)
         if made is not None and not (class_ is not None and class_.waits_for_consumer):
             await self._settled(wanted.shown, made)
+
+    def refusals(
+        self, wanted: DockerName, options: Options, beside: Sequence[MooringError]
+    ) -> list[MooringError]:
+        """What else cannot be had of options, by what there is.
+
+        beside  what is wrong with those that are not among them
+        """
+        if any(isinstance(one, NoSuchClass | NoSuchVolume) for one in beside):
+            return []  # what would be asked of another class or volume is not known
+        claim = self._objects.view(Claim, wanted.key)
+        try:
+            if claim is not None:
+                self._compare(claim, wanted, options)
+            else:
+                self._chosen(wanted, options)
+        except MooringError as error:
+            return [error]
+        return []
 
     async def _made(self, wanted: DockerName, options: Options, doc: Doc) -> Claim | None:
         """The new claim; None if another of this name, and like it, was there first."""
@@ -168,6 +190,17 @@ class Creator:
         if differs:
             raise OptionsConflict(wanted.shown, differs)
 
+    def _chosen(
+        self, wanted: DockerName, options: Options
+    ) -> tuple[Volume | None, StorageClass | None]:
+        """What a new claim is to get its storage from: one of the two."""
+        if not options.volume:
+            return None, self._class(wanted, options)
+        volume = self._chosen_volume(wanted, options)
+        if options.source is not None:
+            raise NotSupported(f"from={_source(options.source)}", f"volume={volume.name}")
+        return volume, None
+
     def _class(self, wanted: DockerName, options: Options) -> StorageClass:
         classes = self._objects.views(StorageClass)
         known = [one.name for one in classes]
@@ -178,10 +211,12 @@ class Creator:
         elif (found := default_of(classes)) is None:
             raise NoDefaultClass(wanted.shown, known)
         features, by = features_of(found.provisioner), f"class {found.name}"
+        lacks: list[MooringError] = []
         if options.source is not None:  # no backend can do that yet
-            raise NotSupported(f"from={_source(options.source)}", by)
+            lacks.append(NotSupported(f"from={_source(options.source)}", by))
         if options.access in MANY_HOSTS and features is not None and not features.shared:
-            raise NotSupported(f"access={_short({options.access})}", by, ["rwo", "rwop"])
+            lacks.append(NotSupported(f"access={_short({options.access})}", by, ["rwo", "rwop"]))
+        raise_all(lacks)
         return found
 
     def _refuse_retained(self, wanted: DockerName) -> None:

@@ -1,7 +1,7 @@
 """The options of `docker volume create --opt`, driver_opts and volume-opt. Docker volumes §5."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -87,9 +87,22 @@ def parsed(options: Mapping[str, str] | None) -> Options:
 
     raises  the one thing that is wrong; if there are several, BadOptions with all of them
     """
+    found, errors = read(options)
+    raise_all(errors)
+    return found
+
+
+def raise_all(errors: Sequence[MooringError]) -> None:
+    """Raise the one error there is; if there are several, BadOptions with all of them."""
+    if errors:
+        raise errors[0] if len(errors) == 1 else BadOptions(errors)
+
+
+def read(options: Mapping[str, str] | None) -> tuple[Options, list[MooringError]]:
+    """The same, as far as they can be read, and what is wrong with the others."""
     given = options or {}
     if len(given) > OPTIONS_AT_MOST:
-        raise TooManyOptions(len(given), OPTIONS_AT_MOST)
+        return Options(), [TooManyOptions(len(given), OPTIONS_AT_MOST)]
     found: dict[str, Any] = {}
     labels: dict[str, str] = {}
     unknown: list[str] = []
@@ -110,9 +123,7 @@ def parsed(options: Mapping[str, str] | None) -> Options:
             errors.append(error)
     if unknown:
         errors.append(UnknownOption(unknown, KNOWN))
-    if errors:
-        raise errors[0] if len(errors) == 1 else BadOptions(errors)
-    return Options(labels=labels, **found)
+    return Options(labels=labels, **found), errors
 
 
 def _is_long(text: str) -> bool:

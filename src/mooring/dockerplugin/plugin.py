@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from mooring.dockerplugin.catalogue import Catalogue, Shown
-from mooring.dockerplugin.creating import Creator
+from mooring.dockerplugin.creating import NONE, Creator
 from mooring.dockerplugin.errors import (
-    BadOptions,
     BadRequest,
     NoSuchCall,
     StillDeleting,
@@ -19,7 +18,7 @@ from mooring.dockerplugin.errors import (
     said,
 )
 from mooring.dockerplugin.names import DockerName, Namespaces, claim_named
-from mooring.dockerplugin.options import parsed
+from mooring.dockerplugin.options import Options, raise_all, read
 from mooring.dockerplugin.status import status
 from mooring.dockerplugin.transport import Request
 from mooring.errors import MooringError
@@ -126,20 +125,24 @@ class Plugin:
     # The calls
 
     async def _create(self, request: Request) -> Answer:
-        errors: list[MooringError] = []
+        options, errors = read(request.options)
         try:
             wanted = claim_named(request.name, self._namespaces)
         except MooringError as error:
-            errors.append(error)
-        try:
-            options = parsed(request.options)
-        except MooringError as error:
-            errors.append(error)
-        if errors:
-            raise errors[0] if len(errors) == 1 else BadOptions(errors)
-        async with self._turn(wanted.key):
-            await self._creator.create(wanted, options)
+            raise_all([error, *errors])
+            raise
+        if errors:  # what is wrong with the others by what there is, is said as well
+            errors += self._creator.refusals(wanted, options, errors)
+            raise_all(errors)
+        await self.create(wanted, options)
         return {}
+
+    async def create(
+        self, wanted: DockerName, options: Options, annotations: Mapping[str, str] = NONE
+    ) -> None:
+        """Make a claim, as Creator.create; one call at a time about one name."""
+        async with self._turn(wanted.key):
+            await self._creator.create(wanted, options, annotations)
 
     async def _get(self, request: Request) -> Answer:
         shown = self._shown(request.name)
