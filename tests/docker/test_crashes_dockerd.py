@@ -1,0 +1,78 @@
+"""dockerd killed before, in the middle of and after each call that it makes to Mooring.
+
+The containers outlive it, and are stopped or started again when it is there again.
+"""
+
+import pytest
+
+from tests.docker.blows import DockerDies, MooringDies, Together
+from tests.docker.moments import ALL, CALLS, SOME, Moment
+from tests.docker.mooring import Mooring
+from tests.docker.relay import SENT, Relay, relayed
+from tests.docker.story import Nothing, Story
+from tests.docker.testbed import Bed, needs_hosts
+
+pytestmark = [pytest.mark.system, needs_hosts]
+
+AT_ACTIVATION = (
+    "ids.epoch.written",
+    pytest.param("docker.activate.asked", marks=pytest.mark.slow),
+    pytest.param("docker.activate.done", marks=pytest.mark.slow),
+)
+
+
+@pytest.fixture(scope="module")
+def between(bed: Bed) -> tuple[Mooring, Relay]:
+    """Mooring and Docker on a host, and who sees what they say to each other."""
+    return relayed(bed.host("here"))
+
+
+class Listening(Nothing):
+    """Notes what is called in each step."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.heard: dict[str, list[str]] = {}
+
+    def before(self, step: str) -> None:
+        self.relay.calls = self.heard[step] = []
+
+
+def test_a_story_makes_the_calls_at_which_it_is_struck(between: tuple[Mooring, Relay]) -> None:
+    mooring, relay = between
+    listening = Listening(relay)
+    Story(mooring, "calm", listening).tell()
+    heard = {
+        step: " ".join(call for call in calls if call != "Capabilities")  # once for each dockerd
+        for step, calls in listening.heard.items()
+    }
+    assert heard == CALLS
+
+
+def test_a_story_goes_on_over_eight_deaths_of_dockerd(between: tuple[Mooring, Relay]) -> None:
+    mooring, relay = between
+    blow = DockerDies(relay, *SOME)
+    story = Story(mooring, "deaths", blow).tell()
+    assert blow.left == []
+    assert story.strikes == [moment.step for moment in SOME]
+
+
+@pytest.mark.parametrize("point", AT_ACTIVATION)
+def test_mooring_may_die_of_a_dockerd_that_is_there_again(
+    between: tuple[Mooring, Relay], point: str
+) -> None:
+    mooring, relay = between
+    dies = MooringDies(mooring, point)
+    docker_dies = DockerDies(relay, Moment("copy", 6, SENT))
+    Story(mooring, f"both-{point}", Together(docker_dies, dies)).tell()
+    assert dies.left == [], f"{point} was never passed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ALL, ids=str)
+def test_killed_at_any_moment_nothing_is_lost_or_left(
+    between: tuple[Mooring, Relay], moment: Moment
+) -> None:
+    mooring, relay = between
+    story = Story(mooring, f"m{ALL.index(moment)}", DockerDies(relay, moment)).tell()
+    assert story.strikes == [moment.step]
