@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-BEDS: Final = Path(tempfile.gettempdir()) / "mooring-testbeds"  # one directory for each run
+# A file for each run that says where its bed is, locked while the run lives. Names of namespaces
+# are the whole machine's, so this is in one place whatever TMPDIR says.
+RUNS: Final = Path("/run/mooring-testbeds")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 COMMAND_S: Final = 60.0  # for whatever is run to its end
 DEADLINE_S: Final = 60.0  # for whatever is waited for
@@ -294,12 +297,13 @@ class Bed:
     """The hosts of one test run and the switch they hang on."""
 
     def __init__(self) -> None:
-        BEDS.mkdir(mode=0o711, exist_ok=True)
+        self.prefix = f"mbed-{secrets.token_hex(3)}"
+        self.place = Path(tempfile.gettempdir()) / self.prefix
         with _cleaning():
-            self.prefix = f"mtb-{secrets.token_hex(3)}"
-            self.place = BEDS / self.prefix
-            self.place.mkdir()
-            self._owned = _owner_file(self.place)
+            self._run = _run_file(self.prefix)
+            self._run.write(str(self.place))
+            self._run.flush()
+        self.place.mkdir(mode=0o711)
         self.switch = f"{self.prefix}-switch"
         self._hosts: list[Host] = []
         # A namespace of its own for the bridge: no rule of the machine's firewall touches it.
@@ -325,9 +329,8 @@ class Bed:
         for host in self._hosts:
             if host.is_up:
                 host.crash()
-        _ip("netns", "del", self.switch)
-        _remove(self.place)
-        self._owned.close()
+        with _cleaning():
+            _clean(self.prefix, self._run)
 
 
 @contextmanager
@@ -342,53 +345,62 @@ def a_bed() -> Iterator[Bed]:
 
 def clean_leftovers() -> None:
     """Take away the beds of test runs that ended without doing so themselves."""
-    BEDS.mkdir(mode=0o711, exist_ok=True)
     with _cleaning():
-        for place in BEDS.glob("mtb-*"):
-            try:
-                owned = _owner_file(place)
-            except BlockingIOError:
-                continue  # its run goes on
-            _clean(place)
-            owned.close()
+        for path in RUNS.glob("mbed-*"):
+            with suppress(BlockingIOError):  # its run goes on
+                run = _run_file(path.name)
+                try:
+                    _clean(path.name, run)
+                except (AssertionError, OSError) as error:  # no fault of this run; the next tries
+                    print(f"leftovers of {path.name} stay: {error}", file=sys.stderr)
 
 
-def _clean(place: Path) -> None:
+def _clean(prefix: str, run: IO[str]) -> None:
+    """Everything of a bed, and at last the note that there was one."""
     for line in _ip("netns", "list").splitlines():
         name = line.split()[0]
-        if not name.startswith(f"{place.name}-"):
+        if not name.startswith(f"{prefix}-"):
             continue
         # They end with the pipe of their run, some of them after more than a moment.
         eventually(partial(_is_deserted, name), f"nothing runs in {name}", LEFTOVERS_S)
         _ip("netns", "del", name)
-    _remove_cgroups(f"{place.name}-*")
-    _remove(place)
+    _remove_cgroups(f"{prefix}-*")
+    run.seek(0)
+    if place := run.read():
+        _remove(Path(place))
+    os.unlink(RUNS / prefix)
+    run.close()
 
 
 def _is_deserted(net: str) -> bool:
-    return not _ip("netns", "pids", net)
+    """Also where nobody can tell: a run in a mount namespace of its own took its names with it."""
+    asked = done(["ip", "netns", "pids", net])
+    return asked.code != 0 or not asked.out
 
 
-def _owner_file(place: Path) -> IO[str]:
-    """Locked as long as its run lives. Raises BlockingIOError if another process has it."""
-    owned = (place / "owner").open("w")
+def _run_file(prefix: str) -> IO[str]:
+    """Ours as long as it is open. Raises BlockingIOError if another process has it."""
+    run = (RUNS / prefix).open("a+")
     try:
-        fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(run, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        owned.close()
+        run.close()
         raise
-    return owned
+    return run
 
 
 @contextmanager
 def _cleaning() -> Iterator[None]:
-    """One at a time: a bed that is being made has no owner for a moment."""
-    with (BEDS / "lock").open("w") as lock:
+    """One at a time: a bed that is being made or taken away has no owner for a moment."""
+    RUNS.mkdir(mode=0o711, exist_ok=True)
+    with (RUNS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _remove(place: Path) -> None:
+    if not place.exists():
+        return
     try:
         shutil.rmtree(place)
     except PermissionError:  # what a volume would cover is immutable while it is bare

@@ -9,7 +9,7 @@ import pytest
 
 from tests.docker import images, testbed
 from tests.docker.images import DATA, IN_DATA, SHELL
-from tests.docker.testbed import BEDS, Bed, Host, checked, eventually, needs_hosts
+from tests.docker.testbed import RUNS, Bed, Host, checked, eventually, needs_hosts
 
 pytestmark = [pytest.mark.system, needs_hosts]
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ bed = Bed()
 host = bed.host("left")
 host.up()
 host.dockerd()
-print(bed.prefix, flush=True)
+print(bed.prefix, bed.place, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -87,12 +87,13 @@ def test_what_a_killed_run_left_is_taken_away_and_what_others_have_is_not(bed: B
     run = subprocess.run(
         [sys.executable, "-c", A_RUN_THAT_IS_KILLED], cwd=ROOT, capture_output=True, timeout=60
     )
-    left = run.stdout.decode().strip()
-    assert (run.returncode, left[:4]) == (-signal.SIGKILL, "mtb-"), run.stderr
+    left, _, place = run.stdout.decode().strip().partition(" ")
+    assert (run.returncode, Path(place).name) == (-signal.SIGKILL, left), run.stderr
     assert left in checked(["ip", "netns", "list"])
     testbed.clean_leftovers()
     nets = checked(["ip", "netns", "list"])
-    groups = [str(path) for path in testbed.CGROUPS.glob("*/mtb-*")]
-    assert left not in f"{nets} {groups} {list(BEDS.iterdir())}"
+    groups = [str(path) for path in testbed.CGROUPS.glob("*/mbed-*")]
+    assert left not in f"{nets} {groups} {list(RUNS.iterdir())}"
+    assert not Path(place).exists()
     assert bed.switch in nets
     assert bed.place.exists()

@@ -3,10 +3,10 @@
 import pytest
 
 from testbed.hosts import (
-    BEDS,
     CGROUPS,
     COMMAND_S,
     DEADLINE_S,
+    RUNS,
     Bed,
     Done,
     Host,
@@ -19,10 +19,10 @@ from testbed.hosts import (
 )
 
 __all__ = [
-    "BEDS",
     "CGROUPS",
     "COMMAND_S",
     "DEADLINE_S",
+    "RUNS",
     "Bed",
     "Done",
     "Host",
