@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Final
 
 from mooring.clock import Clock, timestamp
@@ -15,6 +16,7 @@ from mooring.rules.events import EventNote
 log = logging.getLogger(__name__)
 
 WAITING_AT_MOST: Final = 10_000  # notes; more are dropped: events are a courtesy, not a record
+LATER_S: Final = 0.05
 # Of one component about one object, as client-go's recorder: so many at once, then one in five
 # minutes. An object that is looked at all the time must not fill the store with its events.
 BURST: Final = 25
@@ -42,11 +44,15 @@ class Allowance:
 
 
 class Recorder:
-    """Takes notes without delay; they are written one after the other."""
+    """Takes notes without delay; they are written a moment later, one after the other.
+
+    Most tell of something that somebody waits for, and would be in its way.
+    """
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(WAITING_AT_MOST)
+        self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._allowance = Allowance(objects.clock)
 
@@ -68,12 +74,20 @@ class Recorder:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def written(self) -> None:
-        """Wait until all that was noted is written."""
+        """Have all that was noted written now."""
+        self._hurry.set()
         await self._waiting.join()
+        self._hurry.clear()
 
     async def _run(self) -> None:
         while True:
-            note = await self._waiting.get()
+            if self._waiting.empty():
+                note = await self._waiting.get()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LATER_S):
+                        await self._hurry.wait()
+            else:
+                note = self._waiting.get_nowait()
             try:
                 await self._write(note)
             except MooringError as error:

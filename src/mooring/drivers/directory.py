@@ -204,7 +204,9 @@ class DirectoryDriver:
         return found
 
     def _fill(self, making: int, size_bytes: int) -> None:
+        """The journal of a disk takes all in one go that was done before the first fsync."""
         os.mkdir("data", 0o700, dir_fd=making)
+        os.fchmod(making, _PASSABLE)
         passing(CREATE_MADE)
         with files.directory("data", making) as data:
             if os.geteuid() == 0:
@@ -214,7 +216,6 @@ class DirectoryDriver:
             files.new_file("size", b"%d\n" % size_bytes, making)
             passing(CREATE_SIZED)
             os.fsync(data)
-        os.fchmod(making, _PASSABLE)
         files.synced(making)
 
     def _delete(self, name: AssetName) -> None:

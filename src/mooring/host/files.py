@@ -70,22 +70,31 @@ def small_file(name: str, dir_fd: int, limit_bytes: int = 4096) -> bytes:
         os.close(fd)
 
 
-def written(name: str, content: bytes, dir_fd: int, mode: int = 0o644) -> None:
-    """Make or replace a file: whoever looks sees the old one or the whole new one, on disk."""
+def written(
+    name: str, content: bytes, dir_fd: int, mode: int = 0o644, *, lasting: bool = True
+) -> None:
+    """Make or replace a file: whoever looks sees the old one or the whole new one, on disk.
+
+    lasting  False: it outlives processes, and need not outlive the host
+    """
     beside = f".new-{name}-{secrets.token_hex(4)}"
-    new_file(beside, content, dir_fd, mode)
+    new_file(beside, content, dir_fd, mode, lasting=lasting)
     os.rename(beside, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-    synced(dir_fd)
+    if lasting:
+        synced(dir_fd)
 
 
-def new_file(name: str, content: bytes, dir_fd: int, mode: int = 0o644) -> None:
+def new_file(
+    name: str, content: bytes, dir_fd: int, mode: int = 0o644, *, lasting: bool = True
+) -> None:
     """Make a file with this content, on disk. Leaves none behind if it fails."""
     fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=dir_fd)
     try:
         left = memoryview(content)
         while left:
             left = left[os.write(fd, left) :]
-        os.fsync(fd)
+        if lasting:
+            os.fsync(fd)
     except OSError:
         os.unlink(name, dir_fd=dir_fd)
         raise

@@ -228,9 +228,12 @@ class Publisher:
         self._protect(uid, False)  # a crash may have left it protected
         with suppress(FileExistsError):
             os.mkdir(self.root / uid, 0o711)
+        lasting = not intent.mounted  # no mount outlives its host
         with files.directory(self.root) as root, files.directory(uid, root) as directory:
-            files.written(_INTENT, msgspec.json.encode(intent), directory, mode=0o600)
-            files.synced(root)
+            content = msgspec.json.encode(intent)
+            files.written(_INTENT, content, directory, mode=0o600, lasting=lasting)
+            if lasting:
+                files.synced(root)
         passing(PUBLISH_INTENDED)
 
     def _lend(self, uid: str, source: Path, read_only: bool) -> Published:
