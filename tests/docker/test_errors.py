@@ -71,7 +71,6 @@ NOT_DOCKERS: Final = {
     "SizeTooSmall": "likewise",
     "ControlPlaneAway": "server and agent are one process here",
     "TookTooLong": "needs a backend that hangs",
-    "Stopping": "needs a call that goes on while Mooring is stopped",
     "Internal": "a fault of ours",
     "AlreadyServed": "said when Mooring starts",
     "SocketUnusable": "likewise",
@@ -435,6 +434,23 @@ def test_a_call_that_a_crash_of_mooring_cut_off(moored: Mooring) -> None:
     assert "create torn: LostRequest: " in said
     assert "; run the docker command again" in said
     assert host.docker(*creating("torn")) == "torn"
+
+
+@reaches("Stopping")
+def test_a_call_that_goes_on_when_mooring_is_stopped(moored: Mooring) -> None:
+    """What it has begun stays: nobody knows how that will end."""
+    applied(moored, a_class("outside", "") | {"provisioner": "example.com"})
+    host = moored.host
+    command = ("docker", *creating("half-way", "class=outside"))
+    client = host.popen(*command, log="half-way.log", **host.environment)
+    eventually(lambda: "half-way" in moored.names("persistentvolumeclaims"), "it has begun")
+    moored.stop()
+    moored.start()
+    assert client.wait(60) == 1
+    said = (host.place / "half-way.log").read_text()
+    assert "create half-way: Stopping: Create of volume half-way was cut short" in said
+    assert "; try again when it runs" in said
+    assert host.docker(*creating("half-way", "class=outside")) == "half-way"
 
 
 @reaches("StillDeleting")

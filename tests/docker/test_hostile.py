@@ -181,7 +181,7 @@ def test_names_that_are_none_are_refused_through_docker(host: Host) -> None:
 
 def test_names_that_are_none_reach_no_container(host: Host) -> None:
     for name in NAMES:
-        volume = {"Type": "volume", "Source": name, "Target": "/data"}
+        volume: dict[str, Any] = {"Type": "volume", "Source": name, "Target": "/data"}
         volume["VolumeOptions"] = {"DriverConfig": {"Name": DRIVER}}
         asked = {"Image": SHELL, "Cmd": ["true"], "HostConfig": {"Mounts": [volume]}}
         status, answer = host.api("POST", "/containers/create", asked)
