@@ -115,6 +115,7 @@ def test_a_status_is_bounded_whatever_is_in_it() -> None:
         users=users,
         reason="é" * 10_000,
         node="n" * 253,
+        mounts_ok=True,
     )
     assert len(msgspec.json.encode(shown)) <= 4096
 

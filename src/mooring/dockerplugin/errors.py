@@ -86,7 +86,7 @@ class NamespaceNotAllowed(MooringError):
         else:
             self.what = f"volume {said(name)} is of namespace {said(namespace)}, which Docker may "
             self.what += f"not reach; it may {_listed((default, *allowed))}"
-            self.remedy = "leave the namespace out, or add it to docker.namespaces"
+            self.remedy = "leave the namespace out, or start Mooring with --docker-namespaces"
 
 
 class NameTaken(MooringError):

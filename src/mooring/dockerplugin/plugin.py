@@ -234,7 +234,12 @@ class Plugin:
             attached = self._users.attachments.of(volume.name)
             used += [f"{one.node}" for one in attached if one.node != self._node]
         pods = holders(claim, self.catalogue.pods_of(wanted.key))
-        used += [f"pod {pod.name} on {pod.node_name}" for pod in pods]
+        mirrored = {self._node} if containers else set()  # of which the containers are said
+        used += [
+            f"pod {pod.name} on {pod.node_name}"
+            for pod in pods
+            if not (pod.is_mirror and pod.node_name in mirrored)
+        ]
         if used:
             raise VolumeInUse(wanted.shown, used)
 
@@ -301,6 +306,7 @@ class Plugin:
             users=self._mirror.users_of(shown.key),
             reason=self.catalogue.last_warning(shown.key),
             node=self._node,
+            mounts_ok=all(self._seeing.values()),
         )
 
     # Reclaim policies that were asked for and are not set yet: a crash came between, or the claim

@@ -25,12 +25,14 @@ def status(
     users: Sequence[User],
     reason: str,
     node: str,
+    mounts_ok: bool,
 ) -> dict[str, Any]:
     """At most 4 KiB.
 
     attached  the hosts that have it
     users     containers of this host, which is `node`
     reason    the last warning about the claim, "" if none
+    mounts_ok whether dockerd sees what is mounted here, as far as that was looked at
     """
     found: dict[str, Any] = {
         "claim": claim.key,
@@ -49,6 +51,7 @@ def status(
         {"container": one.container, "node": node, "path": one.path, "ro": one.read_only}
         for one in users[:AT_MOST]
     ]
+    found["mountsOk"] = mounts_ok
     if reason:
         found["reason"] = reason[:REASON_LETTERS]
     while len(msgspec.json.encode(found)) > LONGEST and (long := _longest(found)):

@@ -46,6 +46,11 @@ class Pod(View, frozen=True):
         return self.spec.node_name
 
     @property
+    def is_mirror(self) -> bool:
+        """Whether it stands for a container."""
+        return MIRROR in self.metadata.labels
+
+    @property
     def phase(self) -> str:
         return self.status.phase
 
