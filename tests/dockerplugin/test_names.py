@@ -143,7 +143,8 @@ def test_a_namespace_that_is_not_allowed_is_named() -> None:
         claim_named("dev/data", WITH_PROD)
     assert text(refused.value) == (
         "NamespaceNotAllowed: volume dev/data is of namespace dev, which Docker may not reach; it "
-        "may default, prod, test; leave the namespace out, or start Mooring with --docker-namespaces"
+        "may default, prod, test; leave the namespace out, or start Mooring with "
+        "--docker-namespaces"
     )
 
 
