@@ -20,8 +20,10 @@ from mooring.api.host import Host
 from mooring.api.identity import Identities, new_token, token_hash
 from mooring.api.protocol import Protocol as HttpProtocol
 from mooring.controllers.controllers import Controllers
+from mooring.dockerplugin.adopting import Adoptions
 from mooring.dockerplugin.errors import AlreadyServed
 from mooring.dockerplugin.names import Namespaces, claim_named, shown_name
+from mooring.dockerplugin.old_volumes import OldVolumes
 from mooring.dockerplugin.plugin import Plugin
 from mooring.dockerplugin.transport import Transport, plugin_listener
 from mooring.engine.engine import Announcer, Engine
@@ -35,6 +37,7 @@ from mooring.objects.kind import Doc
 from mooring.objects.kinds.common import is_subdomain
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
+from mooring.rules.events import EventNote
 from mooring.store.interface import Store
 from mooring.store.sqlite import SqliteStore
 
@@ -159,11 +162,14 @@ async def _run(
     engine = _engine(settings.docker) if settings.docker is not None else None
     docker = _docker(engine, settings.docker) if engine and settings.docker else None
     agent = Agent(objects, settings.node_name, settings.data_dir, tell, docker)
-    app = App(objects, ALL_KINDS, identities, Host(agent.users))
-    server = uvicorn.Server(_config(app, authority))
     parts: list[Part] = [controllers, agent]
+    adoptions = None
     if engine is not None and settings.docker is not None:
-        parts += _plugin_parts(objects, agent, engine, settings.docker, settings.node_name)
+        served = _plugin_parts(objects, agent, engine, settings.docker, settings.node_name)
+        adoptions = _adoptions(objects, agent, engine, served, settings, tell)
+        parts += served if adoptions is None else [*served, adoptions]
+    app = App(objects, ALL_KINDS, identities, Host(agent.users, adoptions))
+    server = uvicorn.Server(_config(app, authority))
     await _first_start(objects, settings)
     await _serve(server, listener, app, objects, parts, lambda: on_ready(url))
     if engine is not None:
@@ -208,6 +214,30 @@ def _plugin_parts(
         log.warning("Docker is not served: %s", error)
         return []
     return [mirror, plugin, Transport(plugin, listener), Announcer(engine)]
+
+
+def _adoptions(
+    objects: Objects,
+    agent: Agent,
+    engine: Engine,
+    served: list[Part],
+    settings: Settings,
+    tell: Callable[[EventNote], None],
+) -> Adoptions | None:
+    """What copies Docker's own volumes, if Docker is served."""
+    plugin = next((part for part in served if isinstance(part, Plugin)), None)
+    if plugin is None or settings.docker is None:
+        return None
+    return Adoptions(
+        objects,
+        agent.users,
+        OldVolumes(engine, settings.node_name),
+        plugin.create,
+        settings.docker.namespaces,
+        settings.node_name,
+        settings.data_dir,
+        tell,
+    )
 
 
 async def _serve(

@@ -5,12 +5,14 @@ POST    /mooring/v1/mounts/NAMESPACE/CLAIM    have a claim at its path: the moun
 DELETE  /mooring/v1/mounts/NAMESPACE/CLAIM    take the path away: the mount; 404 if there is none
 
 A mount is {"claim": "ns/name", "volume": NAME, "path": PATH, "note": TEXT}; note is empty unless
-the path is not a mount of its own. What this host cannot do is 409, as a Status whose reason is the
-error's code and whose details hold the remedy.
+the path is not a mount of its own. /mooring/v1/adoptions is of adoptions.py. What this host cannot
+do is 409, as a Status whose reason is the error's code and whose details hold the remedy.
 """
 
 from typing import Final
 
+from mooring.api import adoptions
+from mooring.api.adoptions import Adopting
 from mooring.api.http import Request
 from mooring.api.status import CODES, ApiError, failure
 from mooring.errors import MooringError
@@ -27,12 +29,14 @@ PATH: Final = "/mooring/v1/mounts"
 class Host:
     """Answers by path."""
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, adopting: Adopting | None = None) -> None:
+        """adopting  None where no Docker is served"""
         self._users, self._mounting = users, users.mounting
+        self._adopting = adopting
 
     async def serves(self, request: Request) -> bool:
         """Answer, if it is one of its paths. Raises NotFound and other errors of the API."""
-        if not f"{request.path}/".startswith(f"{PATH}/"):
+        if not f"{request.path}/".startswith((f"{PATH}/", f"{adoptions.PATH}/")):
             return False
         try:
             return await self._answered(request)
@@ -58,6 +62,11 @@ class Host:
         return next((str(one.path) for one in mounts if one.claim == key), "")
 
     async def _answered(self, request: Request) -> bool:
+        if request.path.startswith(adoptions.PATH):
+            adoption = await adoptions.answered(request, self._adopting)
+            if adoption is not None:
+                await request.answer(200, encoded(adoption))
+            return adoption is not None
         parts = [part for part in request.path[len(PATH) :].split("/") if part]
         if not parts and request.method == "GET":
             found: Doc = {"items": [_shown(one) for one in await self._mounting.mounts()]}

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mooring import __version__
+from mooring.cli.adopt import adopt
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
 from mooring.cli.status import status
@@ -38,7 +39,7 @@ def version() -> None:
     typer.echo(f"mooring {__version__}")
 
 
-for command in (up, explain, status, mount, umount, version):
+for command in (up, explain, status, mount, umount, adopt, version):
     app.command()(command)
 
 

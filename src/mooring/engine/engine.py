@@ -8,13 +8,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import quote
 
 import msgspec
 
 from mooring.engine.container import Container, containers_of
 from mooring.engine.errors import EngineAway
-from mooring.engine.volume import EngineVolume, volume_of
+from mooring.engine.volume import EngineVolume, is_volume_name, volume_of
 
 if TYPE_CHECKING:
     import aiohttp  # loaded by the first call: 10 MiB that hosts without Docker do not pay
@@ -71,9 +70,11 @@ class Engine:
 
     async def volume(self, name: str) -> EngineVolume | None:
         """A volume of any driver; None if no driver has one of this name. Raises EngineAway."""
+        if not is_volume_name(name):
+            return None  # another path would be asked
         async with self._guarded():
             async with asyncio.timeout(LOAD_DEADLINE_S):
-                path = f"{await self._versioned()}/volumes/{quote(name, safe='')}"
+                path = f"{await self._versioned()}/volumes/{name}"
                 async with self._connections().get(f"http://docker/{path}") as answer:
                     if answer.status == 404:
                         return None

@@ -1,9 +1,12 @@
 """A volume as the Docker engine tells of it."""
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class EngineVolume(NamedTuple):
@@ -30,6 +33,11 @@ class _Volume(msgspec.Struct, rename="pascal"):
 
 
 _one: Final = msgspec.json.Decoder(_Volume)
+
+
+def is_volume_name(name: str) -> bool:
+    """Whether Docker would give a volume this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def volume_of(body: bytes) -> EngineVolume:

@@ -147,7 +147,7 @@ class Ids:
         return list(self._users.get(uid, {}).values())
 
     def ages_s(self, uid: str) -> list[float]:
-        """How long ago each user of a volume was given its path; those that are not of Docker never age."""
+        """How long ago each user of a volume was given its path; OURS never age."""
         now_s = self._clock.monotonic_s()
         return [0.0 if one.id in OURS else now_s - one.given_s for one in self.of(uid)]
 
