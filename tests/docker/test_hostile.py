@@ -242,6 +242,7 @@ def test_an_id_is_a_name_of_nothing(moored: Mooring, host: Host) -> None:
     eventually(lambda: called(host, "Get", Name="any-id")["Err"] == "", "it is known")
     for id_ in IDS:
         mounted = called(host, "Mount", Name="any-id", ID=id_)
+        assert mounted["Err"] == ""
         assert (mounted["Err"], mounted["Mountpoint"].startswith(str(moored.data_dir))) == (
             "",
             True,

@@ -341,6 +341,12 @@ def test_claims_made_with_kubectl_are_volumes_without_a_driver_being_named(
     assert host.docker("volume", "inspect", "--format", "{{.Driver}}", "by-kubectl") == DRIVER
 
 
+def test_a_claim_is_used_as_soon_as_kubectl_has_made_it(moored: Mooring, host: Host) -> None:
+    for number in range(5):
+        applied(moored, a_claim(f"fresh-{number}"))
+        host.docker(*running(f"fresh-{number}", "touch", "/data/file"))
+
+
 def test_a_repeated_create_changes_nothing(moored: Mooring, host: Host) -> None:
     before = created(moored, "again", "size=2Gi", "uid=5")
     host.docker(*running("again", "touch", "/data/file"))

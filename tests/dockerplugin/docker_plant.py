@@ -85,17 +85,19 @@ class DockerPlant(HostPlant):
             return text(error)
         raise AssertionError(f"{call} of {name} was answered {answer}")
 
-    def create_beside(self, name: str, other: Coroutine[Any, Any, object]) -> list[str]:
-        """Create, and something else at the same moment. Returns why Docker is refused, if so."""
+    def beside(
+        self, other: Coroutine[Any, Any, object], call: str, name: str, id_: str = ""
+    ) -> str:
+        """A call, and something else that begins at the same moment. Returns the text of Err."""
 
         async def both() -> BaseException | object:
-            create = self.plugin.answer("Create", Request(name=name), None)
-            found = await asyncio.gather(create, other, return_exceptions=True)
+            first = self.plugin.answer(call, Request(name=name, id=id_), None)
+            found = await asyncio.gather(first, other, return_exceptions=True)
             return found[0]
 
         found = self._run(both())
         self.settle()
-        return [text(found)] if isinstance(found, MooringError) else []
+        return text(found) if isinstance(found, MooringError) else ""
 
     def at_once(self, call: str, name: str, times: int) -> list[object]:
         """The same call several times at the same moment: the answers."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mooring.controllers.controllers import Controllers
 from mooring.dockerplugin.status import status
 from mooring.errors import MooringError
 from mooring.model.attachment import Attachment
@@ -16,7 +17,7 @@ from mooring.node.attachments import attachment_name
 from mooring.node.containers import User
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import a_claim_doc, a_volume_doc
-from tests.controllers.plant import CLAIMS, CLASSES, a_pod_doc
+from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES, a_pod_doc
 from tests.dockerplugin.docker_plant import TEAM, WAITS, DockerPlant, of_local
 from tests.node.host_plant import HERE, a_pool
 
@@ -148,6 +149,17 @@ def test_a_claim_without_a_volume_cannot_be_used(plant: DockerPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="nowhere"))
     said = plant.refusal("Mount", "db", "id")
     assert said.startswith("NotBound: volume db on here: claim default/db is Pending ")
+
+
+def test_a_claim_made_a_moment_ago_is_waited_for(plant: DockerPlant) -> None:
+    """Nobody has looked at it yet, so it is neither bound nor about to be."""
+    plant.away()
+    nfs = {"server": "nfs.example", "path": "/"}
+    plant.create(VOLUMES, a_volume_doc(hostPath=None, nfs=nfs))
+    plant.create(CLAIMS, a_claim_doc(class_=""))
+    plant.controllers = Controllers(plant.objects)
+    said = plant.beside(plant.controllers.start(), "Mount", "db", "id")
+    assert said.startswith("NoWayToMount: volume db on here: ")
 
 
 def test_docker_is_told_the_volume_by_the_name_that_it_says(plant: DockerPlant) -> None:

@@ -269,7 +269,7 @@ def test_a_claim_that_does_not_exist_is_not_found(plant: MountPlant) -> None:
         plant.mount()
 
 
-def test_a_claim_without_a_volume_is_refused_at_once(plant: MountPlant) -> None:
+def test_a_claim_that_nobody_binds_is_refused(plant: MountPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
     with pytest.raises(NotBound, match="claim default/db is Pending and has no volume yet"):
         plant.mount()

@@ -32,6 +32,7 @@ from mooring.objects.objects import Objects
 from mooring.store.interface import Conflict
 
 BOUND_WITHIN_S: Final = 20.0  # of a claim whose volume was just chosen; commands wait longer
+LOOKED_AT_WITHIN_S: Final = 0.5  # of a claim that was made a moment ago: by then it is being bound
 READ_ONLY: Final = frozenset({"ReadOnlyMany"})
 
 
@@ -71,7 +72,11 @@ class Mounting:
         raises    NotFound, NotBound, BeingDeleted, ClaimLost, DataOnOtherNode, NoCapacityHere,
                   ProvisioningElsewhere, and what kept its volume from being made
         """
-        if await self._chose(key) or self._is_on_its_way(self._claim(key)):
+        is_on_its_way = await self._chose(key) or self._is_on_its_way(self._claim(key))
+        if not is_on_its_way:
+            await self._waiting.until_bound(key, min(LOOKED_AT_WITHIN_S, within_s))
+            is_on_its_way = self._is_on_its_way(self._claim(key))
+        if is_on_its_way:
             self._hurry(key)
             await self._waiting.until_bound(key, within_s)
         volume = self.bound_now(key)
