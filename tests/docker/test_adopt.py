@@ -3,14 +3,18 @@
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mooring.dockerplugin.adopting  # noqa: F401  declares its crash points
+from mooring.crashpoints import POINTS
 from mooring.host import files
 from tests.docker import images
 from tests.docker.images import SHELL
@@ -21,7 +25,7 @@ from tests.host.test_copying import Trees
 
 pytestmark = [pytest.mark.system, needs_hosts]
 MANY = 10_000
-POINTS = ("adopt.noted", "adopt.made", "adopt.copied", "adopt.whole")
+ADOPT_POINTS = sorted(name for name in POINTS if name.startswith("adopt."))
 
 
 @pytest.fixture(scope="module")
@@ -272,51 +276,83 @@ def test_without_docker_it_says_so(mended: Mooring) -> None:
 # Somebody else meanwhile
 
 
-def copying(mooring: Mooring, volume: str, claim: str) -> subprocess.Popen[bytes]:
-    """The command, at a moment at which something is copied."""
-    process = mooring.host.popen(
-        *(sys.executable, "-m", "mooring.cli.main", "adopt", volume, "--name", claim),
-        *("--kubeconfig", str(mooring.data_dir / "kubeconfig")),
-        log=f"adopt-{claim}.log",
-    )
+class Copying:
+    """A command that adopts, held at a moment at which its server copies."""
 
-    def has_begun() -> bool:
-        done = mooring.try_kubectl("get", "--raw", f"/mooring/v1/adoptions/default/{claim}")
-        return done.code == 0 and json.loads(done.out)["phase"] in ("Copying", "Verifying")
+    def __init__(self, mooring: Mooring, volume: str, claim: str, *, files: int = 0) -> None:
+        """files  so many are to be in the copy when it is held"""
+        self._mooring, self._log = mooring, f"adopt-{claim}.log"
+        self._process = mooring.host.popen(
+            *(sys.executable, "-m", "mooring.cli.main", "adopt", volume, "--name", claim),
+            *("--kubeconfig", str(mooring.data_dir / "kubeconfig")),
+            log=self._log,
+        )
+        self._copier = 0
+        eventually(self._has_begun, f"{volume} is being copied")
+        if files:
+            copy = data_of(mooring, claim)
+            self.go_on()
+            eventually(lambda: sum(1 for _ in copy.glob("*/*")) >= files, "some of it is there")
+            self._signal(signal.SIGSTOP)
 
-    eventually(has_begun, f"{volume} is being copied")
-    return process
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
 
+    def interrupt(self) -> None:
+        """As Ctrl-C does."""
+        os.kill(self._mooring.host.pid_of(self._process), signal.SIGINT)
 
-def said_by(mooring: Mooring, claim: str) -> str:
-    return (mooring.host.place / f"adopt-{claim}.log").read_text()
+    def ended(self) -> tuple[int, str]:
+        """How the command ends, and what it said."""
+        code = self._process.wait(180)
+        return code, (self._mooring.host.place / self._log).read_text()
+
+    def _has_begun(self) -> bool:
+        """Looks all the time: it may be done in a tenth of a second."""
+        copies = str(self._mooring.host.place / "mooring/mounts").encode()
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends:
+            for place in Path("/proc").iterdir():
+                with suppress(OSError):
+                    command = (place / "cmdline").read_bytes() if place.name.isdigit() else b""
+                    if b"mooring.host.copier\0copy" in command and copies in command:
+                        self._copier = int(place.name)
+                        self._signal(signal.SIGSTOP)
+                        return True
+        return False
+
+    def _signal(self, number: int) -> None:
+        os.kill(self._copier, number)
 
 
 def test_half_a_copy_is_given_to_nobody(mended: Mooring) -> None:
     host = mended.host
-    filled(host, "half", MANY)
-    process = copying(mended, "half", "half-new")
+    filled(host, "half")
+    command = Copying(mended, "half", "half-new")
     done = host.try_docker("run", "--rm", "-v", "half-new:/data", SHELL, "ls", "/data")
+    assert (done.code, "BeingAdopted: " in done.err) == (125, True), done.err
     by_hand = mended.mooring(
         "mount", "half-new", "--kubeconfig", str(mended.data_dir / "kubeconfig")
     )
-    removal = host.try_docker("volume", "rm", "half-new")
-    assert progress(mended, "half-new")["phase"] in ("Copying", "Verifying"), "a larger one is due"
-    assert (done.code, "BeingAdopted: " in done.err) == (125, True), done.err
     assert (by_hand.code, "[BeingAdopted]" in by_hand.err) == (1, True), by_hand.err
+    removal = host.try_docker("volume", "rm", "half-new")
     assert (removal.code, "VolumeInUse" in removal.err) == (1, True), removal.err
-    assert process.wait(180) == 0, said_by(mended, "half-new")
-    assert host.docker("run", "--rm", "-v", "half-new:/data", SHELL, "cat", "/data/7/file-7") == "7"
+    command.go_on()
+    assert command.ended()[0] == 0
+    read = ("run", "--rm", "-v", "half-new:/data", SHELL, "cat", "/data/2/file-2")
+    assert host.docker(*read) == "2"
 
 
 def test_a_writer_is_found_out_and_the_copy_is_made_right_by_the_next_run(mended: Mooring) -> None:
     host = mended.host
     original = filled(host, "written", MANY)
-    process = copying(mended, "written", "written-new")
+    command = Copying(mended, "written", "written-new", files=100)
     (original / "99" / "file-99").write_text("other")
-    assert process.wait(180) == 1
-    said = said_by(mended, "written-new")
-    assert ("[VolumeChanged]" in said, "99/file-99" in said) == (True, True), said
+    command.go_on()
+    code, said = command.ended()
+    assert (code, "[VolumeChanged]" in said, "99/file-99" in said) == (1, True, True), said
+    events = mended.kubectl("describe", "persistentvolumeclaim", "written-new")
+    assert "AdoptionFailed" in events
     done = host.try_docker("run", "--rm", "-v", "written-new:/data", SHELL, "ls", "/data")
     assert "BeingAdopted: " in done.err
     assert adopted(mended, "written", "--name", "written-new")["files"] == MANY
@@ -324,42 +360,76 @@ def test_a_writer_is_found_out_and_the_copy_is_made_right_by_the_next_run(mended
     assert host.docker(*read) == "other"
 
 
+def test_who_comes_to_use_the_old_volume_meanwhile_is_named(mended: Mooring) -> None:
+    host = mended.host
+    filled(host, "visited")
+    command = Copying(mended, "visited", "visited-new")
+    host.docker("run", "-d", "--name", "visitor", "-v", "visited:/d:ro", SHELL, "sleep", "1000")
+    command.go_on()
+    code, said = command.ended()
+    assert (code, "container visitor (running) [VolumeInUse]" in said) == (1, True), said
+    host.docker("rm", "--force", "visitor")
+    assert adopted(mended, "visited", "--name", "visited-new")["phase"] == "Done"
+
+
 def test_an_interrupted_command_leaves_the_server_to_go_on(mended: Mooring) -> None:
-    filled(mended.host, "left", MANY)
-    process = copying(mended, "left", "left-new")
-    os.kill(mended.host.pid_of(process), 2)
-    assert process.wait(60) == 130
-    assert "the server goes on with it" in said_by(mended, "left-new")
-    eventually(lambda: progress(mended, "left-new")["phase"] == "Done", "it goes on", 180.0)
-    assert adopted(mended, "left", "--name", "left-new")["files"] == MANY
+    filled(mended.host, "left")
+    command = Copying(mended, "left", "left-new")
+    command.interrupt()
+    code, said = command.ended()
+    assert (code, "the server goes on with it" in said) == (130, True), said
+    assert progress(mended, "left-new")["phase"] != "Done"
+    command.go_on()
+    assert adopted(mended, "left", "--name", "left-new")["files"] == 3
+
+
+def test_the_same_command_again_joins_and_one_for_another_volume_is_refused(
+    mended: Mooring,
+) -> None:
+    filled(mended.host, "joined")
+    filled(mended.host, "another")
+    command = Copying(mended, "joined", "joined-new")
+    assert "[NameTaken]" in refusal(mended, "another", "--name", "joined-new")
+    command.interrupt()
+    command.ended()
+    second = Copying(mended, "joined", "joined-new")
+    second.go_on()
+    assert second.ended()[0] == 0
 
 
 def test_a_deleted_claim_gives_it_up(mended: Mooring) -> None:
-    filled(mended.host, "given-up", MANY)
-    process = copying(mended, "given-up", "given-up-new")
+    filled(mended.host, "given-up")
+    command = Copying(mended, "given-up", "given-up-new")
     handle = data_of(mended, "given-up-new").parent
     mended.kubectl("delete", "persistentvolumeclaim", "given-up-new")
-    assert process.wait(180) == 1
-    assert "[GivenUp]" in said_by(mended, "given-up-new")
+    code, said = command.ended()
+    assert (code, "[GivenUp]" in said) == (1, True), said
     eventually(lambda: not handle.exists(), "its data is gone")
-    assert adopted(mended, "given-up", "--name", "given-up-new")["files"] == MANY
+    assert adopted(mended, "given-up", "--name", "given-up-new")["files"] == 3
 
 
 # Crashes
 
 
-def test_killed_in_the_middle_the_server_goes_on_at_its_next_start(mended: Mooring) -> None:
-    original = filled(mended.host, "killed", MANY)
-    process = copying(mended, "killed", "killed-new")
-    mended.kill9()
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_ended_in_the_middle_the_server_goes_on_at_its_next_start(
+    mended: Mooring, number: signal.Signals
+) -> None:
+    volume = f"ended-{number}"
+    original = filled(mended.host, volume, MANY)
+    command = Copying(mended, volume, f"{volume}-new", files=1000)
+    mended.stop(number)
+    with suppress(ProcessLookupError):
+        command.go_on()  # it finds itself alone, if it was not killed with its server
     mended.start()
-    assert process.wait(180) == 0, said_by(mended, "killed-new")
-    assert Trees(original, data_of(mended, "killed-new")).differs() == []
-    assert adopted(mended, "killed", "--name", "killed-new")["files"] == MANY
-    mended.freed(mended.volume("killed-new"))
+    code, said = command.ended()
+    assert (code, f"{MANY:,} files" in said) == (0, True), said
+    assert Trees(original, data_of(mended, f"{volume}-new")).differs() == []
+    assert adopted(mended, volume, "--name", f"{volume}-new")["files"] == MANY
+    mended.freed(mended.volume(f"{volume}-new"))
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", ADOPT_POINTS)
 def test_killed_anywhere_there_is_one_whole_copy_after_the_next_run(
     mended: Mooring, point: str
 ) -> None:
@@ -385,7 +455,7 @@ def test_killed_anywhere_there_is_one_whole_copy_after_the_next_run(
 def test_after_the_host_crashed_it_is_finished_once_docker_is_there(mended: Mooring) -> None:
     host = mended.host
     original = filled(host, "crashed", MANY)
-    copying(mended, "crashed", "crashed-new")
+    Copying(mended, "crashed", "crashed-new", files=1000)
     host.crash()
     host.up()
     mended.start()

@@ -31,6 +31,7 @@ FAST = (
 # The story does not pass these; the tests that do are named in tests/system/test_crashes.py, and
 # those of an Activate are beside the other deaths of dockerd and of hosts.
 NOT_PASSED = (
+    "adopt.",
     "directory.expand.",
     "directory.start.",
     "docker.activate.",

@@ -192,6 +192,8 @@ class Adoptions:
             whole = await work(adoption)
         except MooringError as error:
             adoption.fail(self._explained(note, error))
+            if isinstance(error, GivenUp):
+                await self._notes.drop(note)
         except OSError as error:
             adoption.fail(CopyFailed("CopyFailed", f"volume {note.volume}: {error}"))
         except Exception:

@@ -88,24 +88,30 @@ class Comparison:
         self._compare_directories(original, copy)
         below, surplus = [], set(os.listdir(copy))
         for name in os.listdir(original):
-            found = os.stat(name, dir_fd=original, follow_symlinks=False)
-            is_directory = stat.S_ISDIR(found.st_mode)
-            if name not in surplus:
-                self._note_change(name, found)
-                self._compare_missing(name, found)
-                continue
+            with self._original.blaming(name):
+                if self._look_at(name, is_there=name in surplus):
+                    below.append(name)
             surplus.discard(name)
-            there = os.stat(name, dir_fd=copy, follow_symlinks=False)
-            if stat.S_IFMT(found.st_mode) != stat.S_IFMT(there.st_mode):
-                self._differs.add(f"{self._original.shown(name)}: it is something else in the copy")
-            elif is_directory:
-                below.append(name)
-            else:
-                self._note_change(name, found)
-                self._compare(_Pair(name, found, there))
         for name in surplus:
-            self._differs.add(f"{self._original.shown(name)}: it is in the copy alone")
+            self._blame(name, "it is in the copy alone")
         return below
+
+    def _look_at(self, name: str, *, is_there: bool) -> bool:
+        """Whether it is a directory on both sides; anything else is compared."""
+        found = _stat(name, self._original.fd)
+        if not is_there:
+            self._note_change(name, found)
+            self._compare_missing(name, found)
+            return False
+        there = _stat(name, self._copy.fd)
+        if stat.S_IFMT(found.st_mode) != stat.S_IFMT(there.st_mode):
+            self._blame(name, "it is something else in the copy")
+            return False
+        if stat.S_ISDIR(found.st_mode):
+            return True
+        self._note_change(name, found)
+        self._compare(_Pair(name, found, there))
+        return False
 
     def _note_change(self, name: str, found: os.stat_result) -> None:
         self._changed_ns = max(self._changed_ns, found.st_ctime_ns)
@@ -117,7 +123,7 @@ class Comparison:
         if stat.S_IFMT(found.st_mode) in _MAY_BE_LEFT_OUT:
             self._progress.add(1, 0)
         else:
-            self._differs.add(f"{self._original.shown(name)}: it is missing in the copy")
+            self._blame(name, "it is missing in the copy")
 
     def _compare_directories(self, original: int, copy: int) -> None:
         pair = _Pair("", os.fstat(original), os.fstat(copy))
@@ -183,6 +189,10 @@ class Comparison:
     def _blame(self, name: str, why: str) -> None:
         if why:
             self._differs.add(f"{self._original.shown(name)}: {why}")
+
+
+def _stat(name: str, dir_fd: int) -> os.stat_result:
+    return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
 
 
 def _written(first: int, second: int, size: int) -> Iterator[tuple[int, int]]:

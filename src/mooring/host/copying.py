@@ -77,11 +77,12 @@ class Copy:
         with os.scandir(self._source.fd) as entries:
             for entry in entries:
                 surplus.discard(entry.name)
-                if entry.is_dir(follow_symlinks=False):
-                    self._make_directory(entry.name)
-                    below.append(entry.name)
-                else:
-                    self._bring(entry.name)
+                with self._source.blaming(entry.name):
+                    if entry.is_dir(follow_symlinks=False):
+                        self._make_directory(entry.name)
+                        below.append(entry.name)
+                    else:
+                        self._bring(entry.name)
         for name in surplus:
             files.remove_tree(name, target)
             self._progress.alive()
@@ -92,7 +93,8 @@ class Copy:
         if self._target.is_at_top and self._links_fd >= 0:
             files.remove_tree(self._links, self._target.top)
         source, target = self._source.fd, self._target.fd
-        _give(os.fstat(source), source, target)
+        with self._source.blaming():
+            _give(os.fstat(source), source, target)
         self._progress.alive()
 
     def _make_directory(self, name: str) -> None:
@@ -141,7 +143,7 @@ class Copy:
         source = opened(name, _FILE, self._source.fd)
         try:
             if os.fstat(source).st_ino != found.st_ino:
-                raise OSError(ESTALE, "it was exchanged meanwhile", self._source.shown(name))
+                raise OSError(ESTALE, "it was exchanged meanwhile")
             target = self._kept(name, found)
             if target is None:
                 self._clear(name)

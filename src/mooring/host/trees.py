@@ -6,7 +6,8 @@ further up are found again by `..`, and it is checked that they are the same.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from errno import ESTALE
 from typing import Final
 
@@ -96,6 +97,14 @@ class Tree:
         """Where it is, or something there, from the top, for people; "." is the top."""
         names = [level.name for level in self._levels[1:]] + ([name] if name else [])
         return shown("/".join(names)) or "."
+
+    @contextmanager
+    def blaming(self, name: str = "") -> Iterator[None]:
+        """An OSError within is about this entry, whatever path it was reached by."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.shown(name)) from error
 
     def close(self) -> None:
         """What was opened is closed."""
