@@ -51,7 +51,7 @@ class MooringDies(Nothing):
                     assert self.left, "it died by itself"
                     self._deaths += 1
                     self.left.pop(0)
-                    self._start()
+                    self._start_again()
                 except BaseException as failure:
                     self._failure = failure
                     return
@@ -63,6 +63,21 @@ class MooringDies(Nothing):
             started_to_die(self.mooring, self.left[0])
         else:
             self.mooring.start()
+
+    def _start_again(self) -> None:
+        self._start()
+
+
+class PowerFails(MooringDies):
+    """Of the whole host, at one crash point of Mooring after the other."""
+
+    def _start_again(self) -> None:
+        host = self.mooring.host
+        host.crash()
+        host.up()
+        self._start()
+        if self.mooring.lives:  # else its power fails again
+            host.dockerd()
 
 
 def started_to_die(mooring: Mooring, point: str) -> bool:
@@ -127,6 +142,11 @@ class _Strikes(Nothing):
 class DockerDies(_Strikes):
     """By kill -9. Its containers run until it is there again."""
 
+    def __init__(self, relay: Relay, *moments: Moment, flags: Sequence[str] = ()) -> None:
+        """flags  it is started with"""
+        super().__init__(relay, *moments)
+        self._flags = flags
+
     def _strike(self) -> None:
         self.relay.host.stop_dockerd(signal.SIGKILL)
 
@@ -134,7 +154,7 @@ class DockerDies(_Strikes):
         return not self.relay.host.has_dockerd
 
     def _mend(self) -> None:
-        self.relay.host.dockerd()
+        self.relay.host.dockerd(*self._flags)
 
 
 class HostDies(_Strikes):

@@ -126,11 +126,14 @@ def _call(asked: bytes) -> str:
     return asked.split()[1].decode().rpartition(".")[2]
 
 
-def relayed(host: Host) -> tuple[Mooring, Relay]:
-    """Start a host that is not up, with a relay between its Docker and its Mooring."""
+def relayed(host: Host, *flags: str) -> tuple[Mooring, Relay]:
+    """Start a host that is not up, with a relay between its Docker and its Mooring.
+
+    flags  of dockerd
+    """
     host.up()
     relay = Relay(host).start()
     mooring = Mooring(host, "--plugin-socket", BEHIND).start()
-    host.dockerd()
+    host.dockerd(*flags)
     images.load(host)
     return mooring, relay

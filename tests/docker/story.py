@@ -8,6 +8,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ from tests.docker.order import RUNNING, State, age_ids, users
 from tests.docker.testbed import done, eventually
 
 SETTLED_S: Final = 45.0  # less than what a look each minute would find by itself
+MOST_STRIKES: Final = 12  # in one step
 
 
 class Failed(Exception):
@@ -96,7 +98,7 @@ class Story:
 
     def _told(self, step: str, do: Callable[[], None]) -> None:
         self._again = False
-        for _ in range(4):
+        for _ in range(MOST_STRIKES):
             self.blow.before(step)
             try:
                 do()
@@ -207,7 +209,7 @@ class Story:
     def _release(self) -> None:
         self.may_be.add(self.kept)
         if self.kept in self.files:
-            volume = State(self.mooring).volume_of(self.kept)["metadata"]["name"]
+            volume = self._state().volume_of(self.kept)["metadata"]["name"]
             self.released[volume] = self.files.pop(self.kept)
         self._without(self.kept)
 
@@ -247,7 +249,7 @@ class Story:
     def _state(self) -> State:
         try:
             return State(self.mooring)
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, HTTPException) as error:
             raise Failed(f"the host cannot be looked at: {error}") from error
 
     def in_order(self, *, after_a_strike: bool = False) -> None:

@@ -2,10 +2,9 @@
 
 import pytest
 
-import mooring.daemon  # noqa: F401  brings in all that declares points
-from mooring.crashpoints import POINTS
 from tests.docker.blows import MooringDies
 from tests.docker.mooring import Mooring
+from tests.docker.points import PASSED
 from tests.docker.story import Story
 from tests.docker.testbed import needs_hosts
 
@@ -28,21 +27,6 @@ FAST = (
     "docker.remove.asked",
     "docker.remove.done",
 )
-# The story does not pass these; the tests that do are named in tests/system/test_crashes.py, and
-# those of an Activate are beside the other deaths of dockerd and of hosts.
-NOT_PASSED = (
-    "adopt.",
-    "directory.expand.",
-    "directory.start.",
-    "docker.activate.",
-    "docker.capabilities.",
-    "docker.path.",
-    "ids.epoch.",
-    "ids.start.",
-    "provision.taken-back",
-    "reclaim.",
-)
-PASSED = sorted(point for point in POINTS if not point.startswith(NOT_PASSED))
 # How often the story passes the points of a call. All others are killed at these counts too, as far
 # as the story passes them so often.
 COUNTS = (1, 2, 3, 5, 8, 13)
@@ -58,8 +42,5 @@ def test_a_story_goes_on_over_thirteen_deaths(moored: Mooring) -> None:
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("point", PASSED)
 def test_killed_anywhere_nothing_is_lost_or_left(moored: Mooring, point: str, count: int) -> None:
-    story = Story(
-        moored, f"{point}-{count}".replace(".", "-"), MooringDies(moored, f"{point}:{count}")
-    )
-    story.tell()
+    story = Story(moored, f"{point}-{count}", MooringDies(moored, f"{point}:{count}")).tell()
     assert story.strikes or count > 1, f"{point} was never passed"
