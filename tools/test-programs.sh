@@ -76,4 +76,5 @@ old_kubectl
 packages "hosts of Docker" dockerd:docker.io docker:docker.io ip:iproute2 busybox:busybox-static \
     nsenter:util-linux
 packages "docker-compose" docker-compose:docker-compose
+packages "a second opinion on copies" rsync:rsync
 packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs

@@ -231,6 +231,13 @@ def test_what_cannot_be_adopted_is_refused_and_nothing_is_made(moored: Mooring) 
     assert os.listdir(moored.data_dir / "adoptions") == []
 
 
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"volume": 5}', '{"volume": "a", "other": 1}'])
+def test_a_body_that_says_something_else_is_refused(moored: Mooring, body: str) -> None:
+    raw = ("create", "--raw", "/mooring/v1/adoptions", "--filename", "-")
+    done = moored.try_kubectl(*raw, stdin=body)
+    assert (done.code, "the body is not what was expected" in done.err) == (1, True), done.err
+
+
 def _capacity(quantity: str | None) -> str:
     return json.dumps({"spec": {"capacity": quantity}})
 

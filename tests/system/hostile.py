@@ -91,6 +91,7 @@ PATHS = (
     b"/openapi/v3/api/v9", b"/openapi/v2/x", b"/openapi", b"/mooring/v1/explain/pvc/a/b",
     b"/mooring/v1/explain/pv/%00", b"/mooring/v1/explain", b"/mooring/v1/mounts/a/b", b"/mooring",
     b"/apis/storage.k8s.io/v1/namespaces/default/storageclasses", b"/apis//v1/pods", b"/apis/x",
+    b"/mooring/v1/adoptions/%00/x", b"/mooring/v1/adoptions/a", b"/mooring/v1/adoptions/a/b/c",
     b"/api/v1/namespaces/default/persistentvolumes", b"/api/v1/persistentvolumeclaims/hostile-1",
     b"/API/V1/PODS", b"/api/v1/pods;a=b", b"/api/v1/pods%3Fwatch=1", b"/api/v1/nodes/here/status/x",
 )  # fmt: skip

@@ -212,6 +212,12 @@ def test_a_token_that_is_not_known_is_refused(server: Commands, tmp_path: Path) 
     assert remedy == "use the kubeconfig that `mooring up` wrote last; an older one may not count"
 
 
+def test_without_docker_no_volume_of_it_is_adopted(server: Commands) -> None:
+    what, remedy = server.refusal("adopt", "data")
+    assert what == "this Mooring serves no Docker, so it has no volumes to adopt [EngineAway]"
+    assert remedy == "start it as root on the host of the volume, see `mooring up -h`"
+
+
 # Completion
 
 

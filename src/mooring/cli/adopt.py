@@ -19,6 +19,7 @@ from rich.progress import (
 
 from mooring.cli.client import Client, Doc, NoServer, Refused, path_of
 from mooring.cli.common import Kubeconfig, Namespace, Output, fail, failing_well, printed_json
+from mooring.errors import MooringError
 
 LOOK_EACH_S: Final = 0.3
 AWAY_AT_MOST_S: Final = 60.0  # that the server may be restarted while it is looked at
@@ -84,6 +85,19 @@ def adopt(
         _say_what_was_done(found)
 
 
+class NotBegun(MooringError):
+    """The server was started anew, and what is not made yet it does not remember."""
+
+    code = "NotBegun"
+
+    def __init__(self, found: Doc) -> None:
+        self.what = (
+            f"the server was restarted before claim {found['claim']} was made, or that was deleted"
+        )
+        self.remedy = "run the same command again to begin anew"
+        super().__init__(self.what)
+
+
 class _Failed(Refused):
     """What the server says of an adoption that came to nothing."""
 
@@ -93,7 +107,7 @@ class _Failed(Refused):
 
 
 def _followed(client: Client, found: Doc) -> Doc:
-    """Show how far it is, until it ends. Raises NoServer, Refused."""
+    """Show how far it is, until it ends. Raises NoServer, NotBegun, Refused."""
     with _progress() as progress:
         task = progress.add_task("", total=None, files="")
         away_since_s: float | None = None
@@ -103,6 +117,10 @@ def _followed(client: Client, found: Doc) -> Doc:
             try:
                 found = client.ask("GET", path_of("adoptions", *found["claim"].split("/")))
                 away_since_s = None
+            except Refused as refused:
+                if refused.code == "NotFound":
+                    raise NotBegun(found) from refused
+                raise
             except NoServer:  # it is restarted, perhaps, and goes on with the copy
                 away_since_s = away_since_s or time.monotonic()
                 if time.monotonic() - away_since_s > AWAY_AT_MOST_S:
