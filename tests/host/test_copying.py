@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mooring.host import files
+from mooring.host import files, mounts
 from mooring.host.comparing import Compared, Comparison
 from mooring.host.copying import Copy
 from mooring.host.errors import MountInside
@@ -338,3 +338,31 @@ def test_only_the_first_of_many_differences_are_named(trees: Trees) -> None:
     os.utime(trees.original, ns=(1, 1))
     found = trees.compare().differs
     assert (found.count, len(found.named)) == (51, 20)
+
+
+# File systems that share blocks
+
+
+@pytest.mark.system
+@pytest.mark.skipif(shutil.which("mkfs.xfs") is None, reason="there is no mkfs.xfs")
+@needs_mounts
+def test_where_blocks_can_be_shared_no_content_is_written_twice(tmp_path: Path) -> None:
+    disk, point = tmp_path / "disk", tmp_path / "point"
+    point.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(512 << 20)
+    for command in (["mkfs.xfs", "-q", str(disk)], ["mount", "-o", "loop", str(disk), str(point)]):
+        subprocess.run(command, check=True, capture_output=True)
+    try:
+        trees = Trees(point / "original", point / "copy")
+        trees.original.mkdir()
+        trees.copy.mkdir()
+        (trees.original / "file").write_bytes(os.urandom(32 << 20))
+        os.sync()
+        before = os.statvfs(point).f_bfree
+        trees.run()
+        taken = (before - os.statvfs(point).f_bfree) * os.statvfs(point).f_frsize
+        assert taken < 1 << 20
+        assert trees.differs() == []
+    finally:
+        mounts.unmount(point)
