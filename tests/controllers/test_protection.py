@@ -12,7 +12,7 @@ from mooring.model.names import (
     PV_PROTECTION,
     PVC_PROTECTION,
 )
-from mooring.model.pod import Pod
+from mooring.model.pod import MIRROR, Pod
 from mooring.model.volume import Volume
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_volume_doc
@@ -287,3 +287,22 @@ def test_trap_9_a_forged_phase_does_not_let_a_bound_volume_go_for_long(plant: Cl
     plant.edit(VOLUMES, "v1", lambda doc: doc["status"].update(phase="Released"), "status")
     plant.settle()
     assert plant.volume().phase == "Bound"
+
+
+def test_containers_hold_their_claims_when_their_namespace_is_deleted(plant: ClockedPlant) -> None:
+    plant.put("namespaces", {"metadata": {"name": "team"}})
+    plant.together(plant.objects.create(plant.objects.kinds[CLAIMS], "team", a_claim_doc()))
+    mirror = a_pod_doc("docker-here-web", "db", "here")
+    mirror["metadata"]["labels"] = {MIRROR: "docker"}
+    for pod in (mirror, a_pod_doc("plain", "other", "here")):
+        plant.together(plant.objects.create(plant.objects.kinds["pods"], "team", pod))
+    plant.delete("namespaces", "team")
+    plant.settle()
+    claim = plant.view(Claim, "team/db")
+    assert claim is not None
+    assert claim.being_deleted
+    assert [pod.name for pod in plant.objects.views(Pod, "team")] == ["docker-here-web"]
+    plant.delete("pods", "team/docker-here-web")
+    plant.pass_time(1)
+    assert plant.view(Claim, "team/db") is None
+    assert plant.objects.entry("namespaces", "team") is None

@@ -12,10 +12,11 @@ from mooring.host import mounts
 from mooring.model.attachment import Attachment
 from mooring.model.names import MODE, OWNER, USED
 from mooring.node.attachments import AttachedElsewhere, attachment_name
+from mooring.node.errors import BeingDeleted
 from mooring.node.use import StillUsed
 from mooring.rules.use import KEPT_S
 from tests.controllers.clocked import a_claim_doc
-from tests.controllers.plant import CLAIMS, VOLUMES
+from tests.controllers.plant import CLAIMS, VOLUMES, a_pod_doc
 from tests.host.privileges import needs_mounts
 from tests.node.host_plant import HERE
 from tests.node.test_mounting import KEY, MountPlant, a_directory
@@ -103,6 +104,28 @@ def test_a_mount_by_hand_is_not_taken_from_under_a_user(plant: UsePlant) -> None
     assert plant.is_at_hand()
     plant.take()
     assert not plant.is_at_hand()
+
+
+def test_data_is_not_deleted_under_a_container_that_is_being_started(plant: UsePlant) -> None:
+    plant.give()
+    plant.drop()
+    assert (plant.users(), plant.is_at_hand(), len(plant.assets())) == (["one"], True, 1)
+    plant.take()
+    plant.pass_time(60)
+    assert (plant.is_at_hand(), plant.assets(), plant.attachments()) == (False, [], [])
+
+
+def test_a_user_of_a_claim_that_is_being_deleted_gets_it_again_and_nobody_else(
+    plant: UsePlant,
+) -> None:
+    plant.put("pods", a_pod_doc("holder", "db", HERE))
+    path = plant.give()
+    plant.drop()
+    assert plant.give() == path
+    with pytest.raises(BeingDeleted):
+        plant.give("another")
+    plant.delete("pods", "default/holder")
+    plant.take()
 
 
 def test_an_unmount_that_nobody_asked_for_is_success(plant: UsePlant) -> None:

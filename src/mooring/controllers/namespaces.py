@@ -1,8 +1,11 @@
 """Empties namespaces that are being deleted, then lets them go."""
 
+from mooring.model.pod import Pod
+from mooring.objects.cache import Entry
 from mooring.objects.errors import NotFound
-from mooring.objects.kind import Doc
+from mooring.objects.kind import Doc, Kind
 from mooring.objects.objects import Objects
+from mooring.objects.views import view
 from mooring.reconcile.queue import Again, Done, Outcome
 
 LOOK_AGAIN_S = 0.5  # while finalizers of what is in it keep it
@@ -27,6 +30,9 @@ class Namespaces:
             if not inner.namespaced or inner.stored_as:
                 continue
             for entry in list(self._objects.shelf(inner).entries(name)):
+                if _is_mirror(inner, entry):
+                    left += 1  # it goes with its container, and so do the claims that it protects
+                    continue
                 try:
                     _, gone = await self._objects.delete(inner, entry.key)
                     left += not gone
@@ -36,6 +42,10 @@ class Namespaces:
             return Again(LOOK_AGAIN_S, f"{left} objects are still there")
         await self._objects.update(kind, name, _let_go)
         return Done("emptied")
+
+
+def _is_mirror(kind: Kind, entry: Entry) -> bool:
+    return kind.resource == Pod.resource and view(Pod, entry).is_mirror
 
 
 def _terminating(doc: Doc) -> Doc:

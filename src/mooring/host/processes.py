@@ -5,13 +5,30 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from mooring.host.errors import HostStuck, ProgramFailed, ProgramMissing
 
 OUTPUT_LIMIT_BYTES = 1 << 20  # of each stream; the programs we read from say far less
 _KILL_WAIT_S = 1.0  # a process in an uninterruptible call does not die; we do not wait for it
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+class Process(NamedTuple):
+    """A process that is not ours, as long as it lives: numbers are used again."""
+
+    pid: int
+    started: str  # as /proc says it
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """None if there is none of that number that we may see."""
+        started = _since(pid)
+        return cls(pid, started) if started else None
+
+    @property
+    def lives(self) -> bool:
+        return _since(self.pid) == self.started
 
 
 class Finished(NamedTuple):
@@ -142,3 +159,13 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_KILL_WAIT_S):
             await process.wait()
+
+
+def _since(pid: int) -> str:
+    """When, in ticks since the boot; "" if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # Its name, in brackets, may have blanks and brackets of its own.
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -12,6 +12,7 @@ alone, and is void then.
 import asyncio
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -150,6 +151,12 @@ class Ids:
         """How long ago each user of a volume was given its path; OURS never age."""
         now_s = self._clock.monotonic_s()
         return [0.0 if one.id in OURS else now_s - one.given_s for one in self.of(uid)]
+
+    def youngest_s(self, uid: str) -> float:
+        """How long ago the last of its users was given a volume by Docker; infinite if none was."""
+        now_s = self._clock.monotonic_s()
+        ages_s = (now_s - one.given_s for one in self.of(uid) if one.id not in OURS)
+        return min(ages_s, default=math.inf)
 
     def all(self) -> list[User]:
         """Every user of every volume."""

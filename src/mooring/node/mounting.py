@@ -164,7 +164,8 @@ class Mounting:
         uids = {one.uid for one in published}
         volumes = await self.volumes(uids)
         for gone in self._names.keys() - uids:
-            del self._names[gone]
+            if self._publisher.published_path(gone) is None:  # nor was it mounted meanwhile
+                del self._names[gone]
         return [(volumes.get(one.uid), one) for one in published]
 
     async def mounts(self) -> list[Mounted]:

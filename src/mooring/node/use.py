@@ -17,6 +17,7 @@ from mooring.engine.engine import Engine
 from mooring.engine.errors import EngineAway
 from mooring.errors import Effect, MooringError
 from mooring.host.errors import HostStuck, MountBusy, MountFailed
+from mooring.host.processes import Process
 from mooring.model.claim import Claim
 from mooring.model.names import ADOPTING, USED
 from mooring.model.volume import Volume
@@ -39,6 +40,7 @@ LOOK_AGAIN_AT_MOST_S: Final = 5.0
 START_WITHIN_S: Final = 1.0  # Docker's answer at the start, when it may be waiting for ours
 LET_GO_WITHIN_S: Final = 5.0  # at the start; what takes longer goes on while others are served
 SWEEP_S: Final = 60.0  # at everything, for what no call tells; also after an unmount that failed
+STARTING_S: Final = 600.0  # a container may wait for its other volumes, each up to 100 s
 RUNNING: Final = frozenset({"running", "paused", "restarting", "removing"})
 
 USED_NOTED: Final = crash_point("use.noted")
@@ -95,7 +97,7 @@ class Users:
         self.queue = Queue("use", self._looked_at)  # by uid of a volume
         self._looks: dict[str, float] = {}  # uid of a volume to be looked at again → after when
         self._first_survey: Survey | None = None  # of the start, while nothing can change
-        self._engine_pid: int | None = None
+        self.engine: Process | None = None
         self._sweep_now = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -128,7 +130,7 @@ class Users:
 
         engine  process id of Docker's engine, None if this process does not see it
         """
-        self._engine_pid = engine
+        self.engine = Process.of(engine) if engine is not None else None
         self._sweep_now.set()
 
     def look_at(self, key: str) -> None:
@@ -152,6 +154,8 @@ class Users:
         claim = self._objects.view(Claim, key)
         if claim is not None and ADOPTING in claim.annotations and user != ADOPTER:
             raise BeingAdopted(claim)
+        if claim is not None and claim.being_deleted and (has := await self._has(key, user)):
+            return has
         uid = (await self.mounting.bound(key, within_s)).uid
         try:
             async with self._turn(uid):
@@ -163,6 +167,17 @@ class Users:
             self.queue.add(uid)  # what was begun is undone unless somebody needs it
             raise
         return Mounted(key, volume.name, published.path, published.note)
+
+    async def _has(self, key: str, user: str) -> Mounted | None:
+        """What a user has already: it is his until he gives it back, though nobody else gets it."""
+        for uid in self._at_hand_of(key):
+            async with self._turn(uid):
+                path, volume = self._publisher.published_path(uid), self.mounting.known(uid)
+                users = [one.id for one in self.ids.of(uid)]
+                if path is not None and volume is not None and user in users:
+                    await self.ids.add(uid, user, key)
+                    return Mounted(key, volume.name, path, "")
+        return None
 
     async def _noted(self, key: str, user: str, volume: Volume) -> None:
         """All that is to be on disk before anybody is told; these three do not need each other."""
@@ -219,8 +234,11 @@ class Users:
         """Its data is to be deleted: take the path away. Raises MountBusy, StillUsed."""
         async with self._turn(volume.uid):
             if held := await self._publisher.held_by(volume.uid, engine=self._engine_pid):
-                key = volume.claim_ref.key if volume.claim_ref else volume.name
-                raise StillUsed(key, self._node, held)
+                raise StillUsed(_claim_of(volume), self._node, held)
+            if (age_s := self.ids.youngest_s(volume.uid)) < KEPT_S:
+                # Docker has the path, and the kernel does not know of its container yet.
+                given = f"a container that was given it {age_s:.0f} s ago"
+                raise StillUsed(_claim_of(volume), self._node, [given])
             await self._let_go(volume.uid)
 
     async def settle(self, volume: Volume, *, docker_has_none: bool = False) -> list[str]:
@@ -300,18 +318,24 @@ class Users:
         name = self._docker.name_of(claim) if claim is not None else None
         if name is None:
             return None
-        running = await self._run(name) if survey is None else survey.running
+        if survey is not None:
+            return None if survey.running is None else name in survey.running
+        # One that is being started is "created" until the last of its volumes is mounted.
+        is_starting = self.ids.youngest_s(uid) < STARTING_S
+        running = await self._run(name, RUNNING | {"created"} if is_starting else RUNNING)
         return None if running is None else name in running
 
-    async def _run(self, volume: str | None = None) -> frozenset[str] | None:
-        """Names of volumes that running containers have, all or one; None if it is not known."""
+    async def _run(
+        self, volume: str | None = None, states: Set[str] = RUNNING
+    ) -> frozenset[str] | None:
+        """Names of volumes that containers in these states have, all or one; None: not known."""
         if self._docker is None:
             return None
         try:
             containers = await self._docker.engine.containers(volume)
         except EngineAway:
             return None
-        running = (one for one in containers if one.state in RUNNING)
+        running = (one for one in containers if one.state in states)
         return frozenset(mount.volume for one in running for mount in one.mounts)
 
     async def _survey(self, within_s: float) -> Survey:
@@ -321,6 +345,11 @@ class Users:
             async with asyncio.timeout(within_s):  # it may be starting, and waiting for us
                 running = await self._run()
         return Survey(held.keys(), running)
+
+    @property
+    def _engine_pid(self) -> int | None:
+        """Of Docker's engine while it lives: afterwards the number may be a container's."""
+        return self.engine.pid if self.engine is not None and self.engine.lives else None
 
     # What there is
 
@@ -362,3 +391,7 @@ class Users:
         for uid in await self._uids():
             if uid not in held:
                 self.queue.add(uid)
+
+
+def _claim_of(volume: Volume) -> str:
+    return volume.claim_ref.key if volume.claim_ref is not None else f"of volume {volume.name}"
