@@ -22,6 +22,7 @@ from mooring.dockerplugin.options import Options, raise_all, read
 from mooring.dockerplugin.status import status
 from mooring.dockerplugin.transport import Request
 from mooring.errors import MooringError
+from mooring.host.processes import Process
 from mooring.model.claim import Claim
 from mooring.model.names import RECLAIM, Phase
 from mooring.model.node import Node
@@ -103,7 +104,10 @@ class Plugin:
     async def activated(self, peer_pid: int | None) -> None:
         """A dockerd is new here: what the one before it was given is looked at again."""
         self._seeing.clear()
-        await self._users.ids.new_epoch()
+        try:
+            await self._users.ids.new_epoch()
+        except MooringError as error:  # a full disk: Docker must not lose its volumes for a number
+            log.warning("a new dockerd is not noted: %s", error)
         self._users.look_at_all(peer_pid)
         if peer_pid is not None and not await self._sees(peer_pid):
             log.warning("dockerd pid=%d does not see mounts made here", peer_pid)
@@ -112,6 +116,8 @@ class Plugin:
         """One call. Raises MooringError, which becomes its Err."""
         if call not in self._calls:
             raise NoSuchCall(call)
+        if peer_pid is not None and self._users.engine is None:  # Mooring is new, and not dockerd
+            self._users.engine = Process.of(peer_pid)
         if call == "Mount" and peer_pid is not None and not await self._sees(peer_pid):
             root = str(self._publisher.root)
             raise MountsNotVisible(said(request.name), root, self._node, peer_pid)
