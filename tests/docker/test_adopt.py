@@ -89,6 +89,16 @@ def data_of(mooring: Mooring, claim: str) -> Path:
     return mooring.pool / handle / "data"
 
 
+def a_class(name: str, pool: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "directory.mooring.dev",
+        "parameters": {"pool": pool},
+    }
+
+
 def annotations(mooring: Mooring, claim: str) -> dict[str, str]:
     found: dict[str, str] = mooring.get("persistentvolumeclaims", claim)["metadata"]["annotations"]
     return found
@@ -173,14 +183,7 @@ def test_size_class_and_namespace_are_as_asked(moored: Mooring) -> None:
 
 
 def test_a_first_consumer_class_makes_the_volume_here(moored: Mooring) -> None:
-    class_ = {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": "waits"},
-        "provisioner": "directory.mooring.dev",
-        "parameters": {"pool": "local"},
-        "volumeBindingMode": "WaitForFirstConsumer",
-    }
+    class_ = a_class("waits", "local") | {"volumeBindingMode": "WaitForFirstConsumer"}
     moored.kubectl("apply", "--filename", "-", stdin=json.dumps(class_))
     filled(moored.host, "late")
     assert adopted(moored, "late", "--class", "waits")["phase"] == "Done"
@@ -240,6 +243,37 @@ def test_a_body_that_says_something_else_is_refused(moored: Mooring, body: str) 
 
 def _capacity(quantity: str | None) -> str:
     return json.dumps({"spec": {"capacity": quantity}})
+
+
+def test_a_pool_without_the_room_is_not_filled(moored: Mooring) -> None:
+    original, place = filled(moored.host, "wide"), moored.host.place / "tiny"
+    (original / "weight").write_bytes(os.urandom(8 << 20))
+    place.mkdir()
+    moored.host.run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place))
+    pool = {
+        "apiVersion": "mooring.dev/v1",
+        "kind": "Pool",
+        "metadata": {"name": "tiny"},
+        "spec": {"driver": "directory.mooring.dev", "node": "here", "root": str(place)},
+    }
+    class_ = a_class("tiny", "tiny")
+    for one in (pool, class_):
+        moored.kubectl("apply", "--filename", "-", stdin=json.dumps(one))
+    said = refusal(moored, "wide", "--class", "tiny")
+    assert ("pool tiny has not the room" in said, "[PoolFull]" in said) == (True, True), said
+    eventually(lambda: "wide-adopted" not in moored.names("pvc"), "its claim is gone")
+    eventually(
+        lambda: moored.host.run("sh", "-c", f"ls -d {place}/pvc-*").code != 0, "its data is gone"
+    )
+    assert adopted(moored, "wide")["phase"] == "Done"
+
+
+def test_a_name_that_left_data_behind_gets_a_full_copy(moored: Mooring) -> None:
+    host = moored.host
+    host.docker("volume", "create", "--driver", DRIVER, "--opt", "reclaim=retain", "kept-adopted")
+    host.docker("volume", "rm", "kept-adopted")
+    filled(host, "kept")
+    assert adopted(moored, "kept")["files"] == 3
 
 
 def test_a_size_below_the_data_is_refused_with_the_right_one(moored: Mooring) -> None:

@@ -3,14 +3,16 @@
 import asyncio
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mooring.host import copies, files, mounts
-from mooring.host.copier import Tick
+from mooring.host.copier import Ended, Said, Tick
 from mooring.host.errors import CopyFailed, DiskFull
 from tests.host.privileges import bound, needs_mounts, small_disk
 
@@ -149,6 +151,19 @@ async def test_a_mount_inside_is_refused_by_name(original: Path, copy: Path) -> 
 async def test_a_directory_that_is_not_there_is_said(tmp_path: Path, copy: Path) -> None:
     with pytest.raises(Exception, match="nowhere"):
         await copies.copied(tmp_path / "nowhere", copy, ignored)
+
+
+def test_devices_are_left_out_and_said_where_none_may_be_made(original: Path, copy: Path) -> None:
+    os.mknod(original / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    copier = (sys.executable, "-m", "mooring.host.copier", "copy", str(original), str(copy))
+    command = ["setpriv", "--bounding-set=-mknod", "--", *copier]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # its input stays open, or it would end with that
+        said = process.stdout.read().splitlines()
+    ended = msgspec.json.decode(said[-1], type=Said)
+    assert isinstance(ended, Ended)
+    assert ended.left.named == ["null is left out: this process may not make devices"]
+    assert (ended.differs.count, ended.changed.count) == (0, 0)
 
 
 async def test_a_link_in_place_of_the_directory_is_not_followed(

@@ -66,6 +66,7 @@ BOUND_WITHIN_S: Final = 90.0
 DOCKER_WITHIN_S: Final = 600.0  # at a start of the host; then it is tried at the next start
 DOCKER_RETRY_S: Final = 2.0
 ENDED_AT_MOST: Final = 100  # that are remembered; what is whole, its claim says as well
+EVENT_LETTERS: Final = 1000
 GIB: Final = 1 << 30
 _HOLD: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -215,7 +216,9 @@ class Adoptions:
         passing(NOTED)
         said = {ADOPTING: note.token, ADOPTED_FROM: f"{self._node}/{note.volume}"}
         try:
-            await self._create(name, msgspec.structs.replace(options, size=size), said)
+            # `fresh`: data that an earlier claim of this name left is no reason against a full one.
+            asked = msgspec.structs.replace(options, size=size, fresh=True)
+            await self._create(name, asked, said)
             passing(MADE)
             made = self._claim(note.claim)
             if made is not None and not note.is_of(made):  # somebody else was faster
@@ -369,7 +372,7 @@ class Adoptions:
             text = f"copied and verified {count} files of Docker volume {note.volume}"
             self._tell(EventNote(claim.reference(), NORMAL, "Adopted", text, "mooring"))
         elif note.is_of(claim):
-            text = f"{error.code}: {error}"
+            text = f"{error.code}: {error}"[:EVENT_LETTERS]
             self._tell(EventNote(claim.reference(), WARNING, "AdoptionFailed", text, "mooring"))
 
     def _is_wanted(self, note: Unfinished) -> bool:
