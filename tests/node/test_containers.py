@@ -41,7 +41,8 @@ class World:
         self, objects: Objects, engine: Engine | None, ids: Callable[[], Pairs] | None
     ) -> None:
         self.objects = objects
-        self.mirror = Mirror(objects, engine, HERE, key_of, ids)
+        self.told: list[str] = []  # claims of which something became another
+        self.mirror = Mirror(objects, engine, HERE, key_of, ids, self.told.append)
 
     async def make(self, resource: str, doc: Doc, namespace: str = "") -> None:
         await self.objects.create(self.objects.kinds[resource], namespace, doc)
@@ -436,6 +437,20 @@ async def test_pods_stay_while_docker_is_away_and_are_put_right_when_it_is_back(
         await asyncio.to_thread(fallible.dockerd)  # it ends what it finds running
         await world.until_pods(web="Failed")
         assert [one.container for one in world.users("data")] == ["web"]
+
+
+async def test_an_end_of_which_a_docker_that_is_back_says_nothing_is_told(fallible: Host) -> None:
+    await asyncio.to_thread(fallible.dockerd)
+    await asyncio.to_thread(images.load, fallible)
+    async with a_world(Engine(fallible.socket, "local")) as world:
+        await world.mirror.start()
+        await run(fallible, "web", "-v=data:/data")
+        await world.until_pods(web="Running")
+        await asyncio.to_thread(fallible.stop_dockerd, signal.SIGKILL)
+        world.told.clear()
+        await asyncio.to_thread(fallible.dockerd)
+        await world.until_pods(web="Failed")
+        assert set(world.told) == {"default/data"}
 
 
 async def test_while_docker_can_be_seen_an_id_is_no_pod(world: World, plain_host: Host) -> None:

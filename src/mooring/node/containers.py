@@ -208,9 +208,8 @@ class Mirror:
     async def _mirror_all(self, found: list[Container]) -> None:
         self._sees = self._has_seen = True
         self._given.clear()
-        self._known.clear()
-        for one in found:
-            self._known.put(one)
+        for key in self._known.replaced_by(found):  # perhaps while nobody told of it
+            self._tell(key)
         await self._write(self._wanted(found), {pod.key for pod in self._mirrors()})
 
     async def _bring(self, found: list[Container], ids: Set[str]) -> None:
@@ -336,9 +335,13 @@ class _Known:
             if not self._users[key]:
                 del self._users[key]
 
-    def clear(self) -> None:
-        self._users.clear()
-        self._claims.clear()
+    def replaced_by(self, all_: Iterable[Container]) -> list[str]:
+        """Take in that these are all there are. Returns the claims of those that changed."""
+        before, self._users, self._claims = self._users, {}, {}
+        for one in all_:
+            self.put(one)
+        keys = before.keys() | self._users.keys()
+        return [key for key in keys if before.get(key) != self._users.get(key)]
 
     def ids_of(self, claim_key: str) -> set[str]:
         return set(self._users.get(claim_key, ()))
