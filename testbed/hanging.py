@@ -24,7 +24,7 @@ class HangingDriver(DirectoryDriver):
     """Keeps the contract as long as nobody makes it hang."""
 
     async def unpublish(self, name: AssetName) -> None:
-        await self._done(partial(self._hang, "unpublish", asset_name(name)))
+        await self._done(partial(self._hang, "unpublish", asset_name(name)), about=name)
 
     # In threads, as what they stand before.
 

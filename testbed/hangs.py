@@ -6,6 +6,7 @@ ROOT.hangs/held-CALL-…   is there while a call hangs
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +30,10 @@ class Hangs:
         cause = self._cause(call, asset)
         cause.unlink()
         for held in self.place.glob(f"held-{cause.name}-*"):
-            writing = os.open(held, os.O_RDWR)  # who waits in it wakes up
-            held.unlink(missing_ok=True)  # who is about to does not
-            os.close(writing)
+            with suppress(FileNotFoundError):  # it is one FIFO, so others have woken up already
+                writing = os.open(held, os.O_RDWR)  # who waits in it wakes up
+                held.unlink(missing_ok=True)  # who is about to does not
+                os.close(writing)
 
     def held(self, call: str, asset: str = "") -> int:
         """How many calls hang now."""

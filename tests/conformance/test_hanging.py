@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.drivers.interface import Driver
+from mooring.drivers.interface import Driver, asset_name
 from testbed.hanging import HangingDriver
 from testbed.hangs import CALLS, Hangs
 from testbed.hosts import eventually
@@ -39,6 +39,38 @@ async def test_a_call_hangs_until_it_is_let_go_on(call: str, asset: str, tmp_pat
     await hanging
     await _called(driver, call)
     assert list(hangs.place.iterdir()) == []
+
+
+async def test_a_volume_that_hangs_however_often_it_is_tried_is_in_no_others_way(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(HANGING, tmp_path)
+    driver, hangs = await bench.started(), Hangs(bench.root)
+    for name in (NAME, OTHER):
+        await driver.create(name, SIZE_BYTES)
+    hangs.begin("publish", NAME)
+    tries = [asyncio.create_task(driver.publish(NAME)) for _ in range(5)]
+    await asyncio.to_thread(eventually, lambda: hangs.held("publish", NAME) > 0, "a call hangs")
+    await driver.publish(OTHER)
+    assert hangs.held("publish", NAME) == 1
+    hangs.end("publish", NAME)
+    await asyncio.gather(*tries)
+
+
+async def test_large_volumes_that_are_being_deleted_are_in_no_others_way(tmp_path: Path) -> None:
+    bench = Bench(HANGING, tmp_path)
+    driver, hangs = await bench.started(), Hangs(bench.root)
+    large = [asset_name(f"large-{number}") for number in range(4)]
+    for name in (OTHER, *large):
+        await driver.create(name, SIZE_BYTES)
+    hangs.begin("delete")
+    deleting = [asyncio.create_task(driver.delete(name)) for name in large]
+    await asyncio.to_thread(eventually, lambda: hangs.held("delete") == 4, "they are deleted")
+    await driver.publish(OTHER)
+    await driver.create(NAME, SIZE_BYTES)
+    assert hangs.held("delete") == 4
+    hangs.end("delete")
+    await asyncio.gather(*deleting)
 
 
 async def _called(driver: Driver, call: str) -> None:

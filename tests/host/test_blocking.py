@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -36,6 +37,60 @@ async def test_a_call_that_hangs_is_given_up_and_its_place_stays_taken_until_it_
         await blocking.run(lambda: 7, deadline_s=0.01)
     let_go.set()
     assert await blocking.run(lambda: 7) == 7
+
+
+async def test_one_thing_that_hangs_and_is_tried_again_and_again_takes_no_place_of_others() -> None:
+    let_go, held = threading.Event(), list[int]()
+
+    def hang() -> None:
+        held.append(threading.get_ident())
+        let_go.wait()
+
+    blocking = Blocking("a disk", width=2, deadline_s=AMPLE_S)
+    limits_s = [0.01, *[AMPLE_S] * 4]
+    for limit_s in limits_s:  # all but the first have time, and are told of the first at once
+        with pytest.raises(HostStuck, match=r"a disk about a volume took longer than 0.01 s"):
+            await blocking.run(hang, limit_s, "a volume")
+    assert len(held) == 1
+    both = threading.Barrier(2)
+    beside = (blocking.run(both.wait, about=name) for name in ("another", "one more"))
+    assert sorted(await asyncio.gather(*beside)) == [0, 1]
+    let_go.set()
+    assert await _when_it_goes_again(blocking, "a volume") == 7
+
+
+async def _when_it_goes_again(blocking: Blocking, about: str) -> int:
+    while True:
+        with suppress(HostStuck):
+            return await blocking.run(lambda: 7, about=about)
+        await asyncio.sleep(0)
+
+
+async def test_calls_about_one_thing_go_in_turn_and_beside_those_about_another() -> None:
+    let_go, ended = threading.Event(), list[int]()
+    blocking = Blocking("a disk", deadline_s=AMPLE_S)
+    first = asyncio.create_task(blocking.run(let_go.wait, about="a volume"))
+    second = asyncio.create_task(blocking.run(lambda: ended.append(2), about="a volume"))
+    assert await blocking.run(lambda: 7, about="another volume") == 7
+    assert ended == []
+    let_go.set()
+    await asyncio.gather(first, second)
+    assert ended == [2]
+
+
+async def test_a_call_whose_caller_went_away_is_late_all_the_same() -> None:
+    let_go, began = threading.Event(), threading.Event()
+    blocking = Blocking("a disk", width=1, deadline_s=AMPLE_S)
+
+    def hang() -> None:
+        began.set()
+        let_go.wait()
+
+    hanging = asyncio.create_task(blocking.run(hang, 1, "a volume"))
+    await asyncio.to_thread(began.wait)
+    hanging.cancel()
+    assert await blocking.run(lambda: 7, about="another volume") == 7
+    let_go.set()
 
 
 async def test_no_more_calls_than_allowed_run_at_once() -> None:

@@ -72,6 +72,7 @@ class DirectoryDriver:
     uid: int
     gid: int
     blocking: Blocking = field(compare=False)
+    deleting: Blocking = field(compare=False)  # apart: large ones would be in everybody's way
     features = Features(enforces_size=False, snapshots=False, expands=True)
 
     @classmethod
@@ -83,25 +84,27 @@ class DirectoryDriver:
             uid=_id(place, "uid"),
             gid=_id(place, "gid"),
             blocking=Blocking(f"pool {place.pool}"),
+            deleting=Blocking(f"pool {place.pool}", deadline_s=_DELETE_DEADLINE_S),
         )
 
     async def start(self, *, new: bool) -> None:
         await self._done(partial(self._start, new))
 
     async def create(self, name: AssetName, size_bytes: int) -> Asset:
-        return await self._done(partial(self._create, asset_name(name), size_bytes))
+        return await self._done(partial(self._create, asset_name(name), size_bytes), about=name)
 
     async def delete(self, name: AssetName) -> None:
-        await self._done(partial(self._delete, asset_name(name)), _DELETE_DEADLINE_S)
+        work = partial(self._delete, asset_name(name))
+        await self._done(work, about=name, where=self.deleting)
 
     async def expand(self, name: AssetName, size_bytes: int) -> Asset:
-        return await self._done(partial(self._expand, asset_name(name), size_bytes))
+        return await self._done(partial(self._expand, asset_name(name), size_bytes), about=name)
 
     async def assets(self) -> list[Asset]:
         return await self._done(self._assets)
 
     async def publish(self, name: AssetName) -> Path:
-        return await self._done(partial(self._publish, asset_name(name)))
+        return await self._done(partial(self._publish, asset_name(name)), about=name)
 
     async def unpublish(self, name: AssetName) -> None:
         """A directory is at hand always: nothing was done by publish."""
@@ -113,9 +116,12 @@ class DirectoryDriver:
     # What follows runs in threads, and names everything from a descriptor of the root: a root
     # that is exchanged meanwhile is then not half of one and half of the other.
 
-    async def _done(self, work: Callable[[], T], deadline_s: float | None = None) -> T:
+    async def _done(
+        self, work: Callable[[], T], *, about: str = "", where: Blocking | None = None
+    ) -> T:
+        """about: the name of an asset, so that one that hangs is not in the way of the others."""
         try:
-            return await self.blocking.run(work, deadline_s)
+            return await (where or self.blocking).run(work, about=about)
         except OSError as error:
             raise PoolFailed(self.place.pool, str(error)) from error
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from mooring.host.errors import HostStuck
 
@@ -75,24 +76,76 @@ class Blocking:
     asyncio.to_thread is shared by the whole process and waited for at exit: a few calls into a
     hung backend would stop every other and keep the process from ending. Here each backend has its
     own places, and the threads are daemons.
+
+    Where a backend has many things, of which one may hang and the others not, each call says what
+    it is `about`. There is one at a time about each, and one that is late keeps that thing alone:
+    its place goes to the others. So what hangs has one thread, however often it is tried again.
     """
 
     def __init__(self, name: str, width: int = 4, deadline_s: float = 30) -> None:
         self.name = name
         self._deadline_s = deadline_s
         self._room = asyncio.Semaphore(width)
+        self._things: WeakValueDictionary[str, _Thing] = WeakValueDictionary()
 
-    async def run(self, work: Callable[[], T], deadline_s: float | None = None) -> T:
-        """The answer of work(). Raises HostStuck after the deadline; work() then goes on alone."""
+    async def run(
+        self, work: Callable[[], T], deadline_s: float | None = None, about: str = ""
+    ) -> T:
+        """The answer of work(), which waits for an earlier one about the same.
+
+        raises  HostStuck after the deadline; work() then goes on alone. At once if an earlier call
+                about the same is past its own: it would not be answered either.
+        """
         limit_s = self._deadline_s if deadline_s is None else deadline_s
+        late_at_s = asyncio.get_running_loop().time() + limit_s
+        thing = self._things.setdefault(about, _Thing()) if about else None
+        what = f"a call into {self.name}{about and f' about {about}'}"
+        if thing is not None and thing.late_after_s is not None:
+            raise HostStuck(what, thing.late_after_s)
         try:
             async with asyncio.timeout(limit_s):
-                await self._room.acquire()
-                call = _Call(self.name, work, self._room.release)
+                ended = await self._begun(thing, limit_s, late_at_s)
+                call = _Call(self.name, work, ended)
                 _free_thread().do(call)
                 return await call.answer
         except TimeoutError as error:
-            raise HostStuck(f"a call into {self.name}", limit_s) from error
+            raise HostStuck(what, limit_s) from error
+
+    async def _begun(
+        self, thing: "_Thing | None", limit_s: float, late_at_s: float
+    ) -> Callable[[], None]:
+        """Take a place, when there is one. Returns what gives it back."""
+        if thing is None:
+            await self._room.acquire()
+            return self._room.release
+        await thing.turn.acquire()
+        try:
+            await self._room.acquire()
+        except BaseException:
+            thing.turn.release()
+            raise
+
+        def is_late() -> None:
+            thing.late_after_s = limit_s
+            self._room.release()
+
+        def ended() -> None:
+            if thing.late_after_s is None:
+                late.cancel()
+                self._room.release()
+            thing.late_after_s = None
+            thing.turn.release()
+
+        late = asyncio.get_running_loop().call_at(late_at_s, is_late)
+        return ended
+
+
+class _Thing:
+    """What calls are about; forgotten when there are none."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.late_after_s: float | None = None  # the deadline of the call that is past it
 
 
 def _free_thread() -> _Thread:
