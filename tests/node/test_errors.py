@@ -52,6 +52,12 @@ CLAIM = a_claim("data", volume="v1", phase="Bound")
             "needed",
         ),
         (
+            DataMissing(ON_A.claimed_by(CLAIM), "A", "/srv/data"),
+            "volume v1 of claim default/data was used before, and its data is not in /srv/data on "
+            "A; mount the disk that holds it; nothing is made anew there: put the data back, or "
+            "delete the claim if it is not needed",
+        ),
+        (
             ProvisioningElsewhere(CLAIM, "A", "B"),
             "the volume of claim default/data is to be made on A, not on B; run the container on "
             "A, or take that choice back: kubectl annotate pvc data -n default "

@@ -13,6 +13,7 @@ from mooring.model.names import BOUND_BY_CONTROLLER, SELECTED_NODE, WAIT_FOR_FIR
 from mooring.node.attachments import Attachments
 from mooring.node.errors import (
     BeingDeleted,
+    DataMissing,
     DataOnOtherNode,
     NoCapacityHere,
     NotBound,
@@ -302,6 +303,32 @@ def test_a_directory_that_is_gone_is_named(plant: MountPlant, tmp_path: Path) ->
     (tmp_path / "v1").rmdir()
     with pytest.raises(MooringError, match=f"there is no {tmp_path}/v1 on this host"):
         plant.mount()
+
+
+@pytest.mark.parametrize(
+    ("type_", "is_file"),
+    [("DirectoryOrCreate", False), ("FileOrCreate", True), ("Directory", False), ("", False)],
+)
+def test_a_path_that_was_used_and_is_gone_with_its_disk_is_missed_and_not_made_anew(
+    plant: MountPlant, tmp_path: Path, type_: str, *, is_file: bool
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    volume = a_directory("v1", disk / "data", hostPath={"path": f"{disk}/data", "type": type_})
+    if is_file:
+        (disk / "data").rmdir()
+    plant.put(VOLUMES, volume)
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    plant.mount()
+    plant.unmount()
+    disk.rename(tmp_path / "unmounted")
+    disk.mkdir()
+    with pytest.raises(DataMissing, match=f"its data is not in {disk}/data on {HERE}; mount the"):
+        plant.mount()
+    assert list(disk.iterdir()) == []
+    disk.rmdir()
+    (tmp_path / "unmounted").rename(disk)
+    plant.mount()
 
 
 # The first consumer

@@ -17,6 +17,7 @@ class PathMissing(MooringError):
     code, effect = "PathMissing", Effect.NONE
 
     def __init__(self, path: str) -> None:
+        self.path = path
         self.what = f"there is no {path} on this host"
         self.remedy = "create it, or mount the disk that holds it"
 
@@ -160,14 +161,18 @@ class DataMissing(MooringError):
 
     code, effect = "DataMissing", Effect.NONE
 
-    def __init__(self, volume: Volume, node: str) -> None:
+    def __init__(self, volume: Volume, node: str, path: str = "") -> None:
+        """path  where the data was, "" for a place in a pool"""
         of = f" of claim {volume.claim_ref.key}" if volume.claim_ref else ""
         self.what = (
-            f"volume {volume.name}{of} was used before, and its data is not in its place on {node}"
+            f"volume {volume.name}{of} was used before, and its data is not in "
+            f"{path or 'its place'} on {node}"
         )
         self.remedy = (
             "nothing is made anew there: put the data back, or delete the claim if it is not needed"
         )
+        if path:
+            self.remedy = f"mount the disk that holds it; {self.remedy}"
 
 
 class ProvisioningElsewhere(MooringError):

@@ -21,6 +21,7 @@ from mooring.node.errors import (
     DataOnOtherNode,
     NotBound,
     NoWayToMount,
+    PathMissing,
 )
 from mooring.node.pools import Pools
 from mooring.node.published import Published, Publisher
@@ -124,10 +125,11 @@ class Mounting:
             return await self._publisher.publish(
                 volume.uid, source, read_only=volume.modes == READ_ONLY
             )
-        except NoSuchAsset as error:
+        except (NoSuchAsset, PathMissing) as error:
             if USED not in volume.annotations:
                 raise
-            raise DataMissing(volume, self._node) from error
+            path = error.path if isinstance(error, PathMissing) else ""
+            raise DataMissing(volume, self._node, path) from error
 
     async def release(self, volume: Volume) -> None:
         """Take a volume's path away, whatever became of its claim. Raises MountBusy."""
@@ -213,7 +215,8 @@ class Mounting:
         if pool is not None and pool.driver == volume.driver:
             return AssetSource(await self.pools.driver(pool), asset_name(volume.handle))
         if (host_path := volume.spec.host_path) is not None:
-            return PathSource(Path(host_path.path), host_path.type or "")
+            is_new = USED not in volume.annotations
+            return PathSource(Path(host_path.path), host_path.type or "", is_new)
         if (local := volume.spec.local) is not None:
             return PathSource(Path(local.path), "Directory")
         raise NoWayToMount(volume)

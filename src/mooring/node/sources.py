@@ -53,13 +53,15 @@ class AssetSource:
 class PathSource:
     """A path that an admin wrote into a static PV: hostPath with its type, or local.
 
-    type  "" (whatever is there), DirectoryOrCreate, Directory, FileOrCreate, File, Socket,
-          CharDevice or BlockDevice; a local volume is a Directory. Whether this is the right host
-          for the volume is not asked here.
+    type    "" (whatever is there), DirectoryOrCreate, Directory, FileOrCreate, File, Socket,
+            CharDevice or BlockDevice; a local volume is a Directory. Whether this is the right host
+            for the volume is not asked here.
+    is_new  nobody has used the volume: only then may what is not there be made
     """
 
     place: Path
     type: str = ""
+    is_new: bool = True
     follows_links: bool = True
 
     @property
@@ -78,7 +80,7 @@ class PathSource:
         if self.type not in _WANTED:
             raise PathWrong(str(self.place), f"of a known type ({self.type!r} is not)")
         wanted, is_right, make = _WANTED[self.type]
-        if make is not None and not self.place.exists():
+        if make is not None and self.is_new and not self.place.exists():
             make(self.place)
         try:
             found = os.stat(self.place)
