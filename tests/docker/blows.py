@@ -71,6 +71,8 @@ class MooringDies(Nothing):
 class PowerFails(MooringDies):
     """Of the whole host, at one crash point of Mooring after the other."""
 
+    ends_all = True
+
     def _start_again(self) -> None:
         host = self.mooring.host
         host.crash()
@@ -160,6 +162,8 @@ class DockerDies(_Strikes):
 class HostDies(_Strikes):
     """As when its power fails."""
 
+    ends_all = True
+
     def __init__(
         self, mooring: Mooring, relay: Relay, *moments: Moment, points: Sequence[str] = ()
     ) -> None:
@@ -188,6 +192,7 @@ class Together(Nothing):
 
     def __init__(self, *blows: Blow) -> None:
         self.blows = blows
+        self.ends_all = any(blow.ends_all for blow in blows)
 
     def before(self, step: str) -> None:
         for blow in self.blows:

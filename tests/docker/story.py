@@ -27,7 +27,12 @@ class Failed(Exception):
 
 
 class Blow(Protocol):
-    """What strikes in the middle of a story."""
+    """What strikes in the middle of a story.
+
+    ends_all  all processes and mounts of the host end with it
+    """
+
+    ends_all: bool
 
     def before(self, step: str) -> None:
         """A step is about to begin, for the first time or again."""
@@ -41,6 +46,8 @@ class Blow(Protocol):
 
 class Nothing:
     """Strikes nobody."""
+
+    ends_all = False
 
     def before(self, step: str) -> None:
         pass
@@ -58,7 +65,7 @@ class Story:
 
     def __init__(self, mooring: Mooring, name: str, blow: Blow) -> None:
         self.mooring, self.host, self.name, self.blow = mooring, mooring.host, name, blow
-        self.data, self.kept = f"{name}-data", f"{name}-kept"  # volumes
+        self.data, self.kept, self.own = f"{name}-data", f"{name}-kept", f"{name}-own"  # volumes
         self.first, self.second, self.third = (f"{name}-{number}" for number in (1, 2, 3))
         self.files: dict[str, dict[str, str]] = {}  # of volumes that were made, when last noted
         self.released: dict[str, dict[str, str]] = {}  # of volumes without claim, by their names
@@ -117,14 +124,15 @@ class Story:
         raise AssertionError(f"{step} was struck too often")
 
     def _mended(self, step: str) -> bool:
-        """Whether something was struck. Then it runs again, and all is in order."""
+        """Whether something was struck. Then all is in order, and runs again."""
         was_struck = False
         while self.blow.mended():
             was_struck = True
             self.strikes.append(step)
             try:
-                self._resume()
                 self.in_order(after_a_strike=True)
+                self._resume()
+                self.in_order()
             except (Failed, AssertionError):
                 if not self.blow.mended():  # struck while we looked
                     raise
@@ -163,11 +171,16 @@ class Story:
             self._into(self.first, f"/{place}/written")
 
     def _join(self) -> None:
+        """With a volume of its own beside: a container that nobody starts again by itself."""
         self._take_away(self.second)
-        self._docker("run", "-d", "--name", self.second, *QUICK, "-v", f"{self.data}:/data",
-                     SHELL, *SLEEP)  # fmt: skip
+        self.may_be.add(self.own)
+        volumes = ("-v", f"{self.data}:/data", "-v", f"{self.own}:/own")
+        self._docker("run", "-d", "--name", self.second, *QUICK, "--volume-driver", DRIVER,
+                     *volumes, SHELL, *SLEEP)  # fmt: skip
         self.running.add(self.second)
-        self._into(self.second, "/data/joined")
+        self.files.setdefault(self.own, {})
+        for place in ("data", "own"):
+            self._into(self.second, f"/{place}/joined")
 
     def _copy(self) -> None:
         packed = io.BytesIO()
@@ -193,6 +206,9 @@ class Story:
 
     def _forget(self) -> None:
         self._take_away(self.second)
+        self.may_be.add(self.own)
+        self.files.pop(self.own, None)
+        self._without(self.own)
 
     def _stop(self) -> None:
         self.running.discard(self.first)
@@ -261,8 +277,11 @@ class Story:
             state = State(self.mooring)
             if after_a_strike:
                 # Calls were lost, and with them perhaps the end of some users.
-                self._excused = {one for ids in state.given.values() for one in ids}
+                lost = not self.blow.ends_all
+                self._excused = {one for ids in state.given.values() for one in ids if lost}
             found[:] = [*state.disorder(self._excused), *self._losses(state), *self._stuck(state)]
+            if not after_a_strike:
+                found.extend(self._stopped(state))
             return not found
 
         try:
@@ -288,16 +307,21 @@ class Story:
         return lost
 
     def _stuck(self, state: State) -> list[str]:
-        """Containers that ought to run, or cannot write."""
-        running = {user.name: user for user in state.users if user.state in RUNNING}
-        found = [f"container {name} does not run" for name in self.running - set(running)]
-        for name, user in running.items():
-            for place in user.volumes.values():
-                script = f"echo >{place}/.probe && rm {place}/.probe"
-                ended = self.host.try_docker("exec", name, "sh", "-c", script)
+        """Containers that run and cannot write."""
+        found = []
+        for user in state.users:
+            if user.state in RUNNING:
+                probes = [f"{place}/.probe" for place in user.volumes.values()]
+                script = " && ".join(f"echo >{probe} && rm {probe}" for probe in probes)
+                ended = self.host.try_docker("exec", user.name, "sh", "-c", script)
                 if ended.code != 0:
-                    found.append(f"container {name} cannot write to {place}: {ended.err}")
+                    found.append(f"container {user.name} cannot write: {ended.err}")
         return found
+
+    def _stopped(self, state: State) -> list[str]:
+        """Containers that ought to run and do not."""
+        running = {user.name for user in state.users if user.state in RUNNING}
+        return [f"container {name} does not run" for name in sorted(self.running - running)]
 
     def _clear(self) -> None:
         """Nothing of it is left, also of users whose end nobody told, once they are old."""
