@@ -110,7 +110,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(shell: Shell) -> None:
     with shell.start(errors=side) as process:
         os.close(side)
         shown = ""
-        while "345 of 12,345 files" not in shown:
+        while "345 of 12,345 files, 1 GiB of 5 GiB" not in shown:
             shown += os.read(terminal, 1 << 12).decode()
         shell.answers(DONE)
         assert process.stdout is not None

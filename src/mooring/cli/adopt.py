@@ -134,7 +134,7 @@ def _progress() -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TextColumn("{task.fields[files]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True, highlight=False),
@@ -176,9 +176,10 @@ def _say_that_it_goes_on(found: Doc) -> None:
 
 def _counted(found: Doc) -> str:
     files = f"{found['files']:,}"
-    if found["phase"] != "Done":
-        return f"{files} of {found['ofFiles']:,} files" if found["ofFiles"] else f"{files} files"
-    return f"{files} files, {_amount(found['bytes'])}"
+    if found["phase"] == "Done" or not found["ofFiles"]:
+        return f"{files} files, {_amount(found['bytes'])}"
+    amounts = f"{_amount(found['bytes'])} of {_amount(found['ofBytes'])}"
+    return f"{files} of {found['ofFiles']:,} files, {amounts}"
 
 
 def _amount(count: int) -> str:
