@@ -135,6 +135,13 @@ def test_a_claim_has_one_name_that_docker_knows(plant: DockerPlant) -> None:
     assert plant.listed() == ["My_Data"]
 
 
+def test_block_claims_are_no_volumes_of_docker(plant: DockerPlant) -> None:
+    plant.put(VOLUMES, a_volume_doc(volumeMode="Block"))
+    plant.put(CLAIMS, a_claim_doc(class_="", volumeMode="Block"))
+    assert plant.listed() == []
+    assert plant.refusal("Mount", "db", "id").startswith("NoWayToMount: volume db on here: ")
+
+
 # Use
 
 

@@ -297,6 +297,14 @@ def test_a_volume_of_a_source_that_is_not_of_this_host_is_refused(
         plant.mount()
 
 
+def test_a_block_volume_is_not_mounted(plant: MountPlant, tmp_path: Path) -> None:
+    plant.put(VOLUMES, a_directory("v1", tmp_path / "v1", volumeMode="Block"))
+    plant.put(CLAIMS, a_claim_doc(class_="", volumeMode="Block"))
+    with pytest.raises(NoWayToMount, match="cannot mount volume v1: it is of volumeMode Block; "):
+        plant.mount()
+    assert plant.mounts() == []
+
+
 def test_a_directory_that_is_gone_is_named(plant: MountPlant, tmp_path: Path) -> None:
     plant.put(VOLUMES, a_directory("v1", tmp_path / "v1"))
     plant.put(CLAIMS, a_claim_doc(class_=""))

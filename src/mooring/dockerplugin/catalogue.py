@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from mooring.dockerplugin.names import Namespaces, shown_name
 from mooring.model.claim import Claim
 from mooring.model.event import Event as EventView
-from mooring.model.names import PVC_PROTECTION
+from mooring.model.names import BLOCK, PVC_PROTECTION
 from mooring.model.pod import Pod
 from mooring.model.volume import Volume
 from mooring.objects.cache import Event
@@ -28,6 +28,7 @@ class Shown(NamedTuple):
     uid: str
     volume: str  # of its PersistentVolume, "" if it has none
     created: str  # RFC 3339
+    is_block: bool  # it is never mounted
 
 
 class Catalogue:
@@ -62,8 +63,8 @@ class Catalogue:
         return self._shown.get(key)
 
     def all(self) -> Iterator[Shown]:
-        """Every claim in the namespaces that Docker reaches."""
-        yield from self._shown.values()
+        """Every claim in the namespaces that Docker reaches, but those that are never mounted."""
+        yield from (one for one in self._shown.values() if not one.is_block)
 
     def retained_for(self, key: str) -> list[str]:
         """Volumes, by name, that a claim of this name left behind, with their data."""
@@ -92,7 +93,8 @@ class Catalogue:
             self._warnings.pop(event.key, None)
             return
         created = claim.metadata.creation_timestamp or ""
-        shown = Shown(name, event.key, claim.uid, claim.volume_name, created)
+        is_block = claim.volume_mode == BLOCK
+        shown = Shown(name, event.key, claim.uid, claim.volume_name, created, is_block)
         self._shown[event.key] = shown
 
     def _volume_changed(self, event: Event) -> None:

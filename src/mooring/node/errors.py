@@ -2,7 +2,7 @@
 
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import ADOPTED_FROM, SELECTED_NODE, Phase
+from mooring.model.names import ADOPTED_FROM, BLOCK, FILESYSTEM, SELECTED_NODE, Phase
 from mooring.model.volume import Volume
 
 
@@ -114,9 +114,15 @@ class NoWayToMount(MooringError):
     code, effect = "NoWayToMount", Effect.NONE
 
     def __init__(self, volume: Volume) -> None:
+        is_block = volume.volume_mode == BLOCK
         type_ = volume.source_name or "an unknown type"
-        self.what = f"this host cannot mount volume {volume.name}: it is of {type_}"
-        self.remedy = "use a volume of a pool, or of the types hostPath and local"
+        self.what = f"this host cannot mount volume {volume.name}: it is of "
+        self.what += f"volumeMode {BLOCK}" if is_block else type_
+        self.remedy = (
+            f"use a claim and a volume of volumeMode {FILESYSTEM}"
+            if is_block
+            else "use a volume of a pool, or of the types hostPath and local"
+        )
 
 
 class ClaimLost(MooringError):

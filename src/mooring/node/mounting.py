@@ -10,7 +10,7 @@ from mooring.drivers.errors import NoSuchAsset
 from mooring.drivers.interface import asset_name
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA, USED, Phase
+from mooring.model.names import BLOCK, STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA, USED, Phase
 from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.node.consumer import Consumer
@@ -119,6 +119,8 @@ class Mounting:
 
         raises  NoWayToMount, DataMissing, PoolMissing, and what the Publisher raises
         """
+        if volume.volume_mode == BLOCK:  # its users want the device, and no mount of anything
+            raise NoWayToMount(volume)
         source = await self._source(volume)
         self._names[volume.uid] = volume.name
         try:
