@@ -1,6 +1,9 @@
 """Claims at paths of this host, and what their first consumer does for them. Semantics §6, §10."""
 
+import asyncio
 import os
+import sys
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,13 +26,14 @@ from mooring.node.errors import (
 from mooring.node.ids import BY_HAND, Ids
 from mooring.node.mounting import Mounted, Mounting
 from mooring.node.published import Published, Publisher
-from mooring.node.sources import Source
+from mooring.node.sources import PathSource, Source
 from mooring.node.use import Users
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
+from testbed.hosts import eventually
 from tests.controllers.clocked import a_claim_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
-from tests.host.privileges import needs_mounts
+from tests.host.privileges import hanging_disk, needs_fuse, needs_mounts
 from tests.node.host_plant import HERE, HostPlant, a_pool_class
 
 T = TypeVar("T")
@@ -303,6 +307,40 @@ def test_a_block_volume_is_not_mounted(plant: MountPlant, tmp_path: Path) -> Non
     with pytest.raises(NoWayToMount, match="cannot mount volume v1: it is of volumeMode Block; "):
         plant.mount()
     assert plant.mounts() == []
+
+
+@needs_mounts
+@needs_fuse
+def test_a_path_that_hangs_has_one_thread_however_often_it_is_tried(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    for name in ("v1", "v2"):
+        (tmp_path / f"disk-{name}").mkdir()
+        plant.put(VOLUMES, a_directory(name, tmp_path / f"disk-{name}" / "data", class_=name))
+        plant.put(CLAIMS, a_claim_doc(name, class_=name))
+
+    async def tried_again_and_again() -> int:
+        for _ in range(3):
+            trying = asyncio.create_task(plant.agent.users.give("default/v1", "one"))
+            await asyncio.to_thread(eventually, lambda: _looking() > 0, "it hangs")
+            await plant.agent.users.give("default/v2", BY_HAND)
+            trying.cancel()
+            await asyncio.gather(trying, return_exceptions=True)
+        return _looking()
+
+    with hanging_disk(tmp_path / "disk-v1"):
+        assert plant.wait_for(tried_again_and_again()) == 1
+    mounts.unmount(tmp_path / "disk-v1")
+
+
+def _looking() -> int:
+    """Threads that look at a path of a volume now."""
+    codes = (
+        frame.f_code
+        for innermost in sys._current_frames().values()
+        for frame, _ in traceback.walk_stack(innermost)
+    )
+    return sum(code is PathSource._checked.__code__ for code in codes)
 
 
 def test_a_directory_that_is_gone_is_named(plant: MountPlant, tmp_path: Path) -> None:

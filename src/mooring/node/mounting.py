@@ -25,7 +25,7 @@ from mooring.node.errors import (
 )
 from mooring.node.pools import Pools
 from mooring.node.published import Published, Publisher
-from mooring.node.sources import AssetSource, PathSource, Source
+from mooring.node.sources import AssetSource, PathSource, Source, paths_of_host
 from mooring.node.waiting import Waiting
 from mooring.objects.cache import Entry
 from mooring.objects.errors import NotFound
@@ -63,6 +63,7 @@ class Mounting:
         self._publisher, self._waiting, self._node = publisher, waiting, node
         self._hurry = hurry
         self._consumer = Consumer(objects, pools, node)
+        self._looking = paths_of_host()
         self._names: dict[str, str] = {}  # of volumes that are or were at hand, by uid
 
     async def bound(self, key: str, within_s: float = BOUND_WITHIN_S) -> Volume:
@@ -218,9 +219,9 @@ class Mounting:
             return AssetSource(await self.pools.driver(pool), asset_name(volume.handle))
         if (host_path := volume.spec.host_path) is not None:
             is_new = USED not in volume.annotations
-            return PathSource(Path(host_path.path), host_path.type or "", is_new)
+            return PathSource(Path(host_path.path), host_path.type or "", is_new, self._looking)
         if (local := volume.spec.local) is not None:
-            return PathSource(Path(local.path), "Directory")
+            return PathSource(Path(local.path), "Directory", blocking=self._looking)
         raise NoWayToMount(volume)
 
 

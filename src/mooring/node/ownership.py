@@ -32,9 +32,9 @@ class Ownership(NamedTuple):
             return None
         return cls(uid, gid, int(mode[0], 8) & 0o7777 if mode is not None else None)
 
-    async def give(self, root: Path) -> None:
+    async def give(self, root: Path, blocking: Blocking) -> None:
         """Set it on a directory, not on what a link leads to. Raises OSError, HostStuck."""
-        await Blocking(f"the file system of {root}").run(lambda: self._give(root))
+        await blocking.run(lambda: self._give(root), about=str(root))
 
     def _give(self, root: Path) -> None:
         with files.directory(root) as fd:

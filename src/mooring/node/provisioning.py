@@ -10,6 +10,7 @@ import msgspec
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
+from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck
 from mooring.model.claim import Claim
 from mooring.model.names import (
@@ -68,6 +69,7 @@ class Provisioner:
     ) -> None:
         self._objects, self._pools, self._node = objects, pools, node
         self._intents, self._release, self._failures = intents, release, failures
+        self._giving = Blocking("new volumes")  # to their owners
         self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
         self._unsure: set[str] = set()  # assets whose making may go on in a thread that hangs
 
@@ -120,7 +122,7 @@ class Provisioner:
             asset = await driver.create(made, claim.request.bytes())
             passing(ASSET_MADE)
             if (ownership := Ownership.of(claim)) is not None:  # nobody has seen it yet
-                await ownership.give(await driver.publish(made))
+                await ownership.give(await driver.publish(made), self._giving)
             if not self._pools.has(pool):  # it had no volume yet, so nothing kept it
                 await driver.delete(made)
                 await self._intents.end(name)

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ from mooring.host.mounts import Restriction
 from mooring.node.errors import PathMissing, PathWrong
 
 _STRICT = Restriction.NO_SUID | Restriction.NO_DEVICES
+_LOOKS_AT_ONCE = 64
 
 
 class Source(Protocol):
@@ -49,19 +50,26 @@ class AssetSource:
         await self.driver.unpublish(self.name)
 
 
+def paths_of_host() -> Blocking:
+    """Places for looks at paths: each may be on a disk or a server of its own."""
+    return Blocking("the paths of this host", width=_LOOKS_AT_ONCE)
+
+
 @dataclass(frozen=True)
 class PathSource:
     """A path that an admin wrote into a static PV: hostPath with its type, or local.
 
-    type    "" (whatever is there), DirectoryOrCreate, Directory, FileOrCreate, File, Socket,
-            CharDevice or BlockDevice; a local volume is a Directory. Whether this is the right host
-            for the volume is not asked here.
-    is_new  nobody has used the volume: only then may what is not there be made
+    type      "" (whatever is there), DirectoryOrCreate, Directory, FileOrCreate, File, Socket,
+              CharDevice or BlockDevice; a local volume is a Directory. Whether this is the right
+              host for the volume is not asked here.
+    is_new    nobody has used the volume: only then may what is not there be made
+    blocking  the places of all sources of this kind
     """
 
     place: Path
     type: str = ""
     is_new: bool = True
+    blocking: Blocking = field(default_factory=paths_of_host, compare=False)
     follows_links: bool = True
 
     @property
@@ -69,7 +77,7 @@ class PathSource:
         return Restriction.NO_SUID if self.type.endswith("Device") else _STRICT
 
     async def path(self) -> Path:
-        return await Blocking(f"the file system of {self.place}").run(self._checked)
+        return await self.blocking.run(self._checked, about=str(self.place))
 
     async def release(self) -> None:
         """Nothing was done to have it."""
