@@ -18,7 +18,9 @@ pytestmark = [pytest.mark.system, needs_hosts]
 ROOT = Path(__file__).parents[2]
 WITH = ("--volume-driver", DRIVER)
 GRACE_S = 15.0  # in which Mooring ends by itself; systemd kills after 90 s
-TRUE_S = 100.0  # no call takes longer, as dockerd waits for 120 s
+ENDS_S = 110.0  # a call of Docker's takes 100 s at most
+AT_ONCE = 4  # calls into one pool
+BEGUN = "begun.log"  # what commands said that went on beside a test
 AWAY = """
 apiVersion: mooring.dev/v1
 kind: Pool
@@ -81,7 +83,7 @@ def away(hanging: HangingMooring) -> Hangs:
 
 def begun(host: Host, *command: str) -> subprocess.Popen[bytes]:
     """A docker command that goes on beside the test."""
-    return host.popen("docker", *command, log="begun.log", **host.environment)
+    return host.popen("docker", *command, log=BEGUN, **host.environment)
 
 
 def create(host: Host, name: str, *options: str) -> None:
@@ -107,7 +109,7 @@ def test_others_go_on_while_a_volume_hangs_in_being_made(
     others_go_on(host, "beside-create")
     assert away.held("create") == 1
     away.end("create")
-    assert creating.wait(TRUE_S) == 0
+    assert creating.wait(ENDS_S) == 0
     Writer(host, "making", "-v", "making:/data")
 
 
@@ -123,7 +125,7 @@ def test_others_go_on_while_a_volume_hangs_in_being_mounted(
     host.docker("volume", "inspect", "mounting")
     assert hanging.hangs.held("publish", asset) == 1
     hanging.hangs.end("publish", asset)
-    assert starting.wait(TRUE_S) == 0
+    assert starting.wait(ENDS_S) == 0
     assert host.docker("run", "--rm", "-v", "mounting:/data", SHELL, "ls", "/data") == "file"
     hanging.freed(hanging.volume("mounting"))
 
@@ -182,3 +184,71 @@ def test_mooring_ends_and_starts_while_a_call_hangs(
     hanging.hangs.end(call, asset)
     hanging.freed(volume)
     Writer(host, f"again-{name}", "-v", f"{name}:/data").goes_on()
+
+
+def test_mooring_ends_and_starts_while_a_volume_hangs_in_being_made(
+    hanging: HangingMooring, host: Host, away: Hangs
+) -> None:
+    away.begin("create")
+    begun(host, "volume", "create", "-d", DRIVER, "-o", "class=away", "begun")
+    eventually(lambda: away.held("create") == 1, "making it hangs")
+    hanging.stop(signal.SIGTERM, GRACE_S)
+    hanging.start()
+    others_go_on(host, "beside-begun")
+    away.end("create")
+    create(host, "begun", "--opt", "class=away")
+    Writer(host, "begun", "-v", "begun:/data")
+
+
+@pytest.mark.slow
+def test_a_container_whose_volume_hangs_is_told_so_and_is_in_nobodys_way_as_often_as_it_tries(
+    hanging: HangingMooring, host: Host
+) -> None:
+    create(host, "dead")
+    asset = hanging.asset("dead")
+    hanging.hangs.begin("publish", asset)
+    for _ in range(AT_ONCE + 1):
+        done = host.try_docker("run", "--rm", "-v", "dead:/data", SHELL, "touch", "/data/file")
+        assert done.code == 125
+        for said in ("HostStuck: ", "dead", hanging.host.name, "took longer than", "; look for"):
+            assert said in done.err
+    others_go_on(host, "beside-dead")
+    hanging.hangs.end("publish", asset)
+    host.docker("run", "--rm", "-v", "dead:/data", SHELL, "touch", "/data/file")
+
+
+@pytest.mark.slow
+def test_a_volume_that_is_not_let_go_in_time_is_told_and_tried_again(
+    hanging: HangingMooring, host: Host
+) -> None:
+    create(host, "stays")
+    writer = Writer(host, "stays", "-v", "stays:/data")
+    volume, asset = hanging.volume("stays"), hanging.asset("stays")
+    hanging.hangs.begin("unpublish", asset)
+    writer.stop()
+    about = f"involvedObject.name={volume['metadata']['name']}"
+
+    def told() -> list[str]:
+        events = hanging.get("events", "--field-selector", about)["items"]
+        return [one["reason"] for one in events if one["type"] == "Warning"]
+
+    eventually(lambda: told() == ["UnmountFailed"], "it is told")
+    assert not hanging.is_free(volume)
+    hanging.hangs.end("unpublish", asset)
+    hanging.freed(volume)
+
+
+@pytest.mark.slow
+def test_a_volume_that_is_not_made_in_time_is_pending_and_a_container_is_told_why(
+    hanging: HangingMooring, host: Host, away: Hangs
+) -> None:
+    away.begin("create")
+    create(host, "late", "--opt", "class=away")
+    assert hanging.get("persistentvolumeclaims", "late")["status"]["phase"] == "Pending"
+    starting = begun(host, "run", "-v", "late:/data", SHELL)
+    assert starting.wait(ENDS_S) == 125
+    said = (host.place / BEGUN).read_text().splitlines()
+    assert any("HostStuck: " in line and "late" in line for line in said), said
+    others_go_on(host, "beside-late")
+    away.end("create")
+    host.docker("run", "--rm", "-v", "late:/data", SHELL, "touch", "/data/file")
