@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Set
 from datetime import timedelta
 from pathlib import Path
 
@@ -39,9 +40,9 @@ class Host:
     def __init__(self, state: Path) -> None:
         self.state, self.clock = state, SettableClock()
 
-    async def ids(self, *, host_is_new: bool = False) -> Ids:
+    async def ids(self, *, host_is_new: bool = False, lent: Set[str] = frozenset()) -> Ids:
         ids = Ids(self.state, self.clock)
-        await ids.start(host_is_new)
+        await ids.start(host_is_new, lent)
         return ids
 
     def files(self) -> list[str]:
@@ -119,6 +120,13 @@ async def test_on_a_new_host_nobody_has_anything_but_epochs_go_on(host: Host) ->
     assert ids.epoch == 1
     assert await ids.new_epoch() == 2
     assert (await host.ids()).epoch == 2
+
+
+async def test_users_of_lent_volumes_stay_as_no_mount_could_have_gone(host: Host) -> None:
+    ids = await host.ids()
+    await ids.add(UID, "a", KEY)
+    await ids.add(OTHER, BY_HAND, KEY)
+    assert (await host.ids(host_is_new=True, lent={OTHER})).uids() == [OTHER]
 
 
 async def test_epochs_that_are_opened_at_once_are_different_ones(host: Host) -> None:

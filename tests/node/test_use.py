@@ -20,6 +20,7 @@ from tests.controllers.plant import CLAIMS, VOLUMES, a_pod_doc
 from tests.host.privileges import needs_mounts
 from tests.node.host_plant import HERE
 from tests.node.test_mounting import KEY, MountPlant, a_directory
+from tests.node.test_published import ended
 
 ATTACHMENTS = Attachment.resource
 
@@ -165,6 +166,39 @@ def test_after_a_reboot_nobody_has_anything(plant: UsePlant) -> None:
 
     plant.restart(unmounted)
     assert (plant.users(), plant.is_at_hand(), plant.attachments()) == ([], False, [])
+
+
+# In a process that gave up its rights, so that a volume's own path is lent.
+LENT_SCRIPT = """
+import sys
+from pathlib import Path
+from tests.controllers.clocked import a_claim_doc
+from tests.controllers.plant import CLAIMS
+from tests.node.test_use import UsePlant
+
+plant = UsePlant(Path(sys.argv[1]))
+plant.put(CLAIMS, a_claim_doc(class_="local"))
+mounted = plant.mount()
+assert mounted.note, mounted
+plant.give("one")
+plant.restart()
+assert plant.mounts() == [mounted], plant.mounts()
+assert plant.users() == ["mooring mount", "one"], plant.users()
+plant.take("one")
+assert plant.unmount() == mounted
+assert (plant.users(), plant.attachments()) == ([], [])
+plant.close()
+print("done")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give up its rights")
+def test_users_of_a_lent_volume_have_it_after_a_restart(tmp_path: Path) -> None:
+    child = ended(
+        *("-c", LENT_SCRIPT, str(tmp_path)),
+        before=("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"),
+    )
+    assert (child.stdout, child.stderr) == ("done\n", "")
 
 
 def an_attachment(volume: str, node: str, *, one_host: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -81,12 +81,13 @@ class Ids:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.epoch = 0
 
-    async def start(self, host_is_new: bool) -> None:
+    async def start(self, host_is_new: bool, lent: Set[str] = frozenset()) -> None:
         """Take over what an earlier process left.
 
         host_is_new  no mount has survived, so nobody has a path any more: all are forgotten
+        lent         but those of these volumes, by uid: they had paths that no mount was needed for
         """
-        self.epoch, users = await self._done(partial(self._start, host_is_new))
+        self.epoch, users = await self._done(partial(self._start, host_is_new, lent))
         now_s = self._clock.monotonic_s()
         self._users = {}
         for user in sorted(users, key=lambda one: one.given_s):
@@ -194,7 +195,7 @@ class Ids:
 
     # What follows runs in threads.
 
-    def _start(self, host_is_new: bool) -> tuple[int, list[User]]:
+    def _start(self, host_is_new: bool, lent: Set[str]) -> tuple[int, list[User]]:
         self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
         with files.directory(self._place.parent) as state:
             files.synced(state)
@@ -203,7 +204,8 @@ class Ids:
             for name in os.listdir(place):
                 if name == _EPOCH:
                     continue
-                if host_is_new or name.startswith("."):  # or half written
+                is_void = host_is_new and name not in lent
+                if is_void or name.startswith("."):  # or half written
                     files.remove_tree(name, place)
                     passing(START_VOIDED)
                 else:

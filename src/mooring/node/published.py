@@ -89,6 +89,8 @@ class Publisher:
 
     root         all paths are below it
     host_is_new  at the start no volume was mounted here: nothing has survived, so nobody uses any
+    lent         uids of those whose own path was given to users before the start: no mount tells
+                 whether that was on this host as it runs now
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -101,6 +103,7 @@ class Publisher:
         self._paths: dict[str, Path] = {}  # of what is published, by uid
         self._shared = _SharedRoot(self.root)
         self.host_is_new = True
+        self.lent: frozenset[str] = frozenset()
 
     async def start(self) -> list[Published]:
         """Take over what an earlier process left, and forget what it only began.
@@ -188,7 +191,8 @@ class Publisher:
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._mounts = mounts.can_bind(self.root)
         found = {volume.uid: volume for volume in self._published()}
-        self.host_is_new = all(volume.path == volume.source for volume in found.values())
+        self.lent = frozenset(one.uid for one in found.values() if one.note == NO_MOUNTS)
+        self.host_is_new = found.keys() <= self.lent
         self._shared.take_over()
         for name in os.listdir(self.root):
             if name.startswith(_PROBE):

@@ -104,7 +104,7 @@ class Users:
     async def start(self) -> None:
         """Take over what an earlier process left: what is used stays, the rest is let go."""
         await self._publisher.start()
-        await self.ids.start(self._publisher.host_is_new)
+        await self.ids.start(self._publisher.host_is_new, self._publisher.lent)
         for attachment in self.attachments.here():
             volume = self._objects.view(Volume, attachment.volume)
             if volume is None or not await self._is_known(volume.uid):
