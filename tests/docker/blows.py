@@ -123,7 +123,7 @@ class _Strikes(Nothing):
         self._turn.acquire()
         self._is_down = True
         threading.Thread(target=self._struck, daemon=True).start()
-        eventually(self._is_dead, "it is dead")
+        eventually(lambda: self._is_dead() or not self._is_down, "it is dead, or mended already")
 
     def _struck(self) -> None:
         try:
