@@ -22,6 +22,8 @@ CALLS: Final = {
     "remove": "",
     "delete": "Get Get Remove",
     "release": "Get Get Remove",
+    "take": "Get Create Get Create",
+    "release_again": "Get Get Remove",
 }
 
 

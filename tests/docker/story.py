@@ -91,6 +91,8 @@ class Story:
         "remove",
         "delete",
         "release",
+        "take",
+        "release_again",
     )
 
     def tell(self) -> "Story":
@@ -228,6 +230,24 @@ class Story:
             volume = self._state().volume_of(self.kept)["metadata"]["name"]
             self.released[volume] = self.files.pop(self.kept)
         self._without(self.kept)
+
+    def _take(self) -> None:
+        """Use what was left. It is not silently another volume, whatever is asked for."""
+        self.may_be.add(self.kept)
+        if self.kept not in self._state().claims:
+            asked = ("volume", "create", "-d", DRIVER, "--opt", "size=2Gi", self.kept)
+            ended = self.host.try_docker(*asked)
+            if ended.code == 0 or "RetainedVolumeExists" not in ended.err:
+                raise Failed(f"a new volume beside the one that is left: {ended}")
+        (volume,) = self.released
+        self._docker("volume", "create", "-d", DRIVER, "--opt", f"volume={volume}", self.kept)
+        bound = self._state().volume_of(self.kept)
+        if bound is None or bound["metadata"]["name"] != volume:
+            raise Failed(f"it is not volume {volume}")
+        self.files[self.kept] = self.released.pop(volume)
+
+    def _release_again(self) -> None:
+        self._release()
 
     # What it is made of
 

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from mooring.dockerplugin.transport import Request
 from mooring.model.names import ANONYMOUS, CREATED_BY, MODE, OWNER, RECLAIM, SELECTED_NODE
+from mooring.model.volume import Volume
+from mooring.objects.cache import Event
 from mooring.objects.kind import Doc
+from mooring.objects.views import view
 from tests.controllers.clocked import a_claim_doc, a_volume_doc, make_default
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
 from tests.dockerplugin.docker_plant import TEAM, WAITS, DockerPlant, of_local
@@ -305,6 +309,45 @@ def test_a_retained_volume_is_used_again_with_its_data(plant: DockerPlant) -> No
     plant.call("Create", "db", volume=volume)
     assert (plant.claim().phase, plant.made().name) == ("Bound", volume)
     assert (plant.root / volume / "data" / "file").read_text() == "of before"
+
+
+def test_a_retained_volume_is_known_as_such_until_its_new_claim_is_there(
+    plant: DockerPlant,
+) -> None:
+    """Dying at any moment leaves data that is somebody's, or that nobody is given by surprise."""
+    volume = retained(plant)
+    written: dict[str, list[int]] = {CLAIMS: [], VOLUMES: []}
+    pointed: list[str] = []
+
+    def look(event: Event) -> None:
+        assert event.after is not None
+        kind = VOLUMES if event.key == volume else CLAIMS
+        written[kind].append(event.after.revision)
+        if kind == VOLUMES:
+            ref = view(Volume, event.after).claim_ref
+            pointed.append(ref.uid if ref is not None else "")
+
+    unfollow = [plant.objects.cache.shelves[kind].follow(look) for kind in written]
+    plant.call("Create", "db", volume=volume)
+    for end in unfollow:
+        end()
+    assert set(pointed) == {plant.claim().uid}
+    assert written[CLAIMS][0] == written[VOLUMES][0]
+
+
+def test_a_retained_volume_that_another_changes_meanwhile_is_looked_at_again(
+    plant: DockerPlant,
+) -> None:
+    volume = retained(plant)
+    labelled = plant.objects.update(
+        plant.objects.kinds[VOLUMES],
+        volume,
+        lambda doc: doc | {"metadata": doc["metadata"] | {"labels": {"a": "b"}}},
+    )
+    asked = Request(name="db", options={"volume": volume})
+    plant.together(labelled, plant.plugin.answer("Create", asked, None))
+    assert (plant.claim().phase, plant.made().name) == ("Bound", volume)
+    assert plant.made().metadata.labels == {"a": "b"}
 
 
 def test_an_empty_volume_instead_is_asked_for(plant: DockerPlant) -> None:

@@ -1,13 +1,13 @@
 """`docker volume create`: from a name and options to a claim. Docker volumes §5, §6, §10."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
+from mooring.crashpoints import crash_point, passing
 from mooring.dockerplugin.catalogue import Catalogue
 from mooring.dockerplugin.errors import (
     BadSize,
@@ -30,7 +30,6 @@ from mooring.dockerplugin.options import Options, Source, raise_all
 from mooring.drivers.registry import features_of
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
-from mooring.model.metadata import ObjectReference
 from mooring.model.names import (
     CREATED_BY,
     DELETE,
@@ -48,6 +47,7 @@ from mooring.model.quantity import Quantity, QuantityError
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.waiting import Waiting
+from mooring.objects.cache import Entry
 from mooring.objects.errors import AlreadyExists, Forbidden, Invalid, NotFound, Stale
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
@@ -63,6 +63,8 @@ DEFAULT_MODE: Final = "ReadWriteOnce"
 MANY_HOSTS: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 # Why a volume was not made, where the code says enough. The rest is ProvisioningFailed.
 SAID_AS_THEY_ARE: Final = frozenset({"PoolFull", "PoolMissing", "PoolTaken", "HostStuck"})
+
+TAKEN: Final = crash_point("create.taken")  # a claim for a volume that was there
 
 
 class Creator:
@@ -93,14 +95,8 @@ class Creator:
         if claim is not None:
             self._compare(claim, wanted, options)
             return
-        volume, class_ = self._chosen(wanted, options)
-        if not options.fresh and volume is None:
-            self._refuse_retained(wanted)
-        doc = self._document(wanted, options, class_, volume)
-        doc["metadata"]["annotations"] |= annotations
-        async with self._reserved(volume, wanted):
-            made = await self._made(wanted, options, doc)
-        if made is not None and not (class_ is not None and class_.waits_for_consumer):
+        made, waits = await self._made(wanted, options, annotations)
+        if made is not None and not waits:
             await self._settled(wanted.shown, made)
 
     def refusals(
@@ -122,10 +118,29 @@ class Creator:
             return [error]
         return []
 
-    async def _made(self, wanted: DockerName, options: Options, doc: Doc) -> Claim | None:
-        """The new claim; None if another of this name, and like it, was there first."""
+    async def _made(
+        self, wanted: DockerName, options: Options, annotations: Mapping[str, str]
+    ) -> tuple[Claim | None, bool]:
+        """The new claim, and whether it waits for its first consumer; None if another of this name,
+        and like it, was there first."""
+        while True:
+            volume, class_ = self._chosen(wanted, options)
+            if not options.fresh and volume is None:
+                self._refuse_retained(wanted)
+            doc = self._document(wanted, options, class_, volume)
+            doc["metadata"]["annotations"] |= annotations
+            with suppress(Conflict):  # the volume that was chosen is another now
+                made = await self._stored(wanted, options, doc, volume)
+                return made, class_ is not None and class_.waits_for_consumer
+
+    async def _stored(
+        self, wanted: DockerName, options: Options, doc: Doc, volume: Volume | None
+    ) -> Claim | None:
         try:
-            entry = await self._objects.create(self._kind, wanted.namespace, doc)
+            if volume is None:
+                entry = await self._objects.create(self._kind, wanted.namespace, doc)
+            else:
+                entry = await self._taking(volume, wanted, doc)
         except AlreadyExists:
             if (other := self._objects.view(Claim, wanted.key)) is None:
                 raise
@@ -251,36 +266,22 @@ class Creator:
             raise VolumeMismatch(wanted.shown, name, "; ".join(differs))
         return volume
 
-    @asynccontextmanager
-    async def _reserved(self, volume: Volume | None, wanted: DockerName) -> AsyncIterator[None]:
-        """While its claim is made: a released volume points at that, not at the old one's uid.
-
-        Without a claim it is as it was: to hold data that nobody asked for yet.
-        """
-        ref = volume.claim_ref if volume is not None else None
-        if volume is None or ref is None or not ref.uid:
-            yield
-            return
+    async def _taking(self, volume: Volume, wanted: DockerName, doc: Doc) -> Entry:
+        """Store a claim, and have a volume that an earlier one released point at it, at once: data
+        without a claim is always known to be of that name. Raises Conflict."""
+        ref = volume.claim_ref
+        if ref is None or not ref.uid:  # the binder points it at whoever names it
+            return await self._objects.create(self._kind, wanted.namespace, doc)
         old = self._objects.view(Claim, ref.key)
         if old is not None and old.uid == ref.uid:
             raise VolumeInUse(volume.name, [f"claim {ref.key}"])
-        try:
-            await self._point(volume, msgspec.structs.replace(ref, uid="", resource_version=""))
-        except (NotFound, Stale) as error:
-            raise NoSuchVolume(volume.name) from error
-        try:
-            yield
-        except BaseException:
-            await asyncio.shield(self._point(volume, ref))
-            raise
 
-    async def _point(self, volume: Volume, ref: ObjectReference) -> None:
-        def pointed(doc: Doc) -> Doc:
-            doc["spec"]["claimRef"] = msgspec.to_builtins(ref)
-            return doc
+        def pointed(new: Doc) -> list[tuple[Volume, Volume]]:
+            return [(volume, volume.claimed_by(msgspec.convert(new, Claim)))]
 
-        kind, same = self._objects.kinds[Volume.resource], Preconditions(uid=volume.uid)
-        await self._objects.update(kind, volume.name, pointed, preconditions=same)
+        entry = await self._objects.create(self._kind, wanted.namespace, doc, beside=pointed)
+        passing(TAKEN)
+        return entry
 
     # The claim
 

@@ -60,6 +60,11 @@ class Preconditions:
 
 ANY_OBJECT: Final = Preconditions()
 Change = Callable[[Doc], Doc]  # from a copy of the object as it is to the one that is wanted
+Beside = Callable[[Doc], Sequence[tuple[View, View]]]  # what changes with a new object
+
+
+def _alone(_new: Doc) -> Sequence[tuple[View, View]]:
+    return ()
 
 
 class Objects:
@@ -119,11 +124,14 @@ class Objects:
         *,
         dry_run: bool = False,
         note: Stamp = nothing,
+        beside: Beside = _alone,
     ) -> Entry:
         """Admit and store a new object. Raises AlreadyExists, Invalid, Forbidden, NotFound.
 
-        doc   changed in place: name, namespace, uid and creationTimestamp are filled in
-        note  notes the owners of its fields, see admission
+        doc     changed in place: name, namespace, uid and creationTimestamp are filled in
+        note    notes the owners of its fields, see admission
+        beside  what changes in the same commit, as `commit` has it, of other kinds; called with the
+                new object. Raises Conflict if that is no longer as it was read
         """
         now = timestamp(self.clock.now())
         shelf = self.shelf(kind)
@@ -149,11 +157,17 @@ class Objects:
         write = Write(shelf.prefix + key, stored, ABSENT)
         if dry_run:
             return Entry(key, stored, 0)  # without a revision, since it has none
+        others, unchanged = self._writes(beside(doc))
         try:
-            revision = await self._commit_charged(write, None, _pooled(kind, doc), checks)
+            if others or unchanged:
+                revision = await self._commit([write, *others], [*checks, *unchanged])
+            else:
+                revision = await self._commit_charged(write, None, _pooled(kind, doc), checks)
         except Conflict as conflict:
             if conflict.key == shelf.prefix + key:
                 raise AlreadyExists(kind, metadata["name"]) from conflict
+            if conflict.key in {one.key for one in others} | {one.key for one in unchanged}:
+                raise
             raise NotFound(self.kinds["namespaces"], namespace) from conflict
         return shelf.written(key, stored, revision)
 
