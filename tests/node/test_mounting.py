@@ -328,9 +328,11 @@ def test_a_path_that_hangs_has_one_thread_however_often_it_is_tried(
             await asyncio.gather(trying, return_exceptions=True)
         return _looking()
 
-    with hanging_disk(tmp_path / "disk-v1"):
-        assert plant.wait_for(tried_again_and_again()) == 1
-    mounts.unmount(tmp_path / "disk-v1")
+    try:
+        with hanging_disk(tmp_path / "disk-v1"):
+            assert plant.wait_for(tried_again_and_again()) == 1
+    finally:
+        mounts.unmount(tmp_path / "disk-v1")
 
 
 def _looking() -> int:
@@ -390,6 +392,25 @@ def test_the_first_mount_has_the_volume_made_on_this_host(plant: MountPlant) -> 
     assert plant.claim().phase == "Bound"
     assert plant.claim().annotations[SELECTED_NODE] == HERE
     assert plant.assets() == [mounted.volume]
+
+
+def test_the_first_mount_does_not_look_at_volumes_that_are_none_of_its_class(
+    plant: MountPlant, tmp_path: Path
+) -> None:
+    plant.put(CLASSES, a_waiting_class())
+    for claim in ("one", "two", "three"):
+        plant.put(CLAIMS, a_claim_doc(claim, class_="waits"))
+    plant.put(VOLUMES, a_directory("of-another", tmp_path / "of-another", class_="another"))
+    plant.mount("default/one")
+    plant.put(VOLUMES, a_directory("later", tmp_path / "later", class_="another"))
+    plant.settle()
+    shelf = plant.objects.cache.shelves[VOLUMES]
+    for entry in shelf.entries():
+        entry.seen = None
+    plant.mount("default/two")
+    assert {"later", "of-another"} <= {one.key for one in shelf.entries() if one.seen is None}
+    plant.put(VOLUMES, a_directory("fits", tmp_path / "fits", class_="waits"))
+    assert plant.mount("default/three").volume == "fits"
 
 
 def test_the_first_mount_takes_the_smallest_static_volume_that_this_host_reaches(

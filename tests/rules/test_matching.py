@@ -6,7 +6,7 @@ from mooring.model.claim import Claim
 from mooring.model.names import HOSTNAME, STORAGE_CLASS_BETA, Phase
 from mooring.model.selector import LabelSelector, only_node
 from mooring.model.volume import Volume
-from mooring.rules.matching import VolumeIndex, fits, for_consumer
+from mooring.rules.matching import VolumeIndex, fits
 from tests.rules.making import a_claim, a_volume, labelled, pointer
 from tests.rules.plain_scan import acceptable
 from tests.rules.worlds import Worlds
@@ -254,32 +254,6 @@ def test_volumes_are_found_by_the_uid_they_point_at() -> None:
     index = indexed(a_volume("a", claim=pointer(uid="u")), a_volume("b", claim=pointer()))
     assert index.pointing_at("default/db", "u") == ["a"]
     assert index.pointing_at("default/db", "") == ["b"]
-
-
-# The first consumer on a node, §6 at its end
-
-ON_N1, ON_N2 = only_node(HOSTNAME, "n1"), only_node(HOSTNAME, "n2")
-
-
-def chosen(claim: Claim, *volumes: Volume) -> str | None:
-    """What a consumer on n1 chooses."""
-    found = for_consumer(claim, volumes, {HOSTNAME: "n1"}, "n1")
-    return found.name if found else None
-
-
-def test_a_consumer_chooses_the_smallest_volume_that_its_node_reaches() -> None:
-    volumes = [
-        a_volume("a", size="1Gi", affinity=ON_N2),
-        a_volume("b", size="3Gi"),
-        a_volume("c", size="2Gi", affinity=ON_N1),
-    ]
-    assert chosen(a_claim(), *volumes) == "c"
-    assert chosen(a_claim(), volumes[0]) is None
-
-
-def test_for_a_consumer_the_size_counts_whatever_the_modes() -> None:
-    assert chosen(a_claim(), a_volume("a", modes="RWO,ROX"), a_volume("b", size="9Gi")) == "a"
-    assert chosen(a_claim(modes="RWX"), a_volume(modes="RWO,ROX")) is None
 
 
 # The traps of §22

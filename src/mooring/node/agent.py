@@ -118,6 +118,7 @@ class Agent:
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
+        self.mounting.stop()
         for part in (self.heartbeat, *self._resyncs, self.claims, self.volumes, self.users):
             await part.stop()
 

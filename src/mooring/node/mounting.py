@@ -66,6 +66,10 @@ class Mounting:
         self._looking = paths_of_host()
         self._names: dict[str, str] = {}  # of volumes that are or were at hand, by uid
 
+    def stop(self) -> None:
+        """Follow no volumes any longer."""
+        self._consumer.stop()
+
     async def bound(self, key: str, within_s: float = BOUND_WITHIN_S) -> Volume:
         """The volume of a claim, for a use on this host; that may be the first, which chooses it.
 

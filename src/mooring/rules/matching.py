@@ -10,7 +10,7 @@ only selectors that do nothing but exclude may look at many.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
@@ -230,22 +230,6 @@ def refusals(claim: Claim, volume: Volume, *, delay: bool = False) -> Iterator[R
 def fits(claim: Claim, volume: Volume, *, delay: bool = False) -> bool:
     """Whether a volume is a candidate: no rule refuses it."""
     return next(refusals(claim, volume, delay=delay), None) is None
-
-
-def for_consumer(
-    claim: Claim, volumes: Iterable[Volume], labels: Mapping[str, str], node: str
-) -> Volume | None:
-    """The free volume that a first consumer on a node chooses: the smallest that it can reach.
-
-    labels, node  of the node. Access modes are no matter of groups here: §6, the last paragraph.
-    """
-    fitting = [
-        one
-        for one in volumes
-        if fits(claim, one)
-        and (one.spec.node_affinity is None or one.spec.node_affinity.allows(labels, node))
-    ]
-    return min(fitting, key=lambda one: (one.capacity.nanos, one.name), default=None)
 
 
 def short(modes: Iterable[str]) -> str:

@@ -1,0 +1,77 @@
+"""The volume that a first consumer chooses, without looking at them all. Storage semantics §6.
+
+Free volumes lie by class in the order of their size; volumes that point at a claim lie by that. A
+choice looks at those that are large enough, the smallest first, until one fits.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from heapq import merge
+from typing import NamedTuple
+
+from mooring.model.claim import Claim
+from mooring.model.names import Phase
+from mooring.model.volume import Volume
+from mooring.rules.matching import fits
+from mooring.rules.rows import Item, Row
+
+
+class _Place(NamedTuple):
+    """Where a volume lies: among those that point at a claim, else among the free of a class."""
+
+    claim: str  # "ns/name", "" if none
+    class_name: str
+
+
+class ConsumerIndex:
+    """All volumes that are no claim's yet."""
+
+    def __init__(self) -> None:
+        self._lies: dict[str, tuple[_Place, Item]] = {}
+        self._rows: defaultdict[_Place, Row] = defaultdict(Row)
+
+    def put(self, volume: Volume) -> None:
+        """Take in a volume as it is now. A bound one is left out: its claim is bound with it."""
+        self.remove(volume.name)
+        ref = volume.claim_ref
+        if ref is not None and volume.phase == Phase.BOUND:
+            return
+        place = _Place(ref.key, "") if ref is not None else _Place("", volume.class_name)
+        item = (volume.capacity.nanos, 0, volume.name)
+        self._lies[volume.name] = place, item
+        self._rows[place].add(item)
+
+    def remove(self, name: str) -> None:
+        """Forget a volume; unknown is fine."""
+        if (lies := self._lies.pop(name, None)) is None:
+            return
+        place, item = lies
+        self._rows[place].remove(item)
+        if not self._rows[place]:
+            del self._rows[place]
+
+    def choice(
+        self,
+        claim: Claim,
+        volume_of: Callable[[str], Volume | None],
+        labels: Mapping[str, str],
+        node: str,
+    ) -> Volume | None:
+        """The smallest that a consumer on a node can reach.
+
+        volume_of     by name
+        labels, node  of the node. Access modes are no matter of groups here: §6, the last paragraph
+        """
+        for _, _, name in self._large_enough(claim):
+            volume = volume_of(name)
+            if volume is None or not fits(claim, volume):
+                continue
+            affinity = volume.spec.node_affinity
+            if affinity is None or affinity.allows(labels, node):
+                return volume
+        return None
+
+    def _large_enough(self, claim: Claim) -> Iterator[Item]:
+        places = (_Place("", claim.class_name), _Place(claim.key, ""))
+        rows = (self._rows[place] for place in places if place in self._rows)
+        return merge(*(row.from_size(claim.request.nanos) for row in rows))

@@ -1,0 +1,102 @@
+"""The first consumer on a node, §6 at its end."""
+
+from collections.abc import Iterable
+
+from mooring.model.claim import Claim
+from mooring.model.names import HOSTNAME, Phase
+from mooring.model.selector import only_node
+from mooring.model.volume import Volume
+from mooring.rules.consumers import ConsumerIndex
+from mooring.rules.matching import fits
+from tests.rules.making import a_claim, a_volume, pointer
+from tests.rules.worlds import Worlds
+
+WORLDS = 1_000
+ON_N1, ON_N2 = only_node(HOSTNAME, "n1"), only_node(HOSTNAME, "n2")
+LABELS = {HOSTNAME: "n1"}
+
+
+class Volumes:
+    """By name; counts those that are looked at."""
+
+    def __init__(self, *volumes: Volume) -> None:
+        self.all: dict[str, Volume] = {}
+        self.index = ConsumerIndex()
+        self.looked_at = 0
+        for volume in volumes:
+            self.put(volume)
+
+    def put(self, volume: Volume) -> None:
+        self.all[volume.name] = volume
+        self.index.put(volume)
+
+    def remove(self, name: str) -> None:
+        self.all.pop(name, None)
+        self.index.remove(name)
+
+    def look(self, name: str) -> Volume | None:
+        self.looked_at += 1
+        return self.all.get(name)
+
+    def chosen(self, claim: Claim) -> str | None:
+        """What a consumer on n1 chooses."""
+        found = self.index.choice(claim, self.look, LABELS, "n1")
+        return found.name if found else None
+
+
+def chosen(claim: Claim, *volumes: Volume) -> str | None:
+    return Volumes(*volumes).chosen(claim)
+
+
+def by_plain_scan(claim: Claim, volumes: Iterable[Volume]) -> str | None:
+    fitting = [
+        one
+        for one in volumes
+        if fits(claim, one)
+        and (one.spec.node_affinity is None or one.spec.node_affinity.allows(LABELS, "n1"))
+        and not (one.claim_ref is not None and one.phase == Phase.BOUND)
+    ]
+    smallest = min(fitting, key=lambda one: (one.capacity.nanos, one.name), default=None)
+    return smallest.name if smallest else None
+
+
+def test_a_consumer_chooses_the_smallest_volume_that_its_node_reaches() -> None:
+    volumes = [
+        a_volume("a", size="1Gi", affinity=ON_N2),
+        a_volume("b", size="3Gi"),
+        a_volume("c", size="2Gi", affinity=ON_N1),
+    ]
+    assert chosen(a_claim(), *volumes) == "c"
+    assert chosen(a_claim(), volumes[0]) is None
+
+
+def test_for_a_consumer_the_size_counts_whatever_the_modes() -> None:
+    assert chosen(a_claim(), a_volume("a", modes="RWO,ROX"), a_volume("b", size="9Gi")) == "a"
+    assert chosen(a_claim(modes="RWX"), a_volume(modes="RWO,ROX")) is None
+
+
+def test_a_volume_that_points_at_the_claim_may_be_of_another_class() -> None:
+    pointing = a_volume("a", class_="fast", claim=pointer(), phase=Phase.AVAILABLE)
+    assert chosen(a_claim(), pointing, a_volume("b", size="9Gi")) == "a"
+
+
+def test_volumes_that_cannot_be_chosen_are_not_looked_at() -> None:
+    others = [a_volume(f"of-class-{number}", class_="fast") for number in range(100)]
+    small = [a_volume(f"small-{number}", size="1Mi") for number in range(100)]
+    bound = [a_volume(f"bound-{n}", claim=pointer(), phase=Phase.BOUND) for n in range(100)]
+    volumes = Volumes(*others, *small, *bound, a_volume("a"), a_volume("b", size="2Gi"))
+    assert volumes.chosen(a_claim()) == "a"
+    assert volumes.looked_at == 1
+
+
+def test_the_index_agrees_with_a_plain_scan_whatever_happened_to_the_volumes() -> None:
+    for seed in range(WORLDS):
+        worlds, volumes = Worlds(seed), Volumes()
+        for _ in range(12):
+            name = f"v{worlds.below(10)}"
+            if worlds.often(0.2):
+                volumes.remove(name)
+            else:
+                volumes.put(worlds.volume(name))
+            claim = worlds.claim()
+            assert volumes.chosen(claim) == by_plain_scan(claim, volumes.all.values()), seed
