@@ -2,91 +2,36 @@
 
 import json
 import os
-import shutil
-import signal
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import mooring.dockerplugin.adopting  # noqa: F401  declares its crash points
-from mooring.crashpoints import POINTS
 from mooring.host import files
-from tests.docker import images
+from tests.docker.adopting import MANY, adopt, adopted, data_of, filled, old_volume, refusal
 from tests.docker.images import SHELL
 from tests.docker.mooring import DRIVER, Mooring
-from tests.docker.testbed import Bed, Done, Host, eventually, needs_hosts
+from tests.docker.testbed import Bed, eventually, needs_hosts
 from tests.host.hostile_tree import planted
-from tests.host.test_copying import Trees
+from tests.host.trees import Trees
 
 pytestmark = [pytest.mark.system, needs_hosts]
-MANY = 10_000
-ADOPT_POINTS = sorted(name for name in POINTS if name.startswith("adopt."))
 
 
-@pytest.fixture(scope="module")
-def fallible(bed: Bed) -> Mooring:
-    """A host whose Mooring tests kill."""
-    host = bed.host("fallible")
-    host.up()
-    mooring = Mooring(host).start()
-    host.dockerd()
-    images.load(host)
-    return mooring
+@pytest.fixture(autouse=True, scope="module")
+def emptied(bed: Bed) -> Iterator[None]:
+    """What is too deep for the bed to remove is taken away first."""
+    yield
+    for place in bed.place.glob("*"):
+        for tree in (*place.glob("docker/volumes/*"), *place.glob("mooring/pool/pvc-*")):
+            with files.directory(tree.parent) as parent:
+                files.remove_tree(tree.name, parent)
 
 
-@pytest.fixture
-def mended(fallible: Mooring) -> Iterator[Mooring]:
-    """It runs before the test and after it."""
-    if not fallible.lives:
-        fallible.start()
-    yield fallible
-    if not fallible.lives:
-        fallible.start()
-
-
-def adopt(mooring: Mooring, *arguments: str) -> Done:
-    kubeconfig = ("--kubeconfig", str(mooring.data_dir / "kubeconfig"))
-    return mooring.mooring("adopt", *arguments, *kubeconfig, deadline_s=180.0)
-
-
-def adopted(mooring: Mooring, *arguments: str) -> Any:
-    """What it says for programs. It must succeed."""
-    done = adopt(mooring, *arguments, "--output", "json")
-    assert done.code == 0, done.err + done.out
-    return json.loads(done.out)
-
-
-def refusal(mooring: Mooring, *arguments: str) -> str:
-    done = adopt(mooring, *arguments)
-    assert done.code == 1, done.out
-    return done.err
-
-
-def old_volume(host: Host, name: str, *options: str) -> Path:
-    """A new one of Docker's own: where its data is."""
-    host.docker("volume", "create", *options, name)
-    return Path(host.docker("volume", "inspect", "--format", "{{.Mountpoint}}", name))
-
-
-def filled(host: Host, name: str, count: int = 3) -> Path:
-    """One with small files in it."""
-    path = old_volume(host, name)
-    for number in range(count):
-        directory = path / str(number % 100)
-        directory.mkdir(exist_ok=True)
-        (directory / f"file-{number}").write_bytes(b"%d\n" % number)
-    return path
-
-
-def data_of(mooring: Mooring, claim: str) -> Path:
-    """Where the data of a claim is in its pool."""
-    handle: str = mooring.volume(claim)["spec"]["csi"]["volumeHandle"]
-    return mooring.pool / handle / "data"
+def annotations(mooring: Mooring, claim: str) -> dict[str, str]:
+    found: dict[str, str] = mooring.get("persistentvolumeclaims", claim)["metadata"]["annotations"]
+    return found
 
 
 def a_class(name: str, pool: str) -> dict[str, Any]:
@@ -97,16 +42,6 @@ def a_class(name: str, pool: str) -> dict[str, Any]:
         "provisioner": "directory.mooring.dev",
         "parameters": {"pool": pool},
     }
-
-
-def annotations(mooring: Mooring, claim: str) -> dict[str, str]:
-    found: dict[str, str] = mooring.get("persistentvolumeclaims", claim)["metadata"]["annotations"]
-    return found
-
-
-def progress(mooring: Mooring, claim: str) -> Any:
-    """What the server says of an adoption."""
-    return json.loads(mooring.kubectl("get", "--raw", f"/mooring/v1/adoptions/default/{claim}"))
 
 
 # What it does
@@ -304,238 +239,3 @@ def test_a_volume_that_a_container_has_by_its_path_is_refused(moored: Mooring) -
     said = refusal(moored, "by-path")
     assert ("/d of process" in said, "[VolumeInUse]" in said) == (True, True), said
     moored.host.docker("rm", "--force", "sneaky")
-
-
-def test_without_docker_it_says_so(mended: Mooring) -> None:
-    filled(mended.host, "lonely")
-    mended.host.stop_dockerd()
-    assert "[EngineAway]" in refusal(mended, "lonely")
-    mended.host.dockerd()
-    assert adopted(mended, "lonely")["phase"] == "Done"
-
-
-# Somebody else meanwhile
-
-
-class Copying:
-    """A command that adopts, held at a moment at which its server copies."""
-
-    def __init__(self, mooring: Mooring, volume: str, claim: str, *, files: int = 0) -> None:
-        """files  so many are to be in the copy when it is held"""
-        self._mooring, self._log = mooring, f"adopt-{claim}.log"
-        self._process = mooring.host.popen(
-            *(sys.executable, "-m", "mooring.cli.main", "adopt", volume, "--name", claim),
-            *("--kubeconfig", str(mooring.data_dir / "kubeconfig")),
-            log=self._log,
-        )
-        self._copier = 0
-        eventually(self._has_begun, f"{volume} is being copied")
-        if files:
-            copy = data_of(mooring, claim)
-            self.go_on()
-            eventually(lambda: sum(1 for _ in copy.glob("*/*")) >= files, "some of it is there")
-            self._signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def interrupt(self) -> None:
-        """As Ctrl-C does."""
-        os.kill(self._mooring.host.pid_of(self._process), signal.SIGINT)
-
-    def ended(self) -> tuple[int, str]:
-        """How the command ends, and what it said."""
-        code = self._process.wait(180)
-        return code, (self._mooring.host.place / self._log).read_text()
-
-    def _has_begun(self) -> bool:
-        """Looks all the time: it may be done in a tenth of a second."""
-        copies = str(self._mooring.host.place / "mooring/mounts").encode()
-        ends = time.monotonic() + 60
-        while time.monotonic() < ends:
-            for place in Path("/proc").iterdir():
-                with suppress(OSError):
-                    command = (place / "cmdline").read_bytes() if place.name.isdigit() else b""
-                    if b"mooring.host.copier\0copy" in command and copies in command:
-                        self._copier = int(place.name)
-                        self._signal(signal.SIGSTOP)
-                        return True
-        return False
-
-    def _signal(self, number: int) -> None:
-        os.kill(self._copier, number)
-
-
-def test_half_a_copy_is_given_to_nobody(mended: Mooring) -> None:
-    host = mended.host
-    filled(host, "half")
-    command = Copying(mended, "half", "half-new")
-    done = host.try_docker("run", "--rm", "-v", "half-new:/data", SHELL, "ls", "/data")
-    assert (done.code, "BeingAdopted: " in done.err) == (125, True), done.err
-    by_hand = mended.mooring(
-        "mount", "half-new", "--kubeconfig", str(mended.data_dir / "kubeconfig")
-    )
-    assert (by_hand.code, "[BeingAdopted]" in by_hand.err) == (1, True), by_hand.err
-    removal = host.try_docker("volume", "rm", "half-new")
-    assert (removal.code, "VolumeInUse" in removal.err) == (1, True), removal.err
-    command.go_on()
-    assert command.ended()[0] == 0
-    read = ("run", "--rm", "-v", "half-new:/data", SHELL, "cat", "/data/2/file-2")
-    assert host.docker(*read) == "2"
-
-
-def test_a_writer_is_found_out_and_the_copy_is_made_right_by_the_next_run(mended: Mooring) -> None:
-    host = mended.host
-    original = filled(host, "written", MANY)
-    command = Copying(mended, "written", "written-new", files=100)
-    (original / "99" / "file-99").write_text("other")
-    command.go_on()
-    code, said = command.ended()
-    assert (code, "[VolumeChanged]" in said, "99/file-99" in said) == (1, True, True), said
-    events = mended.kubectl("describe", "persistentvolumeclaim", "written-new")
-    assert "AdoptionFailed" in events
-    done = host.try_docker("run", "--rm", "-v", "written-new:/data", SHELL, "ls", "/data")
-    assert "BeingAdopted: " in done.err
-    assert adopted(mended, "written", "--name", "written-new")["files"] == MANY
-    read = ("run", "--rm", "-v", "written-new:/data", SHELL, "cat", "/data/99/file-99")
-    assert host.docker(*read) == "other"
-
-
-def test_who_comes_to_use_the_old_volume_meanwhile_is_named(mended: Mooring) -> None:
-    host = mended.host
-    filled(host, "visited")
-    command = Copying(mended, "visited", "visited-new")
-    host.docker("run", "-d", "--name", "visitor", "-v", "visited:/d:ro", SHELL, "sleep", "1000")
-    command.go_on()
-    code, said = command.ended()
-    assert (code, "container visitor (running) [VolumeInUse]" in said) == (1, True), said
-    host.docker("rm", "--force", "visitor")
-    assert adopted(mended, "visited", "--name", "visited-new")["phase"] == "Done"
-
-
-def test_an_interrupted_command_leaves_the_server_to_go_on(mended: Mooring) -> None:
-    filled(mended.host, "left")
-    command = Copying(mended, "left", "left-new")
-    command.interrupt()
-    code, said = command.ended()
-    assert (code, "the server goes on with it" in said) == (130, True), said
-    assert progress(mended, "left-new")["phase"] != "Done"
-    command.go_on()
-    assert adopted(mended, "left", "--name", "left-new")["files"] == 3
-
-
-def test_the_same_command_again_joins_and_one_for_another_volume_is_refused(
-    mended: Mooring,
-) -> None:
-    filled(mended.host, "joined")
-    filled(mended.host, "another")
-    command = Copying(mended, "joined", "joined-new")
-    assert "[NameTaken]" in refusal(mended, "another", "--name", "joined-new")
-    command.interrupt()
-    command.ended()
-    second = Copying(mended, "joined", "joined-new")
-    second.go_on()
-    assert second.ended()[0] == 0
-
-
-def test_a_deleted_claim_gives_it_up(mended: Mooring) -> None:
-    filled(mended.host, "given-up")
-    command = Copying(mended, "given-up", "given-up-new")
-    handle = data_of(mended, "given-up-new").parent
-    mended.kubectl("delete", "persistentvolumeclaim", "given-up-new")
-    code, said = command.ended()
-    assert (code, "[GivenUp]" in said) == (1, True), said
-    eventually(lambda: not handle.exists(), "its data is gone")
-    assert adopted(mended, "given-up", "--name", "given-up-new")["files"] == 3
-
-
-# Crashes
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_ended_in_the_middle_the_server_goes_on_at_its_next_start(
-    mended: Mooring, number: signal.Signals
-) -> None:
-    volume = f"ended-{number}"
-    original = filled(mended.host, volume, MANY)
-    command = Copying(mended, volume, f"{volume}-new", files=1000)
-    mended.stop(number)
-    with suppress(ProcessLookupError):
-        command.go_on()  # it finds itself alone, if it was not killed with its server
-    mended.start()
-    code, said = command.ended()
-    assert (code, f"{MANY:,} files" in said) == (0, True), said
-    assert Trees(original, data_of(mended, f"{volume}-new")).differs() == []
-    assert adopted(mended, volume, "--name", f"{volume}-new")["files"] == MANY
-    mended.freed(mended.volume(f"{volume}-new"))
-
-
-@pytest.mark.parametrize("point", ADOPT_POINTS)
-def test_killed_anywhere_there_is_one_whole_copy_after_the_next_run(
-    mended: Mooring, point: str
-) -> None:
-    volume = point.replace(".", "-")
-    original = filled(mended.host, volume)
-    mended.stop()
-    mended.start(MOORING_CRASH_AT=point)
-    kubeconfig = str(mended.data_dir / "kubeconfig")
-    command = (sys.executable, "-m", "mooring.cli.main", "adopt", volume)
-    first = mended.host.popen(*command, "--kubeconfig", kubeconfig, log=f"{volume}.log")
-    eventually(lambda: not mended.lives, "it was killed")
-    first.kill()
-    first.wait(60)
-    mended.start()
-    assert adopted(mended, volume)["files"] == 3
-    assert Trees(original, data_of(mended, f"{volume}-adopted")).differs() == []
-    copies = [one for one in mended.names("persistentvolumeclaims") if one.startswith(volume)]
-    assert copies == [f"{volume}-adopted"]
-    eventually(lambda: os.listdir(mended.data_dir / "adoptions") == [], "nothing is unfinished")
-    mended.freed(mended.volume(f"{volume}-adopted"))
-
-
-def test_after_the_host_crashed_it_is_finished_once_docker_is_there(mended: Mooring) -> None:
-    host = mended.host
-    original = filled(host, "crashed", MANY)
-    Copying(mended, "crashed", "crashed-new", files=1000)
-    host.crash()
-    host.up()
-    mended.start()
-    assert progress(mended, "crashed-new")["phase"] == "Waiting"
-    host.dockerd()
-    eventually(lambda: progress(mended, "crashed-new")["phase"] == "Done", "it goes on", 180.0)
-    assert Trees(original, data_of(mended, "crashed-new")).differs() == []
-
-
-def test_a_claim_that_only_says_that_it_is_an_adoption_is_given_nothing(mended: Mooring) -> None:
-    filled(mended.host, "secret")
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {
-            "name": "thief",
-            "annotations": {
-                "mooring.dev/adopting": "0" * 32,
-                "mooring.dev/adopted-from": "fallible/secret",
-            },
-        },
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }
-    mended.kubectl("apply", "--filename", "-", stdin=json.dumps(claim))
-    mended.restart()
-    assert "[NameTaken]" in refusal(mended, "secret", "--name", "thief")
-    eventually(
-        lambda: mended.get("persistentvolumeclaims", "thief")["status"].get("phase") == "Bound",
-        "it is bound",
-    )
-    assert os.listdir(data_of(mended, "thief")) == []
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _emptied(bed: Bed) -> Iterator[None]:
-    """What is too deep for the bed to remove is taken away first."""
-    yield
-    for place in bed.place.glob("*"):
-        for tree in (*place.glob("docker/volumes/*"), *place.glob("mooring/pool/pvc-*")):
-            with files.directory(tree.parent) as parent:
-                files.remove_tree(tree.name, parent)
-    shutil.rmtree(bed.place / "none", ignore_errors=True)

@@ -6,26 +6,20 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from mooring.host import files, mounts
-from mooring.host.comparing import Compared, Comparison
-from mooring.host.copying import Copy
 from mooring.host.errors import MountInside
-from mooring.host.scanning import Progress, Totals, scanned
+from mooring.host.scanning import Progress
 from tests.host.hostile_tree import DEPTH, LONG, STRANGE, planted
 from tests.host.privileges import bound, needs_mounts
+from tests.host.trees import Trees, silent
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="keeping owners needs root")
 needs_rsync = pytest.mark.skipif(
     shutil.which("rsync") is None, reason="there is no rsync (`make programs` as root brings it)"
 )
-
-
-def silent() -> Progress:
-    return Progress(lambda counts: None)
 
 
 class CutOff(Progress):
@@ -39,32 +33,6 @@ class CutOff(Progress):
         super().add(files, content)
         if self.files >= self._after:
             raise KeyboardInterrupt
-
-
-class Trees(NamedTuple):
-    """A directory and the one that becomes its copy."""
-
-    original: Path
-    copy: Path
-
-    def scan(self) -> Totals:
-        with files.directory(self.original) as top:
-            return scanned(top, silent())
-
-    def run(self, progress: Progress | None = None) -> list[str]:
-        """Copy. Returns what was left out."""
-        left: list[str] = []
-        with files.directory(self.original) as source, files.directory(self.copy) as target:
-            Copy(source, target, progress or silent(), left.append).run()
-        return left
-
-    def compare(self, since: Totals | None = None) -> Compared:
-        since = since or self.scan()
-        with files.directory(self.original) as source, files.directory(self.copy) as target:
-            return Comparison(source, target, since.changed_ns, silent()).run()
-
-    def differs(self) -> list[str]:
-        return self.compare().differs.named
 
 
 @pytest.fixture
