@@ -1,13 +1,16 @@
 """What Docker is answered about claims: Docker volumes §2, §4, §6 and §11."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from mooring.controllers.controllers import Controllers
 from mooring.dockerplugin.status import status
+from mooring.dockerplugin.transport import Request
 from mooring.errors import MooringError
 from mooring.model.attachment import Attachment
 from mooring.model.claim import Claim
@@ -217,6 +220,33 @@ def test_a_volume_that_another_host_has_is_refused_at_once(plant: DockerPlant) -
 def test_giving_back_what_was_never_given_is_success(plant: DockerPlant) -> None:
     plant.call("Create", "db")
     assert plant.call("Unmount", "db", "id") == plant.call("Unmount", "none", "id") == {}
+
+
+def test_a_mount_that_takes_long_hides_nothing_and_keeps_nobody_waiting(
+    plant: DockerPlant,
+) -> None:
+    """Of a volume for one container."""
+    plant.call("Create", "db", access="rwop", **{"class": WAITS})
+    plant.away()
+    began = asyncio.Event()
+    plant.objects.cache.shelves[CLAIMS].follow(lambda _: began.set())  # it chooses this host
+
+    async def asked_meanwhile() -> tuple[Any, str]:
+        mount = Request(name="db", id="one")
+        mounting = asyncio.create_task(plant.plugin.answer("Mount", mount, None))
+        await began.wait()
+        listed = await plant.plugin.answer("List", Request(), None)
+        with pytest.raises(MooringError) as refused:
+            await plant.plugin.answer("Remove", Request(name="db"), None)
+        assert not mounting.done()
+        mounting.cancel()
+        await asyncio.gather(mounting, return_exceptions=True)
+        return listed["Volumes"], refused.value.code
+
+    listed, code = plant._run(asked_meanwhile())
+    assert [one["Name"] for one in listed] == ["db"]
+    assert code == "VolumeInUse"
+    plant.back()
 
 
 # Removal

@@ -71,6 +71,8 @@ class Plugin:
         self.catalogue = Catalogue(objects, namespaces)
         self._creator = Creator(objects, self.catalogue, waiting, namespaces, node)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by claim
+        # Of Mounts alone, which may take long: nobody else is to wait for them.
+        self._mounting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.reclaims = Queue("docker reclaim", self._reclaimed)  # by claim
         self._seeing: dict[int, bool] = {}  # processes that were asked whether they see our mounts
         self._had: dict[str, set[str]] = {}  # IDs of who has what one container may have, by claim
@@ -176,7 +178,7 @@ class Plugin:
         claim = self._objects.view(Claim, shown.key)
         if claim is None or claim.modes != ONE_CONTAINER:
             return await self._given(shown, user)
-        async with self._turn(shown.key):
+        async with self._mounting.setdefault(shown.key, asyncio.Lock()):
             await self._refuse_second(shown, user)
             return await self._given(shown, user)
 
