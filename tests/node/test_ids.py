@@ -129,6 +129,41 @@ async def test_users_of_lent_volumes_stay_as_no_mount_could_have_gone(host: Host
     assert (await host.ids(host_is_new=True, lent={OTHER})).uids() == [OTHER]
 
 
+async def test_volumes_are_found_by_their_claim_without_a_look_at_the_others(host: Host) -> None:
+    ids, looks = await host.ids(), list[object]()
+
+    class Asked(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            looks.append(other)
+            return str.__eq__(self, other)
+
+    for number in range(50):
+        await ids.add(f"uid-{number}", "a", f"default/{number}")
+    for id_ in ("a", "b"):
+        await ids.add("uid-anew", id_, "default/7")
+    assert ids.uids_of(Asked("default/7")) == ["uid-7", "uid-anew"]
+    assert looks == ["default/7"]
+    await ids.drop("uid-anew", "a")
+    assert ids.uids_of("default/7") == ["uid-7", "uid-anew"]
+    await ids.drop_all("uid-anew")
+    assert ids.uids_of("default/7") == ["uid-7"]
+    assert (await host.ids()).uids_of("default/7") == ["uid-7"]
+    await ids.drop("uid-7", "a")
+    assert ids.uids_of("default/7") == []
+
+
+async def test_an_id_that_is_given_a_volume_for_another_claim_has_it_for_that_one(
+    host: Host,
+) -> None:
+    ids = await host.ids()
+    await ids.add(UID, "a", "default/before")
+    await ids.add(UID, "a", "default/after")
+    assert (ids.uids_of("default/before"), ids.uids_of("default/after")) == ([], [UID])
+
+
 async def test_epochs_that_are_opened_at_once_are_different_ones(host: Host) -> None:
     ids = await host.ids()
     assert sorted(await asyncio.gather(*(ids.new_epoch() for _ in range(5)))) == [1, 2, 3, 4, 5]

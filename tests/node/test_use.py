@@ -263,3 +263,19 @@ def test_an_owner_that_is_none_is_not_asked_for(plant: UsePlant, owner: str) -> 
     plant.put(CLAIMS, claim)
     assert plant.give(key="default/owned").stat().st_uid == os.geteuid()
     plant.take(key="default/owned")
+
+
+def test_what_is_in_use_here_is_found_without_a_look_at_other_hosts(plant: UsePlant) -> None:
+    for number in range(3):
+        there = an_attachment(f"v{number}", "elsewhere", one_host=True)
+        plant.put(ATTACHMENTS, there)
+    plant.give()
+    attachments = plant.agent.users.attachments
+    assert [one.volume for one in attachments.here()] == [plant.made().name]
+    shelf = plant.objects.cache.shelves[ATTACHMENTS]
+    for entry in shelf.entries():
+        entry.seen = None
+    assert [one.volume for one in attachments.here()] == [plant.made().name]
+    assert sum(one.seen is None for one in shelf.entries()) == 3
+    plant.take()
+    assert attachments.here() == []

@@ -12,9 +12,12 @@ from mooring.crashpoints import crash_point, passing
 from mooring.errors import Effect, MooringError
 from mooring.model.attachment import Attachment
 from mooring.model.volume import Volume
+from mooring.objects.cache import Entry
 from mooring.objects.errors import AlreadyExists, NotFound
+from mooring.objects.index import Index
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.views import view
 
 HOST_PATHS: Final = "host.mooring.dev"  # attacher of volumes without a driver: paths of the host
 _ONE_HOST: Final = frozenset({"ReadWriteOnce", "ReadWriteOncePod"})
@@ -43,6 +46,11 @@ class Attachments:
     def __init__(self, objects: Objects, node: str) -> None:
         self._objects, self._node = objects, node
         self._kind = objects.kinds[Attachment.resource]
+        self._by_node = Index(objects.cache.shelves[Attachment.resource], _node_of)
+
+    def stop(self) -> None:
+        """Follow no longer what is attached."""
+        self._by_node.stop()
 
     async def intend(self, volume: Volume) -> None:
         """Take the right to use a volume here; repeatable. Raises AttachedElsewhere."""
@@ -87,12 +95,17 @@ class Attachments:
         return [one for one in found if one is not None and one.volume == volume]
 
     def here(self) -> list[Attachment]:
-        """All of this host; for its start."""
-        return [one for one in self._objects.views(Attachment) if one.node == self._node]
+        """All of this host."""
+        found = (self._objects.view(Attachment, key) for key in self._by_node.keys(self._node))
+        return [one for one in found if one is not None]
 
     def _name(self, volume: Volume) -> str:
         only_one = volume.modes <= _ONE_HOST
         return attachment_name(volume.name, "" if only_one else self._node)
+
+
+def _node_of(entry: Entry) -> list[str]:
+    return [view(Attachment, entry).node]
 
 
 def _attached(doc: Doc) -> Doc:

@@ -6,7 +6,7 @@ The engine is asked anew whenever it tells of a change; what it says then is wha
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Final, NamedTuple
 
 from mooring.clock import timestamp
@@ -22,7 +22,9 @@ from mooring.node.mirrors import (
     mirror_of_id,
     mirrors_of,
 )
+from mooring.objects.cache import Entry
 from mooring.objects.errors import NotFound, ObjectError
+from mooring.objects.index import Index
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
@@ -49,6 +51,8 @@ OUTDATED: Final[Mapping[str, tuple[str, ...]]] = {
 
 ALL: Final = "all containers"  # the keys of the queue
 CHANGED: Final = "changed containers"
+# What mirrors are found by: with the key of a claim, or the id of a container.
+ANY, OF_CLAIM, OF_CONTAINER = "any", "claim ", "container "
 
 
 class User(NamedTuple):
@@ -83,6 +87,7 @@ class Mirror:
         self._objects, self._engine, self._node = objects, engine, node
         self._key_of, self._ids = key_of, ids
         self._known, self._tell = _Known(key_of), changed
+        self._index = Index(objects.cache.shelves[Pod.resource], self._marks)
         self._changed: dict[str, str] = {}  # what was told last, by the id of a container
         self._given: dict[tuple[str, str], float] = {}  # (claim, ID): when, by the monotonic clock
         self._refused: dict[str, str] = {}  # Pods that could not be written, and why
@@ -113,6 +118,7 @@ class Mirror:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         await self.queue.stop()
+        self._index.stop()
 
     def users_of(self, claim_key: str) -> list[User]:
         """The containers of this host that have a claim, as they were last seen."""
@@ -134,7 +140,7 @@ class Mirror:
                 return False
             key = self._key_of(volume)
             ids = {one.id for one in found} | self._known.ids_of(key or "")
-            ids |= {_container_of(pod) for pod in self._mirrors() if key in _claims(pod)}
+            ids |= {_container_of(pod) for pod in self._mirrors(f"{OF_CLAIM}{key}")}
             await self._bring(found, ids - {""})
         return True
 
@@ -221,7 +227,7 @@ class Mirror:
             self._known.put(one)
         for key in claims.union(*(self._known.claims_of(one.id) for one in found)):
             self._tell(key)
-        there = {pod.key for pod in self._mirrors() if _container_of(pod) in ids}
+        there = {pod.key for id_ in ids for pod in self._mirrors(f"{OF_CONTAINER}{id_}")}
         await self._write(self._wanted(found), there)
 
     async def _mirror_ids(self) -> None:
@@ -248,13 +254,20 @@ class Mirror:
             for mirrored in mirrors_of(container, self._node, self._key_of)
         ]
 
-    def _mirrors(self) -> Iterator[Pod]:
+    def _mirrors(self, mark: str = ANY) -> list[Pod]:
         """Of this node, as they are now."""
-        for entry in self._objects.cache.shelves[Pod.resource].entries():
-            if entry.labels and MIRROR in entry.labels:
-                pod = view(Pod, entry)
-                if pod.node_name == self._node:
-                    yield pod
+        found = (self._objects.view(Pod, key) for key in self._index.keys(mark))
+        return [pod for pod in found if pod is not None]
+
+    def _marks(self, entry: Entry) -> list[str]:
+        """What a mirror of this node is found by."""
+        if MIRROR not in entry.labels:
+            return []
+        pod = view(Pod, entry)
+        if pod.node_name != self._node:
+            return []
+        of_claims = (f"{OF_CLAIM}{pod.namespace}/{name}" for name in pod.named_claims)
+        return [ANY, f"{OF_CONTAINER}{_container_of(pod)}", *of_claims]
 
     # What is written
 
@@ -353,10 +366,6 @@ class _Known:
 def _container_of(pod: Pod) -> str:
     """The id of its container, "" if it mirrors an ID."""
     return pod.annotations.get(CONTAINER_ID, "")
-
-
-def _claims(pod: Pod) -> set[str]:
-    return {f"{pod.namespace}/{name}" for name in pod.named_claims}
 
 
 def _is_like(doc: Doc, wanted: Doc) -> bool:

@@ -14,6 +14,7 @@ import hashlib
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Coroutine, Set
 from contextlib import suppress
 from functools import partial
@@ -77,6 +78,7 @@ class Ids:
         self._place, self._clock = state_dir / "users", clock
         self._blocking = Blocking("the data directory", deadline_s=_CALL_DEADLINE_S)
         self._users: dict[str, dict[str, User]] = {}  # by uid of the volume and ID
+        self._of_claims: dict[str, Counter[str]] = {}  # how many by claim and uid of the volume
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.epoch = 0
@@ -89,11 +91,11 @@ class Ids:
         """
         self.epoch, users = await self._done(partial(self._start, host_is_new, lent))
         now_s = self._clock.monotonic_s()
-        self._users = {}
+        self._users, self._of_claims = {}, {}
         for user in sorted(users, key=lambda one: one.given_s):
             if user.given_s > now_s:  # by a clock that started elsewhere; so he ages from now on
                 user = msgspec.structs.replace(user, given_s=now_s)
-            self._users.setdefault(user.volume, {})[user.id] = user
+            self._put(user)
 
     async def new_epoch(self) -> int:
         """A new Docker engine is there. The users of the one before stay."""
@@ -117,7 +119,7 @@ class Ids:
 
         async def work() -> None:
             await self._done(partial(self._write, user, is_first=uid not in self._users))
-            self._users.setdefault(uid, {})[id_] = user
+            self._put(user)
 
         await self._in_turn(uid, work())
 
@@ -127,10 +129,7 @@ class Ids:
 
         async def work() -> None:
             await self._done(partial(self._remove, uid, id_))
-            users = self._users.get(uid, {})
-            users.pop(id_, None)
-            if not users:
-                self._users.pop(uid, None)
+            self._pop(uid, id_)
 
         await self._in_turn(uid, work())
 
@@ -140,7 +139,8 @@ class Ids:
 
         async def work() -> None:
             await self._done(partial(self._remove_all, uid))
-            self._users.pop(uid, None)
+            for id_ in list(self._users.get(uid, ())):
+                self._pop(uid, id_)
 
         await self._in_turn(uid, work())
 
@@ -169,11 +169,25 @@ class Ids:
 
     def uids_of(self, claim: str) -> list[str]:
         """Of the volumes that were given out for a claim: one, but if that was made anew."""
-        return [
-            uid
-            for uid, users in self._users.items()
-            if any(user.claim == claim for user in users.values())
-        ]
+        return list(self._of_claims.get(claim, ()))
+
+    def _put(self, user: User) -> None:
+        self._pop(user.volume, user.id)
+        self._users.setdefault(user.volume, {})[user.id] = user
+        self._of_claims.setdefault(user.claim, Counter())[user.volume] += 1
+
+    def _pop(self, uid: str, id_: str) -> None:
+        users = self._users.get(uid, {})
+        if (user := users.pop(id_, None)) is None:
+            return
+        if not users:
+            del self._users[uid]
+        of_claim = self._of_claims[user.claim]
+        of_claim[uid] -= 1
+        if not of_claim[uid]:
+            del of_claim[uid]
+        if not of_claim:
+            del self._of_claims[user.claim]
 
     async def _in_turn(self, key: str, work: Coroutine[Any, Any, T]) -> T:
         """One call at a time about one volume, to its end even if the caller is cancelled."""

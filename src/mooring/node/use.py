@@ -124,6 +124,7 @@ class Users:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
         await self.queue.stop()
+        self.attachments.stop()
 
     def look_at_all(self, engine: int | None) -> None:
         """Have every volume of this host looked at soon.
