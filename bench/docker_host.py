@@ -34,6 +34,7 @@ class DockerHost:
         self.docker = Docker(host.socket)
         self.plugin = Plugin(host.seen(PLUGIN_SOCKET))
         self._mooring: subprocess.Popen[bytes] | None = None
+        self.first_start_s = 0.0  # of dockerd, which knew no volumes then
 
     def start_mooring(self, program: str = PROGRAM, **environment: str) -> None:
         """program  a module that takes Mooring's arguments"""
@@ -101,6 +102,6 @@ def _started(bed: Bed) -> DockerHost:
     host.up()
     found = DockerHost(host)
     found.start_mooring()
-    found.start_docker()
+    found.first_start_s = found.start_docker()
     images.load(host)
     return found
