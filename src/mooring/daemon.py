@@ -213,7 +213,7 @@ def _plugin_parts(
             raise
         log.warning("Docker is not served: %s", error)
         return []
-    return [mirror, plugin, Transport(plugin, listener), Announcer(engine)]
+    return [mirror, plugin, Transport(plugin, listener, node), Announcer(engine)]
 
 
 def _adoptions(

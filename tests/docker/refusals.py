@@ -52,20 +52,22 @@ def traces(mooring: Mooring) -> dict[str, list[str]]:
 
 
 def told(done: Done, code: str, *words: str) -> str:
-    """The text of an error as Docker printed it: "Code: what; remedy", with all these words."""
+    """The text of an error as Docker printed it: "Code: what; remedy", with all these words. What
+    Docker itself prints before it does not count."""
     assert done.code != 0, done.out
     assert f"{code}: " in done.err, done.err
     text = done.err[done.err.index(f"{code}: ") :]
     what, _, remedy = text.partition("; ")
     assert (bool(what), bool(remedy)) == (True, True), text
-    assert [word for word in words if word not in done.err] == [], done.err
+    assert [word for word in words if word not in text] == [], text
     return text
 
 
 def refused(mooring: Mooring, code: str, command: tuple[str, ...], *words: str) -> str:
-    """Have a docker command refused. Its text names all these words; nothing is left of it."""
+    """Have a docker command refused. Its text has the host and all these words; nothing is left of
+    it."""
     before = traces(mooring)
-    text = told(mooring.host.try_docker(*command), code, *words)
+    text = told(mooring.host.try_docker(*command), code, f" on {mooring.host.name}", *words)
     eventually(lambda: traces(mooring) == before, f"nothing is left of {command}")
     return text
 

@@ -41,23 +41,35 @@ CLAIM: Final = "persistentvolumeclaim"
 
 # What is wrong with a name or an option alone: the name, the options, words that the text has.
 ASKED_WRONGLY: Final[dict[str, tuple[str, list[str], list[str]]]] = {
-    "BadName": ("../../etc", [], ["../../etc", "a letter or digit first"]),
-    "NamespaceNotAllowed": ("closed/data", [], ["closed/data", "it may default, ghost"]),
-    "UnknownOption": ("data", ["Size=1Gi"], ["data", "did you mean size?", "label.KEY, fresh"]),
-    "BadSize": ("data", ["size=10GB"], ["data", "say 10Gi or 10G"]),
-    "BadAccess": ("data", ["access=rw"], ["data", "rwo, rox, rwx, rwop"]),
-    "BadReclaim": ("data", ["reclaim=keep"], ["data", "neither retain nor delete"]),
-    "BadOwner": ("data", ["uid=root"], ["data", "names are not looked up"]),
-    "BadMode": ("data", ["mode=0999"], ["data", "such as 0755"]),
-    "BadLabel": ("data", ["label.-=x"], ["data", "label.app=db"]),
-    "BadFlag": ("data", ["fresh=yes"], ["data", "fresh=true"]),
-    "BadOptions": ("data", ["size=1", "mode=9"], ["data", "BadSize: ", "BadMode: "]),
-    "TooManyOptions": ("data", [f"label.l{n}=" for n in range(65)], ["data", "64 are allowed"]),
-    "OptionTooLong": ("data", [f"class={'c' * 4097}"], ["data", "option class is longer than"]),
-    "NoSuchClass": ("data", ["class=none"], ["data", "there are local"]),
-    "NotSupported": ("data", ["access=rwx"], ["data", "class local; say one of rwo, rwop"]),
-    "NoSuchSource": ("data", ["from=monday"], ["data", "snapshot:NAME or volume:NAME"]),
-    "NoSuchVolume": ("data", ["volume=none"], ["data", "kubectl get pv"]),
+    "BadName": ("../../etc", [], ["volume ../../etc", "a letter or digit first"]),
+    "NamespaceNotAllowed": ("closed/data", [], ["volume closed/data", "it may default, ghost"]),
+    "UnknownOption": (
+        "data",
+        ["Size=1Gi"],
+        ["volume data", "did you mean size?", "label.KEY, fresh"],
+    ),
+    "BadSize": ("data", ["size=10GB"], ["volume data", "say 10Gi or 10G"]),
+    "BadAccess": ("data", ["access=rw"], ["volume data", "rwo, rox, rwx, rwop"]),
+    "BadReclaim": ("data", ["reclaim=keep"], ["volume data", "neither retain nor delete"]),
+    "BadOwner": ("data", ["uid=root"], ["volume data", "names are not looked up"]),
+    "BadMode": ("data", ["mode=0999"], ["volume data", "such as 0755"]),
+    "BadLabel": ("data", ["label.-=x"], ["volume data", "label.app=db"]),
+    "BadFlag": ("data", ["fresh=yes"], ["volume data", "fresh=true"]),
+    "BadOptions": ("data", ["size=1", "mode=9"], ["volume data", "BadSize: ", "BadMode: "]),
+    "TooManyOptions": (
+        "data",
+        [f"label.l{n}=" for n in range(65)],
+        ["volume data", "64 are allowed"],
+    ),
+    "OptionTooLong": (
+        "data",
+        [f"class={'c' * 4097}"],
+        ["volume data", "option class is longer than"],
+    ),
+    "NoSuchClass": ("data", ["class=none"], ["volume data", "there are local"]),
+    "NotSupported": ("data", ["access=rwx"], ["volume data", "class local; say one of rwo, rwop"]),
+    "NoSuchSource": ("data", ["from=monday"], ["volume data", "snapshot:NAME or volume:NAME"]),
+    "NoSuchVolume": ("data", ["volume=none"], ["volume data", "kubectl get pv"]),
 }
 REACHED.update(ASKED_WRONGLY)
 
@@ -181,27 +193,40 @@ def test_no_default_class(moored: Mooring) -> None:
 def test_a_volume_that_does_not_fit(moored: Mooring) -> None:
     applied(moored, a_volume("narrow"))
     command = creating("wide", "volume=narrow", "size=2Gi")
-    refused(moored, "VolumeMismatch", command, "narrow", "wide", "it has 1Gi, asked for 2Gi")
+    refused(moored, "VolumeMismatch", command, "narrow", "volume wide", "it has 1Gi, asked for 2Gi")
 
 
 @reaches("VolumeInUse")
 def test_a_volume_of_another_claim(moored: Mooring) -> None:
     volume = bound(moored, "owner")
     command = creating("thief", f"volume={volume}")
-    refused(moored, "VolumeInUse", command, "thief", volume, "claim default/owner", "; stop and")
+    refused(
+        moored, "VolumeInUse", command, "volume thief", volume, "claim default/owner", "; stop and"
+    )
 
 
 @reaches("RetainedVolumeExists")
 def test_data_of_an_earlier_volume(moored: Mooring) -> None:
     volume = bound(moored, "kept", "reclaim=retain")
     moored.host.docker("volume", "rm", "kept")
-    words = ("kept", f"PV {volume}", f"volume={volume} to use it", "fresh=true for an empty one")
+    words = (
+        "volume kept",
+        f"PV {volume}",
+        f"volume={volume} to use it",
+        "fresh=true for an empty one",
+    )
     refused(moored, "RetainedVolumeExists", creating("kept"), *words)
 
 
 @reaches("Refused")
 def test_what_the_api_refuses(moored: Mooring) -> None:
-    refused(moored, "Refused", creating("ghost/data"), "ghost/data", 'namespaces "ghost" not found')
+    refused(
+        moored,
+        "Refused",
+        creating("ghost/data"),
+        "volume ghost/data",
+        'namespaces "ghost" not found',
+    )
 
 
 @reaches("ProvisioningFailed")
@@ -448,7 +473,7 @@ def test_a_call_that_goes_on_when_mooring_is_stopped(moored: Mooring) -> None:
     moored.start()
     assert client.wait(60) == 1
     said = (host.place / "half-way.log").read_text()
-    assert "create half-way: Stopping: Create of volume half-way was cut short" in said
+    assert "create half-way: Stopping: Create of volume half-way on here was cut short" in said
     assert "; try again when it runs" in said
     assert host.docker(*creating("half-way", "class=outside")) == "half-way"
 
@@ -458,5 +483,5 @@ def test_removing_what_a_finalizer_holds(moored: Mooring, removing: Popen[bytes]
     """Last, as it takes 40 s."""
     assert removing.wait(90) == 1
     said = (moored.host.place / "removing.log").read_text()
-    assert "StillDeleting: volume held is still being deleted after 40 s: " in said
+    assert "StillDeleting: volume held on here is still being deleted after 40 s: " in said
     assert "finalizer example.com/hold; mooring explain pvc held -n default" in said

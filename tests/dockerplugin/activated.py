@@ -40,7 +40,7 @@ async def main(path: Path) -> None:
     print(json.dumps({"fd": listener.fileno(), "left": left}), flush=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    transport = Transport(Numbered(), listener)
+    transport = Transport(Numbered(), listener, "here")
     await transport.start()
     await stop.wait()
     await transport.stop()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from mooring.dockerplugin.errors import text
+from mooring.dockerplugin.errors import text, told_of
 from mooring.dockerplugin.names import Namespaces, claim_named
 from mooring.dockerplugin.plugin import Plugin
 from mooring.dockerplugin.transport import Request
@@ -82,7 +82,7 @@ class DockerPlant(HostPlant):
             answer = self.call(call, name, id_, **options)
         except MooringError as error:
             self.settle()
-            return text(error)
+            return text(told_of(error, name, HERE))
         raise AssertionError(f"{call} of {name} was answered {answer}")
 
     def beside(
@@ -97,7 +97,7 @@ class DockerPlant(HostPlant):
 
         found = self._run(both())
         self.settle()
-        return text(found) if isinstance(found, MooringError) else ""
+        return text(told_of(found, name, HERE)) if isinstance(found, MooringError) else ""
 
     def at_once(self, call: str, name: str, times: int) -> list[object]:
         """The same call several times at the same moment: the answers."""

@@ -137,7 +137,7 @@ class Dockerd:
 async def serving(
     calls: Answerer, path: Path, kind: type[Transport] = Transport
 ) -> AsyncIterator[Dockerd]:
-    transport = kind(calls, plugin_listener(path))
+    transport = kind(calls, plugin_listener(path), "here")
     await transport.start()
     try:
         yield Dockerd(path)

@@ -68,7 +68,9 @@ def test_a_volume_without_a_size_has_that_of_its_class(
 def test_a_default_size_that_is_none_is_told_with_its_class(plant: DockerPlant) -> None:
     plant.put(CLASSES, of_local("other", parameters={"pool": "local", "defaultSize": "10GB"}))
     said = plant.refusal("Create", "db", **{"class": "other"})
-    assert said.startswith("BadSize: size 10GB is parameter defaultSize of StorageClass other")
+    assert said.startswith(
+        "BadSize: volume db on here: size 10GB is parameter defaultSize of StorageClass other"
+    )
     assert plant.left() == []
 
 
@@ -153,7 +155,7 @@ def test_what_differs_from_a_volume_that_is_there_is_named(
     plant.call("Create", "db")
     before = plant.stored()
     refusal = plant.refusal("Create", "db", **option)
-    assert refusal.startswith("OptionsConflict: volume db exists with ")
+    assert refusal.startswith("OptionsConflict: volume db on here exists with ")
     assert said in refusal
     assert plant.stored() == before
 
@@ -184,8 +186,9 @@ def test_a_claim_made_at_the_same_moment_is_taken_for_the_volume(
 def test_a_name_whose_claim_is_another_volume_is_taken(plant: DockerPlant) -> None:
     plant.call("Create", "My_Data")
     (key,) = plant.claim_names()
-    said = plant.refusal("Create", key.removeprefix("default/"))
-    assert said.startswith(f"NameTaken: volume {key.removeprefix('default/')} would be claim {key}")
+    other = key.removeprefix("default/")
+    said = plant.refusal("Create", other)
+    assert said.startswith(f"NameTaken: volume {other} on here would be claim {key}")
     assert "which is volume My_Data" in said
     assert plant.claim_names() == [key]
 
@@ -195,7 +198,7 @@ def test_a_volume_that_is_being_deleted_is_not_made_anew(plant: DockerPlant) -> 
     plant.hold("db")
     plant.delete(CLAIMS, "default/db")
     said = plant.refusal("Create", "db")
-    assert said.startswith("StillDeleting: volume db is still being deleted: finalizer ")
+    assert said.startswith("StillDeleting: volume db on here is still being deleted: finalizer ")
     assert "example.com/hold" in said
 
 
@@ -234,7 +237,9 @@ def test_what_the_api_refuses_is_refused_in_its_words(plant: DockerPlant) -> Non
     plant.delete("namespaces", TEAM)
     plant.settle()
     said = plant.refusal("Create", f"{TEAM}/db")
-    assert said.startswith(f'Refused: volume {TEAM}/db is refused: namespaces "{TEAM}" not found; ')
+    assert said.startswith(
+        f'Refused: volume {TEAM}/db on here is refused: namespaces "{TEAM}" not found; '
+    )
     assert plant.left() == []
 
 
@@ -250,7 +255,9 @@ def test_what_the_api_refuses_is_refused_in_its_words(plant: DockerPlant) -> Non
 def test_what_the_driver_of_the_class_has_not_is_not_supported(
     plant: DockerPlant, option: dict[str, str], said: str
 ) -> None:
-    assert plant.refusal("Create", "db", **option).startswith(f"NotSupported: {said}")
+    assert plant.refusal("Create", "db", **option).startswith(
+        f"NotSupported: volume db on here: {said}"
+    )
     assert plant.left() == []
 
 
@@ -269,7 +276,7 @@ def test_all_that_is_wrong_is_told_at_once(
     plant: DockerPlant, options: dict[str, str], codes: list[str]
 ) -> None:
     said = plant.refusal("Create", "db", **options)
-    told = said.removeprefix("BadOptions: ").split(" | ")
+    told = said.removeprefix("BadOptions: ").removeprefix("volume db on here: ").split(" | ")
     assert [one.partition(": ")[0] for one in told] == codes
     assert plant.left() == []
 
@@ -286,7 +293,7 @@ def test_what_is_wrong_beside_a_volume_that_is_there_is_told_with_what_differs(
 def test_without_a_default_class_one_has_to_be_named(plant: DockerPlant) -> None:
     make_default(plant, "local", "false")
     said = plant.refusal("Create", "db")
-    assert said.startswith("NoDefaultClass: volume db names no class, ")
+    assert said.startswith("NoDefaultClass: volume db on here names no class, ")
     assert f"(local, {WAITS})" in said
     assert plant.left() == []
 
@@ -298,7 +305,7 @@ def test_a_retained_volume_keeps_its_name_from_being_silently_empty(plant: Docke
     volume = retained(plant)
     said = plant.refusal("Create", "db")
     assert said == (
-        f"RetainedVolumeExists: PV {volume} has the data of an earlier volume db; "
+        f"RetainedVolumeExists: PV {volume} has the data of an earlier volume db on here; "
         f"volume={volume} to use it, fresh=true for an empty one"
     )
     assert plant.claim_names() == []
@@ -372,7 +379,7 @@ def test_a_retained_volume_is_as_it_was_if_its_claim_is_refused(plant: DockerPla
     plant.settle()
     before = plant.volume(volume).claim_ref
     said = plant.refusal("Create", f"{TEAM}/db", volume=volume)
-    assert said.startswith(f"Refused: volume {TEAM}/db is refused: ")
+    assert said.startswith(f"Refused: volume {TEAM}/db on here is refused: ")
     assert plant.volume(volume).claim_ref == before
     assert plant.phases() == {volume: "Released"}
 
@@ -393,7 +400,9 @@ def test_a_volume_of_another_claim_is_never_pointed_at_a_new_one(
     if has_no_uid:
         plant.edit(VOLUMES, volume, no_uid)
     said = plant.refusal("Create", "db", volume=volume)
-    assert said.startswith(f"VolumeInUse: volume {volume} is used by claim default/other")
+    assert said.startswith(
+        f"VolumeInUse: volume db on here: volume {volume} is used by claim default/other"
+    )
     assert plant.claim_names() == []
 
 
@@ -411,7 +420,7 @@ def test_a_volume_that_does_not_fit_is_refused_with_the_reason(
 ) -> None:
     plant.put(VOLUMES, a_volume_doc(**spec))
     said = plant.refusal("Create", "db", volume="v1", **options)
-    assert said.startswith("VolumeMismatch: PersistentVolume v1 does not fit volume db: ")
+    assert said.startswith("VolumeMismatch: PersistentVolume v1 does not fit volume db on here: ")
     assert why in said
     assert plant.claim_names() == []
 
@@ -427,5 +436,5 @@ def test_a_free_volume_is_taken_as_it_is(plant: DockerPlant) -> None:
 def test_a_volume_is_not_filled_from_elsewhere(plant: DockerPlant) -> None:
     plant.put(VOLUMES, a_volume_doc())
     said = plant.refusal("Create", "db", volume="v1", **{"from": "snapshot:s"})
-    assert said.startswith("NotSupported: from=snapshot:s is not offered by volume=v1")
+    assert said.startswith("NotSupported: volume db on here: from=snapshot:s is not offered by ")
     assert plant.claim_names() == []

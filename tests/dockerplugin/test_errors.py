@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mooring.dockerplugin import errors
 from mooring.dockerplugin.errors import (
     AlreadyServed,
+    BadMode,
     BadName,
     BadOptions,
     Broken,
@@ -36,6 +37,7 @@ from mooring.dockerplugin.errors import (
     VolumeMismatch,
     said,
     text,
+    told_of,
 )
 from mooring.errors import Effect, MooringError
 
@@ -222,7 +224,7 @@ def test_a_text_is_one_printable_line_whatever_is_in_it(words: str) -> None:
 def test_several_errors_are_told_side_by_side_wherever_they_were_found() -> None:
     both = BadOptions([NoSuchVolume("a"), NoSuchVolume("b")])
     told = text(BadOptions([BadName("/"), both]))
-    assert told.startswith("BadOptions: BadName: / cannot be ")
+    assert told.startswith("BadOptions: BadName: volume / has a name ")
     assert told.endswith(f" | {text(NoSuchVolume('a'))} | {text(NoSuchVolume('b'))}")
 
 
@@ -234,3 +236,29 @@ def test_a_long_list_is_cut_short() -> None:
     users = [f"c{number} on n1" for number in range(12)]
     assert "c8 on n1, c9 on n1 and 2 more; " in text(VolumeInUse("data", users))
     assert "c8, c9 and 2 more; " in text(NoSuchClass("x", [f"c{number}" for number in range(12)]))
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (UnknownVolume("data"), "there is no volume data on n1"),
+        (NoSuchVolume("v1"), "volume data on n1: there is no PersistentVolume v1"),
+        (TookTooLong("Mount", "data", 100), "Mount of volume data on n1 was given up after 100 s"),
+        (VolumeInUse("data", ["web on n12"]), "volume data on n1 is used by web on n12"),
+        (VolumeInUse("data", ["web on n1"]), "volume data is used by web on n1"),
+        (VolumeInUse("data-2", ["x"]), "volume data on n1: volume data-2 is used by x"),
+        (
+            VolumeMismatch("data", "v1", "no"),
+            "PersistentVolume v1 does not fit volume data on n1: no",
+        ),
+        (BadMode("9"), "volume data on n1: mode 9 is not an octal number from 0 to 07777"),
+        (ProvisioningFailed("data", "n1", "no"), "volume data cannot be made on n1: no"),
+    ],
+)
+def test_docker_is_told_which_volume_and_which_host_once(error: MooringError, what: str) -> None:
+    told = told_of(error, "data", "n1")
+    assert (told.code, told.what, told.remedy) == (error.code, what, error.remedy)
+
+
+def test_of_a_call_about_no_volume_none_is_told() -> None:
+    assert told_of(NoSuchCall("Prune"), "", "n1").what == "Prune is no call of a volume plugin"

@@ -267,14 +267,16 @@ def test_what_a_pod_uses_is_not_removed(plant: DockerPlant) -> None:
     plant.create("pods", a_pod_doc("user", "db", "there"))
     before = plant.stored()
     said = plant.refusal("Remove", "db")
-    assert said.startswith("VolumeInUse: volume db is used by pod user on there; ")
+    assert said.startswith("VolumeInUse: volume db on here is used by pod user on there; ")
     assert plant.stored() == before
 
 
 def test_what_another_host_has_is_not_removed(plant: DockerPlant) -> None:
     plant.call("Create", "db")
     plant.put(ATTACHMENTS, an_attachment(plant.made().name, "there"))
-    assert plant.refusal("Remove", "db").startswith("VolumeInUse: volume db is used by there; ")
+    assert plant.refusal("Remove", "db").startswith(
+        "VolumeInUse: volume db on here is used by there; "
+    )
     assert plant.claim_names() == ["default/db"]
 
 
@@ -283,7 +285,9 @@ def test_what_keeps_a_removed_volume_is_told(plant: DockerPlant) -> None:
     plant.hold("db")
     for _ in range(2):
         said = plant.refusal("Remove", "db")
-        assert said.startswith("StillDeleting: volume db is still being deleted after 0.2 s: ")
+        assert said.startswith(
+            "StillDeleting: volume db on here is still being deleted after 0.2 s: "
+        )
         assert "finalizer example.com/hold; mooring explain pvc db -n default" in said
 
 

@@ -144,7 +144,9 @@ async def test_an_error_is_answered_as_err_with_status_200(path: Path) -> None:
     async with serving(Answerer(bad), path) as dockerd:
         answer = await dockerd.call("Get", {"Name": "a\nb\0"})
     assert answer.status == 200
-    assert answer.err.startswith("BadName: 'a\\nb\\x00' cannot be the name of a volume; use ")
+    assert answer.err.startswith(
+        "BadName: volume 'a\\nb\\x00' on here has a name that none may have; "
+    )
 
 
 async def test_a_fault_of_ours_is_answered_too(path: Path) -> None:
@@ -155,7 +157,9 @@ async def test_a_fault_of_ours_is_answered_too(path: Path) -> None:
     async with serving(calls, path) as dockerd:
         answer = await dockerd.call("Mount", {"Name": "a", "ID": "1"})
     assert answer.status == 200
-    assert answer.err.startswith("Internal: Mount of volume a failed for a reason that Mooring ")
+    assert answer.err.startswith(
+        "Internal: Mount of volume a on here failed for a reason that Mooring "
+    )
     assert "secret" not in answer.err
 
 
@@ -284,7 +288,9 @@ async def test_a_call_that_takes_too_long_is_given_up_and_docker_told_in_time(pa
         answer = await dockerd.call("Unmount", {"Name": "a", "ID": "1"})
         await calls.until(lambda: calls.lost == ["Unmount a"])
     assert answer.status == 200
-    assert answer.err.startswith("TookTooLong: Unmount of volume a was given up after 0.05 s; ")
+    assert answer.err.startswith(
+        "TookTooLong: Unmount of volume a on here was given up after 0.05 s; "
+    )
     assert calls.cut_off == ["Unmount"]
 
 
@@ -409,7 +415,7 @@ async def test_calls_for_one_volume_are_under_way_at_the_same_time(path: Path) -
 
 async def test_a_thousand_calls_wait_for_a_plugin_that_starts(path: Path) -> None:
     calls = Answerer()
-    served = Transport(calls, plugin_listener(path))
+    served = Transport(calls, plugin_listener(path), "here")
     peers = []
     for number in range(1000):  # all of them connect, though nobody accepts
         peer = socket.socket(socket.AF_UNIX)
@@ -455,7 +461,7 @@ async def test_calls_under_way_are_answered_before_the_end(path: Path) -> None:
         return {}
 
     calls = Answerer(how)
-    served = Transport(calls, plugin_listener(path))
+    served = Transport(calls, plugin_listener(path), "here")
     await served.start()
     dockerd = Dockerd(path)
     under_way = asyncio.create_task(dockerd.call("Get", {"Name": "a"}))
@@ -470,7 +476,7 @@ async def test_calls_under_way_are_answered_before_the_end(path: Path) -> None:
 
 async def test_a_call_that_was_just_accepted_is_answered_before_the_end(path: Path) -> None:
     calls = Answerer()
-    served = Transport(calls, plugin_listener(path))
+    served = Transport(calls, plugin_listener(path), "here")
     await served.start()
     dockerd = Dockerd(path)
     reader, writer = await dockerd.connect()
@@ -484,7 +490,7 @@ async def test_a_call_that_was_just_accepted_is_answered_before_the_end(path: Pa
 
 async def test_a_call_that_goes_on_at_the_end_is_cut_off_with_an_answer(path: Path) -> None:
     calls = Answerer(never)
-    served = ImpatientAlways(calls, plugin_listener(path))
+    served = ImpatientAlways(calls, plugin_listener(path), "here")
     served.long_s = 100
     await served.start()
     dockerd = Dockerd(path)
@@ -495,8 +501,8 @@ async def test_a_call_that_goes_on_at_the_end_is_cut_off_with_an_answer(path: Pa
     half_writer.write(as_sent("VolumeDriver.Get", {"Name": "b"})[:-3])
     await served.stop()
     assert (await under_way).err == (
-        "Stopping: Mount of volume a was cut short: Mooring is being stopped; try again when it "
-        "runs"
+        "Stopping: Mount of volume a on here was cut short: Mooring is being stopped; try again "
+        "when it runs"
     )
     assert (calls.cut_off, calls.lost) == (["Mount"], ["Mount a"])
     assert (await dockerd.read(silent, silent_writer)).status == 0
@@ -504,7 +510,7 @@ async def test_a_call_that_goes_on_at_the_end_is_cut_off_with_an_answer(path: Pa
 
 
 async def test_a_transport_that_was_never_started_can_be_stopped(path: Path) -> None:
-    served = Transport(Answerer(), plugin_listener(path))
+    served = Transport(Answerer(), plugin_listener(path), "here")
     await served.stop()
     with pytest.raises(ConnectionRefusedError):
         await Dockerd(path).connect()

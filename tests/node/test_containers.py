@@ -272,7 +272,7 @@ async def slow_volumes(plain_host: Host, tmp_path: Path) -> AsyncIterator[SlowVo
     volumes, path = SlowVolumes(tmp_path / "volume"), "/run/docker/plugins/slow.sock"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(plain_host.seen(path)))
-    transport = Transport(volumes, listener)
+    transport = Transport(volumes, listener, HERE)
     await transport.start()
     yield volumes
     volumes.may_go_on.set()

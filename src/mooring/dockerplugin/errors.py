@@ -31,6 +31,23 @@ def of_volume(error: MooringError, name: str, node: str) -> MooringError:
     return told
 
 
+def told_of(error: MooringError, name: str, node: str) -> MooringError:
+    """The same with which volume a call was about, "" if about none, and on which host, unless it
+    says that."""
+    whole = r"(?![A-Za-z0-9_/-]|[.:][A-Za-z0-9])"  # no longer name begins with it
+    found = re.search(re.escape(f"volume {said(name)}") + whole, error.what)
+    if not name:
+        return error
+    if found is None or isinstance(error, BadOptions):  # which are about several things
+        return of_volume(error, name, node)
+    if re.search(f" on {re.escape(node)}" + whole, error.what):
+        return error
+    told = MooringError()
+    told.code, told.effect, told.remedy = error.code, error.effect, error.remedy
+    told.what = f"{error.what[: found.end()]} on {node}{error.what[found.end() :]}"
+    return told
+
+
 def said(words: str) -> str:
     """What a user wrote, to be shown in a text or a log: shortened, and nothing in it acts."""
     short = words if len(words) <= SAID_AT_MOST else words[: SAID_AT_MOST - 1] + "…"
@@ -68,7 +85,7 @@ class BadName(MooringError):
     code, effect = "BadName", Effect.NONE
 
     def __init__(self, name: str) -> None:
-        self.what = f"{said(name)} cannot be the name of a volume"
+        self.what = f"volume {said(name)} has a name that none may have"
         self.remedy = (
             "use 1 to 255 of A-Z, a-z, 0-9, _, . and -, a letter or digit first; a namespace "
             "before it ends with /"

@@ -14,7 +14,6 @@ from mooring.dockerplugin.errors import (
     StillDeleting,
     UnknownVolume,
     VolumeInUse,
-    of_volume,
     said,
 )
 from mooring.dockerplugin.names import DockerName, Namespaces, claim_named
@@ -186,9 +185,9 @@ class Plugin:
         await self._mirror.given(shown.key, user)
         try:
             mounted = await self._users.give(shown.key, user, MOUNT_WITHIN_S)
-        except MooringError as error:  # Docker says of which volume neither the name nor the host
+        except MooringError:
             await self._mirror.taken(shown.key, user)
-            raise of_volume(error, shown.name, self._node) from error
+            raise
         return {"Mountpoint": str(mounted.path)}
 
     async def _unmount(self, request: Request) -> Answer:

@@ -27,6 +27,7 @@ from mooring.dockerplugin.errors import (
     TookTooLong,
     said,
     text,
+    told_of,
 )
 from mooring.dockerplugin.listener import BACKLOG, plugin_listener
 from mooring.errors import MooringError
@@ -172,9 +173,12 @@ class Transport:
     long_s, short_s, grace_s = LONG_S, SHORT_S, GRACE_S
     connection: type[_Connection] = _Connection
 
-    def __init__(self, calls: Calls, listener: socket.socket) -> None:
-        """listener  is closed by `stop`; calls wait in it from now on"""
-        self._calls, self._listener = calls, listener
+    def __init__(self, calls: Calls, listener: socket.socket, node: str) -> None:
+        """
+        listener  is closed by `stop`; calls wait in it from now on
+        node      this host, as errors call it
+        """
+        self._calls, self._listener, self._node = calls, listener, node
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
@@ -249,7 +253,7 @@ class Transport:
             await asyncio.wait(ends, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 passing(DONE[call])
-                await _send(send, *_outcome(call, request, work))
+                await _send(send, *self._outcome(call, request, work))
                 await _ended([connection.gone], limit_s)  # an answer may be long, a reader slow
                 passing(ANSWERED[call])
                 if connection.delivered:
@@ -284,7 +288,26 @@ class Transport:
             log.info("Docker hung up: %s of %s is given up", call, said(request.name))
         else:
             log.warning("%s", text(error))
-        return _err(error), _status(call)
+        return self._err(error, request), _status(call)
+
+    def _outcome(
+        self, call: str, request: Request, work: "asyncio.Task[dict[str, object]]"
+    ) -> tuple[dict[str, object], int]:
+        """The answer to a call whose work has ended."""
+        failure = None if work.cancelled() else work.exception()
+        if failure is None and not work.cancelled():
+            return work.result(), 200
+        if isinstance(failure, MooringError):
+            error = failure
+            level = logging.DEBUG if call in QUIET_CALLS else logging.INFO
+            log.log(level, "%s of %s is refused: %s", call, said(request.name), text(error))
+        else:
+            error = Broken(call, request.name)
+            log.error("%s of %s broke", call, said(request.name), exc_info=failure)
+        return self._err(error, request), _status(call)
+
+    def _err(self, error: MooringError, request: Request) -> dict[str, object]:
+        return _err(told_of(error, request.name, self._node))
 
     async def _undelivered(self, call: str, request: Request) -> None:
         try:
@@ -334,23 +357,6 @@ async def _body(receive: Receive) -> bytes:
     if size > BODY_AT_MOST_BYTES:
         raise BadRequest(f"it is longer than {BODY_AT_MOST_BYTES} bytes")
     return b"".join(chunks)
-
-
-def _outcome(
-    call: str, request: Request, work: "asyncio.Task[dict[str, object]]"
-) -> tuple[dict[str, object], int]:
-    """The answer to a call whose work has ended."""
-    failure = None if work.cancelled() else work.exception()
-    if failure is None and not work.cancelled():
-        return work.result(), 200
-    if isinstance(failure, MooringError):
-        error = failure
-        level = logging.DEBUG if call in QUIET_CALLS else logging.INFO
-        log.log(level, "%s of %s is refused: %s", call, said(request.name), text(error))
-    else:
-        error = Broken(call, request.name)
-        log.error("%s of %s broke", call, said(request.name), exc_info=failure)
-    return _err(error), _status(call)
 
 
 def _status(call: str) -> int:
