@@ -26,6 +26,7 @@ from mooring.drivers.errors import (
     AssetDamaged,
     BadAssetName,
     BadPoolOption,
+    CannotDo,
     InUse,
     NoSuchAsset,
     PoolFailed,
@@ -34,7 +35,16 @@ from mooring.drivers.errors import (
     PoolTaken,
     SizeMismatch,
 )
-from mooring.drivers.interface import Asset, AssetName, Features, Place, Usage, asset_name
+from mooring.drivers.interface import (
+    Asset,
+    AssetName,
+    Features,
+    Place,
+    Snapshot,
+    Source,
+    Usage,
+    asset_name,
+)
 from mooring.host import files
 from mooring.host.blocking import Blocking
 from mooring.host.errors import MountInside
@@ -88,7 +98,9 @@ class DirectoryDriver:
     async def start(self, *, new: bool) -> None:
         await self._done(partial(self._start, new))
 
-    async def create(self, name: AssetName, size_bytes: int) -> Asset:
+    async def create(self, name: AssetName, size_bytes: int, source: Source | None = None) -> Asset:
+        if source is not None:
+            raise CannotDo("volume with content", self.place.pool)
         return await self._done(partial(self._create, asset_name(name), size_bytes))
 
     async def delete(self, name: AssetName) -> None:
@@ -99,6 +111,20 @@ class DirectoryDriver:
 
     async def assets(self) -> list[Asset]:
         return await self._done(self._assets)
+
+    async def snapshot(self, name: AssetName, of: AssetName) -> Snapshot:
+        raise CannotDo("snapshots", self.place.pool)
+
+    async def delete_snapshot(self, name: AssetName) -> None:
+        """There are none."""
+        asset_name(name)
+
+    async def snapshots(self) -> list[Snapshot]:
+        return []
+
+    async def used_bytes(self, name: AssetName) -> int | None:
+        """Nobody has counted it."""
+        return None
 
     async def publish(self, name: AssetName) -> Path:
         return await self._done(partial(self._publish, asset_name(name)))

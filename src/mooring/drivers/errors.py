@@ -97,3 +97,31 @@ class InUse(MooringError):
     def __init__(self, name: str, where: str) -> None:
         self.what = f"asset {name} is mounted at {where}"
         self.remedy = "stop what uses it, then it is deleted"
+
+
+class NoSuchSnapshot(MooringError):
+    code, effect = "NoSuchSnapshot", Effect.NONE
+
+    def __init__(self, name: str, pool: str) -> None:
+        self.what = f"there is no snapshot {name} in pool {pool}"
+        self.remedy = "it was deleted, or never was in this pool"
+
+
+class CannotDo(MooringError):
+    """Asked of a driver that has not the feature; whoever asks looks at `features` first."""
+
+    code, effect = "NotSupported", Effect.NONE
+
+    def __init__(self, what: str, pool: str) -> None:
+        self.what = f"pool {pool} offers no {what}"
+        self.remedy = "use a StorageClass of another pool"
+
+
+class NeedsRepair(MooringError):
+    """The file system of an asset is damaged. It is not mounted, and nothing is deleted."""
+
+    code, effect = "NeedsRepair", Effect.NONE
+
+    def __init__(self, name: str, pool: str, said: str, command: str) -> None:
+        self.what = f"the file system of asset {name} in pool {pool} is damaged: {said}"
+        self.remedy = f"make a copy of it, then repair it by hand: {command}"
