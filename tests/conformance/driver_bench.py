@@ -1,6 +1,7 @@
 """What the checks of every backend stand on: a root of its own, with hands to do it harm."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 from mooring.drivers.interface import Driver, Place, asset_name
 from mooring.host import mounts
@@ -42,7 +45,7 @@ class Backend:
 
     name: str
     make: Callable[[Place], Driver]
-    points: str
+    points: tuple[str, ...]
     disk: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -128,6 +131,20 @@ class Bench:
             subprocess.run(["mount", "-o", "remount,rw", self.disk], check=True)
 
 
+def _mounted(kind: str, image: Path, target: Path) -> None:
+    """Make a disk in a file. Skips the test where that cannot be."""
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    if os.geteuid() or not shutil.which(MAKE_DISK[kind][0], path=path):
+        pytest.skip(f"needs root, and the program {MAKE_DISK[kind][0]}")
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    search = {**os.environ, "PATH": path}
+    subprocess.run([*MAKE_DISK[kind], image], check=True, capture_output=True, env=search)
+    done = subprocess.run(["mount", "-o", "loop", image, target], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this host mounts no {kind}: {done.stderr.strip()}")
+
+
 @contextmanager
 def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Iterator[Bench]:
     """A bench, and nothing of it mounted at the end.
@@ -137,11 +154,7 @@ def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Iterator[Be
     bench = Bench(backend, directory)
     try:
         if kind := backend.disk or disk:
-            image = directory / "image"
-            with image.open("wb") as file:
-                file.truncate(DISK_BYTES)
-            subprocess.run([*MAKE_DISK[kind], image], check=True, capture_output=True)
-            subprocess.run(["mount", "-o", "loop", image, bench.disk], check=True)
+            _mounted(kind, directory / "image", bench.disk)
         yield bench
     finally:
         for point in reversed(mounts.mounts_below(str(directory))):
