@@ -7,7 +7,7 @@ import pytest
 from mooring.crashpoints import POINTS
 from mooring.drivers.interface import Asset, AssetName, Features, Place, Snapshot, Source, Usage
 from mooring.drivers.registry import DRIVERS, driver_for
-from mooring.model.names import BUILT_DRIVERS
+from mooring.model.names import BTRFS_DRIVER, BUILT_DRIVERS
 from tests.conformance import driver_limits, driver_snapshots, driver_suite
 from tests.conformance.driver_bench import CHECKS, DISK_CHECKS, Backend, Bench, Check, on_a_bench
 from tests.conformance.driver_kills import KILLED
@@ -19,13 +19,16 @@ assert driver_suite, (driver_limits, driver_snapshots)  # they fill the lists of
 def _registered(driver: str, disk: str = "", **options: object) -> Backend:
     """A line of the registry; what is special about the pool is part of the name."""
     special = [disk, *map(str, options.values())] if disk else []
-    points = driver.partition(".")[0] + "."
+    points = (driver.partition(".")[0] + ".",)
+    if driver == BTRFS_DRIVER:  # it is one that keeps directories, and more
+        points += ("directory.",)
     name = " ".join([driver, *special])
     return Backend(name, lambda place: driver_for(driver, place), points, disk, options)
 
 
 BACKENDS = [
     _registered("directory.mooring.dev"),
+    _registered(BTRFS_DRIVER, "btrfs"),
 ]
 
 
@@ -74,7 +77,7 @@ class IdleDriver:
         return Usage(0, 0)
 
 
-IDLE = Backend("idle", IdleDriver, "directory.")
+IDLE = Backend("idle", IdleDriver, ("directory.",))
 CUTS = [
     pytest.param(backend, point, id=f"{backend.name}-{point}")
     for backend in BACKENDS

@@ -15,12 +15,12 @@ from mooring.drivers.interface import Place, Source, asset_name
 from mooring.host import btrfs, files
 from mooring.host.btrfs import Quotas
 from tests.conformance.driver_bench import MIB, NAME, OTHER, SNAPSHOT, Backend, Bench, on_a_bench
-from tests.host.privileges import needs_btrfs, needs_mounts
+from tests.host.privileges import needs_mounts
 
 SIZE_BYTES = 32 * MIB
 UNTIL_GONE_S = 60  # the kernel removes what it counted at its next commit or the one after
-BACKEND = Backend("btrfs.mooring.dev", BtrfsDriver.at, "btrfs.", disk="btrfs")
-pytestmark = [needs_mounts, needs_btrfs]
+BACKEND = Backend("btrfs.mooring.dev", BtrfsDriver.at, ("btrfs.",), disk="btrfs")
+pytestmark = needs_mounts
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -30,10 +29,6 @@ needs_immutable = pytest.mark.skipif(
     not _may_make_immutable(), reason="needs CAP_LINUX_IMMUTABLE, and a file system that knows it"
 )
 needs_fuse = pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="needs FUSE")
-needs_btrfs = pytest.mark.skipif(
-    shutil.which("mkfs.btrfs", path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None,
-    reason="needs the program mkfs.btrfs (package btrfs-progs)",
-)
 UNPRIVILEGED = 65534  # nobody
 
 

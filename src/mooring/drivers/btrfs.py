@@ -31,7 +31,7 @@ from mooring.drivers.interface import (
     Usage,
     asset_name,
 )
-from mooring.drivers.root import PASSABLE, SNAPSHOT
+from mooring.drivers.root import DOOMED, PASSABLE, SNAPSHOT
 from mooring.host import btrfs, files
 from mooring.host.btrfs import Quotas
 from mooring.host.errors import NotBtrfs
@@ -39,9 +39,11 @@ from mooring.host.errors import NotBtrfs
 # With less, the file system's own blocks take more than a tenth of it.
 MIN_SIZE_BYTES: Final = 4 << 20
 
+CLONE_TAKEN = crash_point("btrfs.clone.taken")
 SNAPSHOT_TAKEN = crash_point("btrfs.snapshot.taken")
 SNAPSHOT_SIZED = crash_point("btrfs.snapshot.sized")
 DELETE_DESTROYED = crash_point("btrfs.delete.destroyed")
+DELETE_SNAPSHOT_DESTROYED = crash_point("btrfs.delete_snapshot.destroyed")
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class BtrfsDriver(Directories):
 
     def _prepared(self, root: int) -> None:
         """Quotas are on, counted, and set: also after somebody turned them off."""
-        self._enable(root)
+        if btrfs.quotas(root) is Quotas.OFF:
+            btrfs.enable_quotas(root)
         btrfs.recounted(root)
         for name in os.listdir(root):
             with suppress(BadAssetName, AssetDamaged):
@@ -104,15 +107,19 @@ class BtrfsDriver(Directories):
                         if data is not None and btrfs.limit_of(data) != size_bytes:
                             btrfs.set_limit(data, size_bytes)
 
-    def _enable(self, root: int) -> None:
-        if btrfs.quotas(root) is Quotas.OFF:
-            btrfs.enable_quotas(root)
-
     def _create(self, name: AssetName, size_bytes: int, source: Source | None) -> Asset:
-        with self.root.opened() as root:
-            if btrfs.quotas(root) is Quotas.OFF:  # since we began
-                self._prepared(root)
+        self._keep_counting()
         return super()._create(name, size_bytes, source)
+
+    def _expand(self, name: AssetName, size_bytes: int) -> Asset:
+        self._keep_counting()
+        return super()._expand(name, size_bytes)
+
+    def _keep_counting(self) -> None:
+        """Somebody may have turned quotas off since we began."""
+        with self.root.opened() as root:
+            if btrfs.quotas(root) is Quotas.OFF:
+                self._prepared(root)
 
     @contextmanager
     def _content(self, source: Source | None, root: int) -> Iterator[Content]:
@@ -162,6 +169,7 @@ class BtrfsDriver(Directories):
             btrfs.create_subvolume("data", aside)
         else:
             btrfs.snapshot(content.fd, "data", aside, read_only=False)
+            passing(CLONE_TAKEN)
 
     def _limited(self, data: int, size_bytes: int) -> None:
         btrfs.set_limit(data, size_bytes)
@@ -180,7 +188,8 @@ class BtrfsDriver(Directories):
                 for one in [*btrfs.subvolumes_in(root, outer), outer]:
                     btrfs.forget_limit(root, one)
                     btrfs.destroy(root, one)
-                passing(DELETE_DESTROYED)
+                is_snapshot = name.startswith(DOOMED + SNAPSHOT)
+                passing(DELETE_SNAPSHOT_DESTROYED if is_snapshot else DELETE_DESTROYED)
                 btrfs.committed(root)  # else a crash brings back what somebody was told is gone
         super()._remove(name, root)
 
