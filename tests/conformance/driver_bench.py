@@ -1,6 +1,7 @@
 """What the checks of every backend stand on: a root of its own, with hands to do it harm."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ SIZE_BYTES: Final = 300 * MIB  # above every backend's smallest
 ESCAPES = ["", ".", "..", "../x", "/etc", "a/b", "a\0b", ".hidden", "-rf", "A", "a\n", "x" * 300]
 UNTIL_DEAD_S: Final = 60
 CHILD: Final = "tests.conformance.driver_child"
+SIMPLE_QUOTAS_SINCE: Final = (6, 7)
 DISK_BYTES: Final = 4 << 30  # sparse
 MAKE_DISK: Final[Mapping[str, list[str]]] = {
     "xfs": ["mkfs.xfs", "-q"],
@@ -41,6 +43,7 @@ class Backend:
     points   what its crash points begin with
     disk     the file system that its root has to be on, one of MAKE_DISK; "" for any
     options  of the pool
+    since    the first kernel that can do it
     """
 
     name: str
@@ -48,6 +51,7 @@ class Backend:
     points: tuple[str, ...]
     disk: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    since: tuple[int, ...] = ()
 
 
 class Bench:
@@ -151,6 +155,8 @@ def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Iterator[Be
 
     disk  a disk of its own, if the backend does not need one
     """
+    if tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < backend.since:
+        pytest.skip(f"needs a kernel from {'.'.join(map(str, backend.since))} on")
     bench = Bench(backend, directory)
     try:
         if kind := backend.disk or disk:

@@ -2,31 +2,51 @@
 
 import asyncio
 import os
-import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from errno import EDQUOT
 from pathlib import Path
 
 import pytest
 
 from mooring.drivers.btrfs import MIN_SIZE_BYTES, BtrfsDriver
-from mooring.drivers.errors import AssetDamaged, NoSuchAsset, NoSuchSnapshot, WrongFileSystem
+from mooring.drivers.errors import (
+    AssetDamaged,
+    BadPoolOption,
+    NoSuchAsset,
+    NoSuchSnapshot,
+    WrongFileSystem,
+)
 from mooring.drivers.interface import Place, Source, asset_name
 from mooring.host import btrfs, files
 from mooring.host.btrfs import Quotas
-from tests.conformance.driver_bench import MIB, NAME, OTHER, SNAPSHOT, Backend, Bench, on_a_bench
+from tests.conformance.driver_bench import (
+    MIB,
+    NAME,
+    OTHER,
+    SIMPLE_QUOTAS_SINCE,
+    SNAPSHOT,
+    Backend,
+    Bench,
+    on_a_bench,
+)
 from tests.host.privileges import needs_mounts
 
 SIZE_BYTES = 32 * MIB
 UNTIL_GONE_S = 60  # the kernel removes what it counted at its next commit or the one after
 BACKEND = Backend("btrfs.mooring.dev", BtrfsDriver.at, ("btrfs.",), disk="btrfs")
+SIMPLE = replace(BACKEND, options={"quotas": "simple"}, since=SIMPLE_QUOTAS_SINCE)
 pytestmark = needs_mounts
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with on_a_bench(BACKEND, tmp_path) as made:
+@pytest.fixture(params=[BACKEND], ids=["full"])
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    with on_a_bench(request.param, tmp_path) as made:
         yield made
+
+
+either = pytest.mark.parametrize("bench", [BACKEND, SIMPLE], ids=["full", "simple"], indirect=True)
+simple = pytest.mark.parametrize("bench", [SIMPLE], ids=["simple"], indirect=True)
 
 
 @pytest.fixture
@@ -103,6 +123,7 @@ async def test_another_file_system_is_refused_before_anything_is_made(tmp_path: 
     assert os.listdir(tmp_path) == []
 
 
+@either
 @pytest.mark.parametrize("fill", [sequential, scattered, many_files])
 @pytest.mark.parametrize("size_bytes", [MIN_SIZE_BYTES, SIZE_BYTES])
 async def test_a_volume_takes_what_it_is_large_and_its_neighbour_writes_on(
@@ -117,6 +138,7 @@ async def test_a_volume_takes_what_it_is_large_and_its_neighbour_writes_on(
         os.fsync(file.fileno())
 
 
+@either
 async def test_a_full_volume_can_be_emptied_and_filled_again(driver: BtrfsDriver) -> None:
     await driver.create(NAME, SIZE_BYTES)
     data = await driver.publish(NAME)
@@ -126,6 +148,7 @@ async def test_a_full_volume_can_be_emptied_and_filled_again(driver: BtrfsDriver
     assert sequential(data) >= 0.9 * SIZE_BYTES
 
 
+@either
 async def test_a_full_volume_takes_more_as_soon_as_it_is_larger(driver: BtrfsDriver) -> None:
     await driver.create(NAME, SIZE_BYTES)
     data = await driver.publish(NAME)
@@ -182,13 +205,14 @@ async def test_nothing_is_made_from_what_is_absent(driver: BtrfsDriver) -> None:
     assert os.listdir(driver.place.root) == [".mooring-pool"]
 
 
+@either
 async def test_deleting_leaves_no_subvolume_and_nothing_that_counts_it(
     driver: BtrfsDriver, bench: Bench
 ) -> None:
     await driver.create(NAME, SIZE_BYTES)
     await driver.snapshot(SNAPSHOT, NAME)
     await driver.create(OTHER, SIZE_BYTES, Source(snapshot=SNAPSHOT))
-    assert len(groups(bench.disk)) == 3
+    assert len(groups(bench.disk)) >= 3
     await driver.delete(NAME)
     await driver.delete_snapshot(SNAPSHOT)
     await driver.delete(OTHER)
@@ -198,6 +222,7 @@ async def test_deleting_leaves_no_subvolume_and_nothing_that_counts_it(
     await until(lambda: not groups(bench.disk))
 
 
+@either
 async def test_subvolumes_that_a_container_made_go_with_its_volume(
     driver: BtrfsDriver, bench: Bench
 ) -> None:
@@ -233,6 +258,33 @@ async def test_subvolumes_that_a_container_made_are_counted_and_take_no_more(
     (data / "inner" / "file").unlink()
 
 
+@simple
+async def test_simple_quotas_hold_a_volume_to_its_size_with_all_that_is_inside(
+    driver: BtrfsDriver,
+) -> None:
+    await driver.create(NAME, SIZE_BYTES)
+    data = await driver.publish(NAME)
+    with files.directory(data) as outer:
+        btrfs.create_subvolume("inner", outer)
+    (data / "outside").write_bytes(b"x" * (SIZE_BYTES // 2))
+    assert sequential(data / "inner") <= SIZE_BYTES // 2
+    assert (await driver.used_bytes(NAME) or 0) <= SIZE_BYTES
+
+
+@pytest.mark.parametrize("first", ["full", "simple"])
+async def test_the_quotas_that_are_on_already_are_used(bench: Bench, first: str) -> None:
+    second = "full" if first == "simple" else "simple"
+    for quotas in (first, second):
+        root = bench.disk / quotas
+        driver = BtrfsDriver.at(Place("bench", quotas, root, {"quotas": quotas}))
+        await driver.start(new=True)
+        await driver.create(NAME, SIZE_BYTES)
+        assert 0.9 * SIZE_BYTES <= sequential(await driver.publish(NAME)) <= SIZE_BYTES
+    with files.directory(bench.disk) as fd:
+        assert btrfs.quotas(fd) is {"full": Quotas.FULL, "simple": Quotas.SIMPLE}[first]
+
+
+@either
 async def test_what_is_used_is_told_without_a_walk(driver: BtrfsDriver, bench: Bench) -> None:
     await driver.create(NAME, SIZE_BYTES)
     (await driver.publish(NAME) / "file").write_bytes(b"x" * (8 * MIB))
@@ -244,10 +296,11 @@ async def test_what_is_used_is_told_without_a_walk(driver: BtrfsDriver, bench: B
 
 def turned_off(disk: Path) -> None:
     with files.directory(disk) as fd:
-        btrfs._called(fd, btrfs._QUOTA_CONTROL, struct.pack("=QQ", 2, 0))
+        btrfs.disable_quotas(fd)
         assert btrfs.quotas(fd) is Quotas.OFF
 
 
+@either
 async def test_limits_are_set_again_after_quotas_were_turned_off(
     driver: BtrfsDriver, bench: Bench
 ) -> None:
@@ -259,7 +312,9 @@ async def test_limits_are_set_again_after_quotas_were_turned_off(
     turned_off(bench.disk)
     await driver.create(OTHER, SIZE_BYTES)
     with files.directory(data) as fd:
-        assert btrfs.limit_of(fd) == SIZE_BYTES
+        number = btrfs.subvolume_id(fd)
+        groups = (number, btrfs.group_of(number))
+        assert SIZE_BYTES in [btrfs.limit_of(fd, group) for group in groups]
 
 
 async def test_a_plain_directory_in_place_of_the_data_is_not_served(driver: BtrfsDriver) -> None:
@@ -271,6 +326,11 @@ async def test_a_plain_directory_in_place_of_the_data_is_not_served(driver: Btrf
         with pytest.raises(AssetDamaged, match="not a subvolume"):
             await call
     assert await driver.assets() == []
+
+
+def test_quotas_of_another_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadPoolOption, match="full or simple"):
+        BtrfsDriver.at(Place("bench", "uid", tmp_path, {"quotas": "on"}))
 
 
 async def test_two_pools_may_share_a_file_system(driver: BtrfsDriver, bench: Bench) -> None:

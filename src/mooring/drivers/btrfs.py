@@ -9,15 +9,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from errno import ELOOP, ENOTDIR
+from errno import EINVAL, ELOOP, ENOTDIR
 from functools import partial
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.directories import NOTHING, Content, Directories
 from mooring.drivers.errors import (
     AssetDamaged,
     BadAssetName,
+    BadPoolOption,
     NoSuchAsset,
     NoSuchSnapshot,
     WrongFileSystem,
@@ -26,6 +27,7 @@ from mooring.drivers.interface import (
     Asset,
     AssetName,
     Features,
+    Place,
     Snapshot,
     Source,
     Usage,
@@ -51,7 +53,8 @@ class BtrfsDriver(Directories):
     """One subvolume per volume. What it holds, metadata included, is limited to its size.
 
     A container may make subvolumes inside its own. They are removed with it, and are in none of its
-    snapshots; what they hold is limited only from when somebody asks what is used (docs/weak.md).
+    snapshots. Simple quotas count them in the outer one; full ones do not, so there they are
+    limited only from when somebody asks what is used (docs/weak.md).
     """
 
     features = Features(
@@ -62,6 +65,11 @@ class BtrfsDriver(Directories):
         min_size_bytes=MIN_SIZE_BYTES,
     )
     start_deadline_s: ClassVar[float | None] = 600  # quotas are counted: at first, or again
+
+    @classmethod
+    def at(cls, place: Place) -> Self:
+        _quotas(place)
+        return super().at(place)
 
     async def snapshot(self, name: AssetName, of: AssetName) -> Snapshot:
         return await self._done(partial(self._snapshot, asset_name(name), asset_name(of)))
@@ -97,15 +105,21 @@ class BtrfsDriver(Directories):
 
     def _prepared(self, root: int) -> None:
         """Quotas are on, counted, and set: also after somebody turned them off."""
-        if btrfs.quotas(root) is Quotas.OFF:
-            btrfs.enable_quotas(root)
-        btrfs.recounted(root)
+        try:
+            btrfs.enable_quotas(root, wanted := _quotas(self.place))
+        except OSError as error:
+            if error.errno != EINVAL or wanted is Quotas.FULL:
+                raise
+            other = "full: this kernel has no simple ones, 6.7 has"
+            raise BadPoolOption(self.place.pool, "quotas", "simple", other) from error
+        if btrfs.quotas(root) is Quotas.FULL:  # simple ones are never wrong
+            btrfs.recounted(root)
         for name in os.listdir(root):
             with suppress(BadAssetName, AssetDamaged):
                 if size_bytes := self._found(asset_name(name), root):
                     with self._data(name, root) as data:
-                        if data is not None and btrfs.limit_of(data) != size_bytes:
-                            btrfs.set_limit(data, size_bytes)
+                        if data is not None and self._limit_of(data) != size_bytes:
+                            self._limited(root, data, size_bytes)
 
     def _create(self, name: AssetName, size_bytes: int, source: Source | None) -> Asset:
         self._keep_counting()
@@ -171,8 +185,15 @@ class BtrfsDriver(Directories):
             btrfs.snapshot(content.fd, "data", aside, read_only=False)
             passing(CLONE_TAKEN)
 
-    def _limited(self, data: int, size_bytes: int) -> None:
-        btrfs.set_limit(data, size_bytes)
+    def _limited(self, asset: int, data: int, size_bytes: int) -> None:
+        # Asked by what is beside the data: by an open file of a full subvolume it may be refused.
+        subvolume = btrfs.subvolume_id(data)
+        if btrfs.quotas(asset) is Quotas.SIMPLE:
+            btrfs.make_group(asset, subvolume)
+        btrfs.set_limit(asset, size_bytes, _counted(asset, subvolume))
+
+    def _limit_of(self, data: int) -> int | None:
+        return btrfs.limit_of(data, _counted(data, btrfs.subvolume_id(data)))
 
     def _refuse_without_data(self, name: str, asset: int) -> None:
         super()._refuse_without_data(name, asset)
@@ -185,7 +206,10 @@ class BtrfsDriver(Directories):
             with self._data(name, root) as data:
                 outer = None if data is None else btrfs.subvolume_id(data)
             if outer is not None:
-                for one in [*btrfs.subvolumes_in(root, outer), outer]:
+                inside = btrfs.subvolumes_in(root, outer)
+                if btrfs.quotas(root) is Quotas.SIMPLE:
+                    btrfs.remove_group(root, outer, inside)
+                for one in (*inside, outer):
                     btrfs.forget_limit(root, one)
                     btrfs.destroy(root, one)
                 is_snapshot = name.startswith(DOOMED + SNAPSHOT)
@@ -238,7 +262,9 @@ class BtrfsDriver(Directories):
                 if data is None:
                     raise NoSuchAsset(name, self.place.pool)
                 outer = btrfs.subvolume_id(data)
-            used = btrfs.referenced(root, outer)
+            used = btrfs.referenced(root, _counted(root, outer))
+            if btrfs.quotas(root) is Quotas.SIMPLE:
+                return used
             for inner in btrfs.subvolumes_in(root, outer):
                 btrfs.set_limit(root, 1, inner)  # they are no way around the limit of the outer
                 used = (used or 0) + (btrfs.referenced(root, inner) or 0)
@@ -249,3 +275,18 @@ class BtrfsDriver(Directories):
             if btrfs.is_inconsistent(root):
                 btrfs.begin_count(root)
         return super()._usage()
+
+
+def _counted(fd: int, subvolume: int) -> int:
+    """By what an asset is counted and limited: full quotas know single subvolumes only."""
+    is_simple = btrfs.quotas(fd) is Quotas.SIMPLE
+    return btrfs.group_of(subvolume) if is_simple else subvolume
+
+
+def _quotas(place: Place) -> Quotas:
+    """The pool's option `quotas`: which ones are turned on if none are. Raises BadPoolOption."""
+    known = {"full": Quotas.FULL, "simple": Quotas.SIMPLE}
+    text = place.options.get("quotas", "full")
+    if text not in known:
+        raise BadPoolOption(place.pool, "quotas", text, "full or simple")
+    return known[text]

@@ -157,8 +157,8 @@ class Directories:
         """Make the directory `data` in a new asset's."""
         os.mkdir("data", 0o700, dir_fd=aside)
 
-    def _limited(self, data: int, size_bytes: int) -> None:
-        """Hold an asset to its size."""
+    def _limited(self, asset: int, data: int, size_bytes: int) -> None:
+        """Hold an asset to its size, both its directory and its data being open."""
 
     def _remove(self, name: str, root: int) -> None:
         """A whole asset, or what is left of one; absent is success. Raises MountInside, OSError."""
@@ -223,7 +223,7 @@ class Directories:
             if content.fd is None:
                 self._own(data)
             passing(CREATE_OWNED)
-            self._limited(data, size_bytes)
+            self._limited(fd, data, size_bytes)
             passing(CREATE_LIMITED)
             files.new_file("size", b"%d\n" % size_bytes, fd)
             passing(CREATE_SIZED)
@@ -273,7 +273,7 @@ class Directories:
                 return Asset(name, has_bytes)
             try:
                 with files.directory("data", asset) as data:
-                    self._limited(data, size_bytes)
+                    self._limited(asset, data, size_bytes)
                 passing(EXPAND_LIMITED)
                 files.written("size", b"%d\n" % size_bytes, asset)
             except OSError as error:

@@ -8,7 +8,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -20,14 +20,17 @@ _SYSFS: Final = Path("/sys/fs/btrfs")
 _TOP_INODE: Final = 256  # of each subvolume's own directory
 _ROOT_TREE, _ROOT_REF = 1, 156  # where each subvolume names those in it
 _READ_ONLY, _BY_ID = 1 << 1, 1 << 4  # flags of a struct btrfs_ioctl_vol_args_v2
-_ENABLE: Final = 1
+_ENABLE, _DISABLE, _ENABLE_SIMPLE = 1, 2, 4
 _LIMITS_REFERENCED: Final = 1
+_LEVEL: Final = int.from_bytes(b"MO")  # of our groups of quotas; people's are on levels below 100
+_LEVEL_BITS: Final = 48
 
 _NAMED: Final = struct.Struct("=qQQ32s4040s")  # btrfs_ioctl_vol_args_v2
 _BY_NUMBER: Final = struct.Struct("=qQQ32sQ4032s")  # the same that names a subvolume by its id
 _NUMBER: Final = struct.Struct("=Q")
 _LOOKUP: Final = struct.Struct("=QQ4080s")
 _QUOTA: Final = struct.Struct("=QQ")
+_ASSIGN: Final = struct.Struct("=QQQ")
 _LIMIT: Final = struct.Struct("=QQQQQQ")
 _RESCAN: Final = struct.Struct("=QQ48s")
 _KEY: Final = struct.Struct("=7Q4I4Q")
@@ -49,6 +52,7 @@ _CREATE = _number(24, _NAMED.size, writes=True)
 _START_SYNC = _number(24, _NUMBER.size, reads=True)
 _FS_INFO = _number(31, _FS_INFO_BYTES, reads=True)
 _QUOTA_CONTROL = _number(40, _QUOTA.size, reads=True, writes=True)
+_QGROUP_ASSIGN = _number(41, _ASSIGN.size, writes=True)
 _QGROUP_CREATE = _number(42, _QUOTA.size, writes=True)
 _QGROUP_LIMIT = _number(43, _LIMIT.size, reads=True)
 _QUOTA_RESCAN = _number(44, _RESCAN.size, writes=True)
@@ -60,7 +64,8 @@ class Quotas(StrEnum):
     """How a file system counts what a subvolume holds; the values are those of sysfs.
 
     FULL    all that can be read in it, shared with a snapshot or not
-    SIMPLE  what was first written in it, for as long as anybody keeps that
+    SIMPLE  what was first written in it, for as long as anybody keeps that; subvolumes that are
+            made inside one join the groups that it is in
     """
 
     OFF = "off"
@@ -162,10 +167,20 @@ def quotas(fd: int) -> Quotas:
         return Quotas.FULL
 
 
-def enable_quotas(fd: int) -> None:
-    """Have the file system count; if it does already, in whatever way, that stays. OSError."""
-    with suppress(FileExistsError):
-        _called(fd, _QUOTA_CONTROL, _QUOTA.pack(_ENABLE, 0))
+def enable_quotas(fd: int, wanted: Quotas) -> None:
+    """Have the file system count; if it does already, in whatever way, that stays.
+
+    raises  OSError: EINVAL for simple ones before Linux 6.7
+    """
+    if quotas(fd) is Quotas.OFF:
+        command = _ENABLE_SIMPLE if wanted is Quotas.SIMPLE else _ENABLE
+        with suppress(FileExistsError):
+            _called(fd, _QUOTA_CONTROL, _QUOTA.pack(command, 0))
+
+
+def disable_quotas(fd: int) -> None:
+    """No limit holds from now on, and all are forgotten."""
+    _called(fd, _QUOTA_CONTROL, _QUOTA.pack(_DISABLE, 0))
 
 
 def recounted(fd: int) -> None:
@@ -194,32 +209,57 @@ def is_inconsistent(fd: int) -> bool:
     return status.exists() and status.read_text().strip() == "1"
 
 
-def set_limit(fd: int, limit_bytes: int, subvolume: int = 0) -> None:
-    """How much a subvolume may hold, metadata included: beyond it, writes fail with EDQUOT.
+def set_limit(fd: int, limit_bytes: int, group: int) -> None:
+    """How much may be in a subvolume, metadata included: beyond it, writes fail with EDQUOT.
 
-    subvolume  0 is that of the open file
-    raises     OSError: ENOTCONN if quotas are off
+    group   the id of a subvolume, or a group of several
+    raises  OSError: ENOTCONN if quotas are off
     """
-    limit = _LIMIT.pack(subvolume, _LIMITS_REFERENCED, limit_bytes, 0, 0, 0)
-    _called(fd, _QGROUP_LIMIT, limit)
+    _called(fd, _QGROUP_LIMIT, _LIMIT.pack(group, _LIMITS_REFERENCED, limit_bytes, 0, 0, 0))
 
 
-def limit_of(fd: int) -> int | None:
-    """Of the subvolume that an open file is in; None if it has none, or none are kept."""
-    group = _group(fd, subvolume_id(fd))
+def limit_of(fd: int, group: int) -> int | None:
+    """None if it has none, or none are kept."""
+    shown = _shown(fd, group)
     try:
-        flags = int((group / "limit_flags").read_text(), 0)
-        return int((group / "max_referenced").read_text()) if flags & _LIMITS_REFERENCED else None
+        flags = int((shown / "limit_flags").read_text(), 0)
+        return int((shown / "max_referenced").read_text()) if flags & _LIMITS_REFERENCED else None
     except FileNotFoundError:
         return None
 
 
-def referenced(fd: int, subvolume: int) -> int | None:
-    """What a subvolume holds, as of the last commit, up to 30 s ago. None if that is not known."""
+def referenced(fd: int, group: int) -> int | None:
+    """What is in it, as of the last commit, up to 30 s ago. None if that is not known."""
     try:
-        return int((_group(fd, subvolume) / "referenced").read_text())
+        return int((_shown(fd, group) / "referenced").read_text())
     except FileNotFoundError:
         return None
+
+
+def group_of(subvolume: int) -> int:
+    """The group for a subvolume and those in it, where quotas are simple."""
+    return _LEVEL << _LEVEL_BITS | subvolume
+
+
+def make_group(fd: int, subvolume: int) -> None:
+    """Make that group, with the subvolume in it; those that are made inside it will be too."""
+    group = group_of(subvolume)
+    for request, argument in (
+        (_QGROUP_CREATE, _QUOTA.pack(1, group)),
+        (_QGROUP_ASSIGN, _ASSIGN.pack(1, subvolume, group)),
+    ):
+        with suppress(FileExistsError):
+            _called(fd, request, argument)
+
+
+def remove_group(fd: int, subvolume: int, inside: Iterable[int]) -> None:
+    """Undo that, with what joined it since; absent is success."""
+    group = group_of(subvolume)
+    for member in (*inside, subvolume):
+        with suppress(FileNotFoundError):
+            _called(fd, _QGROUP_ASSIGN, _ASSIGN.pack(0, member, group))
+    with suppress(FileNotFoundError):
+        _called(fd, _QGROUP_CREATE, _QUOTA.pack(0, group))
 
 
 def forget_limit(fd: int, subvolume: int) -> None:
@@ -234,8 +274,9 @@ def forget_limit(fd: int, subvolume: int) -> None:
             raise
 
 
-def _group(fd: int, subvolume: int) -> Path:
-    return _SYSFS / file_system_id(fd) / "qgroups" / f"0_{subvolume}"
+def _shown(fd: int, group: int) -> Path:
+    level, number = group >> _LEVEL_BITS, group & (1 << _LEVEL_BITS) - 1
+    return _SYSFS / file_system_id(fd) / "qgroups" / f"{level}_{number}"
 
 
 def _called(fd: int, request: int, argument: bytes) -> bytearray:
