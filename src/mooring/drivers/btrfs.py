@@ -114,6 +114,7 @@ class BtrfsDriver(Directories):
             raise BadPoolOption(self.place.pool, "quotas", "simple", other) from error
         if btrfs.quotas(root) is Quotas.FULL:  # simple ones are never wrong
             btrfs.recounted(root)
+        btrfs.forget_gone(root)
         for name in os.listdir(root):
             with suppress(BadAssetName, AssetDamaged):
                 if size_bytes := self._found(asset_name(name), root):
@@ -210,11 +211,11 @@ class BtrfsDriver(Directories):
                 if btrfs.quotas(root) is Quotas.SIMPLE:
                     btrfs.remove_group(root, outer, inside)
                 for one in (*inside, outer):
-                    btrfs.forget_limit(root, one)
                     btrfs.destroy(root, one)
                 is_snapshot = name.startswith(DOOMED + SNAPSHOT)
                 passing(DELETE_SNAPSHOT_DESTROYED if is_snapshot else DELETE_DESTROYED)
                 btrfs.committed(root)  # else a crash brings back what somebody was told is gone
+                btrfs.forget_gone(root)  # this one is there until its blocks are free
         super()._remove(name, root)
 
     def _snapshot(self, name: AssetName, of: AssetName) -> Snapshot:
@@ -274,6 +275,7 @@ class BtrfsDriver(Directories):
         with self.root.opened() as root:
             if btrfs.is_inconsistent(root):
                 btrfs.begin_count(root)
+            btrfs.forget_gone(root)
         return super()._usage()
 
 

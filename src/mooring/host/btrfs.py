@@ -12,20 +12,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from mooring.host.errors import NotBtrfs
 
 _SYSFS: Final = Path("/sys/fs/btrfs")
 _TOP_INODE: Final = 256  # of each subvolume's own directory
-_ROOT_TREE, _ROOT_REF = 1, 156  # where each subvolume names those in it
+_ROOT_TREE = 1
+_ROOT_ITEM, _ROOT_REF = 132, 156  # what says that a subvolume is there, and what is in it
+_FIRST_SUBVOLUME, _LAST_SUBVOLUME = 256, (1 << 64) - 256
+_MOST: Final = (1 << 64) - 1
 _READ_ONLY, _BY_ID = 1 << 1, 1 << 4  # flags of a struct btrfs_ioctl_vol_args_v2
 _ENABLE, _DISABLE, _ENABLE_SIMPLE = 1, 2, 4
 _LIMITS_REFERENCED: Final = 1
 _LEVEL: Final = int.from_bytes(b"MO")  # of our groups of quotas; people's are on levels below 100
 _LEVEL_BITS: Final = 48
 
-_NAMED: Final = struct.Struct("=qQQ32s4040s")  # btrfs_ioctl_vol_args_v2
+_BY_NAME: Final = struct.Struct("=qQQ32s4040s")  # btrfs_ioctl_vol_args_v2
 _BY_NUMBER: Final = struct.Struct("=qQQ32sQ4032s")  # the same that names a subvolume by its id
 _NUMBER: Final = struct.Struct("=Q")
 _LOOKUP: Final = struct.Struct("=QQ4080s")
@@ -33,7 +36,7 @@ _QUOTA: Final = struct.Struct("=QQ")
 _ASSIGN: Final = struct.Struct("=QQQ")
 _LIMIT: Final = struct.Struct("=QQQQQQ")
 _RESCAN: Final = struct.Struct("=QQ48s")
-_KEY: Final = struct.Struct("=7Q4I4Q")
+_SEARCH_KEY: Final = struct.Struct("=7Q4I4Q")
 _FOUND: Final = struct.Struct("=QQQII")
 _SEARCH_BYTES: Final = 4096
 _FS_INFO_BYTES: Final = 1024
@@ -47,8 +50,8 @@ def _number(number: int, size: int, *, reads: bool = False, writes: bool = False
 _SEARCH = _number(17, _SEARCH_BYTES, reads=True, writes=True)
 _INO_LOOKUP = _number(18, _LOOKUP.size, reads=True, writes=True)
 _WAIT_SYNC = _number(22, _NUMBER.size, writes=True)
-_SNAPSHOT = _number(23, _NAMED.size, writes=True)
-_CREATE = _number(24, _NAMED.size, writes=True)
+_SNAPSHOT = _number(23, _BY_NAME.size, writes=True)
+_CREATE = _number(24, _BY_NAME.size, writes=True)
 _START_SYNC = _number(24, _NUMBER.size, reads=True)
 _FS_INFO = _number(31, _FS_INFO_BYTES, reads=True)
 _QUOTA_CONTROL = _number(40, _QUOTA.size, reads=True, writes=True)
@@ -57,7 +60,7 @@ _QGROUP_CREATE = _number(42, _QUOTA.size, writes=True)
 _QGROUP_LIMIT = _number(43, _LIMIT.size, reads=True)
 _QUOTA_RESCAN = _number(44, _RESCAN.size, writes=True)
 _QUOTA_WAIT = _number(46, 0)
-_DESTROY = _number(63, _NAMED.size, writes=True)
+_DESTROY = _number(63, _BY_NAME.size, writes=True)
 
 
 class Quotas(StrEnum):
@@ -97,7 +100,7 @@ def subvolume_id(fd: int) -> int:
 
 def create_subvolume(name: str, dir_fd: int) -> None:
     """Make an empty one, of root, with mode 0777 less the umask. Raises OSError."""
-    _called(dir_fd, _CREATE, _NAMED.pack(0, 0, 0, b"", os.fsencode(name)))
+    _called(dir_fd, _CREATE, _BY_NAME.pack(0, 0, 0, b"", os.fsencode(name)))
 
 
 def snapshot(source_fd: int, name: str, dir_fd: int, *, read_only: bool) -> None:
@@ -106,7 +109,7 @@ def snapshot(source_fd: int, name: str, dir_fd: int, *, read_only: bool) -> None
     Subvolumes inside are empty directories in it, and the limit of the source is its own as well.
     """
     flags = _READ_ONLY if read_only else 0
-    _called(dir_fd, _SNAPSHOT, _NAMED.pack(source_fd, 0, flags, b"", os.fsencode(name)))
+    _called(dir_fd, _SNAPSHOT, _BY_NAME.pack(source_fd, 0, flags, b"", os.fsencode(name)))
 
 
 def destroy(fd: int, subvolume: int) -> None:
@@ -126,26 +129,38 @@ def subvolumes_in(fd: int, subvolume: int) -> list[int]:
     """The ids of all subvolumes inside one, on any level, the inner before the outer."""
     found, waiting = list[int](), [subvolume]
     while waiting:
-        inner = list(_directly_in(fd, waiting.pop()))
+        outer = waiting.pop()
+        inner = [key.offset for key in _named(fd, _ROOT_REF, outer, outer)]
         found += inner
         waiting += inner
     return found[::-1]
 
 
-def _directly_in(fd: int, subvolume: int) -> Iterator[int]:
-    lowest, most = 0, (1 << 64) - 1
+class _Key(NamedTuple):
+    """Of an item in a tree of the file system."""
+
+    number: int
+    type: int
+    offset: int
+
+
+def _named(fd: int, type_: int, lowest: int, highest: int) -> Iterator[_Key]:
+    """The items of a type in the tree of all trees, for numbers from one to another."""
+    key, last = _Key(lowest, type_, 0), _Key(highest, type_, _MOST)
     while True:
-        key = (_ROOT_TREE, subvolume, subvolume, lowest, most, 0, most, _ROOT_REF, _ROOT_REF)
-        wanted = _KEY.pack(*key, most & 0xFFFFFFFF, 0, 0, 0, 0, 0)
+        sought = (_ROOT_TREE, key.number, last.number, key.offset, last.offset, 0, _MOST)
+        wanted = _SEARCH_KEY.pack(*sought, key.type, last.type, _MOST >> 32, 0, 0, 0, 0, 0)
         answer = _called(fd, _SEARCH, wanted.ljust(_SEARCH_BYTES, b"\0"))
-        count, at = _KEY.unpack_from(answer)[9], _KEY.size
+        count, at = _SEARCH_KEY.unpack_from(answer)[9], _SEARCH_KEY.size
         if not count:
             return
         for _ in range(count):
-            _, _, inner, _, length = _FOUND.unpack_from(answer, at)
+            _, number, offset, found, length = _FOUND.unpack_from(answer, at)
             at += _FOUND.size + length
-            yield inner
-            lowest = inner + 1
+            key = _Key(number, found, offset)
+            if found == type_:  # between those of two numbers there are others
+                yield key
+        key = key._replace(offset=key.offset + 1)
 
 
 def committed(fd: int) -> None:
@@ -262,16 +277,28 @@ def remove_group(fd: int, subvolume: int, inside: Iterable[int]) -> None:
         _called(fd, _QGROUP_CREATE, _QUOTA.pack(0, group))
 
 
-def forget_limit(fd: int, subvolume: int) -> None:
-    """Remove what counts a subvolume that is to be destroyed.
+def forget_gone(fd: int) -> None:
+    """Remove what counts subvolumes that are gone by now, whoever made them.
 
-    Later kernels refuse it as long as there is something to count, and do it themselves then.
+    Linux 6.1 never does it, 6.18 does unless a snapshot kept for a while what was counted.
     """
-    try:
-        _called(fd, _QGROUP_CREATE, _QUOTA.pack(0, subvolume))
-    except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.ENOENT, errno.ENOTCONN):
-            raise
+    if gone := _counted_in_vain(fd):
+        committed(fd)  # one that is being made is counted first, but there after this
+        for subvolume in gone & _counted_in_vain(fd):
+            try:
+                _called(fd, _QGROUP_CREATE, _QUOTA.pack(0, subvolume))
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.ENOENT, errno.ENOTCONN):
+                    raise
+
+
+def _counted_in_vain(fd: int) -> set[int]:
+    with suppress(FileNotFoundError):
+        shown = os.listdir(_SYSFS / file_system_id(fd) / "qgroups")
+        counted = {int(name[2:]) for name in shown if name.startswith("0_")}
+        there = {key.number for key in _named(fd, _ROOT_ITEM, _FIRST_SUBVOLUME, _LAST_SUBVOLUME)}
+        return {one for one in counted - there if one >= _FIRST_SUBVOLUME}
+    return set()
 
 
 def _shown(fd: int, group: int) -> Path:
