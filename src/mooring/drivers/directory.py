@@ -96,7 +96,7 @@ class DirectoryDriver:
         )
 
     @property
-    def _place(self) -> Place:
+    def place(self) -> Place:
         return self.root.place
 
     async def start(self, *, new: bool) -> None:
@@ -104,7 +104,7 @@ class DirectoryDriver:
 
     async def create(self, name: AssetName, size_bytes: int, source: Source | None = None) -> Asset:
         if source is not None:
-            raise CannotDo("volume with content", self._place.pool)
+            raise CannotDo("volume with content", self.place.pool)
         return await self._done(partial(self._create, asset_name(name), size_bytes))
 
     async def delete(self, name: AssetName) -> None:
@@ -117,7 +117,7 @@ class DirectoryDriver:
         return await self._done(self._assets)
 
     async def snapshot(self, name: AssetName, of: AssetName) -> Snapshot:
-        raise CannotDo("snapshots", self._place.pool)
+        raise CannotDo("snapshots", self.place.pool)
 
     async def delete_snapshot(self, name: AssetName) -> None:
         """There are none."""
@@ -128,6 +128,7 @@ class DirectoryDriver:
 
     async def used_bytes(self, name: AssetName) -> int | None:
         """Nobody has counted it."""
+        asset_name(name)
         return None
 
     async def publish(self, name: AssetName) -> Path:
@@ -146,7 +147,7 @@ class DirectoryDriver:
         try:
             return await self.blocking.run(work, deadline_s)
         except OSError as error:
-            raise PoolFailed(self._place.pool, str(error)) from error
+            raise PoolFailed(self.place.pool, str(error)) from error
 
     def _start(self, new: bool) -> None:
         if new:
@@ -178,12 +179,12 @@ class DirectoryDriver:
         except OSError as error:
             files.remove_tree(aside, root)
             if error.errno in (ENOSPC, EDQUOT):
-                raise PoolFull(self._place.pool, size_bytes, usage_of(root).free_bytes) from error
+                raise PoolFull(self.place.pool, size_bytes, usage_of(root).free_bytes) from error
             if error.errno not in (EEXIST, ENOTEMPTY, ENOTDIR):
                 raise
         found = self._found(name, root)
         if found is None:  # it was made, and deleted by somebody else at once
-            raise NoSuchAsset(name, self._place.pool)
+            raise NoSuchAsset(name, self.place.pool)
         return found
 
     def _fill(self, fd: int, size_bytes: int) -> None:
@@ -220,7 +221,7 @@ class DirectoryDriver:
             if asset is None:
                 return
             if "size" not in os.listdir(asset):
-                raise AssetDamaged(name, self._place.pool, "its file `size` is missing")
+                raise AssetDamaged(name, self.place.pool, "its file `size` is missing")
             if where := holders(asset):
                 raise InUse(name, ", ".join(where[:3]))
             try:
@@ -231,7 +232,7 @@ class DirectoryDriver:
     def _expand(self, name: AssetName, size_bytes: int) -> Asset:
         with self.root.opened() as root, self._asset(name, root) as asset:
             if asset is None:
-                raise NoSuchAsset(name, self._place.pool)
+                raise NoSuchAsset(name, self.place.pool)
             has = self._sized(name, asset)
             if has.size_bytes >= size_bytes:
                 return has
@@ -241,7 +242,7 @@ class DirectoryDriver:
                 if error.errno not in (ENOSPC, EDQUOT):
                     raise
                 free_bytes = usage_of(root).free_bytes
-                raise PoolFull(self._place.pool, size_bytes, free_bytes) from error
+                raise PoolFull(self.place.pool, size_bytes, free_bytes) from error
             passing(EXPAND_WRITTEN)
             return Asset(name, size_bytes)
 
@@ -257,9 +258,9 @@ class DirectoryDriver:
     def _publish(self, name: AssetName) -> Path:
         with self.root.opened() as root, self._asset(name, root) as asset:
             if asset is None:
-                raise NoSuchAsset(name, self._place.pool)
+                raise NoSuchAsset(name, self.place.pool)
             self._refuse_without_data(name, asset)
-        return self._place.root / name / "data"
+        return self.place.root / name / "data"
 
     def _usage(self) -> Usage:
         with self.root.opened() as root:
@@ -284,7 +285,7 @@ class DirectoryDriver:
         except OSError as error:
             if error.errno not in (ENOTDIR, ELOOP):
                 raise
-            raise AssetDamaged(name, self._place.pool, "it is a file or a link") from error
+            raise AssetDamaged(name, self.place.pool, "it is a file or a link") from error
         try:
             yield asset
         finally:
@@ -294,14 +295,14 @@ class DirectoryDriver:
         try:
             return Asset(name, int(files.small_file("size", asset)))
         except FileNotFoundError as error:
-            raise AssetDamaged(name, self._place.pool, "its file `size` is missing") from error
+            raise AssetDamaged(name, self.place.pool, "its file `size` is missing") from error
         except (ValueError, OSError) as error:
-            raise AssetDamaged(name, self._place.pool, f"its file `size`: {error}") from error
+            raise AssetDamaged(name, self.place.pool, f"its file `size`: {error}") from error
 
     def _refuse_without_data(self, name: AssetName, asset: int) -> None:
         try:
             data = os.stat("data", dir_fd=asset, follow_symlinks=False)
         except FileNotFoundError as error:
-            raise AssetDamaged(name, self._place.pool, "its directory `data` is missing") from error
+            raise AssetDamaged(name, self.place.pool, "its directory `data` is missing") from error
         if not stat.S_ISDIR(data.st_mode):
-            raise AssetDamaged(name, self._place.pool, "its `data` is a file or a link")
+            raise AssetDamaged(name, self.place.pool, "its `data` is a file or a link")
