@@ -194,7 +194,7 @@ async def a_link_in_place_of_the_data_leads_nowhere(bench: Bench) -> None:
 async def a_root_that_is_missing_is_said_to_be_and_not_made_anew(bench: Bench) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
-    bench.root.rename(bench.directory / "away")
+    bench.root.rename(bench.disk / "away")
     await _refused(
         PoolMissing,
         partial(driver.create, OTHER, SIZE_BYTES),
@@ -211,7 +211,7 @@ async def a_root_that_is_missing_is_said_to_be_and_not_made_anew(bench: Bench) -
 async def a_disk_that_is_not_mounted_at_the_root_is_missing(bench: Bench) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
-    bench.root.rename(bench.directory / "away")
+    bench.root.rename(bench.disk / "away")
     bench.root.mkdir()
     await _refused(
         PoolMissing,
@@ -222,7 +222,7 @@ async def a_disk_that_is_not_mounted_at_the_root_is_missing(bench: Bench) -> Non
     )
     assert bench.names_on_disk() == set()
     bench.root.rmdir()
-    (bench.directory / "away").rename(bench.root)
+    (bench.disk / "away").rename(bench.root)
     assert await _names(driver) == [NAME]
 
 

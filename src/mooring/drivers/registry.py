@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.errors import NoSuchDriver
 from mooring.drivers.interface import Driver, Features, Place
+from mooring.drivers.loopfile import LoopfileDriver
 
 
 class Backend(NamedTuple):
@@ -17,6 +18,7 @@ class Backend(NamedTuple):
 
 DRIVERS: Final[dict[str, Backend]] = {
     "directory.mooring.dev": Backend(DirectoryDriver.at, DirectoryDriver.features),
+    "loopfile.mooring.dev": Backend(LoopfileDriver, LoopfileDriver.FEATURES),
 }
 
 
