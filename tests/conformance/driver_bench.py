@@ -1,6 +1,8 @@
 """What the checks of every backend stand on: a root of its own, with hands to do it harm."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 from mooring.drivers.interface import Driver, Place, asset_name
 from mooring.host import mounts
@@ -21,6 +25,7 @@ SIZE_BYTES: Final = 300 * MIB  # above every backend's smallest
 ESCAPES = ["", ".", "..", "../x", "/etc", "a/b", "a\0b", ".hidden", "-rf", "A", "a\n", "x" * 300]
 UNTIL_DEAD_S: Final = 60
 CHILD: Final = "tests.conformance.driver_child"
+SIMPLE_QUOTAS_SINCE: Final = (6, 7)
 DISK_BYTES: Final = 4 << 30  # sparse
 MAKE_DISK: Final[Mapping[str, list[str]]] = {
     "xfs": ["mkfs.xfs", "-q"],
@@ -38,13 +43,15 @@ class Backend:
     points   what its crash points begin with
     disk     the file system that its root has to be on, one of MAKE_DISK; "" for any
     options  of the pool
+    since    the first kernel that can do it
     """
 
     name: str
     make: Callable[[Place], Driver]
-    points: str
+    points: tuple[str, ...]
     disk: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    since: tuple[int, ...] = ()
 
 
 class Bench:
@@ -128,20 +135,32 @@ class Bench:
             subprocess.run(["mount", "-o", "remount,rw", self.disk], check=True)
 
 
+def _mounted(kind: str, image: Path, target: Path) -> None:
+    """Make a disk in a file. Skips the test where that cannot be."""
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    if os.geteuid() or not shutil.which(MAKE_DISK[kind][0], path=path):
+        pytest.skip(f"needs root, and the program {MAKE_DISK[kind][0]}")
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    search = {**os.environ, "PATH": path}
+    subprocess.run([*MAKE_DISK[kind], image], check=True, capture_output=True, env=search)
+    done = subprocess.run(["mount", "-o", "loop", image, target], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this host mounts no {kind}: {done.stderr.strip()}")
+
+
 @contextmanager
 def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Iterator[Bench]:
     """A bench, and nothing of it mounted at the end.
 
     disk  a disk of its own, if the backend does not need one
     """
+    if tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < backend.since:
+        pytest.skip(f"needs a kernel from {'.'.join(map(str, backend.since))} on")
     bench = Bench(backend, directory)
     try:
         if kind := backend.disk or disk:
-            image = directory / "image"
-            with image.open("wb") as file:
-                file.truncate(DISK_BYTES)
-            subprocess.run([*MAKE_DISK[kind], image], check=True, capture_output=True)
-            subprocess.run(["mount", "-o", "loop", image, bench.disk], check=True)
+            _mounted(kind, directory / "image", bench.disk)
         yield bench
     finally:
         for point in reversed(mounts.mounts_below(str(directory))):

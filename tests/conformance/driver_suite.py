@@ -179,7 +179,7 @@ async def a_link_in_place_of_the_data_leads_nowhere(bench: Bench) -> None:
     await driver.unpublish(NAME)
     if not data.exists():
         pytest.skip("its data is a file system of its own")
-    data.rename(bench.directory / "moved")
+    data.rename(bench.disk / "moved")
     data.symlink_to(bench.outside)
     with pytest.raises(MooringError):
         await driver.publish(NAME)

@@ -7,21 +7,33 @@ import pytest
 from mooring.crashpoints import POINTS
 from mooring.drivers.interface import Asset, AssetName, Features, Place, Snapshot, Source, Usage
 from mooring.drivers.registry import DRIVERS, driver_for
-from mooring.model.names import BUILT_DRIVERS
+from mooring.model.names import BTRFS_DRIVER, BUILT_DRIVERS
 from tests.conformance import driver_limits, driver_snapshots, driver_suite
-from tests.conformance.driver_bench import CHECKS, DISK_CHECKS, Backend, Bench, Check, on_a_bench
+from tests.conformance.driver_bench import (
+    CHECKS,
+    DISK_CHECKS,
+    SIMPLE_QUOTAS_SINCE,
+    Backend,
+    Bench,
+    Check,
+    on_a_bench,
+)
 from tests.conformance.driver_kills import KILLED
 from tests.host.privileges import needs_mounts
 
 assert driver_suite, (driver_limits, driver_snapshots)  # they fill the lists of checks
 
 
-def _registered(driver: str, disk: str = "", **options: object) -> Backend:
+def _registered(
+    driver: str, disk: str = "", since: tuple[int, ...] = (), **options: object
+) -> Backend:
     """A line of the registry; what is special about the pool is part of the name."""
     special = [disk, *map(str, options.values())] if disk else []
-    points = driver.partition(".")[0] + "."
+    points = (driver.partition(".")[0] + ".",)
+    if driver == BTRFS_DRIVER:  # it is one that keeps directories, and more
+        points += ("directory.",)
     name = " ".join([driver, *special])
-    return Backend(name, lambda place: driver_for(driver, place), points, disk, options)
+    return Backend(name, lambda place: driver_for(driver, place), points, disk, options, since)
 
 
 BACKENDS = [
@@ -29,6 +41,8 @@ BACKENDS = [
     _registered("loopfile.mooring.dev", "xfs"),
     _registered("loopfile.mooring.dev", "ext4", fsType="ext4"),
     _registered("loopfile.mooring.dev", "btrfs", fsType="ext4", allocate=True),
+    _registered(BTRFS_DRIVER, "btrfs"),
+    _registered(BTRFS_DRIVER, "btrfs", SIMPLE_QUOTAS_SINCE, quotas="simple"),
 ]
 
 
@@ -77,7 +91,7 @@ class IdleDriver:
         return Usage(0, 0)
 
 
-IDLE = Backend("idle", IdleDriver, "directory.")
+IDLE = Backend("idle", IdleDriver, ("directory.",))
 ALL = [
     # Where it needs a disk of its own it needs root as well, and is not that quick.
     pytest.param(one, marks=[needs_mounts, pytest.mark.system] if one.disk else [], id=one.name)

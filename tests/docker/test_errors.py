@@ -241,6 +241,16 @@ def test_a_pool_whose_root_is_another_pools(moored: Mooring) -> None:
     refused(moored, "PoolTaken", command, "volume data on here", "not to pool twin", "; give each")
 
 
+@reaches("WrongFileSystem")
+def test_a_pool_whose_root_is_on_a_file_system_that_cannot_be_one(moored: Mooring) -> None:
+    root, driver = moored.host.place / "elsewhere", "btrfs.mooring.dev"
+    class_ = a_class("wrong", "wrong") | {"provisioner": driver}
+    applied(moored, a_pool("wrong", str(root), driver=driver), class_)
+    words = ("volume data on here", str(root), "not on a btrfs", "mkfs.btrfs DEVICE")
+    refused(moored, "WrongFileSystem", creating("data", "class=wrong"), *words)
+    assert not root.exists()
+
+
 # Mounting it
 
 

@@ -45,6 +45,19 @@ class PoolMissing(MooringError):
         self.remedy = f"mount the pool's disk at {root}; its volumes are not lost, only away"
 
 
+class WrongFileSystem(MooringError):
+    """The root is on a file system that cannot do what the driver is made of."""
+
+    code, effect = "WrongFileSystem", Effect.NONE
+
+    def __init__(self, pool: str, root: str, wanted: str) -> None:
+        self.what = f"pool {pool} cannot be at {root}: that is not on a {wanted} file system"
+        self.remedy = (
+            f"mount one there, or make a pool with a root on one (`mkfs.{wanted} DEVICE`), "
+            "or one of another driver"
+        )
+
+
 class PoolTaken(MooringError):
     code, effect = "PoolTaken", Effect.NONE
 

@@ -97,3 +97,11 @@ class CopyFailed(MooringError):
 
     def __init__(self, code: str, what: str, remedy: str = "") -> None:
         self.code, self.what, self.remedy = code, what, remedy
+
+
+class NotBtrfs(MooringError):
+    code, effect = "NotBtrfs", Effect.NONE
+
+    def __init__(self, path: str) -> None:
+        self.what = f"{path} is not on a btrfs file system"
+        self.remedy = "make one with mkfs.btrfs and mount it there"
