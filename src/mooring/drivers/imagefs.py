@@ -1,6 +1,7 @@
 """The file systems that an image can have: how large it must be, how it is made, checked, grown."""
 
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EBADMSG, EINVAL, EUCLEAN
@@ -15,6 +16,7 @@ MIB: Final = 1 << 20
 MAKE_DEADLINE_S: Final = 60
 CHECK_DEADLINE_S: Final = 600  # of terabytes with errors; a clean one takes milliseconds
 DAMAGE: Final = frozenset({EUCLEAN, EBADMSG, EINVAL})  # errno of a mount: found it is not whole
+_U32, _U16 = struct.Struct("<I"), struct.Struct("<H")
 _CORRECTED: Final = 2  # the highest exit status of e2fsck -p after which all is well
 
 
@@ -45,8 +47,18 @@ class ImageFs:
         """How large an image is in which nearly this much can be written, and not more."""
         if self.kind == "xfs":
             return _whole(size_bytes + size_bytes // 200 + 72 * MIB)
-        journal = _journal_bytes(size_bytes)
-        return _whole(size_bytes + size_bytes // 64 + journal + MIB // 2)
+        return _whole(size_bytes + size_bytes // 64 + _journal_bytes(size_bytes) + MIB // 2)
+
+    def grown_bytes(self, image: int, has_bytes: int, more_bytes: int) -> int:
+        """How large an image of this size is to be so that more can be written."""
+        if self.kind == "xfs":
+            return _whole(has_bytes + more_bytes + more_bytes // 200)
+        # What comes has as many inodes as what is there, and that depends on its first size.
+        found = os.pread(image, 96, 1024)
+        (log,), (blocks,), (inodes,) = (_U32.unpack_from(found, one) for one in (0x18, 0x20, 0x28))
+        (inode_bytes,) = _U16.unpack_from(found, 0x58)
+        inodes_bytes, group_bytes = inodes * inode_bytes, blocks * (1024 << log)
+        return _whole(has_bytes + more_bytes + more_bytes * inodes_bytes // group_bytes)
 
     async def make(self, image: int, size_bytes: int) -> None:
         """In an empty file. Raises ProgramFailed, ProgramMissing."""

@@ -11,6 +11,7 @@ from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from mooring.crashpoints import passing
 from mooring.drivers import images
@@ -256,7 +257,7 @@ class ImagePool:
         aside = self.aside(f"snapshot-{name}")
         try:
             has = self.copy(aside, of, fd)
-            kept = About(has.size_bytes, has.size_bytes, time.time_ns())
+            kept = replace(has, asked_bytes=has.size_bytes, made_ns=time.time_ns(), grows_to=0)
             self.finish(aside, SNAPSHOT + name, kept, (images.SNAPSHOT_COPIED, renamed))
         finally:
             self.drop(aside)

@@ -39,12 +39,14 @@ class About(msgspec.Struct, frozen=True):
     """What is known of an image.
 
     size_bytes   of the volume: what can be written
+    image_bytes  of the image; more while it grows
     asked_bytes  what was asked for when it was made; its source may have been larger
     grows_to     size it is about to get, 0: none; it may have it already in part
     made_ns      since the epoch
     """
 
     size_bytes: int
+    image_bytes: int
     asked_bytes: int
     made_ns: int
     grows_to: int = 0

@@ -202,10 +202,10 @@ class LoopfileDriver:
     # Making
 
     async def _make(self, name: AssetName, asked_bytes: int) -> None:
-        kind, size_bytes = self.kind, self.kind.image_bytes(asked_bytes)
-        need_bytes = size_bytes if self.allocate else kind.first_bytes
+        kind, image_bytes = self.kind, self.kind.image_bytes(asked_bytes)
+        need_bytes = image_bytes if self.allocate else kind.first_bytes
         async with self._aside(name) as aside:
-            allocation = partial(self._images.new_image, aside, size_bytes, kind.first_bytes)
+            allocation = partial(self._images.new_image, aside, image_bytes, kind.first_bytes)
             with await self._done(allocation, need_bytes=need_bytes) as image:
                 passing(CREATE_ALLOCATED)
                 try:
@@ -221,7 +221,7 @@ class LoopfileDriver:
                         raise
                     raise PoolFull(self.place.pool, need_bytes, free_bytes) from error
             passing(CREATE_FILLED)
-            has = About(asked_bytes, asked_bytes, time.time_ns())
+            has = About(asked_bytes, image_bytes, asked_bytes, time.time_ns())
             await self._finish(aside, name, has, (CREATE_DESCRIBED, CREATE_RENAMED))
 
     async def _make_from(self, name: AssetName, asked_bytes: int, source: Source) -> None:
@@ -232,7 +232,8 @@ class LoopfileDriver:
                 copying = partial(self._images.copy, aside, of)
                 has = await self._in(held, copying, need_bytes=asked_bytes)
             passing(CLONE_COPIED)
-            has = About(has.size_bytes, asked_bytes, time.time_ns(), asked_bytes)
+            made_ns = time.time_ns()
+            has = replace(has, asked_bytes=asked_bytes, made_ns=made_ns, grows_to=asked_bytes)
             if has.grows_to > has.size_bytes:
                 has = await self._grown(name, aside.held, has)
             passing(CLONE_GROWN)
@@ -296,7 +297,7 @@ class LoopfileDriver:
         size_bytes = has.grows_to
         with await self._image(held) as image:
             kind = await self._in(image, partial(self._images.kind, name))
-            image_bytes = kind.image_bytes(size_bytes)
+            image_bytes = kind.grown_bytes(image.fd, has.image_bytes, size_bytes - has.size_bytes)
             if kind is XFS or await self._in(image, loops.loop_of) is not None:
                 grow = partial(
                     images.grow_mounted, kind=kind, size_bytes=image_bytes, allocate=self.allocate
@@ -310,7 +311,7 @@ class LoopfileDriver:
                 except Damaged as error:
                     raise self._broken(name, kind, str(error)) from error
         passing(EXPAND_GROWN)
-        has = replace(has, size_bytes=size_bytes, grows_to=0)
+        has = replace(has, size_bytes=size_bytes, image_bytes=image_bytes, grows_to=0)
         await self._in(held, partial(images.write_about, about=has), need_bytes=size_bytes)
         passing(EXPAND_WRITTEN)
         return has
