@@ -21,6 +21,7 @@ _STATUS: Final = struct.Struct("=5Q4I64s64s32s2Q")
 _CONFIG: Final = struct.Struct(f"=2I{_STATUS.size}s64x")
 _CONTROL: Final = "/dev/loop-control"
 _BLOCK_BYTES: Final = 512  # left to itself, the kernel takes another after a file was cloned
+_SHOWN_BYTES: Final = 64
 _TRIES: Final = 64  # others look for a free device at the same moment
 
 
@@ -84,8 +85,9 @@ def attached(fd: int) -> Iterator[Loop]:
     512 bytes; xfs does not once blocks of the file are shared. Raises OSError.
     """
     backing = backing_of(fd)
-    name = os.fsencode(os.readlink(f"/proc/self/fd/{fd}"))[:63]
-    status = _STATUS.pack(0, 0, 0, 0, 0, 0, 0, 0, _AUTOCLEAR | _DIRECT_IO, name, b"", b"", 0, 0)
+    path, flags = os.readlink(f"/proc/self/fd/{fd}"), _AUTOCLEAR | _DIRECT_IO
+    shown = os.fsencode(path)[: _SHOWN_BYTES - 1]  # to people, by `losetup --list`
+    status = _STATUS.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, shown, b"", b"", 0, 0)
     for tries_left in reversed(range(_TRIES)):
         number = _free_number()
         with _opened(number, os.O_RDWR) as device:
@@ -95,7 +97,7 @@ def attached(fd: int) -> Iterator[Loop]:
                 if error.errno != EBUSY or not tries_left:
                     raise
                 continue
-            yield Loop(number, backing, os.fsdecode(name))
+            yield Loop(number, backing, path)
             return
 
 
