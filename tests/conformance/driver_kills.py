@@ -3,8 +3,12 @@
 import os
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from mooring.drivers.interface import Asset, Driver, Source
 from tests.conformance.driver_bench import NAME, OTHER, SIZE_BYTES, SNAPSHOT, Bench
+
+NONE_HERE = "it has none on this disk, and says so"
 
 
 async def _names(driver: Driver) -> list[str]:
@@ -97,6 +101,8 @@ async def killed_while_unpublishing(bench: Bench, point: str) -> None:
 async def killed_while_making_a_snapshot(bench: Bench, point: str) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
+    if not driver.features.snapshots:
+        pytest.skip(NONE_HERE)
     (await driver.publish(NAME) / "file").write_text("before")
     assert bench.killed_at(point, "snapshot", SNAPSHOT, NAME)
     driver = await bench.restarted()
@@ -111,6 +117,8 @@ async def killed_while_making_a_snapshot(bench: Bench, point: str) -> None:
 async def killed_while_deleting_a_snapshot(bench: Bench, point: str) -> None:
     driver = await bench.started()
     kept = await driver.create(NAME, SIZE_BYTES)
+    if not driver.features.snapshots:
+        pytest.skip(NONE_HERE)
     await driver.snapshot(SNAPSHOT, NAME)
     assert bench.killed_at(point, "delete_snapshot", SNAPSHOT)
     driver = bench.driver()
@@ -123,6 +131,8 @@ async def killed_while_deleting_a_snapshot(bench: Bench, point: str) -> None:
 async def killed_while_cloning(bench: Bench, point: str) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
+    if not driver.features.clones:
+        pytest.skip(NONE_HERE)
     (await driver.publish(NAME) / "file").write_text("data")
     assert bench.killed_at(point, "clone", OTHER, NAME, str(2 * SIZE_BYTES))
     driver = await bench.restarted()

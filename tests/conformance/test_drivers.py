@@ -38,6 +38,9 @@ def _registered(
 
 BACKENDS = [
     _registered("directory.mooring.dev"),
+    _registered("loopfile.mooring.dev", "xfs"),
+    _registered("loopfile.mooring.dev", "ext4", fsType="ext4"),
+    _registered("loopfile.mooring.dev", "btrfs", fsType="ext4", allocate=True),
     _registered(BTRFS_DRIVER, "btrfs"),
     _registered(BTRFS_DRIVER, "btrfs", SIMPLE_QUOTAS_SINCE, quotas="simple"),
 ]
@@ -89,6 +92,11 @@ class IdleDriver:
 
 
 IDLE = Backend("idle", IdleDriver, ("directory.",))
+ALL = [
+    # Where it needs a disk of its own it needs root as well, and is not that quick.
+    pytest.param(one, marks=[needs_mounts, pytest.mark.system] if one.disk else [], id=one.name)
+    for one in BACKENDS
+]
 CUTS = [
     pytest.param(backend, point, id=f"{backend.name}-{point}")
     for backend in BACKENDS
@@ -101,10 +109,10 @@ BUILT_CALLS = [call for call in KILLED if any(f".{call}." in point for point in 
 
 
 def _named(value: object) -> str:
-    return value.name if isinstance(value, Backend) else getattr(value, "__name__", str(value))
+    return getattr(value, "__name__", str(value))
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=_named)
+@pytest.mark.parametrize("backend", ALL)
 @pytest.mark.parametrize("check", CHECKS, ids=_named)
 async def test_a_backend_keeps_the_contract(backend: Backend, check: Check, tmp_path: Path) -> None:
     with on_a_bench(backend, tmp_path) as bench:
@@ -113,7 +121,7 @@ async def test_a_backend_keeps_the_contract(backend: Backend, check: Check, tmp_
 
 @needs_mounts
 @pytest.mark.system
-@pytest.mark.parametrize("backend", BACKENDS, ids=_named)
+@pytest.mark.parametrize("backend", ALL)
 @pytest.mark.parametrize("check", DISK_CHECKS, ids=_named)
 async def test_a_backend_keeps_the_contract_on_its_own_disk(
     backend: Backend, check: Check, tmp_path: Path

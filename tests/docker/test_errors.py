@@ -85,6 +85,8 @@ NOT_DOCKERS: Final = {
     "BadPoolOption": "the reason in a ProvisioningFailed",
     "NoSuchDriver": "likewise",
     "SizeMismatch": "likewise",
+    "NoSuchSnapshot": "no claim has a source yet",
+    "GrowsLater": "Docker grows no volume",
 }
 
 
@@ -252,6 +254,21 @@ def test_a_pool_whose_root_is_on_a_file_system_that_cannot_be_one(moored: Moorin
 
 
 # Mounting it
+
+
+@reaches("NeedsRepair")
+def test_a_volume_whose_file_system_is_damaged(moored: Mooring) -> None:
+    root, driver = moored.host.place / "images", "loopfile.mooring.dev"
+    class_ = a_class("images", "images") | {"provisioner": driver}
+    applied(moored, a_pool("images", str(root), driver=driver, loopfile={"fsType": "ext4"}), class_)
+    volume = bound(moored, "damaged", "class=images", "size=16Mi")
+    image = root / volume / "image"
+    with image.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 400_000)  # its tables
+    words = ("volume damaged on here", volume, "make a copy of it", f"e2fsck -f {image}")
+    refused(moored, "NeedsRepair", running("damaged"), *words)
+    assert image.exists()
 
 
 @reaches("NotBound")

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "publish.": "tests/node/test_published.py",
     "unpublish.": "tests/node/test_published.py",
     "directory.expand.": "tests/conformance/test_drivers.py",
+    "loopfile.": "tests/conformance/test_drivers.py",
     "btrfs.": "tests/conformance/test_drivers.py",
 }
 ONCE = sorted(point for point in POINTS if not point.startswith(tuple(ELSEWHERE)))

@@ -94,6 +94,14 @@ class NoSuchAsset(MooringError):
         self.remedy = "its data was removed outside of Mooring, or it never was in this pool"
 
 
+class NoFileSystem(NoSuchAsset):
+    """Its place is there, and empty: none is made anew, as that would hide the loss."""
+
+    def __init__(self, name: str, pool: str) -> None:
+        super().__init__(name, pool)
+        self.what = f"asset {name} in pool {pool} has no file system any more"
+
+
 class AssetDamaged(MooringError):
     """Something of that name is there that is not as this driver makes it."""
 
@@ -128,6 +136,16 @@ class CannotDo(MooringError):
     def __init__(self, what: str, pool: str) -> None:
         self.what = f"pool {pool} offers no {what}"
         self.remedy = "use a StorageClass of another pool"
+
+
+class GrowsLater(MooringError):
+    """It has its larger size when it is published next; until then the old one."""
+
+    code, effect = "GrowsLater", Effect.UNKNOWN
+
+    def __init__(self, name: str, why: str) -> None:
+        self.what = f"the file system of asset {name} cannot grow while it is mounted: {why}"
+        self.remedy = "stop what uses it; it grows before it is mounted next"
 
 
 class NeedsRepair(MooringError):

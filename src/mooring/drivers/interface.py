@@ -90,7 +90,7 @@ class Driver(Protocol):
 
     @property
     def features(self) -> Features:
-        """Constant for the life of the driver."""
+        """Constant from the start on: before it, what the driver can do where its place lets it."""
 
     async def start(self, *, new: bool) -> None:
         """Called before anything else: see that the place is this pool's, remove what a crash left.
@@ -111,7 +111,10 @@ class Driver(Protocol):
         """Remove it and its data; absent is success. Raises InUse, PoolMissing."""
 
     async def expand(self, name: AssetName, size_bytes: int) -> Asset:
-        """Raise its size; equal or smaller changes nothing. Raises NoSuchAsset, PoolFull."""
+        """Raise its size; equal or smaller changes nothing.
+
+        raises  NoSuchAsset, PoolFull; GrowsLater: not while it is published
+        """
 
     async def assets(self) -> list[Asset]:
         """Everything whole in this pool; half-made and half-deleted things are left out."""

@@ -7,6 +7,7 @@ from mooring.drivers.btrfs import BtrfsDriver
 from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.errors import NoSuchDriver
 from mooring.drivers.interface import Driver, Features, Place
+from mooring.drivers.loopfile import LoopfileDriver
 
 
 class Backend(NamedTuple):
@@ -18,6 +19,7 @@ class Backend(NamedTuple):
 
 DRIVERS: Final[dict[str, Backend]] = {
     "directory.mooring.dev": Backend(DirectoryDriver.at, DirectoryDriver.features),
+    "loopfile.mooring.dev": Backend(LoopfileDriver, LoopfileDriver.FEATURES),
     "btrfs.mooring.dev": Backend(BtrfsDriver.at, BtrfsDriver.features),
 }
 

@@ -24,7 +24,9 @@ class OutsideRoot(MooringError):
 class MountFailed(MooringError):
     code, effect = "MountFailed", Effect.UNKNOWN
 
-    def __init__(self, action: str, path: str, reason: str) -> None:
+    def __init__(self, action: str, path: str, reason: str, number: int = 0) -> None:
+        """number  as of errno(3), where that is what failed"""
+        self.number = number
         self.what = f"cannot {action} {path}: {reason}"
         self.remedy = "see `findmnt` and the kernel's log"
 

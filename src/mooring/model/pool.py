@@ -5,11 +5,16 @@ from typing import ClassVar, Final
 import msgspec
 
 from mooring.model.metadata import Part, View
-from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER
+from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER
 from mooring.model.quantity import Quantity, parse_quantity
 
 EVERY_NAMESPACE: Final = "*"
-OPTIONS: Final = {DIRECTORY_DRIVER: "directory", BTRFS_DRIVER: "btrfs"}
+OPTIONS: Final = {
+    DIRECTORY_DRIVER: "directory",
+    LOOPFILE_DRIVER: "loopfile",
+    BTRFS_DRIVER: "btrfs",
+}
+IMAGE_TYPES: Final = ("xfs", "ext4")
 FULL_QUOTAS: Final = "full"
 SIMPLE_QUOTAS: Final = "simple"
 
@@ -29,6 +34,16 @@ class PoolDirectory(Part, frozen=True):
     gid: int = 0
 
 
+class PoolLoopfile(Part, frozen=True):
+    """How images of new volumes are made."""
+
+    mode: str = "0755"
+    uid: int = 0
+    gid: int = 0
+    fs_type: str = ""  # one of IMAGE_TYPES; "" is the first that the host has
+    allocate: bool = False
+
+
 class PoolBtrfs(Part, frozen=True):
     """How subvolumes of new volumes are made, and how the file system counts what is in them."""
 
@@ -45,6 +60,7 @@ class PoolSpec(Part, frozen=True):
     capacity: str | int | float | None = None
     namespaces: tuple[PoolNamespace, ...] | None = None  # None: every namespace, without a quota
     directory: PoolDirectory = msgspec.field(default_factory=PoolDirectory)
+    loopfile: PoolLoopfile = msgspec.field(default_factory=PoolLoopfile)
     btrfs: PoolBtrfs = msgspec.field(default_factory=PoolBtrfs)
 
 

@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from mooring.model.names import POOL_PROTECTION
-from mooring.model.pool import FULL_QUOTAS, OPTIONS, SIMPLE_QUOTAS
+from mooring.model.pool import FULL_QUOTAS, IMAGE_TYPES, OPTIONS, SIMPLE_QUOTAS
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Subresource, World
 from mooring.objects.kinds.common import (
@@ -87,6 +87,9 @@ def _option_causes(spec: Doc) -> list[Cause]:
     quotas = (spec.get("btrfs") or {}).get("quotas")
     if quotas is not None and quotas not in _QUOTAS:
         causes.append(not_supported("spec.btrfs.quotas", quotas, _QUOTAS))
+    fs_type = (spec.get("loopfile") or {}).get("fsType")
+    if fs_type and fs_type not in IMAGE_TYPES:
+        causes.append(not_supported("spec.loopfile.fsType", fs_type, IMAGE_TYPES))
     return causes
 
 
