@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from mooring.drivers.btrfs import BtrfsDriver
 from mooring.drivers.interface import Place, Source, asset_name
 from tests.conformance.test_drivers import BACKENDS, IDLE
 
@@ -31,6 +32,9 @@ async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
             await driver.snapshot(asset_name(snapshot), asset_name(asset))
         case ["delete_snapshot", snapshot]:
             await driver.delete_snapshot(asset_name(snapshot))
+        case ["receive", snapshot, size_bytes, stream]:
+            assert isinstance(driver, BtrfsDriver)
+            await driver.receive(asset_name(snapshot), int(size_bytes), Path(stream))
         case _:
             raise SystemExit(f"no such call: {what} {arguments}")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from errno import EDQUOT
 from pathlib import Path
@@ -20,6 +20,7 @@ from mooring.drivers.errors import (
 from mooring.drivers.interface import Place, Source, asset_name
 from mooring.host import btrfs, files
 from mooring.host.btrfs import Quotas
+from mooring.host.errors import ProgramFailed
 from tests.conformance.driver_bench import (
     MIB,
     NAME,
@@ -34,7 +35,7 @@ from tests.host.privileges import needs_mounts
 
 SIZE_BYTES = 32 * MIB
 UNTIL_GONE_S = 60  # the kernel removes what it counted at its next commit or the one after
-BACKEND = Backend("btrfs.mooring.dev", BtrfsDriver.at, ("btrfs.",), disk="btrfs")
+BACKEND = Backend("btrfs.mooring.dev btrfs", BtrfsDriver.at, ("btrfs.",), disk="btrfs")
 SIMPLE = replace(BACKEND, options={"quotas": "simple"}, since=SIMPLE_QUOTAS_SINCE)
 pytestmark = needs_mounts
 
@@ -350,3 +351,83 @@ async def test_a_deleted_number_is_of_no_other_subvolume(driver: BtrfsDriver) ->
     await driver.delete(NAME)
     await driver.create(asset_name(NAME), SIZE_BYTES)
     assert number(await driver.publish(NAME)) > first
+
+
+@pytest.fixture
+async def second(tmp_path: Path) -> AsyncIterator[BtrfsDriver]:
+    """A pool on another file system."""
+    place = tmp_path / "second"
+    place.mkdir()
+    with on_a_bench(BACKEND, place) as bench:
+        made = BtrfsDriver.at(bench.place())
+        await made.start(new=True)
+        yield made
+
+
+LATER = asset_name("snapshot-later")
+
+
+async def test_a_snapshot_sent_is_the_same_elsewhere_and_the_next_one_sends_what_is_new(
+    driver: BtrfsDriver, second: BtrfsDriver, tmp_path: Path
+) -> None:
+    await driver.create(NAME, SIZE_BYTES)
+    data = await driver.publish(NAME)
+    first, rest = os.urandom(8 * MIB), os.urandom(MIB)
+    (data / "first").write_bytes(first)
+    await driver.snapshot(SNAPSHOT, NAME)
+    (data / "rest").write_bytes(rest)
+    await driver.snapshot(LATER, NAME)
+    whole, new = tmp_path / "whole", tmp_path / "new"
+    await driver.send(SNAPSHOT, whole)
+    await driver.send(LATER, new, since=SNAPSHOT)
+    assert new.stat().st_size < 2 * MIB < 8 * MIB < whole.stat().st_size
+    kept = await second.receive(SNAPSHOT, SIZE_BYTES, whole)
+    assert await second.receive(SNAPSHOT, SIZE_BYTES, whole) == kept
+    await second.receive(LATER, SIZE_BYTES, new)
+    assert {one.name for one in await second.snapshots()} == {SNAPSHOT, LATER}
+    made = await second.create(OTHER, SIZE_BYTES, Source(snapshot=LATER))
+    restored = await second.publish(OTHER)
+    assert {path.name: path.read_bytes() for path in restored.iterdir()} == {
+        "first": first,
+        "rest": rest,
+    }
+    assert made.size_bytes == SIZE_BYTES
+    sequential(restored)
+
+
+async def test_a_stream_that_is_cut_off_or_lacks_its_beginning_makes_no_snapshot(
+    driver: BtrfsDriver, second: BtrfsDriver, tmp_path: Path
+) -> None:
+    await driver.create(NAME, SIZE_BYTES)
+    (await driver.publish(NAME) / "file").write_bytes(os.urandom(MIB))
+    await driver.snapshot(SNAPSHOT, NAME)
+    await driver.snapshot(LATER, NAME)
+    stream = tmp_path / "stream"
+    await driver.send(SNAPSHOT, stream)
+    os.truncate(stream, MIB // 2)
+    with pytest.raises(ProgramFailed):
+        await second.receive(SNAPSHOT, SIZE_BYTES, stream)
+    await driver.send(LATER, stream, since=SNAPSHOT)
+    with pytest.raises(ProgramFailed, match="parent"):
+        await second.receive(LATER, SIZE_BYTES, stream)
+    assert os.listdir(second.place.root) == [".mooring-pool"]
+    with pytest.raises(NoSuchSnapshot):
+        await driver.send(LATER, stream, since=OTHER)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("point", ["btrfs.receive.written", "btrfs.snapshot.sized"])
+async def test_receiving_that_was_killed_leaves_nothing_after_a_start(
+    driver: BtrfsDriver, tmp_path: Path, bench: Bench, point: str
+) -> None:
+    await driver.create(NAME, SIZE_BYTES)
+    await driver.snapshot(SNAPSHOT, NAME)
+    stream = tmp_path / "stream"
+    await driver.send(SNAPSHOT, stream)
+    assert bench.killed_at(point, "receive", LATER, str(SIZE_BYTES), str(stream))
+    driver = BtrfsDriver.at(bench.place())
+    await driver.start(new=False)
+    assert {one.name for one in await driver.snapshots()} == {SNAPSHOT}
+    assert not {name for name in bench.names_on_disk() if LATER in name}
+    await driver.receive(LATER, SIZE_BYTES, stream)
+    assert {one.name for one in await driver.snapshots()} == {SNAPSHOT, LATER}

@@ -5,12 +5,14 @@ ROOT/.snapshot-NAME/data   a read-only one
 ROOT/.snapshot-NAME/size   of what it was made of; its time is the snapshot's
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from errno import EINVAL, ELOOP, ENOTDIR
+from errno import EEXIST, EINVAL, ELOOP, ENOTDIR, ENOTEMPTY
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Final, Self
 
 from mooring.crashpoints import crash_point, passing
@@ -33,17 +35,20 @@ from mooring.drivers.interface import (
     Usage,
     asset_name,
 )
-from mooring.drivers.root import DOOMED, PASSABLE, SNAPSHOT
-from mooring.host import btrfs, files
+from mooring.drivers.root import DOOMED, PASSABLE, SNAPSHOT, making
+from mooring.host import btrfs, files, processes
 from mooring.host.btrfs import Quotas
 from mooring.host.errors import NotBtrfs
 
 # With less, the file system's own blocks take more than a tenth of it.
 MIN_SIZE_BYTES: Final = 4 << 20
 
+_STREAM_DEADLINE_S: Final = 24 * 3600.0  # terabytes, to a slow disk
+
 CLONE_TAKEN = crash_point("btrfs.clone.taken")
 SNAPSHOT_TAKEN = crash_point("btrfs.snapshot.taken")
 SNAPSHOT_SIZED = crash_point("btrfs.snapshot.sized")
+RECEIVE_WRITTEN = crash_point("btrfs.receive.written")
 DELETE_DESTROYED = crash_point("btrfs.delete.destroyed")
 DELETE_SNAPSHOT_DESTROYED = crash_point("btrfs.delete_snapshot.destroyed")
 
@@ -84,6 +89,39 @@ class BtrfsDriver(Directories):
     async def used_bytes(self, name: AssetName) -> int | None:
         """As of the last commit of the file system, up to 30 s ago."""
         return await self._done(partial(self._used, asset_name(name)))
+
+    async def send(self, name: AssetName, stream: Path, since: AssetName | None = None) -> None:
+        """Write a snapshot to a file, which is whole only once this returns.
+
+        since   an earlier snapshot of the same asset: what it has already is left out
+        raises  NoSuchSnapshot, ProgramMissing, ProgramFailed, HostStuck
+        """
+        sent = await self._done(partial(self._sendable, asset_name(name)))
+        earlier = [] if since is None else [await self._done(partial(self._sendable, since))]
+        parent = [word for path in earlier for word in ("-p", str(path))]
+        command = ("btrfs", "send", "-q", "-f", str(stream), *parent, str(sent))
+        await processes.checked(*command, deadline_s=_STREAM_DEADLINE_S)
+
+    async def receive(self, name: AssetName, size_bytes: int, stream: Path) -> Snapshot:
+        """Make a snapshot of what `send` wrote, on this pool or another; repeated, return it.
+
+        If something was left out of it, the snapshot that has that must be on this file system.
+
+        size_bytes  of the snapshot that was sent
+        stream      one of our own: what anybody else wrote may name files outside of the pool
+        raises      ProgramMissing, ProgramFailed, HostStuck, AssetDamaged, PoolFull
+        """
+        begun = await self._done(partial(self._begun, asset_name(name)))
+        if isinstance(begun, Snapshot):
+            return begun
+        aside, lock = begun
+        command = ("btrfs", "receive", "-q", "-f", str(stream), str(self.place.root / aside))
+        try:
+            await processes.checked(*command, deadline_s=_STREAM_DEADLINE_S)
+            passing(RECEIVE_WRITTEN)
+            return await self._done(partial(self._received, name, size_bytes, aside, lock))
+        finally:
+            await self._done(partial(self._let_go, aside, lock))
 
     # In threads.
 
@@ -234,7 +272,11 @@ class BtrfsDriver(Directories):
         assert content.fd is not None
         btrfs.snapshot(content.fd, "data", fd, read_only=True)
         passing(SNAPSHOT_TAKEN)
-        files.new_file("size", b"%d\n" % content.size_bytes, fd)
+        self._complete(fd, content.size_bytes)
+
+    def _complete(self, fd: int, size_bytes: int) -> None:
+        """What a snapshot is beside its data."""
+        files.new_file("size", b"%d\n" % size_bytes, fd)
         passing(SNAPSHOT_SIZED)
         os.fchmod(fd, PASSABLE)
         files.synced(fd)
@@ -256,6 +298,45 @@ class BtrfsDriver(Directories):
             if size_bytes is None or kept is None:
                 return None
             return Snapshot(name, size_bytes, os.stat("size", dir_fd=kept).st_mtime_ns)
+
+    def _sendable(self, name: AssetName) -> Path:
+        with self.root.opened() as root:
+            if self._kept(asset_name(name), root) is None:
+                raise NoSuchSnapshot(name, self.place.pool)
+        return self.place.root / (SNAPSHOT + name) / "data"
+
+    def _begun(self, name: AssetName) -> Snapshot | tuple[str, int]:
+        """The snapshot if it is there, else a directory to make it in, and what keeps it ours."""
+        with self.root.opened() as root:
+            if (found := self._kept(name, root)) is not None:
+                return found
+            aside = making(SNAPSHOT + name)
+            os.mkdir(aside, 0o700, dir_fd=root)
+            lock = os.open(aside, files.DIRECTORY, dir_fd=root)
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or we are dead
+            return aside, lock
+
+    def _received(self, name: AssetName, size_bytes: int, aside: str, fd: int) -> Snapshot:
+        with self.root.opened() as root:
+            # Opened anew: a directory that is open does not list what came since.
+            with self._data(aside, root) as data, files.directory(aside, root) as made:
+                if data is None or os.listdir(made) != ["data"]:
+                    raise AssetDamaged(name, self.place.pool, "the stream is of something else")
+            self._complete(fd, size_bytes)
+            try:
+                os.rename(aside, SNAPSHOT + name, src_dir_fd=root, dst_dir_fd=root)
+            except OSError as error:
+                if error.errno not in (EEXIST, ENOTEMPTY):  # somebody received it at the same time
+                    raise
+            files.synced(root)
+            if (found := self._kept(name, root)) is None:
+                raise NoSuchSnapshot(name, self.place.pool)
+            return found
+
+    def _let_go(self, aside: str, lock: int) -> None:
+        with self.root.opened() as root:
+            self._remove(aside, root)  # if it did not become a snapshot
+        os.close(lock)
 
     def _used(self, name: AssetName) -> int | None:
         with self.root.opened() as root:
