@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mooring.cli.main import main
 from mooring.drivers.directory import DirectoryDriver
-from mooring.drivers.interface import Asset, AssetName, asset_name
+from mooring.drivers.interface import Asset, AssetName, Source, asset_name
 from mooring.drivers.registry import DRIVERS, Backend
 from mooring.model.names import DIRECTORY_DRIVER
 from testbed.hangs import Hangs
@@ -28,11 +28,11 @@ class HangingDriver(DirectoryDriver):
 
     # In threads, as what they stand before.
 
-    def _create(self, name: AssetName, size_bytes: int) -> Asset:
+    def _create(self, name: AssetName, size_bytes: int, source: Source | None) -> Asset:
         self._hang("create", name)
-        return super()._create(name, size_bytes)
+        return super()._create(name, size_bytes, source)
 
-    def _delete(self, name: AssetName) -> None:
+    def _delete(self, name: str) -> None:
         self._hang("delete", name)
         super()._delete(name)
 
@@ -40,7 +40,7 @@ class HangingDriver(DirectoryDriver):
         self._hang("publish", name)
         return super()._publish(name)
 
-    def _hang(self, call: str, name: AssetName) -> None:
+    def _hang(self, call: str, name: str) -> None:
         place = Hangs(self.place.root).place
         for cause in (place / call, place / f"{call}-{name}"):
             held = place / f"held-{cause.name}-{secrets.token_hex(4)}"

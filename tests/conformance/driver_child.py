@@ -1,16 +1,17 @@
-"""One call of a driver in a process of its own: NAME ROOT start|create|delete|expand [ARGUMENTS]"""
+"""One call of a driver in a process of its own: NAME ROOT CALL [ARGUMENTS]"""
 
 import asyncio
 import sys
 from pathlib import Path
 
-from mooring.drivers.interface import Place, asset_name
+from mooring.drivers.btrfs import BtrfsDriver
+from mooring.drivers.interface import Place, Source, asset_name
 from tests.conformance.test_drivers import BACKENDS, IDLE
 
 
 async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
     backend = next(one for one in (*BACKENDS, IDLE) if one.name == name)
-    driver = backend.make(Place("bench", "uid-of-pool", root))
+    driver = backend.make(Place("bench", "uid-of-pool", root, backend.options))
     match what, *arguments:
         case ["start"]:
             await driver.start(new=True)
@@ -20,6 +21,20 @@ async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
             await driver.create(asset_name(asset), int(size_bytes))
         case ["expand", asset, size_bytes]:
             await driver.expand(asset_name(asset), int(size_bytes))
+        case ["clone", asset, source, size_bytes]:
+            made = Source(asset=asset_name(source))
+            await driver.create(asset_name(asset), int(size_bytes), made)
+        case ["publish", asset]:
+            await driver.publish(asset_name(asset))
+        case ["unpublish", asset]:
+            await driver.unpublish(asset_name(asset))
+        case ["snapshot", snapshot, asset]:
+            await driver.snapshot(asset_name(snapshot), asset_name(asset))
+        case ["delete_snapshot", snapshot]:
+            await driver.delete_snapshot(asset_name(snapshot))
+        case ["receive", snapshot, size_bytes, stream]:
+            assert isinstance(driver, BtrfsDriver)
+            await driver.receive(asset_name(snapshot), int(size_bytes), Path(stream))
         case _:
             raise SystemExit(f"no such call: {what} {arguments}")
 

@@ -1,97 +1,20 @@
-"""What every backend must do, as checks that run on any of them. test_drivers.py runs them."""
+"""What every backend must do, as checks that run on any of them. test_drivers.py runs them.
+
+More of them are in driver_limits.py, driver_snapshots.py and driver_kills.py.
+"""
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from mooring.drivers.errors import BadAssetName, NoSuchAsset, PoolMissing, PoolTaken, SizeMismatch
-from mooring.drivers.interface import Asset, AssetName, Driver, Place, asset_name
+from mooring.drivers.interface import AssetName, Driver, Source, asset_name
 from mooring.errors import MooringError
-
-MIB = 1 << 20
-NAME = asset_name("pvc-0a1b2c3d-0000-4000-8000-000000000001")
-OTHER = asset_name("pvc-0a1b2c3d-0000-4000-8000-000000000002")
-SIZE_BYTES = 64 * MIB  # above every backend's smallest
-ESCAPES = ["", ".", "..", "../x", "/etc", "a/b", "a\0b", ".hidden", "-rf", "A", "a\n", "x" * 300]
-UNTIL_DEAD_S = 60
-CHILD = "tests.conformance.driver_child"
-
-
-@dataclass(frozen=True)
-class Backend:
-    """One line of test_drivers.py.
-
-    name     by which driver_child.py makes it in a process of its own
-    make     the same here
-    points   what its crash points begin with
-    """
-
-    name: str
-    make: Callable[[Place], Driver]
-    points: str
-
-
-class Bench:
-    """A backend on a root of its own, with hands to do it harm."""
-
-    def __init__(self, backend: Backend, directory: Path) -> None:
-        self.backend = backend
-        self.directory = directory
-        self.root = directory / "pool"
-        self.outside = directory / "outside"
-        self.outside.mkdir()
-        (self.outside / "precious").write_text("kept")
-
-    def place(self, uid: str = "uid-of-pool", root: Path | None = None) -> Place:
-        return Place("bench", uid, root or self.root)
-
-    def driver(self, uid: str = "uid-of-pool") -> Driver:
-        """As a process that has just begun would have it."""
-        return self.backend.make(self.place(uid))
-
-    async def started(self) -> Driver:
-        driver = self.driver()
-        await driver.start(new=True)
-        return driver
-
-    async def restarted(self) -> Driver:
-        driver = self.driver()
-        await driver.start(new=False)
-        return driver
-
-    def killed_at(self, point: str, *call: str) -> bool:
-        """Make a call in a process that dies at a point; whether it did."""
-        child = subprocess.run(
-            [sys.executable, "-m", CHILD, self.backend.name, str(self.root), *call],
-            env={**os.environ, "MOORING_CRASH_AT": point},
-            timeout=UNTIL_DEAD_S,
-            capture_output=True,
-            check=False,
-        )
-        return child.returncode == -signal.SIGKILL
-
-    def precious_is_kept(self) -> bool:
-        return (self.outside / "precious").read_text() == "kept"
-
-    def names_on_disk(self) -> set[str]:
-        return set(os.listdir(self.root))
-
-
-Check = Callable[[Bench], Awaitable[None]]
-CHECKS: list[Check] = []
-
-
-def check(function: Check) -> Check:
-    CHECKS.append(function)
-    return function
+from tests.conformance.driver_bench import ESCAPES, NAME, OTHER, SIZE_BYTES, SNAPSHOT, Bench, check
 
 
 async def _names(driver: Driver) -> list[AssetName]:
@@ -215,7 +138,19 @@ async def names_that_lead_elsewhere_are_refused_by_every_call(bench: Bench) -> N
             partial(driver.expand, name, SIZE_BYTES),
             partial(driver.publish, name),
             partial(driver.unpublish, name),
+            partial(driver.used_bytes, name),
+            partial(driver.delete_snapshot, name),
         )
+        if driver.features.snapshots:
+            await _refused(
+                BadAssetName,
+                partial(driver.snapshot, name, NAME),
+                partial(driver.snapshot, SNAPSHOT, name),
+                partial(driver.create, NAME, SIZE_BYTES, Source(snapshot=name)),
+            )
+        if driver.features.clones:
+            source = Source(asset=name)
+            await _refused(BadAssetName, partial(driver.create, NAME, SIZE_BYTES, source))
     assert bench.precious_is_kept()
 
 
@@ -227,7 +162,8 @@ async def links_in_a_volume_are_removed_and_not_followed(bench: Bench) -> None:
     (data / "out").symlink_to(bench.outside)
     (data / "up").symlink_to("../../..")
     (data / "file").symlink_to(bench.outside / "precious")
-    os.link(bench.outside / "precious", data / "second-name")
+    with suppress(OSError):  # where its data is a file system of its own
+        os.link(bench.outside / "precious", data / "second-name")
     await driver.unpublish(NAME)
     await driver.delete(NAME)
     assert await driver.assets() == []
@@ -241,9 +177,9 @@ async def a_link_in_place_of_the_data_leads_nowhere(bench: Bench) -> None:
     await driver.create(NAME, SIZE_BYTES)
     data = await driver.publish(NAME)
     await driver.unpublish(NAME)
-    if data.is_mount():
+    if not data.exists():
         pytest.skip("its data is a file system of its own")
-    data.rename(bench.directory / "moved")
+    data.rename(bench.disk / "moved")
     data.symlink_to(bench.outside)
     with pytest.raises(MooringError):
         await driver.publish(NAME)
@@ -258,7 +194,7 @@ async def a_link_in_place_of_the_data_leads_nowhere(bench: Bench) -> None:
 async def a_root_that_is_missing_is_said_to_be_and_not_made_anew(bench: Bench) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
-    bench.root.rename(bench.directory / "away")
+    bench.root.rename(bench.disk / "away")
     await _refused(
         PoolMissing,
         partial(driver.create, OTHER, SIZE_BYTES),
@@ -275,7 +211,7 @@ async def a_root_that_is_missing_is_said_to_be_and_not_made_anew(bench: Bench) -
 async def a_disk_that_is_not_mounted_at_the_root_is_missing(bench: Bench) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
-    bench.root.rename(bench.directory / "away")
+    bench.root.rename(bench.disk / "away")
     bench.root.mkdir()
     await _refused(
         PoolMissing,
@@ -286,7 +222,7 @@ async def a_disk_that_is_not_mounted_at_the_root_is_missing(bench: Bench) -> Non
     )
     assert bench.names_on_disk() == set()
     bench.root.rmdir()
-    (bench.directory / "away").rename(bench.root)
+    (bench.disk / "away").rename(bench.root)
     assert await _names(driver) == [NAME]
 
 
@@ -336,57 +272,3 @@ async def usage_counts_the_place_of_the_pool(bench: Bench) -> None:
     assert 0 <= usage.used_bytes <= usage.total_bytes
     assert usage.free_bytes == usage.total_bytes - usage.used_bytes
     assert usage.total_bytes > 0
-
-
-async def killed_while_starting(bench: Bench, point: str) -> None:
-    assert bench.killed_at(point, "start")
-    driver = await bench.started()
-    await driver.create(NAME, SIZE_BYTES)
-    assert await _names(await bench.restarted()) == [NAME]
-
-
-async def killed_while_creating(bench: Bench, point: str) -> None:
-    driver = await bench.started()
-    kept = await driver.create(OTHER, SIZE_BYTES)
-    assert bench.killed_at(point, "create", NAME, str(SIZE_BYTES))
-    assert set(await driver.assets()) <= {kept, Asset(NAME, SIZE_BYTES)}  # whole, or not at all
-    driver = await bench.restarted()
-    made = await driver.create(NAME, SIZE_BYTES)
-    assert await driver.create(NAME, SIZE_BYTES) == made
-    assert sorted(await driver.assets()) == sorted([made, kept])
-    await driver.delete(NAME)
-    await driver.delete(OTHER)
-    assert not {name for name in bench.names_on_disk() if NAME in name or OTHER in name}
-
-
-async def killed_while_deleting(bench: Bench, point: str) -> None:
-    driver = await bench.started()
-    kept = await driver.create(OTHER, SIZE_BYTES)
-    await driver.create(NAME, SIZE_BYTES)
-    (await driver.publish(NAME) / "file").write_text("data")
-    await driver.unpublish(NAME)
-    assert bench.killed_at(point, "delete", NAME)
-    driver = bench.driver()  # not even started anew: repeating the call is enough
-    await driver.delete(NAME)
-    assert await driver.assets() == [kept]
-    assert not {name for name in bench.names_on_disk() if NAME in name}
-    await driver.create(NAME, SIZE_BYTES)
-    assert os.listdir(await driver.publish(NAME)) in ([], ["lost+found"])
-
-
-async def killed_while_expanding(bench: Bench, point: str) -> None:
-    driver = await bench.started()
-    await driver.create(NAME, SIZE_BYTES)
-    assert bench.killed_at(point, "expand", NAME, str(2 * SIZE_BYTES))
-    driver = await bench.restarted()
-    larger = await driver.expand(NAME, 2 * SIZE_BYTES)
-    assert larger.size_bytes >= 2 * SIZE_BYTES
-    assert await driver.assets() == [larger]
-
-
-KILLED: dict[str, Callable[[Bench, str], Awaitable[None]]] = {
-    "start": killed_while_starting,
-    "create": killed_while_creating,
-    "delete": killed_while_deleting,
-    "expand": killed_while_expanding,
-}

@@ -9,7 +9,7 @@ from mooring.drivers.interface import Driver, asset_name
 from testbed.hanging import HangingDriver
 from testbed.hangs import CALLS, Hangs
 from testbed.hosts import eventually
-from tests.conformance.driver_suite import CHECKS, NAME, OTHER, SIZE_BYTES, Backend, Bench, Check
+from tests.conformance.driver_bench import CHECKS, NAME, OTHER, SIZE_BYTES, Backend, Bench, Check
 
 HANGING = Backend("hanging", HangingDriver.at, "directory.")
 

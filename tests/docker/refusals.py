@@ -90,7 +90,7 @@ def a_class(name: str, pool: str, mode: str = "Immediate", **parameters: str) ->
     }
 
 
-def a_pool(name: str, root: str, **spec: str) -> Doc:
+def a_pool(name: str, root: str, **spec: Any) -> Doc:
     fixed = {"driver": "directory.mooring.dev", "node": "here", "root": root}
     return {
         "apiVersion": "mooring.dev/v1",

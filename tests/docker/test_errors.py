@@ -96,6 +96,8 @@ NOT_DOCKERS: Final = {
     "BadPoolOption": "the reason in a ProvisioningFailed",
     "NoSuchDriver": "likewise",
     "SizeMismatch": "likewise",
+    "NoSuchSnapshot": "no claim has a source yet",
+    "GrowsLater": "Docker grows no volume",
 }
 
 
@@ -265,7 +267,32 @@ def test_a_pool_whose_root_is_another_pools(moored: Mooring) -> None:
     refused(moored, "PoolTaken", command, "volume data on here", "not to pool twin", "; give each")
 
 
+@reaches("WrongFileSystem")
+def test_a_pool_whose_root_is_on_a_file_system_that_cannot_be_one(moored: Mooring) -> None:
+    root, driver = moored.host.place / "elsewhere", "btrfs.mooring.dev"
+    class_ = a_class("wrong", "wrong") | {"provisioner": driver}
+    applied(moored, a_pool("wrong", str(root), driver=driver), class_)
+    words = ("volume data on here", str(root), "not on a btrfs", "mkfs.btrfs DEVICE")
+    refused(moored, "WrongFileSystem", creating("data", "class=wrong"), *words)
+    assert not root.exists()
+
+
 # Mounting it
+
+
+@reaches("NeedsRepair")
+def test_a_volume_whose_file_system_is_damaged(moored: Mooring) -> None:
+    root, driver = moored.host.place / "images", "loopfile.mooring.dev"
+    class_ = a_class("images", "images") | {"provisioner": driver}
+    applied(moored, a_pool("images", str(root), driver=driver, loopfile={"fsType": "ext4"}), class_)
+    volume = bound(moored, "damaged", "class=images", "size=16Mi")
+    image = root / volume / "image"
+    with image.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 400_000)  # its tables
+    words = ("volume damaged on here", volume, "make a copy of it", f"e2fsck -f {image}")
+    refused(moored, "NeedsRepair", running("damaged"), *words)
+    assert image.exists()
 
 
 @reaches("NotBound")

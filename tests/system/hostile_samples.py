@@ -85,6 +85,8 @@ def samples(place: Path) -> dict[str, Doc]:
                 "capacity": "10Gi",
                 "namespaces": [{"name": "default", "quota": "1Gi"}],
                 "directory": {"mode": "0755", "uid": 0, "gid": 0},
+                "loopfile": {"fsType": "xfs", "allocate": False},
+                "btrfs": {"mode": "0755", "uid": 0, "gid": 0, "quotas": "full"},
             }
         },
     }

@@ -39,6 +39,8 @@ ELSEWHERE = {
     "unpublish.": "tests/node/test_published.py",
     "use.": "tests/docker/points.py",
     "directory.expand.": "tests/conformance/test_drivers.py",
+    "loopfile.": "tests/conformance/test_drivers.py",
+    "btrfs.": "tests/conformance/test_drivers.py",
 }
 ONCE = sorted(point for point in POINTS if not point.startswith(tuple(ELSEWHERE)))
 # What passes these all the time is killed at the start, while things are made, and while they go.

@@ -62,7 +62,9 @@ DEFAULT_SIZE: Final = "1Gi"
 DEFAULT_MODE: Final = "ReadWriteOnce"
 MANY_HOSTS: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 # Why a volume was not made, where the code says enough. The rest is ProvisioningFailed.
-SAID_AS_THEY_ARE: Final = frozenset({"PoolFull", "PoolMissing", "PoolTaken", "HostStuck"})
+SAID_AS_THEY_ARE: Final = frozenset(
+    {"PoolFull", "PoolMissing", "PoolTaken", "WrongFileSystem", "HostStuck"}
+)
 
 TAKEN: Final = crash_point("create.taken")  # a claim for a volume that was there
 

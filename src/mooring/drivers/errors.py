@@ -45,6 +45,19 @@ class PoolMissing(MooringError):
         self.remedy = f"mount the pool's disk at {root}; its volumes are not lost, only away"
 
 
+class WrongFileSystem(MooringError):
+    """The root is on a file system that cannot do what the driver is made of."""
+
+    code, effect = "WrongFileSystem", Effect.NONE
+
+    def __init__(self, pool: str, root: str, wanted: str) -> None:
+        self.what = f"pool {pool} cannot be at {root}: that is not on a {wanted} file system"
+        self.remedy = (
+            f"mount one there, or make a pool with a root on one (`mkfs.{wanted} DEVICE`), "
+            "or one of another driver"
+        )
+
+
 class PoolTaken(MooringError):
     code, effect = "PoolTaken", Effect.NONE
 
@@ -81,6 +94,14 @@ class NoSuchAsset(MooringError):
         self.remedy = "its data was removed outside of Mooring, or it never was in this pool"
 
 
+class NoFileSystem(NoSuchAsset):
+    """Its place is there, and empty: none is made anew, as that would hide the loss."""
+
+    def __init__(self, name: str, pool: str) -> None:
+        super().__init__(name, pool)
+        self.what = f"asset {name} in pool {pool} has no file system any more"
+
+
 class AssetDamaged(MooringError):
     """Something of that name is there that is not as this driver makes it."""
 
@@ -97,3 +118,41 @@ class InUse(MooringError):
     def __init__(self, name: str, where: str) -> None:
         self.what = f"asset {name} is mounted at {where}"
         self.remedy = "stop what uses it, then it is deleted"
+
+
+class NoSuchSnapshot(MooringError):
+    code, effect = "NoSuchSnapshot", Effect.NONE
+
+    def __init__(self, name: str, pool: str) -> None:
+        self.what = f"there is no snapshot {name} in pool {pool}"
+        self.remedy = "it was deleted, or never was in this pool"
+
+
+class CannotDo(MooringError):
+    """Asked of a driver that has not the feature; whoever asks looks at `features` first."""
+
+    code, effect = "NotSupported", Effect.NONE
+
+    def __init__(self, what: str, pool: str) -> None:
+        self.what = f"pool {pool} offers no {what}"
+        self.remedy = "use a StorageClass of another pool"
+
+
+class GrowsLater(MooringError):
+    """It has its larger size when it is published next; until then the old one."""
+
+    code, effect = "GrowsLater", Effect.UNKNOWN
+
+    def __init__(self, name: str, why: str) -> None:
+        self.what = f"the file system of asset {name} cannot grow while it is mounted: {why}"
+        self.remedy = "stop what uses it; it grows before it is mounted next"
+
+
+class NeedsRepair(MooringError):
+    """The file system of an asset is damaged. It is not mounted, and nothing is deleted."""
+
+    code, effect = "NeedsRepair", Effect.NONE
+
+    def __init__(self, name: str, pool: str, said: str, command: str) -> None:
+        self.what = f"the file system of asset {name} in pool {pool} is damaged: {said}"
+        self.remedy = f"make a copy of it, then repair it by hand: {command}"

@@ -44,7 +44,8 @@ class Features:
     """What a driver can do beyond the contract; asked as data, never by the driver's name."""
 
     enforces_size: bool = False
-    snapshots: bool = False
+    snapshots: bool = False  # and new assets from them
+    clones: bool = False  # new assets from others
     expands: bool = False
     shared: bool = False
     block: bool = False
@@ -56,6 +57,21 @@ class Asset(NamedTuple):
 
     name: AssetName
     size_bytes: int
+
+
+class Snapshot(NamedTuple):
+    """What an asset was at one moment. It lives on its own: the asset may go."""
+
+    name: AssetName
+    size_bytes: int  # at least that large is what is made from it
+    created_ns: int  # since the epoch
+
+
+class Source(NamedTuple):
+    """What a new asset is to be filled from, one of these."""
+
+    snapshot: AssetName | None = None
+    asset: AssetName | None = None
 
 
 class Usage(NamedTuple):
@@ -74,7 +90,7 @@ class Driver(Protocol):
 
     @property
     def features(self) -> Features:
-        """Constant for the life of the driver."""
+        """Constant from the start on: before it, what the driver can do where its place lets it."""
 
     async def start(self, *, new: bool) -> None:
         """Called before anything else: see that the place is this pool's, remove what a crash left.
@@ -83,20 +99,40 @@ class Driver(Protocol):
         raises  PoolMissing, PoolTaken, PoolFailed
         """
 
-    async def create(self, name: AssetName, size_bytes: int) -> Asset:
+    async def create(self, name: AssetName, size_bytes: int, source: Source | None = None) -> Asset:
         """Make the asset, or return the one of that name; at least as large as asked.
 
-        raises  PoolFull, SizeMismatch, PoolMissing; BadAssetName and PoolFailed, as all others do
+        source  what is in it from the beginning: empty if None. Not asked of one that exists.
+        raises  PoolFull, SizeMismatch, PoolMissing, NoSuchAsset, NoSuchSnapshot, CannotDo;
+                BadAssetName and PoolFailed, as all others do
         """
 
     async def delete(self, name: AssetName) -> None:
         """Remove it and its data; absent is success. Raises InUse, PoolMissing."""
 
     async def expand(self, name: AssetName, size_bytes: int) -> Asset:
-        """Raise its size; equal or smaller changes nothing. Raises NoSuchAsset, PoolFull."""
+        """Raise its size; equal or smaller changes nothing.
+
+        raises  NoSuchAsset, PoolFull; GrowsLater: not while it is published
+        """
 
     async def assets(self) -> list[Asset]:
         """Everything whole in this pool; half-made and half-deleted things are left out."""
+
+    async def snapshot(self, name: AssetName, of: AssetName) -> Snapshot:
+        """Keep an asset as it is now, whole and consistent also while it is written to.
+
+        Repeated, it returns the one of that name. Raises NoSuchAsset, PoolFull, CannotDo.
+        """
+
+    async def delete_snapshot(self, name: AssetName) -> None:
+        """Absent is success."""
+
+    async def snapshots(self) -> list[Snapshot]:
+        """Everything whole; half-made and half-deleted ones are left out."""
+
+    async def used_bytes(self, name: AssetName) -> int | None:
+        """What is written in an asset; None if that would take a walk through it."""
 
     async def publish(self, name: AssetName) -> Path:
         """Where its root directory can be bind-mounted from on this host. Raises NoSuchAsset."""

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from mooring.drivers.btrfs import BtrfsDriver
 from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.errors import NoSuchDriver
 from mooring.drivers.interface import Driver, Features, Place
+from mooring.drivers.loopfile import LoopfileDriver
 
 
 class Backend(NamedTuple):
@@ -17,6 +19,8 @@ class Backend(NamedTuple):
 
 DRIVERS: Final[dict[str, Backend]] = {
     "directory.mooring.dev": Backend(DirectoryDriver.at, DirectoryDriver.features),
+    "loopfile.mooring.dev": Backend(LoopfileDriver, LoopfileDriver.FEATURES),
+    "btrfs.mooring.dev": Backend(BtrfsDriver.at, BtrfsDriver.features),
 }
 
 

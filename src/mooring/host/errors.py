@@ -24,7 +24,9 @@ class OutsideRoot(MooringError):
 class MountFailed(MooringError):
     code, effect = "MountFailed", Effect.UNKNOWN
 
-    def __init__(self, action: str, path: str, reason: str) -> None:
+    def __init__(self, action: str, path: str, reason: str, number: int = 0) -> None:
+        """number  as of errno(3), where that is what failed"""
+        self.number = number
         self.what = f"cannot {action} {path}: {reason}"
         self.remedy = "see `findmnt` and the kernel's log"
 
@@ -95,3 +97,11 @@ class CopyFailed(MooringError):
 
     def __init__(self, code: str, what: str, remedy: str = "") -> None:
         self.code, self.what, self.remedy = code, what, remedy
+
+
+class NotBtrfs(MooringError):
+    code, effect = "NotBtrfs", Effect.NONE
+
+    def __init__(self, path: str) -> None:
+        self.what = f"{path} is not on a btrfs file system"
+        self.remedy = "make one with mkfs.btrfs and mount it there"

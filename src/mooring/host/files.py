@@ -16,7 +16,7 @@ from mooring.host.errors import MountInside, OutsideRoot
 from mooring.host.mounts import mount_id, mounts_below
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # flags to open one
 _DEEPEST = 200  # descriptors a walk may hold; the usual limit of a process is 1,024
 # From <linux/fs.h>, for the machines Docker is used on; another one refuses these numbers.
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
@@ -40,7 +40,7 @@ class TreeUsage(NamedTuple):
 @contextmanager
 def directory(path: str | Path, dir_fd: int | None = None) -> Iterator[int]:
     """A descriptor of a directory. Raises OSError (ENOTDIR or ELOOP if the last part is a link)."""
-    fd = os.open(path, _DIRECTORY, dir_fd=dir_fd)
+    fd = os.open(path, DIRECTORY, dir_fd=dir_fd)
     try:
         yield fd
     finally:
@@ -174,10 +174,10 @@ def _parent_below(allowed_root: Path, path: Path) -> Iterator[tuple[int, str]]:
     if root not in target.parents:
         raise OutsideRoot(str(path), str(allowed_root))
     *between, last = target.relative_to(root).parts
-    fd = os.open(root, _DIRECTORY)
+    fd = os.open(root, DIRECTORY)
     try:
         for part in between:
-            deeper = os.open(part, _DIRECTORY, dir_fd=fd)
+            deeper = os.open(part, DIRECTORY, dir_fd=fd)
             os.close(fd)
             fd = deeper
         yield fd, last
@@ -188,7 +188,7 @@ def _parent_below(allowed_root: Path, path: Path) -> Iterator[tuple[int, str]]:
 def tree_usage(path: Path) -> TreeUsage:
     """What is below a directory takes on its disk. Raises OSError if it cannot be opened at all."""
     walk = _Walk()
-    top = os.open(path, _DIRECTORY)
+    top = os.open(path, DIRECTORY)
     mount = mount_id(top)
     levels = [(top, walk.counted(top))]  # a descriptor, and what is below it still to be seen
     try:
@@ -237,7 +237,7 @@ def _inside(name: str, dir_fd: int, mount: int, depth: int) -> int | None:
     if depth >= _DEEPEST:
         return None
     try:
-        fd = os.open(name, _DIRECTORY, dir_fd=dir_fd)
+        fd = os.open(name, DIRECTORY, dir_fd=dir_fd)
     except OSError:
         return None
     if mount_id(fd) == mount:

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import struct
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from enum import IntFlag
 from errno import EBUSY, EINVAL, EPERM
@@ -20,6 +20,8 @@ _MS_BIND, _MS_REMOUNT = 4096, 32  # from <sys/mount.h>
 _MS_PRIVATE, _MS_SHARED = 1 << 18, 1 << 20
 _UMOUNT_NOFOLLOW = 8
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # the same on every machine but Alpha
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # likewise
+_SET_FLAG, _SET_STRING, _CREATE, _CLOEXEC = 0, 1, 6, 1
 _AT_EMPTY_PATH, _OPEN_TREE_CLONE, _MOVE_MOUNT_EMPTY_PATHS = 0x1000, 1, 0x44
 # Read-only, nosuid, nodev, noexec, noatime, nodiratime: of one value in statvfs(3) and mount(2).
 _INHERITED = 1 | 2 | 4 | 8 | 1024 | 2048
@@ -145,6 +147,41 @@ def bind(source_fd: int, target: Path, restrictions: Restriction = Restriction.N
     if _libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None):
         raise MountFailed("mount at", str(target), os.strerror(ctypes.get_errno()))
     restrict(target, restrictions)
+
+
+@contextmanager
+def file_system(
+    device: str,
+    kind: str,
+    options: Sequence[str] = (),
+    restrictions: Restriction = Restriction.NONE,
+) -> Iterator[int]:
+    """A file system on a block device, mounted nowhere: a descriptor of its root.
+
+    With the descriptor it goes, also if this process dies, unless `attach` has given it a place. If
+    it is mounted somewhere already this is another mount of the same.
+
+    options  each "name" or "name=value"
+    raises   MountFailed, with what the kernel has to say
+    """
+    mounted = _mounted(device, kind, options, restrictions)
+    try:
+        root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mounted)
+        try:
+            yield root
+        finally:
+            os.close(root)
+    finally:
+        os.close(mounted)
+
+
+def attach(root_fd: int, point_fd: int) -> None:
+    """Give what `file_system` has mounted its place: an open directory. Raises MountFailed."""
+    try:
+        _called(_MOVE_MOUNT, root_fd, b"", point_fd, b"", _MOVE_MOUNT_EMPTY_PATHS)
+    except OSError as error:
+        point = os.readlink(f"/proc/self/fd/{point_fd}")
+        raise MountFailed("mount at", point, os.strerror(error.errno or 0)) from error
 
 
 def restrict(target: Path, restrictions: Restriction) -> None:
@@ -300,6 +337,35 @@ def _covering_itself(directory: Path) -> Mount | None:
     if parent is None or mounts[-1].place != parent.place_of(str(directory)):
         return None
     return mounts[-1]
+
+
+def _mounted(device: str, kind: str, options: Sequence[str], restrictions: Restriction) -> int:
+    """A mount without a place. Raises MountFailed."""
+    context = -1
+    try:
+        context = _called(_FSOPEN, kind.encode(), _CLOEXEC)
+        _called(_FSCONFIG, context, _SET_STRING, b"source", os.fsencode(device), 0)
+        for option in options:
+            name, has_value, value = option.partition("=")
+            if has_value:
+                _called(_FSCONFIG, context, _SET_STRING, name.encode(), value.encode(), 0)
+            else:
+                _called(_FSCONFIG, context, _SET_FLAG, name.encode(), 0, 0)
+        _called(_FSCONFIG, context, _CREATE, 0, 0, 0)
+        return _called(_FSMOUNT, context, _CLOEXEC, int(restrictions))
+    except OSError as error:
+        said = [os.strerror(error.errno or 0), *_said(context)]
+        raise MountFailed("mount", device, "; ".join(said), error.errno or 0) from error
+    finally:
+        if context >= 0:
+            os.close(context)
+
+
+def _said(context: int) -> Iterator[str]:
+    """What the kernel tells about a mount that it refused: "e xfs: …" a line."""
+    with suppress(OSError):
+        while context >= 0:
+            yield os.read(context, 4096).decode(errors="replace").strip()[2:]
 
 
 def _mount_shared_clone(fd: int) -> None:

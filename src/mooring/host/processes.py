@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Self
 
@@ -50,6 +50,7 @@ async def run(
     feed: bytes = b"",
     environment: Mapping[str, str] | None = None,
     limit_bytes: int = OUTPUT_LIMIT_BYTES,
+    inherits: Sequence[int] = (),
 ) -> Finished:
     """Run a program to its end, whatever its exit status.
 
@@ -57,9 +58,11 @@ async def run(
     deadline_s   then it is killed, with every process it started
     feed         what it reads on its standard input
     environment  beside PATH and LC_ALL=C, which are always set; nothing is inherited
+    inherits     descriptors that it has as well, under the same numbers; so a lock on one of them
+                 is held until it has ended, also if we are killed
     raises       ProgramMissing, HostStuck
     """
-    process = await _started(arguments, environment or {}, limit_bytes=OUTPUT_LIMIT_BYTES)
+    process = await _started(arguments, environment or {}, OUTPUT_LIMIT_BYTES, inherits)
     try:
         async with asyncio.timeout(deadline_s):
             output, errors, _ = await asyncio.gather(
@@ -79,9 +82,12 @@ async def checked(
     deadline_s: float,
     feed: bytes = b"",
     environment: Mapping[str, str] | None = None,
+    inherits: Sequence[int] = (),
 ) -> bytes:
     """The output of a program that must succeed. Raises ProgramFailed, and what `run` raises."""
-    finished = await run(*arguments, deadline_s=deadline_s, feed=feed, environment=environment)
+    finished = await run(
+        *arguments, deadline_s=deadline_s, feed=feed, environment=environment, inherits=inherits
+    )
     if finished.status:
         raise ProgramFailed(arguments[0], finished.status, finished.message)
     return finished.output
@@ -117,7 +123,10 @@ async def followed(*arguments: str, heard: Callable[[bytes], None], silence_s: f
 
 
 async def _started(
-    arguments: tuple[str, ...], environment: Mapping[str, str], limit_bytes: int
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    limit_bytes: int,
+    inherits: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
@@ -128,6 +137,7 @@ async def _started(
             env={**_ENVIRONMENT, "LC_ALL": "C", **environment},
             start_new_session=True,  # a process group of its own, so that all of it can be killed
             limit=limit_bytes,  # of a line
+            pass_fds=inherits,
         )
     except (FileNotFoundError, PermissionError) as error:
         raise ProgramMissing(arguments[0]) from error

@@ -5,9 +5,18 @@ from typing import ClassVar, Final
 import msgspec
 
 from mooring.model.metadata import Part, View
+from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER
 from mooring.model.quantity import Quantity, parse_quantity
 
 EVERY_NAMESPACE: Final = "*"
+OPTIONS: Final = {
+    DIRECTORY_DRIVER: "directory",
+    LOOPFILE_DRIVER: "loopfile",
+    BTRFS_DRIVER: "btrfs",
+}
+IMAGE_TYPES: Final = ("xfs", "ext4")
+FULL_QUOTAS: Final = "full"
+SIMPLE_QUOTAS: Final = "simple"
 
 
 class PoolNamespace(Part, frozen=True):
@@ -25,6 +34,25 @@ class PoolDirectory(Part, frozen=True):
     gid: int = 0
 
 
+class PoolLoopfile(Part, frozen=True):
+    """How images of new volumes are made."""
+
+    mode: str = "0755"
+    uid: int = 0
+    gid: int = 0
+    fs_type: str = ""  # one of IMAGE_TYPES; "" is the first that the host has
+    allocate: bool = False
+
+
+class PoolBtrfs(Part, frozen=True):
+    """How subvolumes of new volumes are made, and how the file system counts what is in them."""
+
+    mode: str = "0755"
+    uid: int = 0
+    gid: int = 0
+    quotas: str = FULL_QUOTAS  # or SIMPLE_QUOTAS; where some are on already, those are used
+
+
 class PoolSpec(Part, frozen=True):
     driver: str = ""
     node: str = ""  # the host it is on; "" is reachable from every host
@@ -32,6 +60,8 @@ class PoolSpec(Part, frozen=True):
     capacity: str | int | float | None = None
     namespaces: tuple[PoolNamespace, ...] | None = None  # None: every namespace, without a quota
     directory: PoolDirectory = msgspec.field(default_factory=PoolDirectory)
+    loopfile: PoolLoopfile = msgspec.field(default_factory=PoolLoopfile)
+    btrfs: PoolBtrfs = msgspec.field(default_factory=PoolBtrfs)
 
 
 class NamespaceUse(Part, frozen=True):
@@ -56,6 +86,12 @@ class Pool(View, frozen=True):
     @property
     def driver(self) -> str:
         return self.spec.driver
+
+    @property
+    def options(self) -> Part | None:
+        """What it says to its driver: the field of the spec that is called as that."""
+        field = OPTIONS.get(self.driver)
+        return None if field is None else getattr(self.spec, field)
 
     @property
     def node(self) -> str:

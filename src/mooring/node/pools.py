@@ -87,7 +87,7 @@ class Pools:
                 pool=pool.name,
                 uid=pool.uid,
                 root=Path(pool.root),
-                options=msgspec.to_builtins(pool.spec.directory),
+                options=msgspec.to_builtins(pool.options or {}),
                 former=used - {one.uid for one in self._objects.views(Pool)},
             )
             driver = driver_for(pool.driver, place)

@@ -123,6 +123,7 @@ class Provisioner:
             passing(ASSET_MADE)
             if (ownership := Ownership.of(claim)) is not None:  # nobody has seen it yet
                 await ownership.give(await driver.publish(made), self._giving)
+                await driver.unpublish(made)  # its first use may be long after
             if not self._pools.has(pool):  # it had no volume yet, so nothing kept it
                 await driver.delete(made)
                 await self._intents.end(name)

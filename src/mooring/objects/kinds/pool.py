@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 from mooring.model.names import POOL_PROTECTION
+from mooring.model.pool import FULL_QUOTAS, IMAGE_TYPES, OPTIONS, SIMPLE_QUOTAS
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Subresource, World
 from mooring.objects.kinds.common import (
@@ -13,10 +14,12 @@ from mooring.objects.kinds.common import (
     is_subdomain,
     metadata_causes,
     metadata_update_causes,
+    not_supported,
     required,
     with_finalizer,
 )
 
+_QUOTAS: Final = (FULL_QUOTAS, SIMPLE_QUOTAS)
 _MODE = re.compile(r"[0-7]{3,5}")
 
 
@@ -72,9 +75,21 @@ def _spec_causes(spec: Doc) -> list[Cause]:
             causes.append(Cause(f"{path}.name", "FieldValueDuplicate", message))
         seen.add(name)
         causes += _size_causes(f"{path}.quota", grant.get("quota"))
-    mode = (spec.get("directory") or {}).get("mode")
-    if mode is not None and not _MODE.fullmatch(str(mode)):
-        causes.append(invalid("spec.directory.mode", mode, "must be octal, such as '0755'"))
+    return causes + _option_causes(spec)
+
+
+def _option_causes(spec: Doc) -> list[Cause]:
+    causes = []
+    for field in OPTIONS.values():
+        mode = (spec.get(field) or {}).get("mode")
+        if mode is not None and not _MODE.fullmatch(str(mode)):
+            causes.append(invalid(f"spec.{field}.mode", mode, "must be octal, such as '0755'"))
+    quotas = (spec.get("btrfs") or {}).get("quotas")
+    if quotas is not None and quotas not in _QUOTAS:
+        causes.append(not_supported("spec.btrfs.quotas", quotas, _QUOTAS))
+    fs_type = (spec.get("loopfile") or {}).get("fsType")
+    if fs_type and fs_type not in IMAGE_TYPES:
+        causes.append(not_supported("spec.loopfile.fsType", fs_type, IMAGE_TYPES))
     return causes
 
 

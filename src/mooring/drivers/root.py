@@ -1,0 +1,151 @@
+"""The directory that is a pool's own: marked with its uid, and made things come by one rename.
+
+ROOT/.mooring-pool     the uid of the pool: an unmounted root lacks it, another pool's has its own
+ROOT/.making-NAME-…    half made: locked (flock) while somebody works on it, else a crash's
+ROOT/.doomed-NAME      half deleted
+ROOT/.snapshot-NAME    a snapshot; everything else that may be an asset's name is an asset
+"""
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from errno import ELOOP, ENOTDIR
+from typing import Final
+
+from mooring.crashpoints import passing
+from mooring.drivers.errors import BadAssetName, BadPoolOption, PoolMissing, PoolTaken
+from mooring.drivers.interface import Place, Usage, asset_name
+from mooring.host import files
+
+MARK: Final = ".mooring-pool"
+MAKING: Final = ".making-"
+DOOMED: Final = ".doomed-"
+SNAPSHOT: Final = ".snapshot-"
+PASSABLE: Final = 0o711  # of what leads to the data: to be walked through, not to be listed
+_IDS: Final = 2**32 - 1  # the last number means "leave it as it is" to chown(2)
+
+
+@dataclass(frozen=True)
+class PoolRoot:
+    """Of one pool. Its calls block, so they are made in threads.
+
+    Whoever works on it names everything from a descriptor of it: a root that is exchanged meanwhile
+    is then not half of one and half of the other.
+    """
+
+    place: Place
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor of the root, if it is ours. Raises PoolMissing, PoolTaken."""
+        with self._unchecked() as root:
+            if (owner := _owner(root)) is None:
+                raise PoolMissing(self.place.pool, str(self.place.root))
+            if owner != self.place.uid:
+                raise PoolTaken(self.place.pool, str(self.place.root), owner)
+            yield root
+
+    def make(self, marked: str) -> None:
+        """Make it, and write whose it is unless that is written already, be it at this moment.
+
+        marked  the crash point to pass then
+        """
+        self.place.root.mkdir(mode=PASSABLE, parents=True, exist_ok=True)
+        with self._unchecked() as root:
+            beside = f"{MAKING}mark-{secrets.token_hex(4)}"
+            files.new_file(beside, self.place.uid.encode(), root)
+            try:
+                os.link(beside, MARK, src_dir_fd=root, dst_dir_fd=root)
+            except FileExistsError:
+                self._inherit(beside, root)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(beside, dir_fd=root)
+            files.synced(root)
+        passing(marked)
+
+    def _inherit(self, beside: str, root: int) -> None:
+        """Put our mark in the place of that of a pool that is gone, if it left nothing here."""
+        fcntl.flock(root, fcntl.LOCK_EX)  # until it is closed: of two heirs only the first is one
+        if _owner(root) in self.place.former and not any(map(_may_hold_data, os.listdir(root))):
+            os.rename(beside, MARK, src_dir_fd=root, dst_dir_fd=root)
+
+    @contextmanager
+    def _unchecked(self) -> Iterator[int]:
+        try:
+            root = os.open(self.place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise PoolMissing(self.place.pool, str(self.place.root)) from error
+        try:
+            yield root
+        finally:
+            os.close(root)
+
+
+def making(name: str) -> str:
+    """A name to make something under, of nobody else's."""
+    return f"{MAKING}{name}-{secrets.token_hex(4)}"
+
+
+def leftovers(root: int) -> list[str]:
+    """What nobody works on any more: half made by a process that died, or half deleted."""
+    return [
+        name
+        for name in os.listdir(root)
+        if name.startswith(DOOMED) or (name.startswith(MAKING) and _abandoned(name, root))
+    ]
+
+
+def usage_of(root: int) -> Usage:
+    """Of the whole file system, as it counts itself."""
+    disk = os.fstatvfs(root)
+    total, free = disk.f_blocks * disk.f_frsize, disk.f_bfree * disk.f_frsize
+    return Usage(total, total - free)
+
+
+def mode_of(place: Place) -> int:
+    """The pool's option `mode`: of the directory of a new volume. Raises BadPoolOption."""
+    text = place.options.get("mode", "0755")
+    if not isinstance(text, str) or not re.fullmatch(r"0?[0-7]{3,4}", text):
+        raise BadPoolOption(place.pool, "mode", text, 'octal digits in quotes, such as "0755"')
+    return int(text, 8)
+
+
+def id_of(place: Place, option: str) -> int:
+    """The pool's option `uid` or `gid`: who owns that directory. Raises BadPoolOption."""
+    value = place.options.get(option, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _IDS:
+        raise BadPoolOption(place.pool, option, value, f"a number from 0 to {_IDS - 1}")
+    return value
+
+
+def _owner(root: int) -> str | None:
+    """The uid of the pool that a root is marked for."""
+    try:
+        return files.small_file(MARK, root).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _may_hold_data(name: str) -> bool:
+    """An asset or snapshot, whole, damaged, or half deleted. What is half made was nobody's yet."""
+    with suppress(BadAssetName):
+        asset_name(name.removeprefix(DOOMED).removeprefix(SNAPSHOT))
+        return True
+    return False
+
+
+def _abandoned(name: str, root: int) -> bool:
+    """Nobody works on this half-made thing any more: its maker died, and so its lock is gone."""
+    try:
+        with files.directory(name, root) as half_made:
+            fcntl.flock(half_made, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except OSError as error:
+        return error.errno in (ENOTDIR, ELOOP)
