@@ -101,7 +101,8 @@ CUTS = [
     pytest.param(backend, point, id=f"{backend.name}-{point}")
     for backend in BACKENDS
     for point in sorted(POINTS)
-    if point.startswith(backend.points)
+    # Calls of one backend alone (`receive` of btrfs) have tests of their own.
+    if point.startswith(backend.points) and point.split(".")[1] in KILLED
 ]
 
 

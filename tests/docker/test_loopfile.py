@@ -1,5 +1,6 @@
 """Volumes of a pool of images, from a class to the devices of the host."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from mooring.drivers.imagefs import can_have_xfs
 from tests.docker import images
 from tests.docker.images import SHELL
 from tests.docker.mooring import Mooring
-from tests.docker.refusals import a_class, a_pool, applied, creating, running
+from tests.docker.refusals import a_class, a_pool, applied, creating, running, told
 from tests.docker.testbed import Bed, eventually, needs_hosts
 
 pytestmark = [
@@ -104,6 +105,22 @@ def test_a_small_claim_is_rounded_up_and_its_volume_says_so(moored: Mooring) -> 
     moored.host.docker(*creating("small", "class=xfs", "size=1Mi"))
     assert moored.volume("small")["spec"]["capacity"] == {"storage": "256Mi"}
     removed(moored, "xfs", "small")
+
+
+def test_an_image_that_lost_its_file_system_is_not_replaced_by_an_empty_one(
+    moored: Mooring, kind: str
+) -> None:
+    moored.host.docker(*creating("emptied", f"class={kind}", f"size={SIZES[kind]}Mi"))
+    moored.host.docker(*running("emptied", "touch", "/data/file"))
+    volume = moored.volume("emptied")
+    moored.freed(volume)
+    image = pool(moored, kind) / volume["metadata"]["name"] / "image"
+    size_bytes = image.stat().st_size
+    for end in (0, size_bytes):
+        os.truncate(image, end)
+    told(moored.host.try_docker(*running("emptied")), "DataMissing", volume["metadata"]["name"])
+    assert image.stat().st_blocks == 0
+    removed(moored, kind, "emptied")
 
 
 def test_a_restart_of_mooring_disturbs_no_container_and_makes_no_second_device(

@@ -91,7 +91,7 @@ class ImagePool:
                     loops.detach(loop)
                 elif name is not None:
                     with files.directory(name, root) as fd, images.opened_image(fd) as image:
-                        images.thaw(image)
+                        images.thaw(image, loop)
             except (OSError, MooringError) as error:  # it must not keep the others from starting
                 log.warning("pool=%s device=%s of %s: %s", self._pool, loop.node, name, error)
 

@@ -229,10 +229,13 @@ def copy_image(source: int, target: int, kind: ImageFs) -> None:
     os.fsync(target)
 
 
-def thaw(image: int) -> None:
-    """Whoever froze it may have died. Raises OSError, MountFailed."""
+def thaw(image: int, loop: Loop) -> None:
+    """Whoever froze it may have died. Without the lock: of the device that it has, or not at all.
+
+    raises  OSError, MountFailed
+    """
     if (kind := kind_in(image)) is not None:
-        with mounted(image, kind) as (top, _):
+        with mounts.file_system(loop.node, kind.kind, kind.options, _RESTRICTIONS) as top:
             filesystems.thaw(top)
 
 
