@@ -116,10 +116,13 @@ async def test_the_label_means_nothing_on_other_kinds(client: Client) -> None:
     assert (await client.send("DELETE", maps)).status == 200
 
 
-async def test_a_namespace_goes_with_the_mirrors_in_it(client: Client) -> None:
+async def test_a_namespace_goes_when_the_mirrors_in_it_have_gone(client: Client) -> None:
     await client.send("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
     kind = client.objects.kinds["pods"]
     await client.objects.create(kind, "shop", pod("docker-here-a-0123456789ab", {MIRROR: "docker"}))
     await client.send("DELETE", "/api/v1/namespaces/shop")
+    await Namespaces(client.objects).reconcile("shop")
+    assert (await client.send("GET", "/api/v1/namespaces/shop")).status == 200
+    await client.objects.delete(kind, "shop/docker-here-a-0123456789ab")
     await Namespaces(client.objects).reconcile("shop")
     assert (await client.send("GET", "/api/v1/namespaces/shop")).status == 404

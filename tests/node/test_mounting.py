@@ -12,6 +12,7 @@ import pytest
 
 from mooring.errors import MooringError
 from mooring.host import mounts
+from mooring.host.errors import MountBusy
 from mooring.model.names import BOUND_BY_CONTROLLER, SELECTED_NODE, WAIT_FOR_FIRST_CONSUMER
 from mooring.node.attachments import Attachments
 from mooring.node.errors import (
@@ -332,7 +333,15 @@ def test_a_path_that_hangs_has_one_thread_however_often_it_is_tried(
         with hanging_disk(tmp_path / "disk-v1"):
             assert plant.wait_for(tried_again_and_again()) == 1
     finally:
-        mounts.unmount(tmp_path / "disk-v1")
+        eventually(lambda: _unmounted(tmp_path / "disk-v1"), "the thread is done with it")
+
+
+def _unmounted(path: Path) -> bool:
+    try:
+        mounts.unmount(path)
+    except MountBusy:
+        return False
+    return True
 
 
 def _looking() -> int:
