@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mooring.crashpoints import POINTS
 from mooring.drivers.btrfs import MIN_SIZE_BYTES, BtrfsDriver
 from mooring.drivers.errors import (
     AssetDamaged,
@@ -365,6 +366,7 @@ async def second(tmp_path: Path) -> AsyncIterator[BtrfsDriver]:
 
 
 LATER = asset_name("snapshot-later")
+RECEIVING = [point for point in sorted(POINTS) if point.startswith("streams.")]
 
 
 async def test_a_snapshot_sent_is_the_same_elsewhere_and_the_next_one_sends_what_is_new(
@@ -416,7 +418,7 @@ async def test_a_stream_that_is_cut_off_or_lacks_its_beginning_makes_no_snapshot
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("point", ["btrfs.receive.written", "btrfs.snapshot.sized"])
+@pytest.mark.parametrize("point", [*RECEIVING, "btrfs.snapshot.sized"])
 async def test_receiving_that_was_killed_leaves_nothing_after_a_start(
     driver: BtrfsDriver, tmp_path: Path, bench: Bench, point: str
 ) -> None:

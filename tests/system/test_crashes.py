@@ -41,6 +41,7 @@ ELSEWHERE = {
     "directory.expand.": "tests/conformance/test_drivers.py",
     "loopfile.": "tests/conformance/test_drivers.py",
     "btrfs.": "tests/conformance/test_drivers.py",
+    "streams.": "tests/drivers/test_btrfs.py",
 }
 ONCE = sorted(point for point in POINTS if not point.startswith(tuple(ELSEWHERE)))
 # What passes these all the time is killed at the start, while things are made, and while they go.

@@ -48,7 +48,7 @@ _STREAM_DEADLINE_S: Final = 24 * 3600.0  # terabytes, to a slow disk
 CLONE_TAKEN = crash_point("btrfs.clone.taken")
 SNAPSHOT_TAKEN = crash_point("btrfs.snapshot.taken")
 SNAPSHOT_SIZED = crash_point("btrfs.snapshot.sized")
-RECEIVE_WRITTEN = crash_point("btrfs.receive.written")
+RECEIVE_WRITTEN = crash_point("streams.received")
 DELETE_DESTROYED = crash_point("btrfs.delete.destroyed")
 DELETE_SNAPSHOT_DESTROYED = crash_point("btrfs.delete_snapshot.destroyed")
 
