@@ -204,7 +204,14 @@ def _plugin_parts(
 
     mirror = Mirror(objects, engine, node, key_of, given, agent.users.look_at)
     plugin = Plugin(
-        objects, agent.users, agent.publisher, agent.waiting, mirror, settings.namespaces, node
+        objects,
+        agent.users,
+        agent.publisher,
+        agent.waiting,
+        mirror,
+        settings.namespaces,
+        node,
+        engine,
     )
     try:
         listener = plugin_listener(settings.plugin_socket)

@@ -490,7 +490,7 @@ def test_a_call_that_a_crash_of_mooring_cut_off(moored: Mooring) -> None:
 
 @reaches("Stopping")
 def test_a_call_that_goes_on_when_mooring_is_stopped(moored: Mooring) -> None:
-    """What it has begun stays: nobody knows how that will end."""
+    """What it has begun is undone."""
     applied(moored, a_class("outside", "") | {"provisioner": "example.com"})
     host = moored.host
     command = ("docker", *creating("half-way", "class=outside"))
@@ -502,6 +502,7 @@ def test_a_call_that_goes_on_when_mooring_is_stopped(moored: Mooring) -> None:
     said = (host.place / "half-way.log").read_text()
     assert "create half-way: Stopping: Create of volume half-way on here was cut short" in said
     assert "; try again when it runs" in said
+    assert "half-way" not in moored.names("persistentvolumeclaims")
     assert host.docker(*creating("half-way", "class=outside")) == "half-way"
 
 

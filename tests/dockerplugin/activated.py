@@ -26,6 +26,9 @@ class Numbered:
     async def answer(self, call: str, request: Request, peer_pid: int | None) -> dict[str, object]:
         return {"Mountpoint": str(os.getpid())} if call == "Path" else {}
 
+    def delivered(self, call: str, request: Request) -> None:
+        pass
+
     async def undelivered(self, call: str, request: Request) -> None:
         pass
 

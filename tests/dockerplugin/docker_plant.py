@@ -9,6 +9,7 @@ from mooring.dockerplugin.errors import text, told_of
 from mooring.dockerplugin.names import Namespaces, claim_named
 from mooring.dockerplugin.plugin import Plugin
 from mooring.dockerplugin.transport import Request
+from mooring.engine.engine import Engine
 from mooring.errors import MooringError
 from mooring.model.names import WAIT_FOR_FIRST_CONSUMER
 from mooring.node.containers import Mirror
@@ -29,7 +30,9 @@ class HastyPlugin(Plugin):
 class DockerPlant(HostPlant):
     """Its default class is `local`, of policy Delete."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, engine: Engine | None = None) -> None:
+        """engine  is asked for containers of volumes that may be nobody's"""
+        self.engine = engine
         super().__init__(place)
         for namespace in (TEAM, "closed"):
             self.create("namespaces", {"metadata": {"name": namespace}})
@@ -45,7 +48,14 @@ class DockerPlant(HostPlant):
         agent = self.agent
         mirror = Mirror(self.objects, None, HERE, lambda name: claim_named(name, namespaces).key)
         self.plugin = HastyPlugin(
-            self.objects, agent.users, agent.publisher, agent.waiting, mirror, namespaces, HERE
+            self.objects,
+            agent.users,
+            agent.publisher,
+            agent.waiting,
+            mirror,
+            namespaces,
+            HERE,
+            self.engine,
         )
         self._run(self.plugin.start())
 
@@ -65,7 +75,7 @@ class DockerPlant(HostPlant):
         super().close()
 
     def _queues(self) -> list[Queue]:
-        return [*super()._queues(), self.plugin.reclaims]
+        return [*super()._queues(), self.plugin.reclaims, self.plugin.unanswered.queue]
 
     # What dockerd asks
 
@@ -98,6 +108,32 @@ class DockerPlant(HostPlant):
         found = self._run(both())
         self.settle()
         return text(told_of(found, name, HERE)) if isinstance(found, MooringError) else ""
+
+    def delivered(self, call: str, name: str) -> None:
+        """Docker has the answer."""
+
+        async def told() -> None:
+            self.plugin.delivered(call, Request(name=name))
+
+        self._run(told())
+        self.settle()
+
+    def cut_off(self, turns: int, call: str, name: str, **options: str) -> bool:
+        """A call that is given up after so many turns of the loop. Returns whether it was done."""
+
+        async def cut() -> bool:
+            request = Request(name=name, options=options or None)
+            work = asyncio.create_task(self.plugin.answer(call, request, None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            was_done = work.done()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            return was_done
+
+        was_done = self._run(cut())
+        self.settle()
+        return was_done
 
     def at_once(self, call: str, name: str, times: int) -> list[object]:
         """The same call several times at the same moment: the answers."""

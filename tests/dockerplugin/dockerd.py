@@ -63,6 +63,7 @@ class Answerer:
     pids: list[int | None] = field(default_factory=list)
     cut_off: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def activated(self, peer_pid: int | None) -> None:
@@ -79,6 +80,9 @@ class Answerer:
         except asyncio.CancelledError:
             self.cut_off.append(call)
             raise
+
+    def delivered(self, call: str, request: Request) -> None:
+        self.told.append(f"{call} {request.name}")
 
     async def undelivered(self, call: str, request: Request) -> None:
         self.lost.append(f"{call} {request.name}")

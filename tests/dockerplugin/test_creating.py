@@ -1,10 +1,14 @@
 """`docker volume create` of Docker volumes §5, §6 and §10: which claim it makes, or why none."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mooring.dockerplugin.creating import Creator
+from mooring.dockerplugin.names import Namespaces, claim_named
+from mooring.dockerplugin.options import Options
 from mooring.dockerplugin.transport import Request
 from mooring.model.names import ANONYMOUS, CREATED_BY, MODE, OWNER, RECLAIM, SELECTED_NODE
 from mooring.model.volume import Volume
@@ -296,6 +300,64 @@ def test_without_a_default_class_one_has_to_be_named(plant: DockerPlant) -> None
     assert said.startswith("NoDefaultClass: volume db on here names no class, ")
     assert f"(local, {WAITS})" in said
     assert plant.left() == []
+
+
+# Cut off, as Docker hung up, or Mooring is to stop
+
+
+@pytest.mark.parametrize("name", ["db", "0f" * 32])
+def test_a_create_that_is_cut_off_anywhere_leaves_nothing(plant: DockerPlant, name: str) -> None:
+    turns = 0
+    while not plant.cut_off(turns, "Create", name):
+        assert plant.left() == [], f"after {turns} turns of the loop"
+        turns += 1 + turns // 4
+    assert turns > 6
+
+
+def test_a_create_that_is_cut_off_leaves_what_somebody_else_uses_by_now(
+    plant: DockerPlant,
+) -> None:
+    bound = asyncio.Event()
+
+    class Slow(Creator):
+        async def reclaim_as_asked(self, key: str) -> None:
+            bound.set()
+            await asyncio.Event().wait()
+
+    plugin = plant.plugin
+    slow = Slow(plant.objects, plugin.catalogue, plant.agent.waiting, Namespaces(), HERE)
+
+    async def used_meanwhile() -> None:
+        creating = asyncio.create_task(slow.create(claim_named("db", Namespaces()), Options()))
+        await bound.wait()
+        await plugin.answer("Mount", Request(name="db", id="one"), None)
+        creating.cancel()
+        await asyncio.gather(creating, return_exceptions=True)
+
+    plant._run(used_meanwhile())
+    plant.settle()
+    assert plant.claim().phase == "Bound"
+    plant.call("Unmount", "db", "one")
+
+
+def test_a_create_for_data_that_was_there_keeps_it_when_it_is_cut_off(plant: DockerPlant) -> None:
+    """Whatever is to become of it later."""
+    volume = retained(plant)
+    turns = 0
+    while not plant.cut_off(turns, "Create", "db", volume=volume, reclaim="delete"):
+        assert (plant.root / volume / "data" / "file").read_text() == "of before"
+        turns += 1 + turns // 4
+    assert (plant.claim().phase, plant.made().name) == ("Bound", volume)
+
+
+@pytest.mark.parametrize(("name", "is_left"), [("db", True), ("0f" * 32, False)])
+def test_a_claim_of_which_docker_was_not_told_stays_if_it_has_a_name(
+    plant: DockerPlant, name: str, is_left: bool
+) -> None:
+    plant.call("Create", name)
+    plant._run(plant.plugin.undelivered("Create", Request(name=name)))
+    plant.settle()
+    assert plant.claim_names() == ([f"default/{name}"] if is_left else [])
 
 
 # Data of before

@@ -394,6 +394,20 @@ async def test_work_that_does_not_end_when_it_is_cancelled_is_not_waited_for(pat
         await calls.until(lambda: calls.lost == ["Mount a"])
 
 
+async def test_it_is_told_what_docker_was_told_and_did_not_fail(path: Path) -> None:
+    async def how(request: Request) -> Doc:
+        if request.name == "bad":
+            raise BadName("x")
+        return {}
+
+    calls = Answerer(how)
+    async with serving(calls, path) as dockerd:
+        for name in ("good", "bad"):
+            await dockerd.call("Create", {"Name": name})
+        await dockerd.send(as_sent("Plugin.Activate"))
+    assert (calls.told, calls.lost) == (["Create good"], [])
+
+
 # Many at once
 
 

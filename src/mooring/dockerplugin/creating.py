@@ -1,5 +1,6 @@
 """`docker volume create`: from a name and options to a claim. Docker volumes §5, §6, §10."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
@@ -41,6 +42,7 @@ from mooring.model.names import (
     SHORT_MODES,
     SIZE_PARAMETER,
     STORAGE,
+    USED,
     Phase,
 )
 from mooring.model.quantity import Quantity, QuantityError
@@ -83,6 +85,11 @@ class Creator:
         self._objects, self._catalogue, self._waiting = objects, catalogue, waiting
         self._namespaces, self._node = namespaces, node
         self._kind = objects.kinds[Claim.resource]
+        self._undoing: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """What was cut off is undone when this returns."""
+        await asyncio.gather(*self._undoing, return_exceptions=True)
 
     async def create(
         self, wanted: DockerName, options: Options, annotations: Mapping[str, str] = NONE
@@ -91,15 +98,24 @@ class Creator:
 
         annotations  of a new claim, beside those that options mean
         raises       any code of Docker volumes §5, §6 and §10 that concerns Create; then nothing
-                     of what this call made is left
+                     of what this call made is left. Nor is it when this is cancelled, but for the
+                     claim of a volume that was there: its data is not to go with that
         """
         claim = self._objects.view(Claim, wanted.key)
         if claim is not None:
             self._compare(claim, wanted, options)
             return
-        made, waits = await self._made(wanted, options, annotations)
-        if made is not None and not waits:
-            await self._settled(wanted.shown, made)
+        making = asyncio.create_task(self._made(wanted, options, annotations))
+        try:
+            made, waits = await asyncio.shield(making)
+            if made is not None and not waits:
+                await self._settled(wanted.shown, made)
+        except asyncio.CancelledError:
+            undoing = asyncio.create_task(self._undone(making, options))
+            self._undoing.add(undoing)
+            undoing.add_done_callback(self._undoing.discard)
+            await asyncio.shield(undoing)
+            raise
 
     def refusals(
         self, wanted: DockerName, options: Options, beside: Sequence[MooringError]
@@ -162,6 +178,22 @@ class Creator:
                 raise of_volume(error, shown, self._node) from error
             raise ProvisioningFailed(shown, self._node, error.what) from error
         await self.reclaim_as_asked(made.key)
+
+    async def _undone(
+        self, making: "asyncio.Task[tuple[Claim | None, bool]]", options: Options
+    ) -> None:
+        """Whoever asked is not there any more: what was made for him goes, if nobody else uses it.
+        The write may be under way; it is waited for."""
+        try:
+            made, _ = await making
+        except MooringError:
+            return
+        claim = self._objects.view(Claim, made.key) if made is not None else None
+        if made is None or claim is None or options.volume:
+            return
+        volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None
+        if volume is None or USED not in volume.annotations:
+            await self._take_back(made)
 
     async def _take_back(self, made: Claim) -> None:
         with suppress(NotFound, Stale):  # somebody else did

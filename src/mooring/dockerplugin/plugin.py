@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -20,10 +21,12 @@ from mooring.dockerplugin.names import DockerName, Namespaces, claim_named
 from mooring.dockerplugin.options import Options, raise_all, read
 from mooring.dockerplugin.status import status
 from mooring.dockerplugin.transport import Request
+from mooring.dockerplugin.unanswered import Unanswered
+from mooring.engine.engine import Engine
 from mooring.errors import MooringError
 from mooring.host.processes import Process
 from mooring.model.claim import Claim
-from mooring.model.names import RECLAIM, Phase
+from mooring.model.names import RECLAIM, UNANSWERED, Phase
 from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.node.containers import Mirror
@@ -63,6 +66,7 @@ class Plugin:
         mirror: Mirror,
         namespaces: Namespaces,
         node: str,
+        engine: Engine | None = None,
     ) -> None:
         self._objects, self._users, self._publisher = objects, users, publisher
         self._waiting, self._mirror = waiting, mirror
@@ -72,6 +76,7 @@ class Plugin:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by claim
         # Of Mounts alone, which may take long: nobody else is to wait for them.
         self._mounting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.unanswered = Unanswered(objects, engine, namespaces, node)
         self.reclaims = Queue("docker reclaim", self._reclaimed)  # by claim
         self._seeing: dict[int, bool] = {}  # processes that were asked whether they see our mounts
         self._had: dict[str, set[str]] = {}  # IDs of who has what one container may have, by claim
@@ -95,10 +100,13 @@ class Plugin:
             self._look_for_reclaim(Event(None, entry, entry.revision, shelf.offset))
         self._unfollow = shelf.follow(self._look_for_reclaim)
         self.reclaims.start()
+        self.unanswered.start()
 
     async def stop(self) -> None:
         if self._unfollow is not None:
             self._unfollow()
+        await self._creator.stop()
+        await self.unanswered.stop()
         await self.reclaims.stop()
         self.catalogue.stop()
 
@@ -110,6 +118,7 @@ class Plugin:
         except MooringError as error:  # a full disk: Docker must not lose its volumes for a number
             log.warning("a new dockerd is not noted: %s", error)
         self._users.look_at_all(peer_pid)
+        self.unanswered.look()
         if peer_pid is not None and not await self._sees(peer_pid):
             log.warning("dockerd pid=%d does not see mounts made here", peer_pid)
 
@@ -124,10 +133,26 @@ class Plugin:
             raise MountsNotVisible(said(request.name), root, self._node, peer_pid)
         return await self._calls[call](request)
 
+    def delivered(self, call: str, request: Request) -> None:
+        """Docker knows of what was made for it."""
+        if (wanted := self._created_unnamed(call, request)) is not None:
+            self.unanswered.answered(wanted.key)
+
     async def undelivered(self, call: str, request: Request) -> None:
-        """Docker does not know of this answer: what it was given is taken back."""
+        """Docker does not know of this answer: what it was given is taken back.
+
+        A claim that has a name stays. It is found by that when it is asked for again.
+        """
         if call == "Mount":
             await self._unmount(request)
+        elif (wanted := self._created_unnamed(call, request)) is not None:
+            await self.unanswered.lost(wanted.key)
+
+    def _created_unnamed(self, call: str, request: Request) -> DockerName | None:
+        with suppress(MooringError):
+            if call == "Create" and (wanted := claim_named(request.name, self._namespaces)):
+                return wanted if wanted.is_anonymous else None
+        return None
 
     # The calls
 
@@ -141,7 +166,7 @@ class Plugin:
         if errors:  # what is wrong with the others by what there is, is said as well
             errors += self._creator.refusals(wanted, options, errors)
             raise_all(errors)
-        await self.create(wanted, options)
+        await self.create(wanted, options, {UNANSWERED: "true"} if wanted.is_anonymous else NONE)
         return {}
 
     async def create(

@@ -91,6 +91,9 @@ class Calls(Protocol):
         peer_pid  of dockerd as this process sees it, None if it does not
         """
 
+    def delivered(self, call: str, request: Request) -> None:
+        """Docker has the answer to this call, which did not fail."""
+
     async def undelivered(self, call: str, request: Request) -> None:
         """Docker does not know how this call ended: it hung up, or was told that it failed.
 
@@ -257,6 +260,8 @@ class Transport:
                 await _ended([connection.gone], limit_s)  # an answer may be long, a reader slow
                 passing(ANSWERED[call])
                 if connection.delivered:
+                    if not work.cancelled() and work.exception() is None and call != ACTIVATE:
+                        self._calls.delivered(call, request)
                     return
                 connection.transport.abort()
             else:

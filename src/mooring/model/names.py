@@ -55,6 +55,9 @@ OWNER: Final = "mooring.dev/owner"  # annotation of a claim: "UID:GID" of its vo
 MODE: Final = "mooring.dev/mode"  # likewise: the directory's permissions, in octal
 RECLAIM: Final = "mooring.dev/reclaim-policy"  # likewise: to be set on its volume, once bound
 CREATED_BY: Final = "mooring.dev/created-by"  # likewise: "docker/NODE"
+UNANSWERED: Final = (
+    "mooring.dev/unanswered"  # likewise: Docker may not know of it; a claim without name
+)
 ADOPTING: Final = "mooring.dev/adopting"  # likewise: a copy that is not whole yet, and which one
 ADOPTED_FROM: Final = "mooring.dev/adopted-from"  # likewise: "NODE/VOLUME" of Docker
 ADOPTED: Final = "mooring.dev/adopted"  # likewise: when it was whole, and what of; JSON
