@@ -97,12 +97,11 @@ ALL = [
     pytest.param(one, marks=[needs_mounts, pytest.mark.system] if one.disk else [], id=one.name)
     for one in BACKENDS
 ]
-OWN_CALLS = {"receive"}  # of one backend alone, killed in its own tests
 CUTS = [
     pytest.param(backend, point, id=f"{backend.name}-{point}")
     for backend in BACKENDS
     for point in sorted(POINTS)
-    if point.startswith(backend.points) and point.split(".")[1] not in OWN_CALLS
+    if point.startswith(backend.points)
 ]
 
 
@@ -174,4 +173,4 @@ def test_every_registered_backend_is_in_this_suite_and_has_crash_points() -> Non
     assert set(DRIVERS) == BUILT_DRIVERS
     for backend in BACKENDS:
         calls = {name.split(".")[1] for name in POINTS if name.startswith(backend.points)}
-        assert {"create", "delete"} <= calls <= KILLED.keys() | OWN_CALLS
+        assert {"create", "delete"} <= calls <= KILLED.keys()
