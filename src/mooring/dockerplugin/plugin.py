@@ -46,7 +46,8 @@ log = logging.getLogger(__name__)
 
 Answer = dict[str, object]
 MOUNT_WITHIN_S: Final = 90.0  # of the 100 s that a Mount may take here; dockerd waits for 120 s
-GONE_WITHIN_S: Final = 40.0  # likewise of 45 s and 60 s
+GONE_WITHIN_S: Final = 40.0  # likewise of 45 s and 60 s; what was waited for before is of it
+ENGINE_WITHIN_S: Final = 15.0  # a Remove, each time it asks Docker who has the volume
 LONGEST_ID: Final = 4096
 ONE_CONTAINER: Final = frozenset({"ReadWriteOncePod"})
 HAS_IT: Final = frozenset({"running", "paused"})  # not one that restarts: it may be it who asks
@@ -224,6 +225,7 @@ class Plugin:
 
     async def _remove(self, request: Request) -> Answer:
         wanted = claim_named(request.name, self._namespaces)
+        until = asyncio.get_running_loop().time() + self.gone_within_s
         async with self._turn(wanted.key):
             claim = self._objects.view(Claim, wanted.key)
             shown = self.catalogue.get(wanted.key)
@@ -236,7 +238,8 @@ class Plugin:
                 await self._objects.delete(kind, wanted.key, preconditions=same)
             except NotFound:
                 return {}
-            if not await self._waiting.until_gone(wanted.key, claim.uid, self.gone_within_s):
+            left_s = max(until - asyncio.get_running_loop().time(), self.gone_within_s / 8)
+            if not await self._waiting.until_gone(wanted.key, claim.uid, left_s):
                 left = self._objects.view(Claim, wanted.key) or claim
                 why = self.catalogue.keeps(left)
                 raise StillDeleting(wanted.shown, wanted.key, self.gone_within_s, why)
@@ -256,7 +259,8 @@ class Plugin:
         are asked for anew. It never does so while it makes one: then IDs that nobody gave back, as
         a crash came between, are no users.
         """
-        answered = await self._mirror.refresh(wanted.shown)
+        # It may be busy. A Remove that is refused for that leaks a volume without a name for ever.
+        answered = await self._mirror.refresh(wanted.shown, tries=2, within_s=ENGINE_WITHIN_S)
         containers = self._mirror.users_of(wanted.key)
         used = [f"container {one.container} on {self._node}" for one in containers]
         volume = self._objects.view(Volume, claim.volume_name) if claim.volume_name else None

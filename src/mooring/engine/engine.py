@@ -86,19 +86,26 @@ class Engine:
             raise EngineAway(self.socket, f"its volume {name} is no such: {error}") from error
 
     async def containers(
-        self, volume: str | None = None, ids: Collection[str] = (), *, driver: str = ""
+        self,
+        volume: str | None = None,
+        ids: Collection[str] = (),
+        *,
+        driver: str = "",
+        within_s: float = DEADLINE_S,
     ) -> list[Container]:
         """Containers that have volumes of a driver, ended ones too, as they are now.
 
-        volume  only those that have this one
-        ids     only these, as far as they exist
-        driver  if it is not ours
-        raises  EngineAway
+        volume    only those that have this one
+        ids       only these, as far as they exist
+        driver    if it is not ours
+        within_s  after which it counts as away
+        raises    EngineAway
         """
         filters: dict[str, list[str]] = {"volume": [volume]} if volume else {}
         if ids:
             filters["id"] = sorted(ids)
-        body = await self._asked("containers/json", {"all": "1", "filters": json.dumps(filters)})
+        query = {"all": "1", "filters": json.dumps(filters)}
+        body = await self._asked("containers/json", query, within_s)
         try:
             found = containers_of(body, driver or self.driver)
         except msgspec.MsgspecError as error:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from mooring.clock import timestamp
 from mooring.engine.container import Container
-from mooring.engine.engine import Engine
+from mooring.engine.engine import DEADLINE_S, Engine
 from mooring.engine.errors import EngineAway
 from mooring.model.pod import MIRROR, Pod
 from mooring.node.mirrors import (
@@ -124,25 +124,34 @@ class Mirror:
         """The containers of this host that have a claim, as they were last seen."""
         return self._known.users_of(claim_key)
 
-    async def refresh(self, volume: str) -> bool:
+    def refused(self) -> dict[str, str]:
+        """Pods that a container ought to have, by key, and why each could not be written."""
+        return dict(self._refused)
+
+    async def refresh(self, volume: str, *, tries: int = 1, within_s: float = DEADLINE_S) -> bool:
         """Ask for the containers of one volume anew; their Pods are in line when this returns.
 
-        volume   as Docker calls it
-        returns  whether the engine answered; if not, what was known stays
+        volume    as Docker calls it
+        tries     how often to ask, and within_s for how long each time, until it answers
+        returns   whether the engine answered; if not, what was known stays
         """
-        if self._engine is None:
-            return False
-        async with self._turn:
+        for _ in range(tries if self._engine is not None else 0):
             try:
-                found = await self._engine.containers(volume)
+                await self._refresh(volume, within_s)
             except EngineAway as error:
                 log.warning("containers of volume %r are as they were: %s", volume, error)
-                return False
+            else:
+                return True
+        return False
+
+    async def _refresh(self, volume: str, within_s: float) -> None:
+        assert self._engine is not None
+        async with self._turn:
+            found = await self._engine.containers(volume, within_s=within_s)
             key = self._key_of(volume)
             ids = {one.id for one in found} | self._known.ids_of(key or "")
             ids |= {_container_of(pod) for pod in self._mirrors(f"{OF_CLAIM}{key}")}
             await self._bring(found, ids - {""})
-        return True
 
     async def given(self, claim_key: str, id_: str) -> None:
         """An ID is given a claim: a Pod stands for it unless its container can be seen."""
@@ -197,6 +206,9 @@ class Mirror:
                 await self._mirror_ids()
             self.queue.add_after(ALL, RETRY_S)
             return Done(str(error))
+        except BaseException:  # it is tried again, and must find what it was told of
+            self._changed = told | self._changed
+            raise
         self._wait_for_late(found, told)
         return Again(EVERY_S, "looked at") if key == ALL else Done("looked at")
 
@@ -216,7 +228,10 @@ class Mirror:
         self._given.clear()
         for key in self._known.replaced_by(found):  # perhaps while nobody told of it
             self._tell(key)
-        await self._write(self._wanted(found), {pod.key for pod in self._mirrors()})
+        wanted = self._wanted(found)
+        await self._write(wanted, {pod.key for pod in self._mirrors()})
+        keys = {one.key for one in wanted}
+        self._refused = {key: why for key, why in self._refused.items() if key in keys}
 
     async def _bring(self, found: list[Container], ids: Set[str]) -> None:
         """Take in what became of these containers: those found, the others are gone."""
