@@ -106,6 +106,34 @@ def test_the_last_warning_about_a_claim_is_the_reason(plant: DockerPlant) -> Non
     assert reason == 'ProvisioningFailed: storageclass.storage.k8s.io "nowhere" not found'
 
 
+def test_a_warning_about_an_earlier_claim_of_the_name_is_no_reason(plant: DockerPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="nowhere"))
+    plant.drop()
+    plant.call("Create", "db")
+    assert "reason" not in plant.volume_named("db")["Status"]
+    plant.restart()
+    assert "reason" not in plant.volume_named("db")["Status"]
+
+
+def test_the_reason_is_the_last_warning_after_a_restart_too(plant: DockerPlant) -> None:
+    plant.call("Create", "db")
+    about = {"kind": "PersistentVolumeClaim", "namespace": "default", "name": "db"}
+    uid = plant.claim().uid
+    for name, reason, minute in (("b", "First", 1), ("a", "Last", 3), ("c", "Second", 2)):
+        warning = {
+            "metadata": {"name": name},
+            "involvedObject": {**about, "uid": uid},
+            "type": "Warning",
+            "reason": reason,
+            "message": "said",
+            "lastTimestamp": f"2099-01-01T00:0{minute}:00Z",
+        }
+        plant.create("events", warning)
+    assert plant.volume_named("db")["Status"]["reason"] == "Last: said"
+    plant.restart()
+    assert plant.volume_named("db")["Status"]["reason"] == "Last: said"
+
+
 def test_a_status_is_bounded_whatever_is_in_it() -> None:
     homes = [f"host-{number:060}" for number in range(200)]
     one = {"key": "kubernetes.io/hostname", "operator": "In", "values": homes}

@@ -20,6 +20,14 @@ from mooring.rules.volumes import is_left
 WARNING_SIGN: Final = b'"type":"Warning"'  # in the bytes of an event
 
 
+class Warned(NamedTuple):
+    """What was told about a claim. The greatest is the last."""
+
+    at: str  # RFC 3339
+    revision: int
+    text: str
+
+
 class Shown(NamedTuple):
     """A claim as Docker sees it."""
 
@@ -39,7 +47,7 @@ class Catalogue:
         self._shown: dict[str, Shown] = {}  # by key of the claim
         self._released: defaultdict[str, set[str]] = defaultdict(set)  # claim key → volumes
         self._pods: defaultdict[str, set[str]] = defaultdict(set)  # claim key → pods
-        self._warnings: dict[str, str] = {}  # claim key → the last
+        self._warnings: dict[str, Warned] = {}  # claim key → the last
         self._unfollow: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -83,7 +91,8 @@ class Catalogue:
 
     def last_warning(self, key: str) -> str:
         """About a claim, "" if there was none."""
-        return self._warnings.get(key, "")
+        found = self._warnings.get(key)
+        return found.text if found is not None else ""
 
     def _claim_changed(self, event: Event) -> None:
         claim = view(Claim, event.after) if event.after is not None else None
@@ -95,6 +104,8 @@ class Catalogue:
         created = claim.metadata.creation_timestamp or ""
         is_block = claim.volume_mode == BLOCK
         shown = Shown(name, event.key, claim.uid, claim.volume_name, created, is_block)
+        if (before := self._shown.get(event.key)) is not None and before.uid != claim.uid:
+            self._warnings.pop(event.key, None)  # it was about an earlier one
         self._shown[event.key] = shown
 
     def _volume_changed(self, event: Event) -> None:
@@ -118,8 +129,12 @@ class Catalogue:
             return
         told = view(EventView, event.after)
         about = told.involved_object
-        if told.type == WARNING and about.kind == Claim.kind_name and about.key in self._shown:
-            self._warnings[about.key] = f"{told.reason}: {told.message}"
+        shown = self._shown.get(about.key) if about.kind == Claim.kind_name else None
+        if told.type != WARNING or shown is None or about.uid not in ("", shown.uid):
+            return
+        warned = Warned(told.last_time, event.after.revision, f"{told.reason}: {told.message}")
+        if (last := self._warnings.get(about.key)) is None or last < warned:
+            self._warnings[about.key] = warned
 
 
 def _file(index: defaultdict[str, set[str]], key: str, name: str, is_in: bool) -> None:
