@@ -32,7 +32,7 @@ check: setup ## format, lint, types, import contracts, fast tests: under a minut
 	$(VENV)/pytest -n 2 -m "not system and not slow"
 
 system: setup programs # tests with whole processes and other programs
-	$(VENV)/pytest -rs -m "system and not slow"
+	@tools/system-tests.sh
 
 slow: setup programs ## long tests, by hand before a release; results go to docs/results.md
 	$(VENV)/pytest -rs -m slow
