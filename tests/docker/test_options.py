@@ -361,3 +361,21 @@ def test_a_volume_that_is_not_made_in_time_is_there_and_pending(
 ) -> None:
     assert waiting.wait(60) == 0
     assert moored.get(CLAIM, "waiting")["status"]["phase"] == "Pending"
+
+
+def test_who_has_a_volume_for_one_is_known_after_a_restart_of_mooring(
+    moored: Mooring, host: Host
+) -> None:
+    """Last, as nothing else may be under way."""
+    created(moored, "lasting", "access=rwop")
+    used = ("-v", "lasting:/data", "-v", "lasting:/again")
+    host.docker("run", "-d", "--name", "first", *used, SHELL, "sleep", "1000")
+    for gave_back in (True, False, True):
+        for _ in range(2):
+            host.docker("cp", "first:/data/.", str(host.place / "copied"))
+        if not gave_back:
+            host.docker("restart", "--time", "0", "first")
+        moored.restart()
+        told(host.try_docker(*running("lasting")), "VolumeInUse", "container first on here")
+    for _ in range(2):
+        host.docker("cp", "first:/data/.", str(host.place / "copied"))

@@ -12,7 +12,8 @@ from mooring.host import mounts
 from mooring.model.attachment import Attachment
 from mooring.model.names import MODE, OWNER, USED
 from mooring.node.attachments import AttachedElsewhere, attachment_name
-from mooring.node.errors import BeingDeleted
+from mooring.node.errors import BeingDeleted, ForOneContainer
+from mooring.node.ids import BY_HAND
 from mooring.node.use import StillUsed
 from mooring.rules.use import KEPT_S
 from tests.controllers.clocked import a_claim_doc
@@ -127,6 +128,22 @@ def test_a_user_of_a_claim_that_is_being_deleted_gets_it_again_and_nobody_else(
         plant.give("another")
     plant.delete("pods", "default/holder")
     plant.take()
+
+
+def test_a_claim_for_one_container_is_not_for_people_beside_it(plant: UsePlant) -> None:
+    claim = a_claim_doc("single", class_="local")
+    claim["spec"]["accessModes"] = ["ReadWriteOncePod"]
+    plant.put(CLAIMS, claim)
+    key = "default/single"
+    for first, second, said in (("one", BY_HAND, "ID one"), (BY_HAND, "one", BY_HAND)):
+        path = plant.give(first, key)
+        with pytest.raises(
+            ForOneContainer, match=f"{key} is for one container, and {said} on here"
+        ):
+            plant.give(second, key)
+        assert (plant.users(), plant.give(first, key)) == ([first], path)
+        plant.take(first, key)
+        assert not plant.is_at_hand()
 
 
 def test_an_unmount_that_nobody_asked_for_is_success(plant: UsePlant) -> None:

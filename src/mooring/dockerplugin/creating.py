@@ -35,6 +35,7 @@ from mooring.model.names import (
     CREATED_BY,
     DELETE,
     FILESYSTEM,
+    MANY_HOSTS,
     MODE,
     OWNER,
     RECLAIM,
@@ -62,7 +63,6 @@ GONE_WITHIN_S: Final = 10.0  # a claim that is taken back; nobody uses it yet
 NONE: Final[Mapping[str, str]] = MappingProxyType({})
 DEFAULT_SIZE: Final = "1Gi"
 DEFAULT_MODE: Final = "ReadWriteOnce"
-MANY_HOSTS: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 # Why a volume was not made, where the code says enough. The rest is ProvisioningFailed.
 SAID_AS_THEY_ARE: Final = frozenset(
     {"PoolFull", "PoolMissing", "PoolTaken", "WrongFileSystem", "HostStuck"}

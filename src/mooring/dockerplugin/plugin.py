@@ -26,12 +26,12 @@ from mooring.engine.engine import Engine
 from mooring.errors import MooringError
 from mooring.host.processes import Process
 from mooring.model.claim import Claim
-from mooring.model.names import RECLAIM, UNANSWERED, Phase
+from mooring.model.names import ONE_CONTAINER, RECLAIM, UNANSWERED, Phase
 from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.node.containers import Mirror
 from mooring.node.errors import MountsNotVisible
-from mooring.node.ids import BY_HAND
+from mooring.node.ids import OURS
 from mooring.node.published import Publisher
 from mooring.node.use import Users
 from mooring.node.waiting import Waiting
@@ -49,7 +49,6 @@ MOUNT_WITHIN_S: Final = 90.0  # of the 100 s that a Mount may take here; dockerd
 GONE_WITHIN_S: Final = 40.0  # likewise of 45 s and 60 s; what was waited for before is of it
 ENGINE_WITHIN_S: Final = 15.0  # a Remove, each time it asks Docker who has the volume
 LONGEST_ID: Final = 4096
-ONE_CONTAINER: Final = frozenset({"ReadWriteOncePod"})
 HAS_IT: Final = frozenset({"running", "paused"})  # not one that restarts: it may be it who asks
 
 
@@ -80,7 +79,10 @@ class Plugin:
         self.unanswered = Unanswered(objects, engine, namespaces, node)
         self.reclaims = Queue("docker reclaim", self._reclaimed)  # by claim
         self._seeing: dict[int, bool] = {}  # processes that were asked whether they see our mounts
-        self._had: dict[str, set[str]] = {}  # IDs of who has what one container may have, by claim
+        # IDs of who has what one container may have, by claim; and which of them are his for want
+        # of another.
+        self._had: dict[str, set[str]] = {}
+        self._supposed: dict[str, set[str]] = {}
         self._unfollow: Callable[[], None] | None = None
         self._calls = {
             "Create": self._create,
@@ -243,7 +245,6 @@ class Plugin:
                 left = self._objects.view(Claim, wanted.key) or claim
                 why = self.catalogue.keeps(left)
                 raise StillDeleting(wanted.shown, wanted.key, self.gone_within_s, why)
-            self._had.pop(wanted.key, None)
         return {}
 
     async def _capabilities(self, request: Request) -> Answer:
@@ -284,24 +285,30 @@ class Plugin:
 
         Docker does not say which container a Mount is for. It is none that runs, but for `docker
         cp`, which comes with an ID that the container had before; and of one that has the volume
-        at two paths there is no other.
+        at two paths there is no other. Nor is there another if nothing is known of before, as
+        Mooring is new, and one container alone refers to the volume.
         """
         await self._mirror.refresh(shown.name)
         volume = self._objects.view(Volume, shown.volume) if shown.volume else None
         given = {one.id for one in self._users.ids.of(volume.uid)} if volume else set()
         had = self._had.setdefault(shown.key, set())
         if user in given | had:
+            had.add(user)  # `docker cp` gives it back, and comes again
             return
         containers = {one.container: one.state for one in self._mirror.users_of(shown.key)}
         used = [f"container {name}" for name, state in containers.items() if state in HAS_IT]
-        if BY_HAND in given:
-            used.append(BY_HAND)
-        elif given and not used and len(containers) > 1:
-            used.append("a container that is being started")
-        if used:
+        supposed = self._supposed.setdefault(shown.key, set())
+        is_alone = len(containers) == 1 and given <= supposed and had == supposed
+        is_his = is_alone and (bool(given) or not had)
+        if given - OURS and not used and len(containers) > 1:
+            used.append("a container that starts, or ended a moment ago,")
+        if used and not is_his:
             raise VolumeInUse(shown.name, [f"{one} on {self._node}" for one in used])
         if not given:
             had.clear()
+            supposed.clear()
+        if used:
+            supposed.add(user)
         had.add(user)
 
     async def _sees(self, pid: int) -> bool:
@@ -349,6 +356,9 @@ class Plugin:
     # waited for its first consumer.
 
     def _look_for_reclaim(self, event: Event) -> None:
+        if event.after is None:
+            self._had.pop(event.key, None)
+            self._supposed.pop(event.key, None)
         if event.after is not None and RECLAIM.encode() in event.after.body:
             claim = view(Claim, event.after)
             if claim.phase == Phase.BOUND and RECLAIM in claim.annotations:

@@ -76,6 +76,11 @@ SHORT_MODES: Final = {  # as kubectl prints them
     "ReadWriteMany": "RWX",
     "ReadWriteOncePod": "RWOP",
 }
+# Sets of access modes, as a claim asks for them or a volume offers them.
+ONE_CONTAINER: Final = frozenset({"ReadWriteOncePod"})
+ONE_HOST: Final = ONE_CONTAINER | {"ReadWriteOnce"}
+ONLY_READ: Final = frozenset({"ReadOnlyMany"})
+MANY_HOSTS: Final = ONLY_READ | {"ReadWriteMany"}
 IMMEDIATE: Final = "Immediate"
 WAIT_FOR_FIRST_CONSUMER: Final = "WaitForFirstConsumer"
 RETAIN: Final = "Retain"

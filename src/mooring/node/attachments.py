@@ -11,6 +11,7 @@ from typing import Final
 from mooring.crashpoints import crash_point, passing
 from mooring.errors import Effect, MooringError
 from mooring.model.attachment import Attachment
+from mooring.model.names import ONE_HOST
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry
 from mooring.objects.errors import AlreadyExists, NotFound
@@ -20,7 +21,6 @@ from mooring.objects.objects import Objects, Preconditions
 from mooring.objects.views import view
 
 HOST_PATHS: Final = "host.mooring.dev"  # attacher of volumes without a driver: paths of the host
-_ONE_HOST: Final = frozenset({"ReadWriteOnce", "ReadWriteOncePod"})
 
 ATTACH_INTENDED: Final = crash_point("attach.intended")
 DETACHED: Final = crash_point("attach.detached")
@@ -100,7 +100,7 @@ class Attachments:
         return [one for one in found if one is not None]
 
     def _name(self, volume: Volume) -> str:
-        only_one = volume.modes <= _ONE_HOST
+        only_one = volume.modes <= ONE_HOST
         return attachment_name(volume.name, "" if only_one else self._node)
 
 

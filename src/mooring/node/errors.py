@@ -1,5 +1,7 @@
 """What can go wrong between a claim or a volume and its path on this host."""
 
+from collections.abc import Sequence
+
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
 from mooring.model.names import ADOPTED_FROM, BLOCK, FILESYSTEM, SELECTED_NODE, Phase
@@ -93,6 +95,16 @@ class BeingDeleted(MooringError):
             f"mooring explain pvc {claim.name} -n {claim.namespace} says who holds it; make a new "
             "claim when it is gone"
         )
+
+
+class ForOneContainer(MooringError):
+    """The claim says so, and somebody has it."""
+
+    code, effect = "VolumeInUse", Effect.NONE
+
+    def __init__(self, claim: str, node: str, users: Sequence[str]) -> None:
+        self.what = f"claim {claim} is for one container, and {', '.join(users)} on {node} has it"
+        self.remedy = "stop what uses it first; mooring umount gives back what is mounted by hand"
 
 
 class BeingAdopted(MooringError):

@@ -10,7 +10,14 @@ from mooring.drivers.errors import NoSuchAsset
 from mooring.drivers.interface import asset_name
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import BLOCK, STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA, USED, Phase
+from mooring.model.names import (
+    BLOCK,
+    ONLY_READ,
+    STORAGE_PROVISIONER,
+    STORAGE_PROVISIONER_BETA,
+    USED,
+    Phase,
+)
 from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.node.consumer import Consumer
@@ -34,7 +41,6 @@ from mooring.store.interface import Conflict
 
 BOUND_WITHIN_S: Final = 20.0  # of a claim whose volume was just chosen; commands wait longer
 LOOKED_AT_WITHIN_S: Final = 0.5  # of a claim that was made a moment ago: by then it is being bound
-READ_ONLY: Final = frozenset({"ReadOnlyMany"})
 
 
 class Mounted(NamedTuple):
@@ -130,7 +136,7 @@ class Mounting:
         self._names[volume.uid] = volume.name
         try:
             return await self._publisher.publish(
-                volume.uid, source, read_only=volume.modes == READ_ONLY
+                volume.uid, source, read_only=volume.modes == ONLY_READ
             )
         except (NoSuchAsset, PathMissing) as error:
             if USED not in volume.annotations:

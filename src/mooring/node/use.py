@@ -19,10 +19,10 @@ from mooring.errors import Effect, MooringError
 from mooring.host.errors import HostStuck, MountBusy, MountFailed
 from mooring.host.processes import Process
 from mooring.model.claim import Claim
-from mooring.model.names import ADOPTING, USED
+from mooring.model.names import ADOPTING, ONE_CONTAINER, USED
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
-from mooring.node.errors import BeingAdopted
+from mooring.node.errors import BeingAdopted, ForOneContainer
 from mooring.node.ids import ADOPTER, BY_HAND, OURS, Ids
 from mooring.node.mounting import BOUND_WITHIN_S, Mounted, Mounting
 from mooring.node.published import Publisher
@@ -150,7 +150,8 @@ class Users:
         key       "namespace/name"
         user      its ID
         within_s  how long to wait for what ends by itself
-        raises    BeingAdopted, AttachedElsewhere, and as Mounting.bound and Mounting.stage
+        raises    BeingAdopted, ForOneContainer, AttachedElsewhere, and as Mounting.bound and
+                  Mounting.stage
         """
         claim = self._objects.view(Claim, key)
         if claim is not None and ADOPTING in claim.annotations and user != ADOPTER:
@@ -161,6 +162,7 @@ class Users:
         try:
             async with self._turn(uid):
                 volume = self.mounting.bound_now(key)
+                await self._refuse_second(key, user, volume.uid)
                 await self.attachments.intend(volume)
                 published = await self.mounting.stage(volume)
                 await self._noted(key, user, volume)
@@ -179,6 +181,17 @@ class Users:
                     await self.ids.add(uid, user, key)
                     return Mounted(key, volume.name, path, "")
         return None
+
+    async def _refuse_second(self, key: str, user: str, uid: str) -> None:
+        """Raises ForOneContainer if that is for people and a container, or one of ours, at once.
+        Which container an ID is of, who speaks with Docker knows."""
+        claim = self._objects.view(Claim, key)
+        ids = {one.id for one in self.ids.of(uid)}
+        if claim is None or claim.modes != ONE_CONTAINER or user in ids:
+            return
+        others = await self.users(uid) if user in OURS else sorted(ids & OURS)
+        if others:
+            raise ForOneContainer(key, self._node, others)
 
     async def _noted(self, key: str, user: str, volume: Volume) -> None:
         """All that is to be on disk before anybody is told; these three do not need each other."""
@@ -276,6 +289,7 @@ class Users:
         else:
             held = uid in survey.held
         if not held and not await self.mounting.volumes({uid}):
+            self._looks.pop(uid, None)
             return await self._freed(uid)  # the volume was deleted: there is nothing to give back
         ages_s = self.ids.ages_s(uid)
         running = None if held else await self._running(uid, survey)
