@@ -166,7 +166,12 @@ class DataOnOtherNode(MooringError):
         where = " or ".join(volume.hosts)
         name = key.rpartition("/")[2]
         self.what = f"{key} is on {where}" if where else f"{key} is not on {node}"
-        self.remedy = f"constrain the service: node.labels.mooring.vol.{name}==true"
+        label = f"mooring.vol.{name}"
+        host = volume.hosts[0] if volume.hosts else "NODE"
+        self.remedy = (
+            f"constrain the service: node.labels.{label}==true, "
+            f"after docker node update --label-add {label}=true {host}"
+        )
         if is_gone:
             self.remedy += (
                 f"; if {where or 'its node'} is gone for good, restore a snapshot into a new "
