@@ -144,6 +144,7 @@ class Provisioner:
             told = error if isinstance(error, MooringError) else Unmade(claim, why)
             return self._failed(claim, class_.provisioner, told)
         passing(VOLUME_STORED)
+        self._unsure.discard(name)
         await self._intents.end(name)
         self.retry(claim.key)
         done = f"Successfully provisioned volume {name}"
@@ -174,6 +175,7 @@ class Provisioner:
         if intent.asset in self._unsure:
             # The thread may finish it even now; the intent stays for the next start, which knows.
             self._intents.leave(intent.asset)
+            self._unsure.discard(intent.asset)
         else:
             await self._intents.end(intent.asset)
 
