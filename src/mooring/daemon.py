@@ -22,6 +22,7 @@ from mooring.api.protocol import Protocol as HttpProtocol
 from mooring.controllers.controllers import Controllers
 from mooring.dockerplugin.adopting import Adoptions
 from mooring.dockerplugin.errors import AlreadyServed
+from mooring.dockerplugin.listener import BACKLOG
 from mooring.dockerplugin.names import Namespaces, claim_named, shown_name
 from mooring.dockerplugin.old_volumes import OldVolumes
 from mooring.dockerplugin.plugin import Plugin
@@ -45,7 +46,6 @@ log = logging.getLogger(__name__)
 
 COLLECT_AFTER: Final = (20_000, 20, 50)  # allocations, then collections of the younger generation
 GRACE_S: Final = 2  # for requests under way at SIGTERM; what goes on then is cut off
-BACKLOG: Final = 4096  # connections that wait to be accepted
 # Made once, so that what an admin deletes stays deleted; holds the name of the node.
 FIRST_START: Final = "first-start-done"
 

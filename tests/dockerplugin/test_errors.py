@@ -13,7 +13,6 @@ from mooring.dockerplugin.errors import (
     BadName,
     BadOptions,
     Broken,
-    ControlPlaneAway,
     LostRequest,
     NameTaken,
     NoDefaultClass,
@@ -26,9 +25,7 @@ from mooring.dockerplugin.errors import (
     ProvisioningFailed,
     Refused,
     RetainedVolumeExists,
-    SizeTooSmall,
     SocketUnusable,
-    SourceNotReady,
     StillDeleting,
     Stopping,
     TookTooLong,
@@ -74,16 +71,6 @@ TEXTS = [
         "NoSuchSource: from snapshot:monday is not there; say snapshot:NAME or volume:NAME of one "
         "in the same namespace",
     ),
-    (
-        SourceNotReady("snapshot:monday", "it is being taken"),
-        "SourceNotReady: from snapshot:monday cannot be copied yet: it is being taken; wait until "
-        "it is ready, then ask again",
-    ),
-    (
-        SizeTooSmall("snapshot:monday", "1Gi", "2Gi"),
-        "SizeTooSmall: size 1Gi is less than the 2Gi of snapshot:monday; say size=2Gi or more, or "
-        "leave it out",
-    ),
     (NoSuchVolume("v1"), "NoSuchVolume: there is no PersistentVolume v1; see kubectl get pv"),
     (
         VolumeMismatch("data", "v1", "it has 1Gi, asked for 2Gi"),
@@ -128,11 +115,6 @@ TEXTS = [
     (
         UnknownVolume("data"),
         "UnknownVolume: there is no volume data; create it first; see docker volume ls",
-    ),
-    (
-        ControlPlaneAway("data", "n1"),
-        "ControlPlaneAway: volume data: the server of Mooring cannot be reached from n1; ask again "
-        "when it is back; what is mounted goes on working",
     ),
     (
         LostRequest("Mount"),

@@ -216,23 +216,6 @@ class NoSuchSource(MooringError):
         self.remedy = "say snapshot:NAME or volume:NAME of one in the same namespace"
 
 
-class SourceNotReady(MooringError):
-    code, effect = "SourceNotReady", Effect.NONE
-
-    def __init__(self, source: str, why: str) -> None:
-        self.what = f"from {said(source)} cannot be copied yet: {why}"
-        self.remedy = "wait until it is ready, then ask again"
-
-
-class SizeTooSmall(MooringError):
-    code, effect = "SizeTooSmall", Effect.NONE
-
-    def __init__(self, source: str, asked: str, needed: str) -> None:
-        """asked, needed  as quantities"""
-        self.what = f"size {asked} is less than the {needed} of {said(source)}"
-        self.remedy = f"say size={needed} or more, or leave it out"
-
-
 class NoSuchVolume(MooringError):
     code, effect = "NoSuchVolume", Effect.NONE
 
@@ -362,14 +345,6 @@ class RetainedVolumeExists(MooringError):
     def __init__(self, name: str, volume: str) -> None:
         self.what = f"PV {volume} has the data of an earlier volume {said(name)}"
         self.remedy = f"volume={volume} to use it, fresh=true for an empty one"
-
-
-class ControlPlaneAway(MooringError):
-    code, effect = "ControlPlaneAway", Effect.NONE
-
-    def __init__(self, name: str, node: str) -> None:
-        self.what = f"volume {said(name)}: the server of Mooring cannot be reached from {node}"
-        self.remedy = "ask again when it is back; what is mounted goes on working"
 
 
 # About the conversation itself, §1

@@ -25,14 +25,13 @@ from mooring.dockerplugin.errors import (
 from mooring.errors import MooringError
 from mooring.model.names import DELETE, RETAIN, SHORT_MODES
 from mooring.model.quantity import Quantity, QuantityError
+from mooring.node.ownership import ID_AT_MOST, MODE_AT_MOST
 from mooring.objects.kinds.common import is_label_value, is_qualified, is_subdomain
 
 OPTIONS_AT_MOST: Final = 64
 OPTION_BYTES_AT_MOST: Final = 4096  # of a value, and of a key
 SMALLEST_BYTES: Final = 1024 * 1024
 LARGEST_BYTES: Final = 2**63 - 1  # what a file system can count
-ID_AT_MOST: Final = 2**31 - 1  # of a user or group
-MODE_AT_MOST: Final = 0o7777
 OURS: Final = "mooring.dev/"  # labels that mean something to Mooring are not for users to set
 LABEL: Final = "label."
 

@@ -8,6 +8,7 @@ from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.errors import NoSuchDriver
 from mooring.drivers.interface import Driver, Features, Place
 from mooring.drivers.loopfile import LoopfileDriver
+from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER
 
 
 class Backend(NamedTuple):
@@ -18,9 +19,9 @@ class Backend(NamedTuple):
 
 
 DRIVERS: Final[dict[str, Backend]] = {
-    "directory.mooring.dev": Backend(DirectoryDriver.at, DirectoryDriver.features),
-    "loopfile.mooring.dev": Backend(LoopfileDriver, LoopfileDriver.FEATURES),
-    "btrfs.mooring.dev": Backend(BtrfsDriver.at, BtrfsDriver.features),
+    DIRECTORY_DRIVER: Backend(DirectoryDriver.at, DirectoryDriver.features),
+    LOOPFILE_DRIVER: Backend(LoopfileDriver, LoopfileDriver.FEATURES),
+    BTRFS_DRIVER: Backend(BtrfsDriver.at, BtrfsDriver.features),
 }
 
 

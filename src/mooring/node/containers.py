@@ -29,6 +29,7 @@ from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
+from mooring.rules.use import KEPT_S
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ EVERY_S: Final = 60.0  # all containers, whether anything told of them or not
 LATE_S: Final = 0.25  # when a list says what was before a change that was told already
 RETRY_S: Final = 5.0  # when the engine did not answer
 START_WITHIN_S: Final = 1.0  # of the first look; an engine that starts later is found then
-GIVEN_FOR_S: Final = 150.0  # an ID counts from when it is given, though it is noted a bit later
 CHANGED_AT_MOST: Final = 100  # containers to be asked for by their ids; beyond that all are
 AT_ONCE: Final = 64  # writes, which share a commit to disk
 
@@ -251,7 +251,7 @@ class Mirror:
             return
         now_s = self._objects.clock.monotonic_s()
         self._given = {
-            pair: since_s for pair, since_s in self._given.items() if now_s - since_s < GIVEN_FOR_S
+            pair: since_s for pair, since_s in self._given.items() if now_s - since_s < KEPT_S
         }
         pairs = {*self._ids(), *self._given}
         wanted = [mirror_of_id(key, id_, self._node) for key, id_ in sorted(pairs)]

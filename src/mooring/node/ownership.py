@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from mooring.host import files
 from mooring.host.blocking import Blocking
@@ -12,7 +12,8 @@ from mooring.model.names import MODE, OWNER
 
 _OWNER = re.compile(r"(\d{1,10}):(\d{1,10})")
 _MODE = re.compile(r"[0-7]{1,5}")
-_ID_MAX = 2**31 - 1
+ID_AT_MOST: Final = 2**31 - 1  # of a user or group
+MODE_AT_MOST: Final = 0o7777
 
 
 class Ownership(NamedTuple):
@@ -28,9 +29,9 @@ class Ownership(NamedTuple):
         owner = _OWNER.fullmatch(claim.annotations.get(OWNER, ""))
         mode = _MODE.fullmatch(claim.annotations.get(MODE, ""))
         uid, gid = (int(owner[1]), int(owner[2])) if owner is not None else (0, 0)
-        if (owner is None and mode is None) or max(uid, gid) > _ID_MAX:
+        if (owner is None and mode is None) or max(uid, gid) > ID_AT_MOST:
             return None
-        return cls(uid, gid, int(mode[0], 8) & 0o7777 if mode is not None else None)
+        return cls(uid, gid, int(mode[0], 8) & MODE_AT_MOST if mode is not None else None)
 
     async def give(self, root: Path, blocking: Blocking) -> None:
         """Set it on a directory, not on what a link leads to. Raises OSError, HostStuck."""
