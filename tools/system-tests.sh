@@ -3,8 +3,9 @@
 # time. As root each half has mounts of its own: a host of tests that starts in one takes a copy of
 # all mounts, and would keep the other's volumes in use.
 set -u
-own=
-[ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null && own="unshare --mount"
+# A shell has what it starts in the background ignore Ctrl-C, which some tests send.
+own="env --default-signal=INT"
+[ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null && own="$own unshare --mount"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 $own .venv/bin/pytest -rs -m "system and not slow" tests/docker tests/node tests/engine >"$log" 2>&1 &
