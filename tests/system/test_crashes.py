@@ -33,6 +33,7 @@ for module in pkgutil.walk_packages(mooring.__path__, "mooring."):
 ELSEWHERE = {
     "adopt.": "tests/docker/test_adopt_meanwhile.py",
     "attach.": "tests/docker/points.py",
+    "create.": "tests/docker/test_crashes_mooring.py",
     "docker.": "tests/docker/points.py",
     "ids.": "tests/node/test_ids.py",
     "publish.": "tests/node/test_published.py",
