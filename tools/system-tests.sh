@@ -8,10 +8,9 @@ own="env --default-signal=INT"
 [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null && own="$own unshare --mount"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-$own .venv/bin/pytest -rs -m "system and not slow" tests/docker tests/node tests/engine >"$log" 2>&1 &
+$own .venv/bin/pytest -n 2 --dist loadfile -rs -m "system and not slow" tests/docker >"$log" 2>&1 &
 docker=$!
-$own .venv/bin/pytest -rs -m "system and not slow" \
-    --ignore tests/docker --ignore tests/node --ignore tests/engine
+$own .venv/bin/pytest -rs -m "system and not slow" --ignore tests/docker
 others=$?
 wait "$docker"
 ended=$?
