@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from subprocess import Popen
 from typing import Any, Final
 
 import pytest
@@ -40,15 +39,6 @@ def moored(bed: Bed) -> Mooring:
     for namespace in ("team", "closed"):
         mooring.kubectl("create", "namespace", namespace)
     return mooring
-
-
-@pytest.fixture(scope="module", autouse=True)
-def waiting(moored: Mooring) -> Popen[bytes]:
-    """A volume whose provisioner is not there is created. It begins early, as that takes 20 s."""
-    applied(moored, a_class("outside", "") | {"provisioner": "example.com"})
-    host = moored.host
-    command = ("docker", *creating("waiting", "class=outside"))
-    return host.popen(*command, log="waiting.log", **host.environment)
 
 
 @pytest.fixture
@@ -356,10 +346,10 @@ def test_a_repeated_create_changes_nothing(moored: Mooring, host: Host) -> None:
     assert moored.get(CLAIM, "again")["metadata"]["uid"] == before["metadata"]["uid"]
 
 
-def test_a_volume_that_is_not_made_in_time_is_there_and_pending(
-    moored: Mooring, waiting: Popen[bytes]
-) -> None:
-    assert waiting.wait(60) == 0
+def test_a_volume_that_is_not_made_in_time_is_there_and_pending(moored: Mooring) -> None:
+    """It takes the 20 s that a Create waits for a provisioner, which is not there."""
+    applied(moored, a_class("outside", "") | {"provisioner": "example.com"})
+    moored.host.docker(*creating("waiting", "class=outside"))
     assert moored.get(CLAIM, "waiting")["status"]["phase"] == "Pending"
 
 
