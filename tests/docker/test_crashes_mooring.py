@@ -58,5 +58,6 @@ def test_a_story_goes_on_over_fourteen_deaths(moored: Mooring) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("point", "count"), list(cases()))
 def test_killed_anywhere_nothing_is_lost_or_left(moored: Mooring, point: str, count: int) -> None:
-    story = Story(moored, f"{point}-{count}", MooringDies(moored, f"{point}:{count}")).tell()
+    name = f"{point}-{count}".replace("_", "-")  # as a claim may be called
+    story = Story(moored, name, MooringDies(moored, f"{point}:{count}")).tell()
     assert story.strikes or count > 1, f"{point} was never passed"
