@@ -43,11 +43,33 @@ class ClaimSpec(Part, frozen=True):
     data_source_ref: DataSource | None = None
 
 
+class ClaimCondition(Part, frozen=True):
+    """Times are RFC 3339; `status` is True, False or Unknown."""
+
+    type: str = ""
+    status: str = ""
+    last_probe_time: str | None = None
+    last_transition_time: str | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class ModifyVolumeStatus(Part, frozen=True):
+    """How far a change of its VolumeAttributesClass is. Storage semantics §15."""
+
+    target_volume_attributes_class_name: str = ""
+    status: str = ""  # Pending, InProgress, Infeasible
+
+
 class ClaimStatus(Part, frozen=True):
     phase: str = ""
     access_modes: tuple[str, ...] = ()
     capacity: dict[str, str | int | float] = msgspec.field(default_factory=dict)
+    conditions: tuple[ClaimCondition, ...] = ()
+    allocated_resources: dict[str, str | int | float] = msgspec.field(default_factory=dict)
+    allocated_resource_statuses: dict[str, str] = msgspec.field(default_factory=dict)
     current_volume_attributes_class_name: str | None = None
+    modify_volume_status: ModifyVolumeStatus | None = None
 
 
 class Claim(View, frozen=True):

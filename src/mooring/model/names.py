@@ -18,6 +18,8 @@ DELETION_SECRET_NAMESPACE: Final = "volume.kubernetes.io/provisioner-deletion-se
 STORAGE_CLASS_BETA: Final = "volume.beta.kubernetes.io/storage-class"
 DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 DEFAULT_CLASS_BETA: Final = "storageclass.beta.kubernetes.io/is-default-class"
+DEFAULT_SNAPSHOT_CLASS: Final = "snapshot.storage.kubernetes.io/is-default-class"
+ALLOW_MODE_CHANGE: Final = "snapshot.storage.kubernetes.io/allow-volume-mode-change"
 MOUNT_OPTIONS: Final = "volume.beta.kubernetes.io/mount-options"
 
 # Finalizers, storage semantics §2 and §13.
@@ -27,6 +29,10 @@ EXTERNAL_PROVISIONER_FINALIZER: Final = "external-provisioner.volume.kubernetes.
 PV_CONTROLLER_FINALIZER: Final = "kubernetes.io/pv-controller"
 CLONING_PROTECTION: Final = "provisioner.storage.kubernetes.io/cloning-protection"
 VAC_PROTECTION: Final = "kubernetes.io/vac-protection"
+SNAPSHOT_BOUND: Final = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
+SNAPSHOT_AS_SOURCE: Final = "snapshot.storage.kubernetes.io/volumesnapshot-as-source-protection"
+CONTENT_BOUND: Final = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
+CLAIM_AS_SOURCE: Final = "snapshot.storage.kubernetes.io/pvc-as-source-protection"
 
 # A finalizer of our own: on each pool, until it is deleted and has no volumes.
 POOL_PROTECTION: Final = "mooring.dev/pool-protection"

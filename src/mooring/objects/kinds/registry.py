@@ -9,7 +9,9 @@ from mooring.objects.kinds import (
     persistentvolume,
     persistentvolumeclaim,
     pool,
+    snapshot,
     storageclass,
+    volumeattributesclass,
 )
 
 ALL_KINDS: Final[tuple[Kind, ...]] = (
@@ -26,5 +28,9 @@ ALL_KINDS: Final[tuple[Kind, ...]] = (
     storageclass.KIND,
     core.VOLUME_ATTACHMENT,
     core.CSI_DRIVER,
+    volumeattributesclass.KIND,
+    snapshot.CLASS,
+    snapshot.SNAPSHOT,
+    snapshot.CONTENT,
     pool.KIND,
 )

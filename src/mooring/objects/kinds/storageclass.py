@@ -27,6 +27,20 @@ def _default(doc: Doc) -> None:
     doc.setdefault("volumeBindingMode", "Immediate")
 
 
+def parameter_causes(parameters: Doc) -> list[Cause]:
+    """Of the parameters of a class of storage or of attributes."""
+    causes = []
+    if len(parameters) > PARAMETERS_MAX:
+        message = f"Too long: must have at most {PARAMETERS_MAX} items"
+        causes.append(Cause("parameters", "FieldValueTooLong", message))
+    if "" in parameters:
+        causes.append(invalid("parameters", "", "field can not be empty"))
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in parameters.items())
+    if size > PARAMETERS_MAX_BYTES:
+        causes.append(too_long("parameters", PARAMETERS_MAX_BYTES))
+    return causes
+
+
 def _causes(doc: Doc) -> list[Cause]:
     causes = []
     provisioner = doc.get("provisioner") or ""
@@ -34,17 +48,7 @@ def _causes(doc: Doc) -> list[Cause]:
         causes.append(required("provisioner"))
     elif not is_qualified(provisioner.lower()):
         causes.append(invalid("provisioner", provisioner, "must be a qualified name"))
-    parameters = doc.get("parameters") or {}
-    if len(parameters) > PARAMETERS_MAX:
-        message = f"Too long: must have at most {PARAMETERS_MAX} items"
-        causes.append(Cause("parameters", "FieldValueTooLong", message))
-    if "" in parameters:
-        causes.append(invalid("parameters", "", "field can not be empty"))
-    if (
-        sum(len(key.encode()) + len(value.encode()) for key, value in parameters.items())
-        > PARAMETERS_MAX_BYTES
-    ):
-        causes.append(too_long("parameters", PARAMETERS_MAX_BYTES))
+    causes += parameter_causes(doc.get("parameters") or {})
     if doc["reclaimPolicy"] not in POLICIES:
         causes.append(not_supported("reclaimPolicy", doc["reclaimPolicy"], POLICIES))
     mode = doc["volumeBindingMode"]
