@@ -26,6 +26,9 @@ class World:
     def all(self, resource: str) -> list[Doc]:
         return self._classes
 
+    def inside(self, resource: str, namespace: str) -> list[Doc]:
+        return []
+
 
 def volume(metadata: Doc | None = None, **spec: Any) -> Doc:
     """spec: what differs; None leaves a field out."""

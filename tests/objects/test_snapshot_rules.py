@@ -21,6 +21,9 @@ class Nothing:
     def all(self, resource: str) -> list[Doc]:
         return []
 
+    def inside(self, resource: str, namespace: str) -> list[Doc]:
+        return []
+
 
 def made(kind: Kind, doc: Doc) -> Doc:
     return admitted_create(kind, doc, Nothing(), NOW)

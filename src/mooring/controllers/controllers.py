@@ -8,11 +8,13 @@ from mooring.controllers.landscape import Landscape
 from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
 from mooring.controllers.pools import Pools
+from mooring.controllers.quotas import Quotas, gives_back
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
 from mooring.model.claim import Claim
 from mooring.model.node import Node
 from mooring.model.pool import Pool
+from mooring.model.quota import ResourceQuota
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
@@ -40,13 +42,18 @@ class Controllers:
         self.namespaces = Queue("namespaces", Namespaces(objects).reconcile)
         self.nodes = Queue("nodes", Liveness(objects).reconcile)
         self.pools = Queue("pools", Pools(objects).reconcile)
-        self.queues = (self.claims, self.volumes, self.namespaces, self.nodes, self.pools)
+        self.quotas = Queue("quotas", Quotas(objects).reconcile)
+        self.queues = (
+            *(self.claims, self.volumes, self.namespaces),
+            *(self.nodes, self.pools, self.quotas),
+        )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
         shelves = objects.cache.shelves
         self.resyncs = (
             Resync(shelves[Claim.resource], lambda entry: self.claims.add(entry.key)),
             Resync(shelves[Volume.resource], self._look_at_volume),
+            Resync(shelves[ResourceQuota.resource], lambda entry: self.quotas.add(entry.key)),
         )
 
     async def start(self) -> None:
@@ -56,6 +63,7 @@ class Controllers:
         self._follow(Node.resource, self.nodes)
         self._follow("namespaces", self.namespaces)
         self._follow(Pool.resource, self.pools)
+        self._follow_quotas()
         await self.expiry.start()
         for part in (*self.queues, *self.resyncs):
             part.start()
@@ -76,6 +84,29 @@ class Controllers:
 
         self._unfollow.append(shelf.follow(changed))
 
+    def _follow_quotas(self) -> None:
+        """Count anew where limits or scopes are others, and where claims leave something."""
+        shelves = self._objects.cache.shelves
+        quotas = shelves[ResourceQuota.resource]
+        for entry in quotas.entries():
+            self.quotas.add(entry.key)
+
+        def quota_changed(event: Event) -> None:
+            if event.after is not None and not _same_limits(event):
+                self.quotas.add(event.key)
+
+        def claim_changed(event: Event) -> None:
+            namespace = event.key.partition("/")[0]
+            if event.before is None or next(quotas.entries(namespace), None) is None:
+                return
+            after = view(Claim, event.after) if event.after else None
+            if gives_back(view(Claim, event.before), after):
+                for entry in quotas.entries(namespace):
+                    self.quotas.add(entry.key)
+
+        self._unfollow.append(quotas.follow(quota_changed))
+        self._unfollow.append(shelves[Claim.resource].follow(claim_changed))
+
     async def idle(self) -> None:
         """Wait until all that was to be looked at was looked at, what that caused included.
 
@@ -94,3 +125,11 @@ class Controllers:
         for part in (*self.queues, *self.resyncs, self.expiry):
             await part.stop()
         await self.recorder.stop()
+
+
+def _same_limits(event: Event) -> bool:
+    """Whether only its account changed, which is the business of whoever charged it."""
+    before, after = (
+        view(ResourceQuota, one) if one else None for one in (event.before, event.after)
+    )
+    return before is not None and after is not None and before.spec == after.spec

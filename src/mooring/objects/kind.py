@@ -48,6 +48,9 @@ class World(Protocol):
     def all(self, resource: str) -> list[Doc]:
         """Every object of a resource; only for kinds that are few, such as classes."""
 
+    def inside(self, resource: str, namespace: str) -> list[Doc]:
+        """Every object of a namespace; only for kinds that are few, such as limits."""
+
 
 class Denied(Exception):
     """A validating or mutating admission said no: 403 Forbidden with this message."""

@@ -12,6 +12,7 @@ import msgspec
 
 from mooring.clock import Clock, SystemClock, timestamp
 from mooring.crashpoints import crash_point, passing
+from mooring.model.claim import Claim
 from mooring.model.metadata import View
 from mooring.model.names import POOL_ATTRIBUTE
 from mooring.model.pool import Pool
@@ -21,6 +22,7 @@ from mooring.objects.cache import Cache, Entry, Shelf
 from mooring.objects.documents import decoded, spliced, stored_form, unspliced
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
 from mooring.objects.kind import Doc, Kind, Stamp, nothing
+from mooring.objects.quotas import Quotas
 from mooring.objects.views import overlaid, view
 from mooring.rules.pool_room import recharged, refused_change
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
@@ -76,6 +78,7 @@ class Objects:
         self.kinds = {kind.resource: kind for kind in kinds}
         self.cache = Cache(store, self.kinds.values())
         self._account = asyncio.Lock()  # of pools
+        self._quotas = Quotas(self)
         self._uids = _uids()
 
     async def start(self) -> None:
@@ -103,6 +106,10 @@ class Objects:
     def all(self, resource: str) -> list[Doc]:
         """Decoded; for kinds that are few."""
         return [decoded(entry.body) for entry in self.cache.shelves[resource].entries()]
+
+    def inside(self, resource: str, namespace: str) -> list[Doc]:
+        """Those of one namespace, decoded; for kinds that are few."""
+        return [decoded(entry.body) for entry in self.cache.shelves[resource].entries(namespace)]
 
     def view(self, type_: type[V], key: str) -> V | None:
         """What Mooring decides on of one object."""
@@ -159,7 +166,10 @@ class Objects:
             return Entry(key, stored, 0)  # without a revision, since it has none
         others, unchanged = self._writes(beside(doc))
         try:
-            if others or unchanged:
+            if self._is_charged(kind, namespace):
+                held = (*checks, *unchanged)
+                revision = await self._commit_claim([write, *others], held, None, doc)
+            elif others or unchanged:
                 revision = await self._commit([write, *others], [*checks, *unchanged])
             else:
                 revision = await self._commit_charged(write, None, _pooled(kind, doc), checks)
@@ -227,6 +237,9 @@ class Objects:
         metadata = doc["metadata"]
         leaves = "deletionTimestamp" in metadata and not _held(doc)
         write = Write(shelf.prefix + entry.key, None if leaves else stored, entry.revision)
+        if not leaves and self._is_charged(shelf.kind, metadata.get("namespace", "")):
+            revision = await self._commit_claim([write], (), decoded(entry.body), doc)
+            return shelf.written(entry.key, stored, revision)
         old = _pooled(shelf.kind, entry)
         new = None if leaves or old is None else _pooled(shelf.kind, doc)
         revision = await self._commit_charged(write, old, new)
@@ -332,6 +345,30 @@ class Objects:
                 assert isinstance(new, Volume)
                 writes += self._charge(old, None if leaves else new)
         return writes, unchanged
+
+    def _is_charged(self, kind: Kind, namespace: str) -> bool:
+        return kind.resource == Claim.resource and self._quotas.apply_in(namespace)
+
+    async def _commit_claim(
+        self, writes: Sequence[Write], checks: Sequence[Check], old: Doc | None, new: Doc
+    ) -> int:
+        """A write of a claim, with what it changes in the quotas of its namespace.
+
+        raises  Forbidden if one of them is exceeded
+        """
+        paid: dict[str, int] = {}
+        async with self._quotas.turn(new["metadata"]["namespace"]):
+            for _ in range(TRIES):
+                try:
+                    charge = await self._quotas.charge(old, new, paid)
+                except Conflict:  # a quota became another while it was charged
+                    continue
+                try:
+                    return await self._commit([*writes, *charge.writes], [*checks, *charge.checks])
+                except Conflict as conflict:
+                    if not charge.concerns(conflict.key):
+                        raise
+        raise Stale(self.kinds[Claim.resource], new["metadata"]["name"])
 
     async def _commit_charged(
         self, write: Write, old: Volume | None, new: Volume | None, checks: Sequence[Check] = ()

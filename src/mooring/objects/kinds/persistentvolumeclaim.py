@@ -2,12 +2,16 @@
 
 from typing import Any, Final
 
+import msgspec
+
+from mooring.model.claim import Claim
 from mooring.model.names import (
     DEFAULT_CLASS,
     DEFAULT_CLASS_BETA,
     PVC_PROTECTION,
     STORAGE_CLASS_BETA,
 )
+from mooring.model.quota import LimitRange
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Denied, Doc, Kind, Printing, Subresource, World
 from mooring.objects.kinds.common import (
@@ -28,6 +32,7 @@ from mooring.objects.kinds.common import (
     with_finalizer,
 )
 from mooring.objects.kinds.selecting import label_selector_causes
+from mooring.rules.quota import out_of_range
 
 REQUEST: Final = "spec.resources.requests.storage"
 CLASSES: Final = "storageclasses.storage.k8s.io"
@@ -208,7 +213,11 @@ def _fixed(doc: Doc, old: Doc) -> Doc:
 
 
 def _review(doc: Doc, old: Doc | None, world: World) -> None:
-    """Growth needs a class that allows it now."""
+    """It keeps within the limits of its namespace, and growth needs a class that allows it now."""
+    if limits := world.inside(LimitRange.resource, doc["metadata"]["namespace"]):
+        ranges = (msgspec.convert(one, LimitRange) for one in limits)
+        if why := out_of_range(ranges, msgspec.convert(doc, Claim)):
+            raise Denied(why)
     if old is None:
         return
     wanted, had = amount(_requested(doc["spec"]) or "0"), amount(_requested(old["spec"]) or "0")

@@ -6,6 +6,7 @@ from mooring.objects.kind import Kind
 from mooring.objects.kinds import (
     core,
     event,
+    limits,
     persistentvolume,
     persistentvolumeclaim,
     pool,
@@ -21,6 +22,8 @@ ALL_KINDS: Final[tuple[Kind, ...]] = (
     event.CORE,
     core.SECRET,
     core.CONFIG_MAP,
+    limits.QUOTA,
+    limits.RANGE,
     persistentvolume.KIND,
     persistentvolumeclaim.KIND,
     event.NEW,
