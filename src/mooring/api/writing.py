@@ -10,11 +10,14 @@ from mooring.api.routes import Route
 from mooring.api.selectors import matcher
 from mooring.api.shapes import AS_IT_IS, shape_of
 from mooring.api.status import ApiError, deleted
+from mooring.api.validation import bad_options
 from mooring.objects.cache import Entry
 from mooring.objects.documents import encoded
 from mooring.objects.errors import NotFound
-from mooring.objects.kind import Doc
+from mooring.objects.kind import Cause, Doc
+from mooring.objects.kinds.common import INVALID, not_supported
 from mooring.objects.objects import Objects, Preconditions
+from mooring.rules.garbage import Propagation
 
 
 async def create(request: Request, route: Route, objects: Objects) -> None:
@@ -68,7 +71,11 @@ async def delete(request: Request, route: Route, objects: Objects) -> None:
     dry_run = _dry_run(request.query.get("dryRun") or asked.get("dryRun"))
     refuse_mirror(route.kind, objects.shelf(route.kind).get(route.key))
     entry, gone = await objects.delete(
-        route.kind, route.key, preconditions=preconditions, dry_run=dry_run
+        route.kind,
+        route.key,
+        preconditions=preconditions,
+        dry_run=dry_run,
+        propagation=_propagation(request, asked),
     )
     if gone and not route.kind.returns_deleted:
         doc = objects.shelf(route.kind).kind
@@ -89,10 +96,11 @@ async def delete_collection(request: Request, route: Route, objects: Objects) ->
     dry_run = _dry_run(query.get("dryRun") or asked.get("dryRun"))
     for entry in entries:  # before any is deleted: all or none
         refuse_mirror(route.kind, entry)
-    removed = []
+    how, removed = _propagation(request, asked), []
     for entry in entries:
         try:
-            removed.append((await objects.delete(route.kind, entry.key, dry_run=dry_run))[0])
+            gone = await objects.delete(route.kind, entry.key, dry_run=dry_run, propagation=how)
+            removed.append(gone[0])
         except NotFound:
             continue  # somebody else was faster
     shape = shape_of(route.kind, "", "", objects.clock)
@@ -123,6 +131,24 @@ def _dry_run(value: Any) -> bool:
     if any(one != "All" for one in values):
         raise ApiError("Invalid", f"dryRun: Unsupported value: {value!r}", "the only one is All")
     return bool(values)
+
+
+def _propagation(request: Request, asked: Doc) -> Propagation | None:
+    """What becomes of what it owns, by the options in the body or the query. Raises Invalid."""
+    said = asked.get("propagationPolicy") or request.query.get("propagationPolicy")
+    orphan = asked.get("orphanDependents")
+    if orphan is None and (text := request.query.get("orphanDependents")):
+        orphan = text.lower() in ("1", "t", "true")
+    if said and orphan is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        cause = Cause("propagationPolicy", INVALID, f'Invalid value: "{said}": {text}')
+        raise bad_options("DeleteOptions", [cause])
+    if orphan is not None:
+        return Propagation.ORPHAN if orphan else Propagation.BACKGROUND
+    if said and said not in list(Propagation):
+        supported = ("Foreground", "Background", "Orphan", "nil")
+        raise bad_options("DeleteOptions", [not_supported("propagationPolicy", said, supported)])
+    return Propagation(said) if said else None
 
 
 def _refuse_other_namespace(route: Route, doc: Doc) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from mooring.controllers.binder import Binder
 from mooring.controllers.expiry import Expiry
+from mooring.controllers.garbage import Garbage
 from mooring.controllers.landscape import Landscape
 from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
@@ -43,9 +44,11 @@ class Controllers:
         self.nodes = Queue("nodes", Liveness(objects).reconcile)
         self.pools = Queue("pools", Pools(objects).reconcile)
         self.quotas = Queue("quotas", Quotas(objects).reconcile)
+        self._owned = Garbage(objects, lambda key: self.garbage.add(key), self.recorder.note)
+        self.garbage = Queue("garbage", self._owned.reconcile)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
-            *(self.nodes, self.pools, self.quotas),
+            *(self.nodes, self.pools, self.quotas, self.garbage),
         )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
@@ -64,6 +67,7 @@ class Controllers:
         self._follow("namespaces", self.namespaces)
         self._follow(Pool.resource, self.pools)
         self._follow_quotas()
+        self._owned.start()
         await self.expiry.start()
         for part in (*self.queues, *self.resyncs):
             part.start()
@@ -122,6 +126,7 @@ class Controllers:
         for unfollow in self._unfollow:
             unfollow()
         self.landscape.stop()
+        self._owned.stop()
         for part in (*self.queues, *self.resyncs, self.expiry):
             await part.stop()
         await self.recorder.stop()

@@ -24,6 +24,7 @@ from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
 from mooring.objects.kind import Doc, Kind, Stamp, nothing
 from mooring.objects.quotas import Quotas
 from mooring.objects.views import overlaid, view
+from mooring.rules.garbage import Propagation, deletion_finalizers
 from mooring.rules.pool_room import recharged, refused_change
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
 
@@ -252,10 +253,13 @@ class Objects:
         *,
         preconditions: Preconditions = ANY_OBJECT,
         dry_run: bool = False,
+        propagation: Propagation | None = None,
     ) -> tuple[Entry, bool]:
         """Remove an object, or mark it if finalizers hold it. Returns it, and whether it is gone.
 
         There is no grace period: Mooring runs no containers that would use it.
+
+        propagation  what becomes of what it owns, see rules.garbage
         """
         if key in kind.kept:
             raise Forbidden(kind, key, f"this {kind.singular} may not be deleted")
@@ -265,12 +269,15 @@ class Objects:
             doc = decoded(entry.body)
             preconditions.refuse(kind, doc)
             metadata = doc["metadata"]
+            had = metadata.get("finalizers") or []
+            if (finalizers := deletion_finalizers(had, propagation)) != had:
+                metadata["finalizers"] = finalizers
             held = _held(doc)
-            if dry_run or (held and "deletionTimestamp" in metadata):
+            if dry_run or (held and "deletionTimestamp" in metadata and finalizers == had):
                 return entry, not held
             stored = None
             if held:
-                metadata["deletionTimestamp"] = timestamp(self.clock.now())
+                metadata.setdefault("deletionTimestamp", timestamp(self.clock.now()))
                 metadata["deletionGracePeriodSeconds"] = 0
                 stored = stored_form(shelf.kind, doc)
             try:

@@ -1,0 +1,240 @@
+"""Deletes what has lost all its owners, and lets owners go in the order they were told to.
+
+Source: Kubernetes' garbage collector. An object is looked at when it has owners or is an owner that
+is being deleted; nothing is kept of all others.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final, NamedTuple
+
+from mooring.model.metadata import ObjectReference, OwnerReference, View
+from mooring.objects.cache import Entry, Event
+from mooring.objects.errors import NotFound, Stale
+from mooring.objects.kind import Doc, Kind
+from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.views import view
+from mooring.reconcile.queue import Done, Outcome
+from mooring.rules.events import WARNING, EventNote
+from mooring.rules.garbage import FOREGROUND, ORPHAN, Propagation, Standing, verdict
+
+OWNED: Final = b'"ownerReferences"'  # in the bytes of what has owners
+MARKS: Final = (b'"foregroundDeletion"', b'"orphan"')  # of owners that a deletion waits for
+COMPONENT: Final = "garbage-collector-controller"
+SEPARATOR: Final = "|"  # of resource and key, which have none
+
+
+class _Dependent(NamedTuple):
+    resource: str
+    key: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.resource}{SEPARATOR}{self.key}"
+
+
+class Garbage:
+    """Looks at one object at a time, by its resource and key."""
+
+    def __init__(
+        self, objects: Objects, wake: Callable[[str], None], tell: Callable[[EventNote], None]
+    ) -> None:
+        self._objects, self._wake, self._tell = objects, wake, tell
+        self._dependents: defaultdict[str, set[_Dependent]] = defaultdict(set)  # by owner's uid
+        self._kinds = {
+            (kind.group, kind.kind): kind for kind in objects.kinds.values() if not kind.stored_as
+        }
+        self._unfollow: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Take in what is there, and follow."""
+        for kind in self._kinds.values():
+            shelf = self._objects.cache.shelves[kind.resource]
+            changed = partial(self._changed, kind.resource)
+            for entry in shelf.entries():
+                changed(Event(None, entry, entry.revision, shelf.offset))
+            self._unfollow.append(shelf.follow(changed))
+
+    def stop(self) -> None:
+        for unfollow in self._unfollow:
+            unfollow()
+
+    # Events
+
+    def _changed(self, resource: str, event: Event) -> None:
+        before, after = event.before, event.after
+        if before is not None and OWNED in before.body:
+            for owner in _owners(before):
+                self._file(owner.uid, _Dependent(resource, event.key), there=False)
+        if after is None:
+            self._gone(before)
+            return
+        if OWNED in after.body:
+            for owner in _owners(after):
+                self._file(owner.uid, _Dependent(resource, event.key), there=True)
+            self._wake(_Dependent(resource, event.key).text)
+        elif any(mark in after.body for mark in MARKS):
+            self._wake(_Dependent(resource, event.key).text)
+
+    def _file(self, uid: str, dependent: _Dependent, *, there: bool) -> None:
+        if there:
+            self._dependents[uid].add(dependent)
+        else:
+            self._dependents[uid].discard(dependent)
+            if not self._dependents[uid]:
+                del self._dependents[uid]
+
+    def _gone(self, before: Entry | None) -> None:
+        """Its dependents may have to go too, and its owners may have waited for it."""
+        if before is None:
+            return
+        if self._dependents:
+            for dependent in self._dependents.get(_metadata(before).metadata.uid, ()):
+                self._wake(dependent.text)
+        if OWNED in before.body:
+            for owner in _owners(before):
+                self._wake_owner(owner, _metadata(before).namespace)
+
+    def _wake_owner(self, owner: OwnerReference, namespace: str) -> None:
+        kind = self._kind_of(owner)
+        if kind is not None:
+            key = f"{namespace}/{owner.name}" if kind.namespaced else owner.name
+            self._wake(_Dependent(kind.resource, key).text)
+
+    # Looks
+
+    async def reconcile(self, text: str) -> Outcome:
+        """Let an owner that is being deleted go, or delete what has lost its owners."""
+        resource, _, key = text.partition(SEPARATOR)
+        entry = self._objects.entry(resource, key)
+        if entry is None:
+            return Done("it is gone")
+        seen = _metadata(entry)
+        if seen.being_deleted:
+            if seen.has_finalizer(ORPHAN):
+                return await self._orphaned(resource, entry)
+            if seen.has_finalizer(FOREGROUND):
+                return await self._after_its_dependents(resource, entry)
+            return Done("it is being deleted")
+        return await self._judged(resource, entry)
+
+    async def _judged(self, resource: str, entry: Entry) -> Outcome:
+        seen, kind = _metadata(entry), self._objects.kinds[resource]
+        owners = [(one, self._standing(one, seen.namespace)) for one in _owners(entry)]
+        for owner, how in owners:
+            if how is Standing.UNKNOWN and self._kind_of(owner) is not None:
+                self._say_out_of_place(kind, seen, owner)
+        decided = verdict(owners, has_dependents=bool(self._dependents.get(seen.uid)))
+        if decided.delete:
+            policy = Propagation.FOREGROUND if decided.foreground else None
+            same = Preconditions(uid=seen.uid, resource_version=str(entry.revision))
+            with suppress(NotFound, Stale):  # another version is looked at on its own
+                await self._objects.delete(kind, entry.key, preconditions=same, propagation=policy)
+            return Done("deleted: its owners are gone")
+        if decided.drop:
+            await self._without_owners(kind, entry.key, seen.uid, decided.drop)
+            return Done("forgot owners that are gone")
+        return Done("it has an owner")
+
+    async def _orphaned(self, resource: str, entry: Entry) -> Outcome:
+        """Its dependents lose it as their owner, then it goes."""
+        uid = _metadata(entry).uid
+        for dependent in list(self._dependents.get(uid, ())):
+            with suppress(NotFound):
+                found = self._objects.entry(*dependent)
+                if found is not None:
+                    kind, of = self._objects.kinds[dependent.resource], _metadata(found).uid
+                    await self._without_owners(kind, dependent.key, of, frozenset({uid}))
+        await self._let_go(resource, entry, ORPHAN)
+        return Done("its dependents stay without it")
+
+    async def _after_its_dependents(self, resource: str, entry: Entry) -> Outcome:
+        uid, blocking = _metadata(entry).uid, 0
+        for dependent in list(self._dependents.get(uid, ())):
+            found = self._objects.entry(*dependent)
+            if found is None:
+                continue
+            blocking += any(
+                one.uid == uid and one.block_owner_deletion is True for one in _owners(found)
+            )
+            if not _metadata(found).being_deleted:
+                self._wake(dependent.text)
+        if blocking:
+            return Done(f"waits for {blocking} dependents")
+        await self._let_go(resource, entry, FOREGROUND)
+        return Done("its dependents are gone")
+
+    async def _let_go(self, resource: str, entry: Entry, finalizer: str) -> None:
+        uid = _metadata(entry).uid
+
+        def freed(doc: Doc) -> Doc:
+            finalizers = doc["metadata"].get("finalizers") or []
+            doc["metadata"]["finalizers"] = [one for one in finalizers if one != finalizer]
+            return doc
+
+        same = Preconditions(uid=uid)
+        with suppress(NotFound, Stale):
+            await self._objects.update(
+                self._objects.kinds[resource], entry.key, freed, preconditions=same
+            )
+
+    async def _without_owners(self, kind: Kind, key: str, uid: str, lost: frozenset[str]) -> None:
+        def changed(doc: Doc) -> Doc:
+            owners = doc["metadata"].get("ownerReferences") or []
+            kept = [one for one in owners if one.get("uid") not in lost]
+            doc["metadata"]["ownerReferences"] = kept
+            if not kept:
+                del doc["metadata"]["ownerReferences"]
+            return doc
+
+        with suppress(NotFound, Stale):
+            await self._objects.update(kind, key, changed, preconditions=Preconditions(uid=uid))
+
+    # Owners
+
+    def _standing(self, owner: OwnerReference, namespace: str) -> Standing:
+        kind = self._kind_of(owner)
+        if kind is None or (kind.namespaced and not namespace):
+            return Standing.UNKNOWN
+        key = f"{namespace}/{owner.name}" if kind.namespaced else owner.name
+        entry = self._objects.entry(kind.resource, key)
+        found = _metadata(entry) if entry is not None else None
+        if found is None or found.uid != owner.uid:
+            return Standing.ABSENT
+        if (
+            found.being_deleted
+            and found.has_finalizer(FOREGROUND)
+            and owner.block_owner_deletion is True
+        ):
+            return Standing.WAITING
+        return Standing.SOLID
+
+    def _kind_of(self, owner: OwnerReference) -> Kind | None:
+        group = owner.api_version.rpartition("/")[0]
+        return self._kinds.get((group, owner.kind))
+
+    def _say_out_of_place(self, kind: Kind, seen: View, owner: OwnerReference) -> None:
+        about = ObjectReference(
+            kind=kind.kind,
+            api_version=kind.api_version,
+            namespace=seen.namespace,
+            name=seen.name,
+            uid=seen.uid,
+        )
+        named = f"{owner.api_version}/{owner.kind}, name: {owner.name}, uid: {owner.uid}"
+        message = f'ownerRef [{named}] does not exist in namespace "{seen.namespace}"'
+        self._tell(EventNote(about, WARNING, "OwnerRefInvalidNamespace", message, COMPONENT))
+
+
+class _Any(View, frozen=True):
+    """What every object has."""
+
+
+def _metadata(entry: Entry) -> View:
+    return view(_Any, entry)
+
+
+def _owners(entry: Entry) -> tuple[OwnerReference, ...]:
+    return _metadata(entry).metadata.owner_references
