@@ -1,13 +1,14 @@
 """What the checks of every backend stand on: a root of its own, with hands to do it harm."""
 
+import asyncio
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -66,13 +67,21 @@ class Bench:
         self.outside = directory / "outside"
         self.outside.mkdir()
         (self.outside / "precious").write_text("kept")
+        self._drivers: list[Driver] = []
 
     def place(self, uid: str = "uid-of-pool", root: Path | None = None) -> Place:
         return Place("bench", uid, root or self.root, self.backend.options)
 
     def driver(self, uid: str = "uid-of-pool") -> Driver:
         """As a process that has just begun would have it."""
-        return self.backend.make(self.place(uid))
+        made = self.backend.make(self.place(uid))
+        self._drivers.append(made)
+        return made
+
+    async def stopped(self) -> None:
+        """The place is free for other processes."""
+        for driver in self._drivers:
+            await driver.stop()
 
     async def started(self) -> Driver:
         driver = self.driver()
@@ -84,9 +93,11 @@ class Bench:
         await driver.start(new=False)
         return driver
 
-    def killed_at(self, point: str, *call: str) -> bool:
+    async def killed_at(self, point: str, *call: str) -> bool:
         """Make a call in a process that dies at a point; whether it did."""
-        child = subprocess.run(
+        await self.stopped()
+        child = await asyncio.to_thread(
+            subprocess.run,
             [sys.executable, "-m", CHILD, self.backend.name, str(self.root), *call],
             env={**os.environ, "MOORING_CRASH_AT": point},
             timeout=UNTIL_DEAD_S,
@@ -94,6 +105,28 @@ class Bench:
             check=False,
         )
         return child.returncode == -signal.SIGKILL
+
+    @contextmanager
+    def served_elsewhere(self, *within: str, expect: str = "") -> Iterator[subprocess.Popen[str]]:
+        """Another process that has the pool; it ends, or is killed, at the end.
+
+        within  a command to run it in, such as in mounts of its own
+        expect  it is refused, and says this
+        """
+        command = [*within, sys.executable, "-m", CHILD, self.backend.name, str(self.root), "serve"]
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as child:
+            assert child.stdout is not None
+            if expect:
+                assert expect in child.communicate(timeout=UNTIL_DEAD_S)[1]
+            else:
+                assert child.stdout.readline().startswith("process ")
+            yield child
 
     def precious_is_kept(self) -> bool:
         return (self.outside / "precious").read_text() == "kept"
@@ -149,8 +182,8 @@ def _mounted(kind: str, image: Path, target: Path) -> None:
         pytest.skip(f"this host mounts no {kind}: {done.stderr.strip()}")
 
 
-@contextmanager
-def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Iterator[Bench]:
+@asynccontextmanager
+async def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> AsyncIterator[Bench]:
     """A bench, and nothing of it mounted at the end.
 
     disk  a disk of its own, if the backend does not need one
@@ -163,6 +196,7 @@ def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Iterator[Be
             _mounted(kind, directory / "image", bench.disk)
         yield bench
     finally:
+        await bench.stopped()  # what it has open would keep its disk mounted
         for point in reversed(mounts.mounts_below(str(directory))):
             mounts.unmount(Path(point))
 

@@ -1,20 +1,27 @@
 """One call of a driver in a process of its own: NAME ROOT CALL [ARGUMENTS]"""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 from mooring.drivers.btrfs import BtrfsDriver
 from mooring.drivers.interface import Place, Source, asset_name
+from mooring.errors import MooringError
 from tests.conformance.test_drivers import BACKENDS, IDLE
+from tests.conformance.test_hanging import HANGING
 
 
 async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
-    backend = next(one for one in (*BACKENDS, IDLE) if one.name == name)
+    backend = next(one for one in (*BACKENDS, IDLE, HANGING) if one.name == name)
     driver = backend.make(Place("bench", "uid-of-pool", root, backend.options))
     match what, *arguments:
         case ["start"]:
             await driver.start(new=True)
+        case ["serve"]:  # until its standard input ends
+            await driver.start(new=True)
+            print(f"process {os.getpid()}", flush=True)
+            await asyncio.to_thread(sys.stdin.read)
         case ["delete", asset]:
             await driver.delete(asset_name(asset))
         case ["create", asset, size_bytes]:
@@ -40,4 +47,7 @@ async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_call(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))
+    try:
+        asyncio.run(_call(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))
+    except MooringError as error:
+        raise SystemExit(f"{error.code}: {error}") from error

@@ -28,7 +28,7 @@ async def _emptied(bench: Bench, driver: Driver) -> None:
 
 
 async def killed_while_starting(bench: Bench, point: str) -> None:
-    assert bench.killed_at(point, "start")
+    assert await bench.killed_at(point, "start")
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
     assert await _names(await bench.restarted()) == [NAME]
@@ -37,7 +37,7 @@ async def killed_while_starting(bench: Bench, point: str) -> None:
 async def killed_while_creating(bench: Bench, point: str) -> None:
     driver = await bench.started()
     kept = await driver.create(OTHER, SIZE_BYTES)
-    assert bench.killed_at(point, "create", NAME, str(SIZE_BYTES))
+    assert await bench.killed_at(point, "create", NAME, str(SIZE_BYTES))
     assert set(await driver.assets()) <= {kept, Asset(NAME, SIZE_BYTES)}  # whole, or not at all
     driver = await bench.restarted()
     made = await driver.create(NAME, SIZE_BYTES)
@@ -52,7 +52,7 @@ async def killed_while_deleting(bench: Bench, point: str) -> None:
     await driver.create(NAME, SIZE_BYTES)
     (await driver.publish(NAME) / "file").write_text("data")
     await driver.unpublish(NAME)
-    assert bench.killed_at(point, "delete", NAME)
+    assert await bench.killed_at(point, "delete", NAME)
     driver = bench.driver()  # not even started anew: repeating the call is enough
     await driver.delete(NAME)
     assert await driver.assets() == [kept]
@@ -66,7 +66,7 @@ async def killed_while_expanding(bench: Bench, point: str) -> None:
     await driver.create(NAME, SIZE_BYTES)
     (await driver.publish(NAME) / "file").write_text("data")
     await driver.unpublish(NAME)
-    assert bench.killed_at(point, "expand", NAME, str(2 * SIZE_BYTES))
+    assert await bench.killed_at(point, "expand", NAME, str(2 * SIZE_BYTES))
     driver = await bench.restarted()
     larger = await driver.expand(NAME, 2 * SIZE_BYTES)
     assert larger.size_bytes >= 2 * SIZE_BYTES
@@ -77,7 +77,7 @@ async def killed_while_expanding(bench: Bench, point: str) -> None:
 async def killed_while_publishing(bench: Bench, point: str) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
-    assert bench.killed_at(point, "publish", NAME)
+    assert await bench.killed_at(point, "publish", NAME)
     driver = await bench.restarted()
     (await driver.publish(NAME) / "file").write_text("data")
     assert len(bench.held_by_the_host()) <= 2  # a mount and its device, if it has such
@@ -90,7 +90,7 @@ async def killed_while_unpublishing(bench: Bench, point: str) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
     (await driver.publish(NAME) / "file").write_text("data")
-    assert bench.killed_at(point, "unpublish", NAME)
+    assert await bench.killed_at(point, "unpublish", NAME)
     driver = await bench.restarted()
     await driver.unpublish(NAME)
     assert bench.held_by_the_host() == []
@@ -104,7 +104,7 @@ async def killed_while_making_a_snapshot(bench: Bench, point: str) -> None:
     if not driver.features.snapshots:
         pytest.skip(NONE_HERE)
     (await driver.publish(NAME) / "file").write_text("before")
-    assert bench.killed_at(point, "snapshot", SNAPSHOT, NAME)
+    assert await bench.killed_at(point, "snapshot", SNAPSHOT, NAME)
     driver = await bench.restarted()
     (await driver.publish(NAME) / "other").write_text("it can be written to")
     made = await driver.snapshot(SNAPSHOT, NAME)
@@ -120,7 +120,7 @@ async def killed_while_deleting_a_snapshot(bench: Bench, point: str) -> None:
     if not driver.features.snapshots:
         pytest.skip(NONE_HERE)
     await driver.snapshot(SNAPSHOT, NAME)
-    assert bench.killed_at(point, "delete_snapshot", SNAPSHOT)
+    assert await bench.killed_at(point, "delete_snapshot", SNAPSHOT)
     driver = bench.driver()
     await driver.delete_snapshot(SNAPSHOT)
     assert await driver.snapshots() == []
@@ -134,7 +134,7 @@ async def killed_while_cloning(bench: Bench, point: str) -> None:
     if not driver.features.clones:
         pytest.skip(NONE_HERE)
     (await driver.publish(NAME) / "file").write_text("data")
-    assert bench.killed_at(point, "clone", OTHER, NAME, str(2 * SIZE_BYTES))
+    assert await bench.killed_at(point, "clone", OTHER, NAME, str(2 * SIZE_BYTES))
     driver = await bench.restarted()
     (await driver.publish(NAME) / "other").write_text("it can be written to")
     made = await driver.create(OTHER, 2 * SIZE_BYTES, Source(asset=NAME))

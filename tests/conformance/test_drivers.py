@@ -8,7 +8,7 @@ from mooring.crashpoints import POINTS
 from mooring.drivers.interface import Asset, AssetName, Features, Place, Snapshot, Source, Usage
 from mooring.drivers.registry import DRIVERS, driver_for
 from mooring.model.names import BTRFS_DRIVER, BUILT_DRIVERS
-from tests.conformance import driver_limits, driver_snapshots, driver_suite
+from tests.conformance import driver_alone, driver_limits, driver_snapshots, driver_suite
 from tests.conformance.driver_bench import (
     CHECKS,
     DISK_CHECKS,
@@ -21,7 +21,11 @@ from tests.conformance.driver_bench import (
 from tests.conformance.driver_kills import KILLED
 from tests.host.privileges import needs_mounts
 
-assert driver_suite, (driver_limits, driver_snapshots)  # they fill the lists of checks
+assert driver_suite, (
+    driver_alone,
+    driver_limits,
+    driver_snapshots,
+)  # they fill the lists of checks
 
 
 def _registered(
@@ -56,6 +60,9 @@ class IdleDriver:
 
     async def start(self, *, new: bool) -> None:
         self.place.root.mkdir(exist_ok=True)
+
+    async def stop(self) -> None:
+        return None
 
     async def create(self, name: AssetName, size_bytes: int, source: Source | None = None) -> Asset:
         return Asset(name, size_bytes)
@@ -115,7 +122,7 @@ def _named(value: object) -> str:
 @pytest.mark.parametrize("backend", ALL)
 @pytest.mark.parametrize("check", CHECKS, ids=_named)
 async def test_a_backend_keeps_the_contract(backend: Backend, check: Check, tmp_path: Path) -> None:
-    with on_a_bench(backend, tmp_path) as bench:
+    async with on_a_bench(backend, tmp_path) as bench:
         await check(bench)
 
 
@@ -126,7 +133,7 @@ async def test_a_backend_keeps_the_contract(backend: Backend, check: Check, tmp_
 async def test_a_backend_keeps_the_contract_on_its_own_disk(
     backend: Backend, check: Check, tmp_path: Path
 ) -> None:
-    with on_a_bench(backend, tmp_path, "ext4") as bench:
+    async with on_a_bench(backend, tmp_path, "ext4") as bench:
         await check(bench)
 
 
@@ -143,7 +150,7 @@ async def test_a_driver_that_does_nothing_fails_every_check(check: Check, tmp_pa
 async def test_a_driver_that_does_nothing_fails_every_check_on_a_disk(
     check: Check, tmp_path: Path
 ) -> None:
-    with on_a_bench(IDLE, tmp_path, "ext4") as bench:
+    async with on_a_bench(IDLE, tmp_path, "ext4") as bench:
         with pytest.raises((Exception, pytest.fail.Exception)) as failure:
             await check(bench)
     assert not isinstance(failure.value, pytest.skip.Exception)
@@ -154,7 +161,7 @@ async def test_a_driver_that_does_nothing_fails_every_check_on_a_disk(
 async def test_a_call_killed_at_any_point_is_whole_when_repeated(
     backend: Backend, point: str, tmp_path: Path
 ) -> None:
-    with on_a_bench(backend, tmp_path) as bench:
+    async with on_a_bench(backend, tmp_path) as bench:
         await KILLED[point.split(".")[1]](bench, point)
 
 

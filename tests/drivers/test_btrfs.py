@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from errno import EDQUOT
 from pathlib import Path
@@ -42,8 +42,8 @@ pytestmark = needs_mounts
 
 
 @pytest.fixture(params=[BACKEND], ids=["full"])
-def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    with on_a_bench(request.param, tmp_path) as made:
+async def bench(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with on_a_bench(request.param, tmp_path) as made:
         yield made
 
 
@@ -53,8 +53,8 @@ simple = pytest.mark.parametrize("bench", [SIMPLE], ids=["simple"], indirect=Tru
 
 @pytest.fixture
 async def driver(bench: Bench) -> BtrfsDriver:
-    made = BtrfsDriver.at(bench.place())
-    await made.start(new=True)
+    made = await bench.started()
+    assert isinstance(made, BtrfsDriver)
     return made
 
 
@@ -285,6 +285,7 @@ async def test_the_quotas_that_are_on_already_are_used(bench: Bench) -> None:
         await driver.start(new=True)
         await driver.create(NAME, SIZE_BYTES)
         assert 0.9 * SIZE_BYTES <= sequential(await driver.publish(NAME)) <= SIZE_BYTES
+        await driver.stop()
     with files.directory(bench.disk) as fd:
         assert btrfs.quotas(fd) is {"full": Quotas.FULL, "simple": Quotas.SIMPLE}[first]
 
@@ -343,6 +344,7 @@ async def test_two_pools_may_share_a_file_system(driver: BtrfsDriver, bench: Ben
     await other.start(new=True)
     assert await driver.create(NAME, SIZE_BYTES) == await other.create(NAME, SIZE_BYTES)
     await other.delete(NAME)
+    await other.stop()
     assert [asset.name for asset in await driver.assets()] == [NAME]
 
 
@@ -359,9 +361,9 @@ async def second(tmp_path: Path) -> AsyncIterator[BtrfsDriver]:
     """A pool on another file system."""
     place = tmp_path / "second"
     place.mkdir()
-    with on_a_bench(BACKEND, place) as bench:
-        made = BtrfsDriver.at(bench.place())
-        await made.start(new=True)
+    async with on_a_bench(BACKEND, place) as bench:
+        made = await bench.started()
+        assert isinstance(made, BtrfsDriver)
         yield made
 
 
@@ -426,8 +428,7 @@ async def test_receiving_that_was_killed_leaves_nothing_after_a_start(
     await driver.snapshot(SNAPSHOT, NAME)
     stream = tmp_path / "stream"
     await driver.send(SNAPSHOT, stream)
-    assert bench.killed_at(point, "receive", LATER, str(SIZE_BYTES), str(stream))
-    driver = BtrfsDriver.at(bench.place())
+    assert await bench.killed_at(point, "receive", LATER, str(SIZE_BYTES), str(stream))
     await driver.start(new=False)
     assert {one.name for one in await driver.snapshots()} == {SNAPSHOT}
     assert not {name for name in bench.names_on_disk() if LATER in name}

@@ -29,8 +29,12 @@ SIZE_BYTES = 1 << 20
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give things away")
 
 
+MADE: list[DirectoryDriver] = []  # what they have open would keep a disk mounted
+
+
 async def a_driver(root: Path, **options: object) -> DirectoryDriver:
     driver = DirectoryDriver.at(Place("local", "uid-1", root, options))
+    MADE.append(driver)
     await driver.start(new=True)
     return driver
 
@@ -42,6 +46,8 @@ async def small(tmp_path: Path) -> AsyncIterator[Path]:
     root.mkdir()
     await small_disk(root, "1m")
     yield root
+    while MADE:
+        await MADE.pop().stop()
     mounts.unmount(root)
 
 

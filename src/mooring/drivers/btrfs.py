@@ -62,7 +62,7 @@ class BtrfsDriver(Directories):
     limited only from when somebody asks what is used (docs/weak.md).
     """
 
-    features = Features(
+    features: ClassVar[Features] = Features(
         enforces_size=True,
         snapshots=True,
         clones=True,

@@ -32,6 +32,7 @@ from mooring.drivers.errors import (
 from mooring.drivers.interface import (
     Asset,
     AssetName,
+    Features,
     Place,
     Source,
     Usage,
@@ -41,6 +42,7 @@ from mooring.drivers.root import (
     DOOMED,
     PASSABLE,
     PoolRoot,
+    drop_unwritten,
     id_of,
     leftovers,
     making,
@@ -96,6 +98,7 @@ class Directories:
     gid: int
     blocking: Blocking = field(compare=False)
     deleting: Blocking = field(compare=False)  # apart: large ones would be in everybody's way
+    features: ClassVar[Features]
     start_deadline_s: ClassVar[float | None] = None  # as any other call
     # Millions of files take minutes; the next try goes on where this one is.
     delete_deadline_s: ClassVar[float] = 600
@@ -104,7 +107,7 @@ class Directories:
     def at(cls, place: Place) -> Self:
         """Of a pool. Raises BadPoolOption."""
         return cls(
-            PoolRoot(place),
+            PoolRoot(place, shared=cls.features.shared),
             mode=mode_of(place),
             uid=id_of(place, "uid"),
             gid=id_of(place, "gid"),
@@ -118,6 +121,9 @@ class Directories:
 
     async def start(self, *, new: bool) -> None:
         await self._done(partial(self._start, new), deadline_s=self.start_deadline_s)
+
+    async def stop(self) -> None:
+        await self._done(self.root.let_go)
 
     async def create(self, name: AssetName, size_bytes: int, source: Source | None = None) -> Asset:
         work = partial(self._create, asset_name(name), size_bytes, source)
@@ -186,6 +192,8 @@ class Directories:
         with self.root.opened() as root:
             for name in leftovers(root):
                 self._remove(name, root)
+            if not self.root.shared:
+                drop_unwritten(root)
             self._prepared(root)
 
     def _create(self, name: AssetName, size_bytes: int, source: Source | None) -> Asset:

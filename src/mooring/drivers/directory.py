@@ -1,6 +1,7 @@
 """Plain directories of one file system: no limit on size, no snapshots, nothing to set up."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mooring.drivers.directories import Directories
 from mooring.drivers.errors import CannotDo
@@ -11,7 +12,7 @@ from mooring.drivers.interface import AssetName, Features, Snapshot, asset_name
 class DirectoryDriver(Directories):
     """One directory per volume below the root. The size is a promise: nothing here enforces it."""
 
-    features = Features(enforces_size=False, snapshots=False, expands=True)
+    features: ClassVar[Features] = Features(enforces_size=False, snapshots=False, expands=True)
 
     async def snapshot(self, name: AssetName, of: AssetName) -> Snapshot:
         raise CannotDo("snapshots", self.place.pool)

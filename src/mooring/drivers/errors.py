@@ -68,6 +68,18 @@ class PoolTaken(MooringError):
         )
 
 
+class PoolServed(PoolTaken):
+    """The root is marked as this pool's, and another process that lives serves it."""
+
+    def __init__(self, pool: str, root: str, holder: str) -> None:
+        super().__init__(pool, root, "")
+        self.what = f"{root} of pool {pool} is served by {holder} already"
+        self.remedy = (
+            "stop that one: its place is free as soon as it has ended; "
+            "or give each pool a root of its own"
+        )
+
+
 class PoolFailed(MooringError):
     """Its disk, or the rights of this process there, said no."""
 

@@ -26,7 +26,16 @@ from mooring.drivers.errors import (
 from mooring.drivers.imagefs import ImageFs, kind_in
 from mooring.drivers.images import IMAGE, About, Held
 from mooring.drivers.interface import AssetName, Snapshot, asset_name
-from mooring.drivers.root import DOOMED, PASSABLE, SNAPSHOT, PoolRoot, leftovers, making, usage_of
+from mooring.drivers.root import (
+    DOOMED,
+    PASSABLE,
+    SNAPSHOT,
+    PoolRoot,
+    drop_unwritten,
+    leftovers,
+    making,
+    usage_of,
+)
 from mooring.errors import MooringError
 from mooring.host import files, loops, mounts
 from mooring.host.errors import MountBusy
@@ -75,6 +84,7 @@ class ImagePool:
         with self.root.opened() as root:
             for name in leftovers(root):
                 files.remove_tree(name, root)
+            drop_unwritten(root)
             self._take_over_devices(root)
             return images.can_clone(root)
 

@@ -95,9 +95,15 @@ class Driver(Protocol):
     async def start(self, *, new: bool) -> None:
         """Called before anything else: see that the place is this pool's, remove what a crash left.
 
+        From then on no other process may serve the place, until this one ends or `stop` is called;
+        a place that several hosts share is served by all of them.
+
         new     the pool was never used on this host, so its place may be made and marked as its own
         raises  PoolMissing, PoolTaken, PoolFailed
         """
+
+    async def stop(self) -> None:
+        """Let go of the place, and leave all as it is. The next call takes it again."""
 
     async def create(self, name: AssetName, size_bytes: int, source: Source | None = None) -> Asset:
         """Make the asset, or return the one of that name; at least as large as asked.

@@ -120,6 +120,9 @@ class LoopfileDriver:
         can_clone = await self._done(partial(self._images.start, START_MARKED if new else None))
         self.features = _features(self.kind, can_clone)
 
+    async def stop(self) -> None:
+        await self._done(self._images.root.let_go)
+
     async def create(self, name: AssetName, size_bytes: int, source: Source | None = None) -> Asset:
         asset_name(name)
         asked_bytes = max(size_bytes, self.kind.min_size_bytes)

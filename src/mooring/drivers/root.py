@@ -1,6 +1,7 @@
 """The directory that is a pool's own: marked with its uid, and made things come by one rename.
 
-ROOT/.mooring-pool     the uid of the pool: an unmounted root lacks it, another pool's has its own
+ROOT/.mooring-pool     the uid of the pool: an unmounted root lacks it, another pool's has its own;
+                       locked by the process that serves it (tenure.py)
 ROOT/.making-NAME-…    half made: locked (flock) while somebody works on it, else a crash's
 ROOT/.doomed-NAME      half deleted
 ROOT/.snapshot-NAME    a snapshot; everything else that may be an asset's name is an asset
@@ -11,14 +12,15 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from errno import ELOOP, ENOTDIR
 from typing import Final
 
 from mooring.crashpoints import passing
-from mooring.drivers.errors import BadAssetName, BadPoolOption, PoolMissing, PoolTaken
+from mooring.drivers.errors import BadAssetName, BadPoolOption, PoolMissing, PoolServed, PoolTaken
 from mooring.drivers.interface import Place, Usage, asset_name
+from mooring.drivers.tenure import Served, Tenure
 from mooring.host import files
 
 MARK: Final = ".mooring-pool"
@@ -35,19 +37,49 @@ class PoolRoot:
 
     Whoever works on it names everything from a descriptor of it: a root that is exchanged meanwhile
     is then not half of one and half of the other.
+
+    shared  processes of several hosts serve it side by side, so none has it for itself
     """
 
     place: Place
+    shared: bool = False
+    tenure: Tenure = field(default_factory=Tenure, compare=False)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
         """A descriptor of the root, if it is ours. Raises PoolMissing, PoolTaken."""
-        with self._unchecked() as root:
-            if (owner := _owner(root)) is None:
-                raise PoolMissing(self.place.pool, str(self.place.root))
-            if owner != self.place.uid:
-                raise PoolTaken(self.place.pool, str(self.place.root), owner)
+        with ExitStack() as stack:
+            try:
+                root = stack.enter_context(self._unchecked())
+                mark = stack.enter_context(self._mark(root))
+            except (PoolMissing, PoolTaken):
+                self.let_go()  # so that a disk that is taken away can go
+                raise
+            if not self.shared:
+                self._keep(stack, mark)
             yield root
+
+    def let_go(self) -> None:
+        """Another process may serve it from now on."""
+        self.tenure.let_go()
+
+    @contextmanager
+    def _mark(self, root: int) -> Iterator[int]:
+        """A descriptor of our mark. Raises PoolMissing, PoolTaken."""
+        try:
+            with files.regular_file(MARK, root) as mark:
+                if (owner := _uid_in(mark)) != self.place.uid:
+                    raise PoolTaken(self.place.pool, str(self.place.root), owner)
+                yield mark
+        except FileNotFoundError as error:
+            raise PoolMissing(self.place.pool, str(self.place.root)) from error
+
+    def _keep(self, stack: ExitStack, mark: int) -> None:
+        """Raises PoolServed."""
+        try:
+            stack.enter_context(self.tenure.kept(mark))
+        except Served as error:
+            raise PoolServed(self.place.pool, str(self.place.root), str(error)) from error
 
     def make(self, marked: str) -> None:
         """Make it, and write whose it is unless that is written already, be it at this moment.
@@ -100,6 +132,16 @@ def leftovers(root: int) -> list[str]:
     ]
 
 
+def drop_unwritten(root: int) -> None:
+    """Files beside the data of assets that a process died writing, while nobody else works here."""
+    for name in os.listdir(root):
+        with suppress(BadAssetName, FileNotFoundError, NotADirectoryError):
+            with files.directory(asset_name(name), root) as asset:
+                for one in os.listdir(asset):
+                    if one.startswith(files.UNWRITTEN):
+                        os.unlink(one, dir_fd=asset)
+
+
 def usage_of(root: int) -> Usage:
     """Of the whole file system, as it counts itself."""
     disk = os.fstatvfs(root)
@@ -125,10 +167,13 @@ def id_of(place: Place, option: str) -> int:
 
 def _owner(root: int) -> str | None:
     """The uid of the pool that a root is marked for."""
-    try:
-        return files.small_file(MARK, root).decode(errors="replace").strip()
-    except FileNotFoundError:
-        return None
+    with suppress(FileNotFoundError), files.regular_file(MARK, root) as mark:
+        return _uid_in(mark)
+    return None
+
+
+def _uid_in(mark: int) -> str:
+    return os.pread(mark, 4096, 0).decode(errors="replace").strip()
 
 
 def _may_hold_data(name: str) -> bool:

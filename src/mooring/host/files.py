@@ -17,6 +17,7 @@ from mooring.host.mounts import mount_id, mounts_below
 
 _libc = ctypes.CDLL(None, use_errno=True)
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # flags to open one
+UNWRITTEN = ".new-"  # begins the names of what `written` was killed in
 _DEEPEST = 200  # descriptors a walk may hold; the usual limit of a process is 1,024
 # From <linux/fs.h>, for the machines Docker is used on; another one refuses these numbers.
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
@@ -58,16 +59,23 @@ def file_system_synced(fd: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def small_file(name: str, dir_fd: int, limit_bytes: int = 4096) -> bytes:
-    """The start of a regular file. Raises OSError; ELOOP for a link, EISDIR for anything else."""
+@contextmanager
+def regular_file(name: str, dir_fd: int) -> Iterator[int]:
+    """One for reading. Raises OSError; ELOOP for a link, EISDIR for anything else."""
     # O_NONBLOCK: a FIFO planted in its place must not hold us.
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(EISDIR, "not a regular file", name)
-        return os.read(fd, limit_bytes)
+        yield fd
     finally:
         os.close(fd)
+
+
+def small_file(name: str, dir_fd: int, limit_bytes: int = 4096) -> bytes:
+    """The start of a regular file. Raises OSError; ELOOP for a link, EISDIR for anything else."""
+    with regular_file(name, dir_fd) as fd:
+        return os.read(fd, limit_bytes)
 
 
 def written(
@@ -77,7 +85,7 @@ def written(
 
     lasting  False: it outlives processes, and need not outlive the host
     """
-    beside = f".new-{name}-{secrets.token_hex(4)}"
+    beside = f"{UNWRITTEN}{name}-{secrets.token_hex(4)}"
     new_file(beside, content, dir_fd, mode, lasting=lasting)
     os.rename(beside, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     if lasting:

@@ -42,7 +42,7 @@ class Agent:
         docker: Docker | None = None,
     ) -> None:
         self._objects, self._node = objects, node
-        pools = Pools(objects, node, state_dir, tell)
+        self._pools = pools = Pools(objects, node, state_dir, tell)
         self.publisher = Publisher(state_dir)
         failures = Failures()
         self.waiting = Waiting(objects, failures)
@@ -107,6 +107,8 @@ class Agent:
             self.users.forget(view(Volume, event.before).uid)
 
     def _pool_changed(self, event: Event) -> None:
+        if event.after is None and event.before is not None:
+            self._pools.forget(view(Pool, event.before).uid)
         if _has_news(event):
             self._all_claims_again(event)
 

@@ -36,6 +36,7 @@ class Pools:
         self.tell = tell
         self._drivers: dict[str, Driver] = {}  # by uid of the pool
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     def mine(self, pool: Pool) -> bool:
         return pool.driver in DRIVERS and pool.node in ("", self._node)
@@ -95,6 +96,20 @@ class Pools:
             await asyncio.to_thread(_note, mark)
             self._drivers[pool.uid] = driver
             return driver
+
+    def forget(self, uid: str) -> None:
+        """Of a pool that is deleted: its place is free then, and its disk can be unmounted."""
+        task = asyncio.create_task(self._stopped(uid))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _stopped(self, uid: str) -> None:
+        async with self._turns.setdefault(uid, asyncio.Lock()):
+            if (driver := self._drivers.pop(uid, None)) is not None:
+                try:
+                    await driver.stop()
+                except MooringError as error:
+                    log.warning("pool-uid=%s may stay taken until Mooring ends: %s", uid, error)
 
 
 def _names(directory: Path) -> frozenset[str]:
