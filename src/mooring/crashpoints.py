@@ -8,14 +8,20 @@ import signal
 from typing import Final
 
 POINTS: Final[set[str]] = set()
-_armed, _, _count = os.environ.get("MOORING_CRASH_AT", "").partition(":")
-_left = int(_count or 1)
+_armed, _left = "", 0
 
 
 def crash_point(name: str) -> str:
     """Declare a place, at import time, so that a test can list every one and hit it."""
     POINTS.add(name)
     return name
+
+
+def arm(place: str) -> None:
+    """From now on, as the variable says it; "" for nowhere."""
+    global _armed, _left
+    _armed, _, count = place.partition(":")
+    _left = int(count or 1)
 
 
 def passing(name: str) -> None:
@@ -25,3 +31,6 @@ def passing(name: str) -> None:
         _left -= 1
         if _left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+arm(os.environ.get("MOORING_CRASH_AT", ""))
