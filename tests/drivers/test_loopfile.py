@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +21,10 @@ from mooring.drivers.errors import (
     NoSuchAsset,
 )
 from mooring.drivers.imagefs import KINDS, can_have_xfs
-from mooring.drivers.interface import Asset, Place, asset_name
+from mooring.drivers.interface import Asset, AssetName, Place, asset_name
 from mooring.drivers.loopfile import LoopfileDriver
-from mooring.host import files, loops, mounts
+from mooring.host import files, filesystems, loops, mounts
+from mooring.host.errors import HostStuck
 from tests.host.privileges import needs_mounts
 
 pytestmark = [
@@ -232,6 +234,43 @@ async def test_an_xfs_grows_under_its_users(root: Path) -> None:
         await driver.expand(NAME, 2 * SIZE_BYTES)
         file.write(b"x")
     assert room(data) >= 1.9 * SIZE_BYTES
+
+
+class Impatient(LoopfileDriver):
+    """As the driver is once a call takes too long."""
+
+    call_deadline_s = 5
+
+
+@needs_xfs
+async def test_volumes_whose_file_systems_hang_are_in_no_others_way(root: Path) -> None:
+    driver = Impatient(Place("images", "uid-1", root, {"fsType": "xfs"}))
+    await driver.start(new=True)
+    hanging = [asset_name(f"hanging-{number}") for number in range(6)]  # more than there are places
+    with ExitStack() as stack:
+        for name in hanging:
+            await driver.create(name, SIZE_BYTES)
+            top = stack.enter_context(files.directory(await driver.publish(name)))
+            stack.enter_context(filesystems.frozen(top))  # who writes to it waits
+        grown = [driver.expand(name, 2 * SIZE_BYTES) for name in hanging]
+        told = await asyncio.gather(*grown, return_exceptions=True)
+        assert [type(one) for one in told] == [HostStuck] * len(hanging)
+        await driver.create(NAME, SIZE_BYTES)
+        written(await driver.publish(NAME), MIB)
+        assert (await driver.expand(NAME, 2 * SIZE_BYTES)).size_bytes == 2 * SIZE_BYTES
+        await driver.unpublish(NAME)
+        await driver.delete(NAME)
+        with pytest.raises(HostStuck):  # at once, and no further thread hangs
+            await driver.used_bytes(hanging[0])
+    for name in hanging:
+        assert await _grown_once_it_answers(driver, name) == 2 * SIZE_BYTES
+
+
+async def _grown_once_it_answers(driver: LoopfileDriver, name: AssetName) -> int:
+    while True:
+        with suppress(HostStuck):
+            return (await driver.expand(name, 2 * SIZE_BYTES)).size_bytes
+        await asyncio.sleep(0.01)
 
 
 async def test_a_disk_that_shares_no_blocks_offers_no_snapshots(root: Path) -> None:

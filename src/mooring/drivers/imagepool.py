@@ -154,14 +154,14 @@ class ImagePool:
         with self.root.opened() as root, self._directory(SNAPSHOT + name, root) as fd:
             if fd is None:
                 raise NoSuchSnapshot(name, self._pool)
-            return Held(os.dup(fd))
+            return Held(os.dup(fd), SNAPSHOT + name)
 
     def aside(self, name: str) -> Aside:
         """Begin to make something."""
         with self.root.opened() as root:
             beside = making(name)
             os.mkdir(beside, 0o700, dir_fd=root)
-            held = Held(os.open(beside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root))
+            held = Held(os.open(beside, images.NO_LINK, dir_fd=root), name)
             fcntl.flock(held.fd, fcntl.LOCK_EX)  # until it is closed, or we are dead
             return Aside(beside, held)
 
@@ -252,7 +252,7 @@ class ImagePool:
         if (free_bytes := self.free_bytes()) < first_bytes:
             raise PoolFull(self._pool, first_bytes, free_bytes)
         with images.new_image(aside.held.fd, size_bytes, self.allocate) as image:
-            return Held(os.dup(image))
+            return Held(os.dup(image), aside.held.about)
 
     def copy(self, aside: Aside, name: str, fd: int) -> About:
         """Give what is being made the content of an asset or snapshot."""

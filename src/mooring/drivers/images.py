@@ -53,14 +53,17 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Held:
-    """A descriptor that is closed in time, and also if nobody could be given it any more."""
+    """A descriptor that is closed in time, and also if nobody could be given it any more.
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    about  the asset or snapshot that it is of, whose calls may hang alone
+    """
+
+    def __init__(self, fd: int, about: str = "") -> None:
+        self.fd, self.about = fd, about
 
     def again(self) -> "Held":
         """Another one of the same, with the same lock: that is held until both are closed."""
-        return Held(os.dup(self.fd))
+        return Held(os.dup(self.fd), self.about)
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -84,7 +87,7 @@ def locked_directory(name: str, root: int) -> Held | None:
     raises   BlockingIOError: somebody else has it. OSError (ENOTDIR, ELOOP: it is something else)
     """
     try:
-        held = Held(os.open(name, NO_LINK, dir_fd=root))
+        held = Held(os.open(name, NO_LINK, dir_fd=root), name)
     except FileNotFoundError:
         return None
     fcntl.flock(held.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

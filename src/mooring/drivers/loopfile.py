@@ -9,13 +9,14 @@ so have the programs that it starts.
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from errno import EDQUOT, ENOSPC, EOPNOTSUPP, EPERM
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -100,6 +101,7 @@ class LoopfileDriver:
     """
 
     FEATURES: Final = _features(EXT4, can_clone=True)  # where the place lets it
+    call_deadline_s: ClassVar[float] = 30
 
     def __init__(self, place: Place) -> None:
         """Raises BadPoolOption."""
@@ -109,7 +111,7 @@ class LoopfileDriver:
         self.mode, self.uid, self.gid = mode_of(place), id_of(place, "uid"), id_of(place, "gid")
         self.features = _features(self.kind, can_clone=True)
         self._images = ImagePool(PoolRoot(place), self.allocate)
-        self._blocking = Blocking(f"pool {place.pool}")
+        self._blocking = Blocking(f"pool {place.pool}", deadline_s=self.call_deadline_s)
         self._removing = Blocking(f"pool {place.pool}")  # apart: it would be in everybody's way
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Apart from those: of two that are to be made from each other none waits for the other.
@@ -148,7 +150,7 @@ class LoopfileDriver:
                 if (user := await self._device_left(held)) is not None:
                     raise InUse(name, user)
             removal = partial(self._images.remove, name, (DELETE_RENAMED, DELETE_EMPTIED))
-            await self._done(removal, deadline_s=_SLOW_S)
+            await self._done(removal, about=name, deadline_s=_SLOW_S)
 
     async def expand(self, name: AssetName, size_bytes: int) -> Asset:
         async with self._existing(name) as (held, has):
@@ -177,7 +179,7 @@ class LoopfileDriver:
         removal = partial(
             self._images.remove, SNAPSHOT + asset_name(name), (UNSNAPSHOT_RENAMED, None)
         )
-        await self._done(removal, deadline_s=_SLOW_S)
+        await self._done(removal, about=SNAPSHOT + name, deadline_s=_SLOW_S)
 
     async def snapshots(self) -> list[Snapshot]:
         found = await self._done(partial(self._images.all, SNAPSHOT))
@@ -210,7 +212,7 @@ class LoopfileDriver:
         need_bytes = image_bytes if self.allocate else kind.first_bytes
         async with self._aside(name) as aside:
             allocation = partial(self._images.new_image, aside, image_bytes, kind.first_bytes)
-            with await self._done(allocation, need_bytes=need_bytes) as image:
+            with await self._done(allocation, about=name, need_bytes=need_bytes) as image:
                 passing(CREATE_ALLOCATED)
                 try:
                     await kind.make(image.fd, asked_bytes)
@@ -220,7 +222,7 @@ class LoopfileDriver:
                     )
                     await self._in(image, fill, need_bytes=need_bytes)
                 except (ProgramFailed, MountFailed) as error:
-                    free_bytes = await self._done(self._images.free_bytes)
+                    free_bytes = await self._done(self._images.free_bytes, about=name)
                     if free_bytes > kind.first_bytes:
                         raise
                     raise PoolFull(self.place.pool, need_bytes, free_bytes) from error
@@ -249,7 +251,8 @@ class LoopfileDriver:
         """Where a new asset comes from: an asset that nobody else works on, or a snapshot."""
         if source.snapshot is not None:
             opening = partial(self._images.snapshot_directory, asset_name(source.snapshot))
-            with await self._done(opening) as held:
+            about = SNAPSHOT + source.snapshot
+            with await self._done(opening, about=about) as held:
                 yield source.snapshot, held
         else:
             assert source.asset is not None
@@ -260,18 +263,20 @@ class LoopfileDriver:
     async def _aside(self, name: AssetName) -> AsyncIterator[Aside]:
         """A place to make an asset in; what is left in it at the end goes."""
         need_bytes = self.kind.first_bytes
-        aside = await self._done(partial(self._images.aside, name), need_bytes=need_bytes)
+        begin = partial(self._images.aside, name)
+        aside = await self._done(begin, about=name, need_bytes=need_bytes)
         try:
             yield aside
         finally:
             aside.held.close()
-            await self._done(partial(self._images.drop, aside), deadline_s=_SLOW_S)
+            drop = partial(self._images.drop, aside)
+            await self._done(drop, about=name, deadline_s=_SLOW_S)
 
     async def _finish(
         self, aside: Aside, name: AssetName, has: About, renamed: tuple[str, str]
     ) -> None:
         finish = partial(self._images.finish, aside, name, has, renamed)
-        await self._done(finish, need_bytes=has.size_bytes)
+        await self._done(finish, about=name, need_bytes=has.size_bytes)
 
     # Of an asset that is locked
 
@@ -325,10 +330,10 @@ class LoopfileDriver:
         clock = asyncio.get_running_loop()
         until = clock.time() + _END_S
         while (loop := await self._in(held, self._images.loop)) is not None:
-            if await self._done(partial(loops.is_held, loop)):
+            if await self._done(partial(loops.is_held, loop), about=held.about):
                 return loop.node
             if clock.time() > until:  # somebody made it by hand, and it would stay
-                await self._done(partial(loops.detach, loop))
+                await self._done(partial(loops.detach, loop), about=held.about)
                 return loop.node
             await asyncio.sleep(_LOOK_S)
         return None
@@ -340,7 +345,7 @@ class LoopfileDriver:
     async def _image(self, held: Held) -> Held:
         def opened(fd: int) -> Held:
             with images.opened_image(fd) as image:
-                return Held(os.dup(image))
+                return Held(os.dup(image), held.about)
 
         return await self._in(held, opened)
 
@@ -371,12 +376,12 @@ class LoopfileDriver:
         until = clock.time() + _TURN_S
         while clock.time() < until:
             with suppress(Busy):
-                return await self._done(partial(self._images.locked, name))
+                return await self._done(partial(self._images.locked, name), about=name)
             await asyncio.sleep(_LOOK_S)
         raise HostStuck(f"other work on asset {name}", _TURN_S)
 
     async def _described(self, name: str) -> About | None:
-        return await self._done(partial(self._images.described, name))
+        return await self._done(partial(self._images.described, name), about=name)
 
     async def _in(
         self,
@@ -388,20 +393,39 @@ class LoopfileDriver:
     ) -> T:
         """As _done; the thread has the descriptor, and its lock, also if nobody waits any more."""
         kept = held.again()
+        begun = threading.Lock()  # acquired once: by the thread, or by who gives up before that
 
         def done() -> T:
+            if not begun.acquire(blocking=False):
+                raise HostStuck(f"a call about {held.about}", 0)  # nobody waits to hear it
             with kept:
                 return work(kept.fd)
 
-        return await self._done(done, need_bytes=need_bytes, deadline_s=deadline_s)
+        try:
+            return await self._done(
+                done, about=held.about, need_bytes=need_bytes, deadline_s=deadline_s
+            )
+        finally:
+            # Not left to be collected: an error that somebody keeps would keep the lock.
+            if begun.acquire(blocking=False):
+                kept.close()
 
     async def _done(
-        self, work: Callable[[], T], *, need_bytes: int = 0, deadline_s: float | None = None
+        self,
+        work: Callable[[], T],
+        *,
+        about: str = "",
+        need_bytes: int = 0,
+        deadline_s: float | None = None,
     ) -> T:
-        """need_bytes  what PoolFull says"""
+        """One call.
+
+        about       the asset or snapshot: what hangs keeps only calls about the same waiting
+        need_bytes  what PoolFull says
+        """
         try:
-            is_slow = deadline_s == _SLOW_S
-            return await (self._removing if is_slow else self._blocking).run(work, deadline_s)
+            where = self._removing if deadline_s == _SLOW_S else self._blocking
+            return await where.run(work, deadline_s, about)
         except OSError as error:
             if error.errno not in _FULL:
                 raise PoolFailed(self.place.pool, str(error)) from error
