@@ -78,3 +78,4 @@ packages "hosts of Docker" dockerd:docker.io docker:docker.io ip:iproute2 busybo
 packages "docker-compose" docker-compose:docker-compose
 packages "a second opinion on copies" rsync:rsync
 packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
+packages "backups" restic:restic

@@ -71,6 +71,7 @@ class Settings:
     pool: Path
     node_name: str
     docker: DockerSettings | None = None  # None: no volume plugin is served
+    import_dirs: tuple[Path, ...] = ()  # what lies below may fill volumes
 
 
 class CannotListen(MooringError):
@@ -161,7 +162,8 @@ async def _run(
     tell = controllers.recorder.note
     engine = _engine(settings.docker) if settings.docker is not None else None
     docker = _docker(engine, settings.docker) if engine and settings.docker else None
-    agent = Agent(objects, settings.node_name, settings.data_dir, tell, docker)
+    name, state, allowed = settings.node_name, settings.data_dir, settings.import_dirs
+    agent = Agent(objects, name, state, tell, docker, allowed)
     parts: list[Part] = [controllers, agent]
     adoptions = None
     if engine is not None and settings.docker is not None:

@@ -15,6 +15,7 @@ NOT_PASSED: Final = (
     "docker.activate.",
     "docker.capabilities.",
     "docker.path.",
+    "fill.",
     "ids.epoch.",
     "ids.start.",
     "loopfile.",

@@ -1,5 +1,6 @@
 """A plant with the agent of a host, a pool in a real directory, and a class that takes from it."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class HostPlant(ClockedPlant):
         self._run(self.agent.start())
 
     def _agent(self) -> Agent:
-        return Agent(self.objects, HERE, self.state, self.controllers.recorder.note)
+        tell, allowed = self.controllers.recorder.note, [self.state.parent / "import"]
+        return Agent(self.objects, HERE, self.state, tell, import_dirs=allowed)
 
     def restart(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """meanwhile  happens while nothing runs."""
@@ -50,6 +52,8 @@ class HostPlant(ClockedPlant):
         while not all(queue.idle for queue in self._queues()):
             for queue in self._queues():
                 await queue.until_idle()
+            await self.agent.filling.until_idle()
+            await asyncio.sleep(0)  # what is done when a fill ends is done in this turn
         await self.controllers.recorder.written()
 
     def _queues(self) -> list[Queue]:

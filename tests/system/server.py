@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,11 @@ def free_port() -> int:
 class Server:
     """`mooring up` in a directory. May be killed and started again."""
 
-    def __init__(self, place: Path, kubectl: str = SOME_KUBECTL) -> None:
+    def __init__(
+        self, place: Path, kubectl: str = SOME_KUBECTL, options: Sequence[str] = ()
+    ) -> None:
+        """options  of `mooring up`, beside those that each has"""
+        self.options = options
         self.place, self.port, self.kubectl_path = place, free_port(), kubectl
         self.kubeconfig = place / "kubeconfig"
         self.process: subprocess.Popen[bytes] | None = None
@@ -52,6 +56,7 @@ class Server:
             *("--data-dir", str(self.place / "data"), "--pool", str(self.place / "pool")),
             *("--kubeconfig", str(self.kubeconfig), "--node-name", "here"),
             *("--listen", f"127.0.0.1:{self.port}", "--plugin-socket", ""),
+            *self.options,
         ]
         log = (self.place / "log").open("ab")
         self.process = subprocess.Popen(

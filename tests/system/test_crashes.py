@@ -35,6 +35,7 @@ ELSEWHERE = {
     "attach.": "tests/docker/points.py",
     "create.": "tests/docker/test_crashes_mooring.py",
     "docker.": "tests/docker/points.py",
+    "fill.": "tests/system/test_filling.py",
     "ids.": "tests/node/test_ids.py",
     "publish.": "tests/node/test_published.py",
     "unpublish.": "tests/node/test_published.py",

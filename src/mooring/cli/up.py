@@ -83,6 +83,14 @@ def up(
             help="Another that volumes may name, as NAMESPACE/VOLUME; repeatable.",
         ),
     ] = None,
+    import_dir: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--import-dir",
+            metavar="DIR",
+            help="Archives and directories below it may fill volumes; repeatable. Default: none.",
+        ),
+    ] = None,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
@@ -108,6 +116,7 @@ def up(
         pool=pool or data_dir / "pool",
         node_name=node_name or socket.gethostname().lower(),
         docker=docker,
+        import_dirs=tuple(one.absolute() for one in import_dir or ()),
     )
     _log()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

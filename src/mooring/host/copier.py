@@ -76,27 +76,29 @@ Say = Callable[[Said], None]
 
 
 def main(arguments: list[str]) -> None:
-    """scan ORIGINAL, or copy ORIGINAL COPY; both are directories."""
-    threading.Thread(target=_end_when_deserted, daemon=True).start()
+    """scan ORIGINAL, copy ORIGINAL COPY, or compare ORIGINAL COPY; all are directories."""
+    threading.Thread(target=end_when_deserted, daemon=True).start()
     os.nice(NICENESS)
     try:
         match arguments:
             case ["scan", original]:
-                _say(_scan(original))
+                say(_scan(original))
             case ["copy", original, copy]:
-                _say(_copy(original, copy))
+                say(_copy(original, copy))
+            case ["compare", original, copy]:
+                say(_compare(original, copy))
             case _:
                 raise SystemExit(main.__doc__)
     except MooringError as error:
-        _say(Failed(error.code, error.what, error.remedy))
+        say(Failed(error.code, error.what, error.remedy))
     except OSError as error:
-        _say(_said_of(error))
+        say(said_of(error))
 
 
 def _scan(path: str) -> Said:
     with files.directory(path) as top:
         files.refuse_mounts(top)
-        return Ended(scanned(top, Progress(partial(_tick, "scanning", Counts()))))
+        return Ended(scanned(top, Progress(partial(tick, "scanning", Counts()))))
 
 
 def _copy(original_path: str, copy_path: str) -> Said:
@@ -104,7 +106,7 @@ def _copy(original_path: str, copy_path: str) -> Said:
         fcntl.flock(copy, fcntl.LOCK_EX)  # one whose Mooring was killed may not have ended yet
         for top in (original, copy):
             files.refuse_mounts(top)
-        before = scanned(original, Progress(partial(_tick, "scanning", Counts())))
+        before = scanned(original, Progress(partial(tick, "scanning", Counts())))
         there = scanned(copy, Progress(lambda _: None))
         need_bytes = max(0, before.room_bytes - there.room_bytes)
         disk = os.fstatvfs(copy)
@@ -117,32 +119,45 @@ def _copy(original_path: str, copy_path: str) -> Said:
         return Ended(compared.totals, left, compared.changed, compared.differs)
 
 
+def _compare(original_path: str, copy_path: str) -> Said:
+    with files.directory(original_path) as original, files.directory(copy_path) as copy:
+        for top in (original, copy):
+            files.refuse_mounts(top)
+        before = scanned(original, Progress(partial(tick, "scanning", Counts())))
+        progress = Progress(partial(tick, "verifying", Counts(before.files, before.bytes)))
+        compared = Comparison(original, copy, before.changed_ns, progress).run()
+        return Ended(compared.totals, Finding(), compared.changed, compared.differs)
+
+
 def _copied(original: int, copy: int, before: Totals) -> tuple[Finding, Compared]:
     """What was left out, and what became of the rest."""
     left, all_ = Finding(), Counts(before.files, before.bytes)
-    Copy(original, copy, Progress(partial(_tick, "copying", all_)), left.add).run()
-    progress = Progress(partial(_tick, "verifying", all_))
+    Copy(original, copy, Progress(partial(tick, "copying", all_)), left.add).run()
+    progress = Progress(partial(tick, "verifying", all_))
     return left, Comparison(original, copy, before.changed_ns, progress).run()
 
 
-def _tick(phase: Phase, of_all: Counts, done: Counts) -> None:
-    _say(Tick(phase, done, of_all))
+def tick(phase: Phase, of_all: Counts, done: Counts) -> None:
+    """Say how far it is."""
+    say(Tick(phase, done, of_all))
 
 
-def _say(said: Said) -> None:
+def say(said: Said) -> None:
+    """In a line."""
     sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
     sys.stdout.buffer.flush()
 
 
-def _said_of(error: OSError) -> Said:
+def said_of(error: OSError) -> Said:
+    """What is told of it."""
     if error.errno in (ENOSPC, EDQUOT):
         return Full(0)
     what = shown(str(error))
     return Gone(what) if error.errno in (ENOENT, ESTALE) else Failed("CopyFailed", what)
 
 
-def _end_when_deserted() -> None:
-    """The other end of our input is in Mooring's hands, and closes when that is killed."""
+def end_when_deserted() -> None:
+    """In a thread: the other end of our input is Mooring's, and closes when that is killed."""
     while os.read(0, 1 << 10):
         pass
     os._exit(1)

@@ -1,7 +1,6 @@
 """Copies of trees, made and compared by a process of their own (copier.py)."""
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +35,25 @@ async def copied(original: Path, copy: Path, tell: Tell) -> Ended:
     return await _ended(tell, "copy", str(original), str(copy))
 
 
-async def _ended(tell: Tell, *arguments: str) -> Ended:
+async def compared(original: Path, copy: Path, tell: Tell) -> Ended:
+    """What differs between two directories, and what changed meanwhile. Raises as `copied`."""
+    return await _ended(tell, "compare", str(original), str(copy))
+
+
+async def unpacked(archive: int, target: Path, room_bytes: int, tell: Tell) -> Ended:
+    """Fill an empty directory from a tar archive, plain or compressed.
+
+    archive     open to read
+    room_bytes  how much content it may take at most
+    raises      as `copied`; CopyFailed has the codes ArchiveRefused and ArchiveDamaged as well
+    """
+    arguments = (str(archive), str(room_bytes), str(target))
+    return await _ended(tell, *arguments, module="unpacking", inherits=(archive,))
+
+
+async def _ended(
+    tell: Tell, *arguments: str, module: str = "copier", inherits: Sequence[int] = ()
+) -> Ended:
     last: Said | None = None
 
     def heard(line: bytes) -> None:
@@ -45,12 +62,13 @@ async def _ended(tell: Tell, *arguments: str) -> Ended:
         if isinstance(last, Tick):
             tell(last)
 
-    # Isolated: no module of a directory or an environment that others may write is loaded.
-    command = (sys.executable, "-I", "-X", "utf8", "-m", "mooring.host.copier", *arguments)
+    command = (*processes.own(f"mooring.host.{module}"), *arguments)
     try:
-        finished = await processes.followed(*command, heard=heard, silence_s=SILENCE_S)
+        finished = await processes.followed(
+            *command, heard=heard, silence_s=SILENCE_S, inherits=inherits
+        )
     except HostStuck as error:
-        raise HostStuck(f"a sign of life from copying {arguments[1]}", SILENCE_S) from error
+        raise HostStuck(f"a sign of life from copying {arguments[-1]}", SILENCE_S) from error
     match last:
         case Ended():
             return last
@@ -61,4 +79,4 @@ async def _ended(tell: Tell, *arguments: str) -> Ended:
         case Failed(code, what, remedy):
             raise CopyFailed(code, what, remedy)
         case _:
-            raise ProgramFailed("the copier", finished.status, finished.message)
+            raise ProgramFailed(f"the process {module}", finished.status, finished.message)

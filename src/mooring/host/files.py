@@ -171,6 +171,15 @@ def remove_tree_under(allowed_root: Path, path: Path) -> None:
         synced(parent)
 
 
+def opened_under(allowed_root: Path, path: Path, flags: int) -> int:
+    """Open what must lie below a root after links are resolved, by descriptors from the root on.
+
+    raises  OutsideRoot, OSError
+    """
+    with _parent_below(allowed_root, path) as (parent, last):
+        return os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+
+
 @contextmanager
 def _parent_below(allowed_root: Path, path: Path) -> Iterator[tuple[int, str]]:
     """A descriptor of the directory that holds the path, and the path's last part.

@@ -3,15 +3,26 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from mooring.host.errors import HostStuck, ProgramFailed, ProgramMissing
 
 OUTPUT_LIMIT_BYTES = 1 << 20  # of each stream; the programs we read from say far less
+_CHILD = Path(__file__).with_name("child.py")
 _KILL_WAIT_S = 1.0  # a process in an uninterruptible call does not die; we do not wait for it
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def own(module: str) -> tuple[str, ...]:
+    """What starts a module of this Mooring as a program, its arguments left out.
+
+    Isolated: no module of a directory or an environment that others may write is loaded.
+    """
+    return (sys.executable, "-I", "-X", "utf8", str(_CHILD), module)
 
 
 class Process(NamedTuple):
@@ -93,17 +104,24 @@ async def checked(
     return finished.output
 
 
-async def followed(*arguments: str, heard: Callable[[bytes], None], silence_s: float) -> Finished:
+async def followed(
+    *arguments: str,
+    heard: Callable[[bytes], None],
+    silence_s: float,
+    environment: Mapping[str, str] | None = None,
+    inherits: Sequence[int] = (),
+) -> Finished:
     """Run a program that says how far it is, line by line, however long it takes.
 
     Its input stays open, and empty, for as long as we live: so it can end if we are killed.
 
-    heard      is given each line, which has at most OUTPUT_LIMIT_BYTES
-    silence_s  so long after its last line it is killed, with every process it started
-    returns    how it ended, without its output
-    raises     ProgramMissing, HostStuck, and what `heard` raises
+    heard        is given each line, which has at most OUTPUT_LIMIT_BYTES
+    silence_s    so long after its last line it is killed, with every process it started
+    environment  as of `run`, and so is inherits
+    returns      how it ended, without its output
+    raises       ProgramMissing, HostStuck, and what `heard` raises
     """
-    process = await _started(arguments, {}, limit_bytes=OUTPUT_LIMIT_BYTES)
+    process = await _started(arguments, environment or {}, OUTPUT_LIMIT_BYTES, inherits)
     assert process.stdout is not None
     errors = asyncio.create_task(_bounded(process.stderr, OUTPUT_LIMIT_BYTES))
     try:

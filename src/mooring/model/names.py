@@ -36,6 +36,8 @@ CLAIM_AS_SOURCE: Final = "snapshot.storage.kubernetes.io/pvc-as-source-protectio
 
 # A finalizer of our own: on each pool, until it is deleted and has no volumes.
 POOL_PROTECTION: Final = "mooring.dev/pool-protection"
+# Likewise: on each VolumeBackup, until what it has in its repository is forgotten.
+BACKUP_PROTECTION: Final = "mooring.dev/backup-protection"
 
 # Labels.
 HOSTNAME: Final = "kubernetes.io/hostname"

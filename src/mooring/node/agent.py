@@ -1,15 +1,18 @@
 """The node agent: what concerns one host's volumes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from mooring.model.backup import VolumeArchive
 from mooring.model.claim import Claim
 from mooring.model.names import STORAGE_PROVISIONER
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.node.archives import ArchiveFiller
 from mooring.node.attachments import Attachments
+from mooring.node.filling import Filling
 from mooring.node.heartbeat import Heartbeat
 from mooring.node.ids import Ids
 from mooring.node.intents import Intents
@@ -40,6 +43,7 @@ class Agent:
         state_dir: Path,
         tell: Callable[[EventNote], None],
         docker: Docker | None = None,
+        import_dirs: Sequence[Path] = (),
     ) -> None:
         self._objects, self._node = objects, node
         self._pools = pools = Pools(objects, node, state_dir, tell)
@@ -54,10 +58,13 @@ class Agent:
         )
         self.heartbeat = Heartbeat(objects, node)
         self._intents = Intents(state_dir)
+        fillers = {VolumeArchive.kind_name: ArchiveFiller(objects, node, import_dirs)}
+        self.filling = Filling(objects, self._intents, fillers, tell)
         self._provisioner = Provisioner(
-            objects, pools, self._intents, node, self.users.release, failures
+            objects, pools, self._intents, node, self.users.release, failures, self.filling
         )
         self.claims = Queue("provision", self._provisioner.provision)
+        self._provisioner.again = self.claims.add
         self.volumes = Queue("delete", self._provisioner.delete)
         shelves = objects.cache.shelves
         self._resyncs = (
@@ -80,6 +87,7 @@ class Agent:
         self._unfollow.append(shelves[Volume.resource].follow(self._forget_if_gone))
         self._unfollow.append(shelves[Pool.resource].follow(self._pool_changed))
         self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
+        self._unfollow.append(shelves[VolumeArchive.resource].follow(self._all_claims_again))
         for part in (self.claims, self.volumes, *self._resyncs):
             part.start()
         await self.heartbeat.start()
@@ -123,6 +131,7 @@ class Agent:
         self.mounting.stop()
         for part in (self.heartbeat, *self._resyncs, self.claims, self.volumes, self.users):
             await part.stop()
+        await self.filling.close()
 
 
 def _if_signed(sign: bytes, queue: Queue) -> Callable[[Entry], None]:

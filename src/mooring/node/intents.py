@@ -20,13 +20,17 @@ from mooring.host.blocking import Blocking
 log = logging.getLogger(__name__)
 
 
-class Intent(msgspec.Struct, frozen=True):
-    """To make an asset for a claim ("namespace/name")."""
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """To make an asset for a claim ("namespace/name").
+
+    filled  it has what the claim's data source has, all of it
+    """
 
     asset: str
     claim: str
     pool: str
     pool_uid: str
+    filled: bool = False
 
 
 class Intents:
@@ -44,7 +48,20 @@ class Intents:
         return found
 
     async def begin(self, intent: Intent) -> None:
-        """Noted, on disk, when this returns. Raises OSError."""
+        """Noted, on disk, when this returns; what is filled stays so. Raises OSError."""
+        if self.is_filled(intent.asset):
+            intent = msgspec.structs.replace(intent, filled=True)
+        await self._note(intent)
+
+    async def filled(self, asset: str) -> None:
+        """The asset has all that it is to have. Raises OSError."""
+        await self._note(msgspec.structs.replace(self._known[asset], filled=True))
+
+    def is_filled(self, asset: str) -> bool:
+        known = self._known.get(asset)
+        return known is not None and known.filled
+
+    async def _note(self, intent: Intent) -> None:
         if self._known.get(intent.asset) != intent:
             await self._blocking.run(partial(self._write, intent))
             self._known[intent.asset] = intent

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from mooring.crashpoints import crash_point, passing
-from mooring.drivers.interface import asset_name
+from mooring.drivers.interface import Asset, AssetName, Driver, asset_name
 from mooring.errors import MooringError
 from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck
@@ -30,6 +30,7 @@ from mooring.model.selector import only_node
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.errors import AssetOfAnother, PoolGone
+from mooring.node.filling import Filling, Place
 from mooring.node.intents import Intent, Intents
 from mooring.node.ownership import Ownership
 from mooring.node.pools import Pools
@@ -40,6 +41,7 @@ from mooring.objects.objects import Objects, Preconditions
 from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome
 from mooring.rules.events import NORMAL, WARNING, EventNote
+from mooring.rules.filling import is_for_others, own_source
 from mooring.rules.pool_room import is_full
 from mooring.rules.provisioning import unmakeable
 from mooring.rules.volumes import may_delete_externally
@@ -66,8 +68,11 @@ class Provisioner:
         node: str,
         release: Release,
         failures: Failures,
+        filling: Filling,
     ) -> None:
         self._objects, self._pools, self._node = objects, pools, node
+        self._filling = filling
+        self.again: Callable[[str], None] = lambda _: None  # has a claim looked at once more
         self._intents, self._release, self._failures = intents, release, failures
         self._giving = Blocking("new volumes")  # to their owners
         self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
@@ -101,6 +106,12 @@ class Provisioner:
         if self._objects.entry(Volume.resource, name) is not None:
             await self._intents.end(name)
             return Done("made already")
+        if self._filling.runs(name):
+            return Done("it is being filled")
+        if is_for_others(claim):
+            told = "Assuming an external populator will provision the volume"
+            self._tell(claim, NORMAL, "Provisioning", wanted, told)
+            return Done("another populator's")
         if (left_s := self._making.left_s(key, claim.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
         found = self._pools.for_class(class_)
@@ -119,8 +130,10 @@ class Provisioner:
             driver = await self._pools.driver(pool)
             await self._intents.begin(Intent(name, claim.key, pool.name, pool.uid))
             passing(INTENT_NOTED)
-            asset = await driver.create(made, claim.request.bytes())
+            asset = await self._asset(claim, driver, made, class_.provisioner)
             passing(ASSET_MADE)
+            if asset is None:
+                return Done("it is being filled")
             if (ownership := Ownership.of(claim)) is not None:  # nobody has seen it yet
                 await ownership.give(await driver.publish(made), self._giving)
                 await driver.unpublish(made)  # its first use may be long after
@@ -151,6 +164,16 @@ class Provisioner:
         self._tell(claim, NORMAL, "ProvisioningSucceeded", class_.provisioner, done)
         return Done(f"made {name} in pool {pool.name}")
 
+    async def _asset(
+        self, claim: Claim, driver: Driver, name: AssetName, component: str
+    ) -> Asset | None:
+        """Made, and filled if its claim has a source; None while that goes on."""
+        size_bytes = claim.request.bytes()
+        if (source := own_source(claim)) is not None:
+            place = Place(driver, name, size_bytes, component)
+            return await self._filling.asset(claim, source, place, self.again)
+        return await driver.create(name, size_bytes)
+
     async def _give_up(self, key: str, but: str = "") -> None:
         """Take back what was begun for claims of this name that do not want it any longer.
 
@@ -166,6 +189,7 @@ class Provisioner:
 
     async def _take_back(self, intent: Intent) -> None:
         """Delete an asset that got no volume."""
+        await self._filling.stop(intent.asset)
         pool = self._objects.view(Pool, intent.pool)
         if pool is None or pool.uid != intent.pool_uid:
             log.warning("asset=%s left behind: pool %s is gone", intent.asset, intent.pool)

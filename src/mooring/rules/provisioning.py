@@ -6,6 +6,7 @@ from mooring.model.claim import Claim
 from mooring.model.names import BLOCK
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
+from mooring.rules.filling import own_source
 from mooring.rules.pool_room import refusal
 
 
@@ -39,7 +40,8 @@ def alike(class_: StorageClass, pools: Sequence[Pool], node: str) -> list[Pool]:
 
 def unmakeable(claim: Claim, pool: Pool) -> str:
     """Why no volume can be made for a claim from a pool, "" if one can."""
-    if claim.spec.data_source is not None or claim.spec.data_source_ref is not None:
+    has_source = claim.spec.data_source is not None or claim.spec.data_source_ref is not None
+    if has_source and own_source(claim) is None:
         return f"{pool.driver} fills no volume from a source"
     if claim.spec.selector is not None:
         return "claim.spec.selector is not supported for dynamic provisioning"

@@ -4,6 +4,7 @@ from typing import Final
 
 from mooring.objects.kind import Kind
 from mooring.objects.kinds import (
+    backup,
     core,
     event,
     limits,
@@ -11,6 +12,7 @@ from mooring.objects.kinds import (
     persistentvolumeclaim,
     pool,
     snapshot,
+    snapshotschedule,
     storageclass,
     volumeattributesclass,
 )
@@ -36,4 +38,8 @@ ALL_KINDS: Final[tuple[Kind, ...]] = (
     snapshot.SNAPSHOT,
     snapshot.CONTENT,
     pool.KIND,
+    backup.REPOSITORY,
+    backup.BACKUP,
+    backup.ARCHIVE,
+    snapshotschedule.KIND,
 )
