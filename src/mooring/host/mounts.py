@@ -17,7 +17,7 @@ _libc.mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.syscall.restype = ctypes.c_long
 _MS_BIND, _MS_REMOUNT = 4096, 32  # from <sys/mount.h>
-_MS_PRIVATE, _MS_SHARED = 1 << 18, 1 << 20
+_MS_PRIVATE, _MS_SLAVE, _MS_SHARED, _MS_REC = 1 << 18, 1 << 19, 1 << 20, 1 << 14
 _UMOUNT_NOFOLLOW = 8
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # the same on every machine but Alpha
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # likewise
@@ -222,6 +222,13 @@ def share_with_itself(directory: Path) -> None:
             bind(fd, directory, _FORBIDDEN)
     if _libc.mount(None, os.fsencode(directory), None, _MS_SHARED, None):
         raise MountFailed("share", str(directory), os.strerror(ctypes.get_errno()))
+
+
+def follow_outside() -> None:
+    """In a mount namespace of one's own: what is mounted and unmounted outside is so here as well,
+    and nothing of what is mounted here outside. Raises MountFailed."""
+    if _libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None):
+        raise MountFailed("keep apart what is mounted below", "/", os.strerror(ctypes.get_errno()))
 
 
 def unmount(target: Path) -> None:

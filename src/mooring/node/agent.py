@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from mooring.model.backup import VolumeArchive
+from mooring.model.backup import VolumeArchive, VolumeBackup
 from mooring.model.claim import Claim
 from mooring.model.names import STORAGE_PROVISIONER
 from mooring.model.pool import Pool
@@ -12,7 +12,8 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.archives import ArchiveFiller
 from mooring.node.attachments import Attachments
-from mooring.node.filling import Filling
+from mooring.node.backing import Backing
+from mooring.node.filling import Filler, Filling
 from mooring.node.heartbeat import Heartbeat
 from mooring.node.ids import Ids
 from mooring.node.intents import Intents
@@ -58,7 +59,12 @@ class Agent:
         )
         self.heartbeat = Heartbeat(objects, node)
         self._intents = Intents(state_dir)
-        fillers = {VolumeArchive.kind_name: ArchiveFiller(objects, node, import_dirs)}
+        again = self._claims_hurry
+        self.backing = Backing(objects, pools, self.users, node, state_dir, tell, again)
+        fillers: dict[str, Filler] = {
+            VolumeArchive.kind_name: ArchiveFiller(objects, node, import_dirs),
+            VolumeBackup.kind_name: self.backing.filler,
+        }
         self.filling = Filling(objects, self._intents, fillers, tell)
         self._provisioner = Provisioner(
             objects, pools, self._intents, node, self.users.release, failures, self.filling
@@ -90,6 +96,7 @@ class Agent:
         self._unfollow.append(shelves[VolumeArchive.resource].follow(self._all_claims_again))
         for part in (self.claims, self.volumes, *self._resyncs):
             part.start()
+        await self.backing.start()
         await self.heartbeat.start()
 
     def _make_now(self, claim: str) -> None:
@@ -122,6 +129,9 @@ class Agent:
 
     def _all_claims_again(self, event: Event) -> None:
         """Claims that failed for a pool or a class that is another now may go on at once."""
+        self._claims_hurry()
+
+    def _claims_hurry(self) -> None:
         self._provisioner.hurry()
         self.claims.hurry()
 
@@ -131,6 +141,7 @@ class Agent:
         self.mounting.stop()
         for part in (self.heartbeat, *self._resyncs, self.claims, self.volumes, self.users):
             await part.stop()
+        await self.backing.stop()
         await self.filling.close()
 
 

@@ -37,7 +37,8 @@ T = TypeVar("T")
 
 BY_HAND: Final = "mooring mount"  # the ID of people, who say themselves when they are done
 ADOPTER: Final = "mooring adopt"  # the ID of what copies into a new volume; likewise
-OURS: Final = frozenset({BY_HAND, ADOPTER})  # IDs that are not of Docker
+BACKUP: Final = "mooring backup"  # the ID of what reads a volume to back it up; likewise
+OURS: Final = frozenset({BY_HAND, ADOPTER, BACKUP})  # IDs that are not of Docker
 _EPOCH = ".epoch"  # no uid begins with a dot
 _CALL_DEADLINE_S = 10
 

@@ -1,0 +1,284 @@
+"""Backups of real volumes with real restic: made, verified, restored, forgotten. Real file systems."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.privileges import needs_mounts
+from tests.system.backups import (
+    HAS_RESTIC,
+    MIB,
+    POOLS,
+    Backed,
+    differs,
+    disk,
+    hostile_tree,
+    kept_copy,
+    s3_store,
+    small_disk,
+)
+from tests.system.server import eventually
+
+pytestmark = [
+    pytest.mark.system,
+    needs_mounts,
+    pytest.mark.skipif(not HAS_RESTIC, reason="needs restic"),
+]
+
+
+@pytest.fixture
+def driver(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", "directory")
+
+
+@pytest.fixture
+def backed(tmp_path: Path, driver: str) -> Iterator[Backed]:
+    with disk(POOLS[driver], tmp_path) as root:
+        made = Backed(tmp_path, driver, root)
+        try:
+            yield made
+        finally:
+            process = made.server.process
+            if process is not None and process.poll() is None:
+                made.server.stop()
+
+
+def filled(backed: Backed, name: str = "db") -> Path:
+    """A claim with files of all kinds. Returns a copy of what is in it."""
+    backed.claim(name)
+    backed.bound(name)
+    path = backed.mounted(name)
+    hostile_tree(path)
+    copy = kept_copy(path, backed.place / f"was-{name}")
+    backed.let_go(name)
+    return copy
+
+
+def conditions(backed: Backed, name: str) -> dict[str, str]:
+    return {one["type"]: one["status"] for one in backed.status(name)["conditions"]}
+
+
+@pytest.mark.parametrize("driver", POOLS, indirect=True)
+def test_what_is_restored_is_what_was_backed_up(backed: Backed, driver: str) -> None:
+    backed.start()
+    backed.put_repository()
+    was = filled(backed)
+    backed.back_up("b1", verify="Restore", tags=["nightly"])
+    status = backed.completed("b1")
+    is_consistent = "False" if driver == "directory" else "True"
+    assert conditions(backed, "b1") == {"Consistent": is_consistent, "Verified": "True"}
+    (snapshot,) = backed.snapshots()
+    assert snapshot["id"] == status["snapshotID"]
+    assert {"mooring", "claim=default/db", "nightly"} < set(snapshot["tags"])
+
+    # Another backup takes what is new only.
+    path = backed.mounted("db")
+    (path / "more").write_bytes(os.urandom(MIB))
+    backed.let_go("db")
+    backed.back_up("b2", verify="Data")
+    assert MIB <= backed.completed("b2")["addedBytes"] < 2 * MIB
+
+    # The volume is lost, and comes back.
+    backed.server.kubectl("delete", "pvc", "db")
+    eventually(lambda: backed.assets() == [], f"nothing is left: {backed.assets()}")
+    backed.claim("again", source="b1")
+    backed.bound("again")
+    restored = backed.mounted("again")
+    assert differs(was, restored) == []
+    assert (restored / "sparse").stat().st_blocks * 512 < 2 * MIB
+    assert (restored / "d/random").stat().st_nlink == 2
+    backed.let_go("again")
+
+    # What is deleted is forgotten, its data as well.
+    backed.server.kubectl("delete", "volumebackup", "b1", "b2")
+    eventually(lambda: backed.snapshots() == [], "they are forgotten")
+    repository = Path(backed.repository)
+
+    def data() -> int:
+        return sum(one.stat().st_size for one in (repository / "data").rglob("*") if one.is_file())
+
+    eventually(lambda: data() == 0, "it is pruned")
+
+
+def test_a_store_that_speaks_s3_keeps_backups(backed: Backed) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret"}
+    with s3_store(backed.place / "moto.log") as url:
+        backed.start()
+        entries = [f"--from-literal={key}={value}" for key, value in keys.items()]
+        backed.server.kubectl("create", "secret", "generic", "store", *entries)
+        backed.environment = keys
+        backed.put_repository(f"s3:{url}/bucket/here", store="store")
+        was = filled(backed)
+        backed.back_up("b", verify="Restore")
+        backed.completed("b")
+        assert len(backed.snapshots()) == 1
+        backed.claim("again", source="b")
+        backed.bound("again")
+        assert differs(was, backed.mounted("again")) == []
+        for secret in ("correct horse", keys["AWS_SECRET_ACCESS_KEY"] + '"'):
+            assert secret not in (backed.place / "log").read_text()
+
+
+def test_plain_restic_restores_it_elsewhere(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    was = filled(backed)
+    backed.back_up("b", verify="None")
+    backed.completed("b")
+    backed.server.stop()
+    backed.restic(
+        "restore", "latest", "--tag", "claim=default/db", "--target", str(backed.place / "to")
+    )
+    assert differs(was, backed.place / "to/volume") == []
+
+
+def test_a_wrong_password_is_told(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    eventually(lambda: backed.repository_ready() == "True", "it is made")
+    backed.server.kubectl("delete", "secret", "key")
+    backed.server.kubectl("create", "secret", "generic", "key", "--from-literal=password=other")
+    eventually(lambda: backed.repository_ready() == "False", "it cannot be opened")
+    (condition,) = backed.server.get("backuprepository", "r")["status"]["conditions"]
+    assert condition["reason"] == "WrongPassword"
+    assert "other" not in condition["message"].replace("another", "")
+    filled(backed)
+    backed.back_up("b")
+    eventually(lambda: "is not ready" in backed.status("b").get("error", ""), "it says why")
+    assert backed.status("b")["phase"] == "Pending"
+    backed.server.kubectl("delete", "volumebackup", "b")  # nothing of it was begun
+
+
+def test_a_full_repository_is_told_and_gone_on_with_when_there_is_room(backed: Backed) -> None:
+    backed.start()
+    with small_disk(backed.place / "small", "4m") as small:
+        backed.put_repository(str(small / "repository"))
+        filled(backed)
+        path = backed.mounted("db")
+        (path / "much").write_bytes(os.urandom(16 * MIB))
+        backed.let_go("db")
+        backed.back_up("b", retries=0)
+        eventually(lambda: backed.status("b").get("phase") == "Failed", backed.log())
+        assert "is full" in backed.status("b")["error"]
+        os.system(f"mount -o remount,size=100m {small}")
+        backed.back_up("c")
+        backed.completed("c")
+
+
+def test_a_repository_that_is_away_is_waited_for(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    filled(backed)
+    eventually(lambda: backed.repository_ready() == "True", "it is made")
+    away = Path(backed.repository).rename(backed.place / "away")
+    backed.back_up("b", verify="None", retries=10)
+    eventually(lambda: "no repository any more" in backed.status("b").get("error", ""), "told")
+    assert not Path(backed.repository).exists()  # and no new one is made in its place
+    shutil.move(away, backed.repository)
+    backed.completed("b")
+
+
+def test_one_that_is_deleted_while_it_is_made_leaves_nothing(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    filled(backed)
+    path = backed.mounted("db")
+    (path / "much").write_bytes(os.urandom(100 * MIB))
+    backed.back_up("b")
+    eventually(lambda: backed.status("b").get("phase") == "Running", "it runs")
+    backed.server.kubectl("delete", "volumebackup", "b", "--timeout=30s")
+    assert backed.snapshots() == []
+    backed.let_go("db")
+    backed.server.kubectl("delete", "pvc", "db", "--timeout=30s")
+    eventually(lambda: backed.assets() == [], "nothing is left")
+
+
+# Killed
+
+POINTS = (
+    "backup.begun",
+    "backup.noted",
+    "backup.cut",
+    "backup.image-made",
+    "backup.image-deleted",
+    "backup.cut-deleted",
+    "backup.uploaded",
+    "backup.uploaded-noted",
+    "backup.verified",
+    "repository.made",
+)
+
+
+@pytest.mark.parametrize("driver", ["btrfs"], indirect=True)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_each_step_of_a_backup_is_gone_on_from(backed: Backed, point: str) -> None:
+    backed.start()
+    filled(backed)
+    backed.server.stop()
+    backed.start(point)
+    backed.put_repository()
+    backed.back_up("b")
+    assert backed.server.process is not None
+    assert backed.server.process.wait(30) == -signal.SIGKILL
+    backed.start()
+    backed.put_repository()
+    backed.back_up("b")
+    status = backed.completed("b")
+    (snapshot,) = backed.snapshots()
+    assert status["snapshotID"] == snapshot["id"]
+    (claim,) = [one for one in backed.assets() if one.startswith("pvc-")]
+    assert backed.assets() == [claim]
+
+
+@pytest.mark.parametrize("point", ["backup.forgotten", "repository.pruned"])
+def test_a_kill_while_one_is_forgotten_is_gone_on_from(backed: Backed, point: str) -> None:
+    backed.start()
+    backed.put_repository()
+    filled(backed)
+    backed.back_up("b")
+    backed.completed("b")
+    backed.server.stop()
+    backed.start(point)
+    backed.server.run("delete", "volumebackup", "b", "--wait=false")
+    assert backed.server.process is not None
+    assert backed.server.process.wait(30) == -signal.SIGKILL
+    backed.start()
+    eventually(lambda: backed.server.get("volumebackups")["items"] == [], "it is gone")
+    assert backed.snapshots() == []
+
+
+@pytest.mark.parametrize("driver", ["loopfile"], indirect=True)
+def test_a_kill_in_the_middle_of_both_ways_loses_nothing(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    backed.claim("db", "1Gi")
+    backed.bound("db")
+    path = backed.mounted("db")
+    hostile_tree(path)
+    for number in range(8):
+        (path / f"much-{number}").write_bytes(os.urandom(24 * MIB))
+    was = kept_copy(path, backed.place / "was")
+    backed.let_go("db")
+    backed.back_up("b", verify="None")
+    eventually(lambda: backed.status("b").get("progress", {}).get("percent", 0) > 0, "it uploads")
+    backed.server.stop(signal.SIGKILL)
+    backed.start()
+    backed.completed("b")
+    assert len(backed.snapshots()) == 1
+
+    backed.claim("again", "1Gi", source="b")
+
+    def message() -> str:
+        told = backed.server.get("pvc", "again")["status"].get("conditions", [])
+        return told[0]["message"] if told else ""
+
+    eventually(lambda: "% of" in message(), "the claim says how far it is")
+    backed.server.stop(signal.SIGKILL)
+    backed.start()
+    backed.bound("again")
+    assert differs(was, backed.mounted("again")) == []
+    assert "conditions" not in backed.server.get("pvc", "again")["status"]
