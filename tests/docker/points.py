@@ -18,6 +18,7 @@ NOT_PASSED: Final = (
     "backup.",
     "fill.",
     "repository.",
+    "schedule.",
     "ids.epoch.",
     "ids.start.",
     "loopfile.",

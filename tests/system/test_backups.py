@@ -1,8 +1,9 @@
-"""Backups of real volumes with real restic: made, verified, restored, forgotten. Real file systems."""
+"""Backups with real restic and real file systems: made, verified, restored and forgotten."""
 
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,7 +165,8 @@ def test_a_full_repository_is_told_and_gone_on_with_when_there_is_room(backed: B
         backed.back_up("b", retries=0)
         eventually(lambda: backed.status("b").get("phase") == "Failed", backed.log())
         assert "is full" in backed.status("b")["error"]
-        os.system(f"mount -o remount,size=100m {small}")
+        command = ["mount", "-o", "remount,size=100m", str(small)]
+        subprocess.run(command, check=True)
         backed.back_up("c")
         backed.completed("c")
 

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "backup.": "tests/system/test_backups.py",
     "fill.": "tests/system/test_filling.py",
     "repository.": "tests/system/test_backups.py",
+    "schedule.": "tests/controllers/test_schedules.py",
     "ids.": "tests/node/test_ids.py",
     "publish.": "tests/node/test_published.py",
     "unpublish.": "tests/node/test_published.py",

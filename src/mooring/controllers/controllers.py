@@ -1,6 +1,7 @@
 """All loops, wired to what wakes them."""
 
 from collections.abc import Callable
+from typing import Final
 
 from mooring.controllers.binder import Binder
 from mooring.controllers.expiry import Expiry
@@ -12,10 +13,15 @@ from mooring.controllers.pools import Pools
 from mooring.controllers.quotas import Quotas, gives_back
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
+from mooring.controllers.schedules import Schedules
+from mooring.model.backup import VolumeBackup
 from mooring.model.claim import Claim
+from mooring.model.names import SCHEDULE
 from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.quota import ResourceQuota
+from mooring.model.schedule import SnapshotSchedule
+from mooring.model.snapshot import Snapshot
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
@@ -23,6 +29,8 @@ from mooring.objects.views import view
 from mooring.reconcile.queue import Queue
 from mooring.reconcile.resync import Resync
 from mooring.rules.volumes import is_at_rest
+
+SCHEDULE_SIGN: Final = f'"{SCHEDULE}"'.encode()
 
 
 class Controllers:
@@ -46,9 +54,10 @@ class Controllers:
         self.quotas = Queue("quotas", Quotas(objects).reconcile)
         self._owned = Garbage(objects, lambda key: self.garbage.add(key), self.recorder.note)
         self.garbage = Queue("garbage", self._owned.reconcile)
+        self.schedules = Queue("schedules", Schedules(objects, self.recorder).reconcile)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
-            *(self.nodes, self.pools, self.quotas, self.garbage),
+            *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
         )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
@@ -68,9 +77,19 @@ class Controllers:
         self._follow(Pool.resource, self.pools)
         self._follow_quotas()
         self._owned.start()
+        self._follow(SnapshotSchedule.resource, self.schedules)
+        for resource in (Snapshot.resource, VolumeBackup.resource):
+            self._unfollow.append(self._objects.cache.shelves[resource].follow(self._made_by_one))
         await self.expiry.start()
         for part in (*self.queues, *self.resyncs):
             part.start()
+
+    def _made_by_one(self, event: Event) -> None:
+        """Of what a schedule made, it tells how that is."""
+        entry = event.after or event.before
+        if entry is not None and SCHEDULE_SIGN in entry.body:
+            for schedule in self._objects.views(SnapshotSchedule, event.key.partition("/")[0]):
+                self.schedules.add(schedule.key)
 
     def _look_at_volume(self, entry: Entry) -> None:
         if not is_at_rest(view(Volume, entry)):

@@ -70,6 +70,9 @@ ADOPTING: Final = "mooring.dev/adopting"  # likewise: a copy that is not whole y
 ADOPTED_FROM: Final = "mooring.dev/adopted-from"  # likewise: "NODE/VOLUME" of Docker
 ADOPTED: Final = "mooring.dev/adopted"  # likewise: when it was whole, and what of; JSON
 DOCKER_NAME: Final = "mooring.dev/docker-name"  # likewise: what Docker calls it
+SCHEDULE: Final = "mooring.dev/schedule"  # label of what a SnapshotSchedule made: its name
+SCHEDULED_AT: Final = "mooring.dev/scheduled-at"  # annotation likewise: the time that was due
+SCHEDULED_CLAIM: Final = "mooring.dev/scheduled-claim"  # likewise: of which claim
 ANONYMOUS: Final = "mooring.dev/anonymous"  # label of claims that Docker made without a name
 
 # Components that events come from, storage semantics §11.

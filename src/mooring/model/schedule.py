@@ -1,6 +1,6 @@
 """SnapshotSchedule (mooring.dev/v1): snapshots and backups of claims at certain times."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -57,3 +57,8 @@ class SnapshotSchedule(View, frozen=True):
     def makes_snapshots(self) -> bool:
         """Whether VolumeSnapshots are made, beside backups or alone."""
         return self.spec.backup is None if self.spec.snapshots is None else self.spec.snapshots
+
+    def with_status(self, **changes: object) -> Self:
+        """With these fields of its status changed."""
+        status = msgspec.structs.replace(self.status, **changes)
+        return msgspec.structs.replace(self, status=status)
