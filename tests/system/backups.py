@@ -134,23 +134,24 @@ class Backed:
         eventually(lambda: self.server.phase("pvc", name) == "Bound", f"bound; {self.log()}")
 
     def mounted(self, name: str) -> Path:
-        return Path(self._mooring("mount", name).strip())
+        return Path(self.mooring("mount", name).strip())
 
     def let_go(self, name: str) -> None:
-        self._mooring("umount", name)
+        self.mooring("umount", name)
 
-    def _mooring(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "mooring.cli.main", *arguments),
-                *("--kubeconfig", self.server.kubeconfig),
-            ],
+    def mooring(self, *arguments: str) -> str:
+        done = self.run_mooring(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run_mooring(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mooring.cli.main", *arguments]
+        return subprocess.run(
+            [*command, "--kubeconfig", str(self.server.kubeconfig)],
             capture_output=True,
             text=True,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def back_up(self, name: str, claim: str = "db", **spec: Any) -> None:
         wanted = {"source": {"persistentVolumeClaimName": claim}, "repository": "r", **spec}

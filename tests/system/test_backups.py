@@ -137,6 +137,21 @@ def test_plain_restic_restores_it_elsewhere(backed: Backed) -> None:
     assert differs(was, backed.place / "to/volume") == []
 
 
+def test_commands_do_both_ways_and_say_how_it_went(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    was = filled(backed)
+    said = backed.mooring("backup", "db", "--to", "r", "--name", "b", "--verify", "None", "--wait")
+    assert said.startswith("b is a backup of ")
+    said = backed.mooring("restore", "b", "again", "--class", "p", "--wait")
+    assert said == "again is filled from b, and bound\n"
+    assert backed.server.get("pvc", "again")["spec"]["resources"]["requests"]["storage"] == "1Gi"
+    assert differs(was, backed.mounted("again")) == []
+    failed = backed.run_mooring("import", "/etc/passwd", "p", "--size", "1Gi", "--class", "p", "-w")
+    assert failed.returncode == 1
+    assert "is below no directory that this host allows" in failed.stderr
+
+
 def test_a_wrong_password_is_told(backed: Backed) -> None:
     backed.start()
     backed.put_repository()

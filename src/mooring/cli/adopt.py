@@ -1,30 +1,17 @@
 """`mooring adopt`."""
 
-import signal
-import sys
 import time
 from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from mooring.cli.client import Client, Doc, NoServer, Refused, path_of
 from mooring.cli.common import Kubeconfig, Namespace, Output, fail, failing_well, printed_json
+from mooring.cli.following import AWAY_AT_MOST_S, INTERRUPTED, LOOK_EACH_S, amount, bar
 from mooring.errors import MooringError
 
-LOOK_EACH_S: Final = 0.3
-AWAY_AT_MOST_S: Final = 60.0  # that the server may be restarted while it is looked at
-INTERRUPTED: Final = 128 + signal.SIGINT
-UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 DOING: Final = {
     "Waiting": "waiting for its turn, and for Docker",
     "Scanning": "looking at what there is",
@@ -108,7 +95,7 @@ class _Failed(Refused):
 
 def _followed(client: Client, found: Doc) -> Doc:
     """Show how far it is, until it ends. Raises NoServer, NotBegun, Refused."""
-    with _progress() as progress:
+    with bar() as progress:
         task = progress.add_task("", total=None, files="")
         away_since_s: float | None = None
         while found["phase"] not in ("Done", "Failed"):
@@ -127,20 +114,6 @@ def _followed(client: Client, found: Doc) -> Doc:
                     raise
         progress.update(task, visible=False)
     return found
-
-
-def _progress() -> Progress:
-    """On standard error, and only if somebody looks at it."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[files]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, highlight=False),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def _show(progress: Progress, task: TaskID, found: Doc) -> None:
@@ -177,14 +150,6 @@ def _say_that_it_goes_on(found: Doc) -> None:
 def _counted(found: Doc) -> str:
     files = f"{found['files']:,}"
     if found["phase"] == "Done" or not found["ofFiles"]:
-        return f"{files} files, {_amount(found['bytes'])}"
-    amounts = f"{_amount(found['bytes'])} of {_amount(found['ofBytes'])}"
+        return f"{files} files, {amount(found['bytes'])}"
+    amounts = f"{amount(found['bytes'])} of {amount(found['ofBytes'])}"
     return f"{files} of {found['ofFiles']:,} files, {amounts}"
-
-
-def _amount(count: int) -> str:
-    """Of bytes, for people: three digits, in powers of 1024."""
-    amount, power = float(count), 0
-    while amount >= 1000:
-        amount, power = amount / 1024, power + 1
-    return f"{amount:.3g} {UNITS[power]}"

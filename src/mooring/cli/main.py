@@ -6,6 +6,7 @@ import typer
 
 from mooring import __version__
 from mooring.cli.adopt import adopt
+from mooring.cli.backup import backup, import_, restore
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
 from mooring.cli.status import status
@@ -39,8 +40,9 @@ def version() -> None:
     typer.echo(f"mooring {__version__}")
 
 
-for command in (up, explain, status, mount, umount, adopt, version):
+for command in (up, explain, status, mount, umount, adopt, backup, restore, version):
     app.command()(command)
+app.command("import")(import_)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.default_class import default_of
+from mooring.rules.filling import filling_told
 from mooring.rules.matching import TOO_SMALL, Refusal, VolumeIndex, fits, quoted, refusals, short
 from mooring.rules.outlook import outlook
 
@@ -232,6 +233,8 @@ def _provisioned(
     pool, why, change = outlook(claim, class_, sight.pools, sight.nodes, selected)
     if why or pool is None:
         return f"no volume fits, and none can be made: {why}", details, f"{change}; or {wanted}"
+    if progress := filling_told(claim):
+        return f"its volume is being filled: {progress}", (), ""
     by = selected or pool.node or "any host"
     why = f"the agent of {by} is to make its volume in pool {pool.name}"
     help_ = "put that right, and it is made by itself" if sight.told else ""

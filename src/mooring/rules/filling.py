@@ -55,6 +55,14 @@ def is_for_others(claim: Claim) -> bool:
     return source is not None and source.api_group not in _KNOWN_GROUPS
 
 
+def filling_told(claim: Claim) -> str:
+    """How far its volume is filled, "" if nothing is under way."""
+    for one in claim.status.conditions:
+        if one.type == POPULATING and one.status == "True":
+            return one.message
+    return ""
+
+
 def shown_bytes(count: int) -> str:
     """For people: three digits, in powers of 1024."""
     amount, power = float(count), 0
