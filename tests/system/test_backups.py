@@ -216,14 +216,12 @@ def test_one_that_is_deleted_while_it_is_made_leaves_nothing(backed: Backed) -> 
 
 # Killed
 
-POINTS = (
+POINTS = ("backup.cut", "backup.image-made", "backup.uploaded")
+OTHER_POINTS = (
     "backup.begun",
     "backup.noted",
-    "backup.cut",
-    "backup.image-made",
     "backup.image-deleted",
     "backup.cut-deleted",
-    "backup.uploaded",
     "backup.uploaded-noted",
     "backup.verified",
     "repository.made",
@@ -231,7 +229,9 @@ POINTS = (
 
 
 @pytest.mark.parametrize("driver", ["btrfs"], indirect=True)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point", [*POINTS, *(pytest.param(one, marks=pytest.mark.slow) for one in OTHER_POINTS)]
+)
 def test_a_kill_at_each_step_of_a_backup_is_gone_on_from(backed: Backed, point: str) -> None:
     backed.start()
     filled(backed)
@@ -249,6 +249,21 @@ def test_a_kill_at_each_step_of_a_backup_is_gone_on_from(backed: Backed, point: 
     assert status["snapshotID"] == snapshot["id"]
     (claim,) = [one for one in backed.assets() if one.startswith("pvc-")]
     assert backed.assets() == [claim]
+
+
+def test_a_kill_while_files_are_read_as_they_lie_keeps_nobody_from_them(backed: Backed) -> None:
+    backed.start()
+    filled(backed)
+    backed.server.stop()
+    backed.start("backup.uploaded")
+    backed.put_repository()
+    backed.back_up("b")
+    assert backed.server.process is not None
+    assert backed.server.process.wait(30) == -signal.SIGKILL
+    backed.start()
+    backed.completed("b")
+    backed.server.kubectl("delete", "pvc", "db", "--timeout=30s")
+    eventually(lambda: backed.assets() == [], "its volume is gone")
 
 
 @pytest.mark.parametrize("point", ["backup.forgotten", "repository.pruned"])

@@ -151,7 +151,7 @@ class Restic:
 
     async def repository_id(self) -> str | None:
         """What the repository calls itself; None if there is none. Raises RepositoryAway …"""
-        finished = await self._asked("cat", "config")
+        finished = await self._asked("cat", "--no-lock", "config")
         if finished.status:
             said = finished.message.lower()
             if any(one in said for one in _NONE_THERE) and not any(
@@ -171,7 +171,7 @@ class Restic:
 
     async def snapshots(self, tag: str) -> list[ResticSnapshot]:
         """Those that have a tag, the oldest first."""
-        output = await self._got("list snapshots", "snapshots", "--json", "--tag", tag)
+        output = await self._got("list snapshots", "snapshots", "--no-lock", "--json", "--tag", tag)
         found = msgspec.json.decode(output or b"[]", type=list[ResticSnapshot] | None) or []
         return sorted(found, key=lambda one: one.time)
 
@@ -208,7 +208,7 @@ class Restic:
 
     async def restore_size(self, snapshot: str) -> int:
         """How many bytes the files of a snapshot have, holes included."""
-        output = await self._got("look at the snapshot", "stats", "--json", snapshot)
+        output = await self._got("look at the snapshot", "stats", "--no-lock", "--json", snapshot)
         return msgspec.json.decode(output, type=_Stats).total_size
 
     async def restore(self, snapshot: str, target: Path, tell: Tell) -> None:

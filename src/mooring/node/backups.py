@@ -240,6 +240,7 @@ class Backups:
             try:
                 async with turns.shared():
                     await self._cutter.clean(backup.key, backup.uid)
+                    await restic.unlock()  # one of ours that was killed may have left a lock
                     await self._made(backup, original, restic, telling)
                 if backup.spec.verify not in (VERIFY_NONE, VERIFY_RESTORE):
                     async with turns.alone():  # restic locks others out while it looks
@@ -286,7 +287,6 @@ class Backups:
         await self._verifying(backup)
         verify = backup.spec.verify
         subset = backup.spec.read_data_subset if verify == VERIFY_DATA else ""
-        await restic.unlock()
         await restic.check(subset)
         read = f"{subset} of its data was read as well" if subset else "no data was read"
         text = f"the structure of the repository is whole, {read}"

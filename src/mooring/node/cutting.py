@@ -56,7 +56,11 @@ class Cutter:
         self._notes = Intents(state_dir / "backup")
 
     async def start(self) -> list[str]:
-        """Keys of the backups of which an earlier process left something."""
+        """Keys of the backups of which an earlier process left something. What it read as it lies
+        there is given back: it reads it no more."""
+        for user in self._users.ids.all():
+            if user.id == BACKUP:
+                await self._users.take(user.claim, BACKUP)
         return [note.claim for note in await self._notes.start()]
 
     @asynccontextmanager

@@ -56,4 +56,5 @@ class _Snapshot(NamedTuple):
             # What it writes has no holes until all of it is there.
             if need_bytes > room_bytes and not await self.restic.makes_holes():
                 raise TooLarge(f"backup {self.backup.key}", room_bytes, need_bytes)
+            await self.restic.unlock()  # one of ours that was killed may have left a lock
             await self.restic.restore(id_, root, lambda done, of: tell(Amount(done, of)))
