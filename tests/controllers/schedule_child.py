@@ -1,6 +1,6 @@
 """Controllers of their own process on a store on disk, through three days: DIRECTORY.
 
-Prints the names of the snapshots that are there in the end.
+Prints the names of the backups that are to be there in the end.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from mooring.controllers.controllers import Controllers
+from mooring.model.backup import VolumeBackup
 from mooring.model.schedule import SnapshotSchedule
-from mooring.model.snapshot import Snapshot
 from mooring.objects.errors import AlreadyExists
 from mooring.objects.kind import Doc
 from mooring.objects.kinds.registry import ALL_KINDS
@@ -26,7 +26,8 @@ async def _main(place: Path) -> None:
     clock = HandClock()
     objects = Objects(store, ALL_KINDS, clock)
     await objects.start()
-    spec = {"schedule": "0 3 * * *", "claimSelector": {}, "keep": {"last": 1}}
+    spec: Doc = {"schedule": "0 3 * * *", "claimSelector": {}, "keep": {"last": 1}}
+    spec["backup"] = {"repository": "r"}
     await _made(objects, "namespaces", {"metadata": {"name": "default"}})
     for name in ("a", "b"):
         await _made(objects, "persistentvolumes", a_volume_doc(f"v-{name}"))
@@ -40,19 +41,20 @@ async def _main(place: Path) -> None:
         clock.move(DAY_S)
         controllers.schedules.hurry()
         await controllers.idle()
-        for entry in list(objects.cache.shelves[Snapshot.resource].entries()):
+        for entry in list(objects.cache.shelves[VolumeBackup.resource].entries()):
             await objects.update(
-                objects.kinds[Snapshot.resource], entry.key, _ready, subresource="status"
+                objects.kinds[VolumeBackup.resource], entry.key, _ready, subresource="status"
             )
         await controllers.idle()
-    print(json.dumps(sorted(one.name for one in objects.views(Snapshot))))
+    left = [one.name for one in objects.views(VolumeBackup) if not one.being_deleted]
+    print(json.dumps(sorted(left)))
     await controllers.stop()
     await objects.close()
     await store.close()
 
 
 def _ready(doc: Doc) -> Doc:
-    doc.setdefault("status", {})["readyToUse"] = True
+    doc["status"]["phase"] = "Completed"
     return doc
 
 

@@ -43,7 +43,9 @@ def a_schedule(name: str = "nightly", schedule: str = "0 3 * * *", **spec: objec
 
 
 def names(plant: ClockedPlant, resource: str = SNAPSHOTS) -> list[str]:
-    return sorted(one["metadata"]["name"] for one in plant.objects.all(resource))
+    """Of those that are not being deleted."""
+    found = [one["metadata"] for one in plant.objects.all(resource)]
+    return sorted(one["name"] for one in found if "deletionTimestamp" not in one)
 
 
 def status(plant: ClockedPlant, name: str = "nightly") -> Doc:
@@ -53,13 +55,16 @@ def status(plant: ClockedPlant, name: str = "nightly") -> Doc:
     return found
 
 
+BACKED = {"backup": {"repository": "r"}}
+
+
 def ready(plant: ClockedPlant) -> None:
-    """The host has cut all of them."""
-    for name in names(plant):
+    """The host has made all backups."""
+    for name in names(plant, BACKUPS):
         plant.edit(
-            SNAPSHOTS,
+            BACKUPS,
             f"default/{name}",
-            lambda doc: doc.setdefault("status", {}).update(readyToUse=True),
+            lambda doc: doc["status"].update(phase="Completed"),
             status="status",
         )
     plant.settle()
@@ -80,7 +85,7 @@ def test_a_snapshot_is_made_at_each_time(plant: ClockedPlant) -> None:
 
 
 def test_its_status_tells_what_is_under_way_and_when_all_was_well(plant: ClockedPlant) -> None:
-    plant.put(SCHEDULES, a_schedule())
+    plant.put(SCHEDULES, a_schedule(**BACKED))
     plant.pass_time(DAY_S)
     assert status(plant)["active"] == ["nightly-db-202601030300"]
     assert "lastSuccessfulTime" not in status(plant)
@@ -113,28 +118,28 @@ def test_backups_are_made_instead_or_as_well(plant: ClockedPlant) -> None:
 
 
 def test_only_what_is_to_be_kept_is(plant: ClockedPlant) -> None:
-    plant.put(SCHEDULES, a_schedule(schedule="0 * * * *", keep={"hourly": 2, "daily": 3}))
+    plant.put(SCHEDULES, a_schedule(schedule="0 * * * *", keep={"hourly": 2, "daily": 3}, **BACKED))
     for _ in range(24 * 4):
         plant.pass_time(HOUR_S)
         ready(plant)
-    assert names(plant) == [
+    assert names(plant, BACKUPS) == [
         "nightly-db-202601042300", "nightly-db-202601052300",
         "nightly-db-202601060200", "nightly-db-202601060300",
     ]  # fmt: skip
 
 
 def test_what_it_did_not_make_is_never_deleted(plant: ClockedPlant) -> None:
-    plant.put(SCHEDULES, a_schedule(keep={"last": 1}))
-    own: Doc = {"source": {"persistentVolumeClaimName": "db"}}
+    plant.put(SCHEDULES, a_schedule(keep={"last": 1}, **BACKED))
+    own: Doc = {"source": {"persistentVolumeClaimName": "db"}, "repository": "r"}
     labels = {"mooring.dev/schedule": "nightly"}
     said = {"mooring.dev/scheduled-at": "2026-01-01T03:00:00Z", "mooring.dev/scheduled-claim": "db"}
     for name, annotations in (("mine", {}), ("copied", said)):
         metadata = {"name": name, "labels": labels, "annotations": annotations}
-        plant.put(SNAPSHOTS, {"metadata": metadata, "spec": own})
+        plant.put(BACKUPS, {"metadata": metadata, "spec": own})
     for _ in range(3):
         plant.pass_time(DAY_S)
         ready(plant)
-    assert names(plant) == ["copied", "mine", "nightly-db-202601050300"]
+    assert names(plant, BACKUPS) == ["copied", "mine", "nightly-db-202601050300"]
 
 
 def test_a_time_that_was_missed_is_made_up_for_once(plant: ClockedPlant) -> None:

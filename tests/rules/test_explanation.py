@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mooring.model.claim import Claim, DataSource
+from mooring.model.claim import Claim, ClaimCondition, DataSource
 from mooring.model.metadata import Metadata
 from mooring.model.names import BIND_COMPLETED, NFS_DRIVER, SELECTED_NODE, Phase
 from mooring.model.node import Node, NodeCondition, NodeStatus
@@ -17,6 +17,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.claims import claim_decision
 from mooring.rules.explanation import LINES_AT_MOST, Explanation, Sight, explained_claim, waste
+from mooring.rules.filling import POPULATING
 from mooring.rules.matching import VolumeIndex, refusals
 from tests.rules.making import LONG_AGO, a_claim, a_class, a_volume, labelled, pointer
 from tests.rules.plain_scan import acceptable
@@ -214,6 +215,13 @@ def test_what_its_class_comes_to(
     found = explained(a_claim(class_=class_), *things)
     assert why in found.why
     assert help_ in found.help
+
+
+def test_it_says_how_far_a_volume_is_filled() -> None:
+    told = ClaimCondition(type=POPULATING, status="True", message="42 % of 1.2 GiB, 12 s left")
+    claim = a_claim(class_="fast").with_status(conditions=(told,))
+    found = explained(claim, a_class(), a_pool())
+    assert found.why == "its volume is being filled: 42 % of 1.2 GiB, 12 s left"
 
 
 WAITS = "has not one pool on here but: "

@@ -5,6 +5,7 @@ directory: so a snapshot has the same shape wherever it was made, with plain res
 password and the keys of a store go by its environment, which only root may read, not by arguments.
 """
 
+import asyncio
 import hashlib
 import os
 import re
@@ -258,7 +259,7 @@ class Restic:
     # How it is run
 
     async def _asked(self, *arguments: str) -> processes.Finished:
-        command, environment = self._command(arguments)
+        command, environment = await asyncio.to_thread(self._command, arguments)
         try:
             return await processes.run(
                 *command, deadline_s=ANSWER_WITHIN_S, environment=environment
@@ -285,13 +286,12 @@ class Restic:
         source: Path | None,
         mode: str,
     ) -> processes.Finished:
-        command, environment = self._command(arguments)
+        command, environment = await asyncio.to_thread(self._command, arguments)
 
         def decoded(line: bytes) -> None:
             if line.startswith(b"{"):
                 heard(_line.decode(line))
 
-        (self.box / VOLUME).mkdir(mode=0o700, parents=True, exist_ok=True)
         boxed = processes.own("mooring.host.boxed")
         shown = "-" if source is None else str(source)
         return await processes.followed(
@@ -303,6 +303,7 @@ class Restic:
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         first, *rest = arguments
+        self._made(f"box/{VOLUME}")
         command = [PROGRAM, first, "--cleanup-cache", "--cache-dir", str(self.workplace / "cache")]
         if self.authority is not None:
             command += ["--cacert", self._authority_file(self.authority)]

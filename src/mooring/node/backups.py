@@ -246,9 +246,11 @@ class Backups:
                     async with turns.alone():  # restic locks others out while it looks
                         await self._check(backup, restic)
                 passing(VERIFIED_AT)
-            except MooringError as error:
+            except Exception as error:  # of ours, too: it must not be begun again and again at once
+                if not isinstance(error, MooringError | OSError):
+                    log.exception("backup=%s ended unexpectedly", backup.key)
                 await telling.stop()
-                await self._note_failure(backup, str(error))
+                await self._note_failure(backup, str(error) or repr(error))
                 return
             finally:
                 await telling.stop()

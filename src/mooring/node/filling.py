@@ -133,7 +133,7 @@ class Filling:
             await place.driver.unpublish(place.name)
             await self._intents.filled(place.name)
             passing(NOTED)
-        except MooringError as error:
+        except (MooringError, OSError) as error:
             why = str(error)
             self._tell(EventNote(about, WARNING, "PopulatorFailed", why, place.component))
             await telling.stop()
