@@ -35,6 +35,7 @@ class HostPlant(ClockedPlant):
 
     def restart(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """meanwhile  happens while nothing runs."""
+        self._run(self.agent.health.queue.until_idle())  # a thread would outlive the agent
         self._run(self.agent.stop())
         self._run(self.controllers.stop())
         self._run(self.objects.close())
@@ -58,7 +59,8 @@ class HostPlant(ClockedPlant):
 
     def _queues(self) -> list[Queue]:
         agent = self.agent
-        return [*self.controllers.queues, agent.claims, agent.volumes, agent.users.queue]
+        queues = [agent.claims, agent.volumes, agent.users.queue, agent.health.queue]
+        return [*self.controllers.queues, *queues]
 
     def pass_time(self, seconds: float) -> None:
         self.clock.move(seconds)

@@ -203,6 +203,7 @@ def leave_behind(plant: HostPlant, asset: str = LEFT, *, noted: bool = True) -> 
     async def left() -> None:
         if plant.root.is_file():
             plant.root.unlink()
+            plant.root.with_name("away").rename(plant.root)
         pool = plant.view(Pool, "local")
         assert pool is not None
         place = Place(pool="local", uid=pool.uid, root=plant.root)
@@ -246,6 +247,7 @@ def test_an_asset_that_got_its_volume_is_kept(plant: HostPlant) -> None:
 def test_an_asset_whose_claim_waits_still_becomes_its_volume(
     plant: HostPlant, tmp_path: Path
 ) -> None:
+    plant.root.rename(plant.root.with_name("away"))
     plant.root.touch()  # so that nothing is made yet
     assert plant.create(CLAIMS, a_claim_doc(class_="local"))
     uid = plant.claim().uid

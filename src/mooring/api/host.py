@@ -53,7 +53,7 @@ class Host:
         usage = await self._mounting.pools.usage(pool)
         if usage is None:
             return None
-        total, used = usage
+        total, used = usage.total_bytes, usage.used_bytes
         return {"totalBytes": total, "usedBytes": used, "freeBytes": usage.free_bytes}
 
     async def path(self, key: str) -> str:

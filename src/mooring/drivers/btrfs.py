@@ -35,7 +35,7 @@ from mooring.drivers.interface import (
     Usage,
     asset_name,
 )
-from mooring.drivers.root import DOOMED, PASSABLE, SNAPSHOT, making
+from mooring.drivers.root import DOOMED, ITSELF, PASSABLE, SNAPSHOT, making
 from mooring.host import btrfs, files, processes
 from mooring.host.btrfs import Quotas
 from mooring.host.errors import NotBtrfs
@@ -84,7 +84,7 @@ class BtrfsDriver(Directories):
         await self._done(work, about=name, where=self.deleting)
 
     async def snapshots(self) -> list[Snapshot]:
-        return await self._done(self._snapshots)
+        return await self._done(self._snapshots, about=ITSELF)
 
     async def used_bytes(self, name: AssetName) -> int | None:
         """As of the last commit of the file system, up to 30 s ago."""

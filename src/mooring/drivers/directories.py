@@ -40,6 +40,7 @@ from mooring.drivers.interface import (
 )
 from mooring.drivers.root import (
     DOOMED,
+    ITSELF,
     PASSABLE,
     PoolRoot,
     drop_unwritten,
@@ -120,7 +121,8 @@ class Directories:
         return self.root.place
 
     async def start(self, *, new: bool) -> None:
-        await self._done(partial(self._start, new), deadline_s=self.start_deadline_s)
+        work = partial(self._start, new)
+        await self._done(work, about=ITSELF, deadline_s=self.start_deadline_s)
 
     async def stop(self) -> None:
         await self._done(self.root.let_go)
@@ -137,7 +139,7 @@ class Directories:
         return await self._done(partial(self._expand, asset_name(name), size_bytes), about=name)
 
     async def assets(self) -> list[Asset]:
-        return await self._done(self._assets)
+        return await self._done(self._assets, about=ITSELF)
 
     async def publish(self, name: AssetName) -> Path:
         return await self._done(partial(self._publish, asset_name(name)), about=name)
@@ -147,7 +149,7 @@ class Directories:
         asset_name(name)
 
     async def usage(self) -> Usage:
-        return await self._done(self._usage)
+        return await self._done(self._usage, about=ITSELF)
 
     # What a backend does in its own way. All that follows runs in threads.
 

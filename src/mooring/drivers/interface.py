@@ -79,6 +79,10 @@ class Usage(NamedTuple):
 
     total_bytes: int
     used_bytes: int
+    available_bytes: int | None = None  # to volumes; None: all that is free
+    inodes: int | None = None  # None: as many as there is room for
+    inodes_used: int | None = None
+    read_only: bool = False
 
     @property
     def free_bytes(self) -> int:

@@ -47,7 +47,7 @@ from mooring.drivers.interface import (
     Usage,
     asset_name,
 )
-from mooring.drivers.root import SNAPSHOT, PoolRoot, id_of, mode_of, usage_of
+from mooring.drivers.root import ITSELF, SNAPSHOT, PoolRoot, id_of, mode_of, usage_of
 from mooring.host import loops
 from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck, MountFailed, ProgramFailed
@@ -119,7 +119,8 @@ class LoopfileDriver:
         self._options = () if self.allocate else ("discard",)  # gives back what files leave
 
     async def start(self, *, new: bool) -> None:
-        can_clone = await self._done(partial(self._images.start, START_MARKED if new else None))
+        work = partial(self._images.start, START_MARKED if new else None)
+        can_clone = await self._done(work, about=ITSELF)
         self.features = _features(self.kind, can_clone)
 
     async def stop(self) -> None:
@@ -163,7 +164,7 @@ class LoopfileDriver:
             return Asset(name, has.size_bytes)
 
     async def assets(self) -> list[Asset]:
-        found = await self._done(partial(self._images.all, ""))
+        found = await self._done(partial(self._images.all, ""), about=ITSELF)
         return [Asset(name, has.size_bytes) for name, has in found.items()]
 
     async def snapshot(self, name: AssetName, of: AssetName) -> Snapshot:
@@ -182,7 +183,7 @@ class LoopfileDriver:
         await self._done(removal, about=SNAPSHOT + name, deadline_s=_SLOW_S)
 
     async def snapshots(self) -> list[Snapshot]:
-        found = await self._done(partial(self._images.all, SNAPSHOT))
+        found = await self._done(partial(self._images.all, SNAPSHOT), about=ITSELF)
         return [Snapshot(name, has.size_bytes, has.made_ns) for name, has in found.items()]
 
     async def used_bytes(self, name: AssetName) -> int | None:
@@ -203,7 +204,7 @@ class LoopfileDriver:
                 await self._device_left(held)
 
     async def usage(self) -> Usage:
-        return await self._done(self._usage)
+        return await self._done(self._usage, about=ITSELF)
 
     # Making
 

@@ -27,6 +27,7 @@ MARK: Final = ".mooring-pool"
 MAKING: Final = ".making-"
 DOOMED: Final = ".doomed-"
 SNAPSHOT: Final = ".snapshot-"
+ITSELF: Final = "its place"  # what calls into a pool are about that are about no asset of it
 PASSABLE: Final = 0o711  # of what leads to the data: to be walked through, not to be listed
 _IDS: Final = 2**32 - 1  # the last number means "leave it as it is" to chown(2)
 
@@ -146,7 +147,15 @@ def usage_of(root: int) -> Usage:
     """Of the whole file system, as it counts itself."""
     disk = os.fstatvfs(root)
     total, free = disk.f_blocks * disk.f_frsize, disk.f_bfree * disk.f_frsize
-    return Usage(total, total - free)
+    inodes = disk.f_files or None  # 0 of those that make them as they need them, such as btrfs
+    return Usage(
+        total,
+        total - free,
+        available_bytes=disk.f_bavail * disk.f_frsize,
+        inodes=inodes,
+        inodes_used=None if inodes is None else disk.f_files - disk.f_ffree,
+        read_only=bool(disk.f_flag & os.ST_RDONLY),
+    )
 
 
 def mode_of(place: Place) -> int:

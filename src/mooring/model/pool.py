@@ -6,7 +6,7 @@ import msgspec
 
 from mooring.model.metadata import Part, View
 from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER
-from mooring.model.quantity import Quantity, parse_quantity
+from mooring.model.quantity import ONE, Quantity, parse_quantity
 
 EVERY_NAMESPACE: Final = "*"
 OPTIONS: Final = {
@@ -17,6 +17,7 @@ OPTIONS: Final = {
 IMAGE_TYPES: Final = ("xfs", "ext4")
 FULL_QUOTAS: Final = "full"
 SIMPLE_QUOTAS: Final = "simple"
+READY, CAPACITY_PRESSURE, INODE_PRESSURE = "Ready", "CapacityPressure", "InodePressure"
 
 
 class PoolNamespace(Part, frozen=True):
@@ -53,11 +54,20 @@ class PoolBtrfs(Part, frozen=True):
     quotas: str = FULL_QUOTAS  # or SIMPLE_QUOTAS; where some are on already, those are used
 
 
+class PoolThresholds(Part, frozen=True):
+    """From which share of the place on, in percent, people are told that it fills."""
+
+    warn: int = 85
+    critical: int = 95
+
+
 class PoolSpec(Part, frozen=True):
     driver: str = ""
     node: str = ""  # the host it is on; "" is reachable from every host
     root: str = ""
     capacity: str | int | float | None = None
+    overcommit: str | int | float | None = None  # times its place; None: no limit
+    thresholds: PoolThresholds = msgspec.field(default_factory=PoolThresholds)
     namespaces: tuple[PoolNamespace, ...] | None = None  # None: every namespace, without a quota
     directory: PoolDirectory = msgspec.field(default_factory=PoolDirectory)
     loopfile: PoolLoopfile = msgspec.field(default_factory=PoolLoopfile)
@@ -69,10 +79,59 @@ class NamespaceUse(Part, frozen=True):
     volumes: int = 0
 
 
+class PoolCapacity(Part, frozen=True):
+    """Of its place, as the backend counted last; what others have there included."""
+
+    total: str | int | float = "0"
+    used: str | int | float = "0"
+    available: str | int | float = "0"
+
+
+class PoolInodes(Part, frozen=True):
+    total: int = 0
+    used: int = 0
+
+
+class Condition(Part, frozen=True):
+    type: str = ""
+    status: str = ""  # True, False, Unknown
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+
+
+class Orphan(Part, frozen=True):
+    """Something in the place that no object names.
+
+    kind   "asset" or "snapshot"
+    size   that it was promised
+    used   of it; None if it was not counted
+    """
+
+    name: str = ""
+    kind: str = ""
+    size: str | int | float = "0"
+    used: str | int | float | None = None
+
+
+class PoolOrphans(Part, frozen=True):
+    """count of all, size and used of those that are known; a few by name."""
+
+    count: int = 0
+    size: str | int | float = "0"
+    used: str | int | float | None = None
+    items: tuple[Orphan, ...] = ()
+
+
 class PoolStatus(Part, frozen=True):
     allocated: str | int | float = "0"
     volumes: int = 0
     namespaces: dict[str, NamespaceUse] = msgspec.field(default_factory=dict)
+    capacity: PoolCapacity | None = None
+    inodes: PoolInodes | None = None  # None: its place has no fixed number of them
+    overcommit_ratio: str = ""  # allocated / capacity.total, "" while that is not known
+    conditions: tuple[Condition, ...] = ()
+    orphans: PoolOrphans | None = None
 
 
 class Pool(View, frozen=True):
@@ -111,6 +170,32 @@ class Pool(View, frozen=True):
     def allocated(self) -> Quantity:
         """The sum of the capacities of its volumes."""
         return parse_quantity(self.status.allocated)
+
+    @property
+    def place_total(self) -> Quantity | None:
+        """What its place has, as far as somebody looked."""
+        found = self.status.capacity
+        return None if found is None else parse_quantity(found.total)
+
+    @property
+    def overcommit_limit(self) -> Quantity | None:
+        """What its volumes may promise together for the place it has; None: as much as they like.
+
+        Nothing, while a ratio is wanted and nobody has seen the place yet.
+        """
+        if self.spec.overcommit is None:
+            return None
+        total = self.place_total or Quantity(0)
+        return Quantity(total.nanos * parse_quantity(self.spec.overcommit).nanos // ONE)
+
+    def condition(self, type_: str) -> Condition | None:
+        return next((one for one in self.status.conditions if one.type == type_), None)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its place could be used when it was last looked at."""
+        found = self.condition(READY)
+        return found is not None and found.status == "True"
 
     def grant(self, namespace: str) -> PoolNamespace | None:
         """What a namespace may take: its own entry before that of "*"; None if nothing."""

@@ -14,6 +14,7 @@ from mooring.node.archives import ArchiveFiller
 from mooring.node.attachments import Attachments
 from mooring.node.backing import Backing
 from mooring.node.filling import Filler, Filling
+from mooring.node.health import Health
 from mooring.node.heartbeat import Heartbeat
 from mooring.node.ids import Ids
 from mooring.node.intents import Intents
@@ -69,6 +70,7 @@ class Agent:
         self._provisioner = Provisioner(
             objects, pools, self._intents, node, self.users.release, failures, self.filling
         )
+        self.health = Health(objects, pools, self._intents, self._claims_hurry)
         self.claims = Queue("provision", self._provisioner.provision)
         self._provisioner.again = self.claims.add
         self.volumes = Queue("delete", self._provisioner.delete)
@@ -97,6 +99,7 @@ class Agent:
         for part in (self.claims, self.volumes, *self._resyncs):
             part.start()
         await self.backing.start()
+        self.health.start()
         await self.heartbeat.start()
 
     def _make_now(self, claim: str) -> None:
@@ -139,7 +142,14 @@ class Agent:
         for unfollow in self._unfollow:
             unfollow()
         self.mounting.stop()
-        for part in (self.heartbeat, *self._resyncs, self.claims, self.volumes, self.users):
+        for part in (
+            self.heartbeat,
+            self.health,
+            *self._resyncs,
+            self.claims,
+            self.volumes,
+            self.users,
+        ):
             await part.stop()
         await self.backing.stop()
         await self.filling.close()

@@ -40,6 +40,7 @@ class Intents:
         self._place = state_dir / "provisioning"
         self._blocking = Blocking("the data directory")
         self._known: dict[str, Intent] = {}
+        self._left: dict[str, Intent] = {}
 
     async def start(self) -> list[Intent]:
         """Those that an earlier process left."""
@@ -74,7 +75,12 @@ class Intents:
 
     def leave(self, asset: str) -> None:
         """Nothing more is done for it now; the next start finds it again."""
-        self._known.pop(asset, None)
+        if (intent := self._known.pop(asset, None)) is not None:
+            self._left[asset] = intent
+
+    def all(self) -> list[Intent]:
+        """Also those that are left to the next start."""
+        return [*self._known.values(), *self._left.values()]
 
     def of_claim(self, key: str) -> list[Intent]:
         return [intent for intent in self._known.values() if intent.claim == key]

@@ -35,6 +35,8 @@ class Pools:
         self._used = state_dir / "pools"  # one empty file per pool that was used here
         self.tell = tell
         self._drivers: dict[str, Driver] = {}  # by uid of the pool
+        # Those that did not start. Tried again, each has the one thread that may hang in its place.
+        self._unstarted: dict[str, tuple[Place, Driver]] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -91,10 +93,14 @@ class Pools:
                 options=msgspec.to_builtins(pool.options or {}),
                 former=used - {one.uid for one in self._objects.views(Pool)},
             )
-            driver = driver_for(pool.driver, place)
+            before = self._unstarted.get(pool.uid)
+            same = before is not None and before[0] == place
+            driver = before[1] if before and same else driver_for(pool.driver, place)
+            self._unstarted[pool.uid] = place, driver
             await driver.start(new=not mark.exists())
             await asyncio.to_thread(_note, mark)
             self._drivers[pool.uid] = driver
+            del self._unstarted[pool.uid]
             return driver
 
     def forget(self, uid: str) -> None:

@@ -19,24 +19,34 @@ def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
             f"pool {pool.name}: namespace {namespace} may take {quota}, has {used}, asked for "
             f"{size} more"
         )
-    if is_full(pool, size):
+    if _is_beyond(pool.capacity, pool, size):
         return f"pool {pool.name} has {pool.capacity}, {pool.allocated} is taken, asked for {size}"
+    if _is_beyond(pool.overcommit_limit, pool, size):
+        if pool.place_total is None:
+            return f"pool {pool.name}: what its place has is not known yet, so nothing is promised"
+        return (
+            f"pool {pool.name} may promise {pool.overcommit_limit}, {pool.spec.overcommit} times "
+            f"the {pool.place_total} of its place; {pool.allocated} is promised, asked for {size}"
+        )
     return ""
 
 
 def is_full(pool: Pool, size: Quantity) -> bool:
     """Whether the pool has not the capacity for a volume of this size, whoever asks."""
-    return pool.capacity is not None and pool.allocated.plus(size) > pool.capacity
+    return any(_is_beyond(limit, pool, size) for limit in (pool.capacity, pool.overcommit_limit))
+
+
+def _is_beyond(limit: Quantity | None, pool: Pool, size: Quantity) -> bool:
+    return limit is not None and pool.allocated.plus(size) > limit
 
 
 def room_for(pool: Pool, namespace: str) -> Quantity | None:
     """How much a namespace may still take, nothing if it was granted nothing; None: no limit."""
     if pool.being_deleted or not pool.allows(namespace):
         return Quantity(0)
-    quota, capacity = pool.quota(namespace), pool.capacity
+    quota, limits = pool.quota(namespace), (pool.capacity, pool.overcommit_limit)
     left = [] if quota is None else [quota.minus(pool.allocated_to(namespace))]
-    if capacity is not None:
-        left.append(capacity.minus(pool.allocated))
+    left += [limit.minus(pool.allocated) for limit in limits if limit is not None]
     return max(min(left), Quantity(0)) if left else None
 
 
@@ -85,15 +95,22 @@ def charged(pool: Pool, namespace: str, size: Quantity, volumes: int = 1) -> Poo
     namespaces = dict(pool.status.namespaces)
     namespaces.pop(namespace, None)
     if count:
-        allocated = _moved(had, size, volumes).canonical()
-        namespaces[namespace] = NamespaceUse(allocated=allocated, volumes=count)
+        left = _moved(had, size, volumes).canonical()
+        namespaces[namespace] = NamespaceUse(allocated=left, volumes=count)
+    allocated = _moved(pool.allocated, size, volumes)
     status = msgspec.structs.replace(
         pool.status,
-        allocated=_moved(pool.allocated, size, volumes).canonical(),
+        allocated=allocated.canonical(),
+        overcommit_ratio=ratio_text(allocated, pool.place_total),
         volumes=max(pool.status.volumes + volumes, 0),
         namespaces=namespaces,
     )
     return msgspec.structs.replace(pool, status=status)
+
+
+def ratio_text(allocated: Quantity, total: Quantity | None) -> str:
+    """How many times its place a pool has promised, such as "1.25"; "" if that is not known."""
+    return f"{allocated.nanos / total.nanos:.2f}" if total is not None and total.nanos else ""
 
 
 def _moved(amount: Quantity, size: Quantity, volumes: int) -> Quantity:

@@ -4,9 +4,17 @@ import re
 from typing import Any, Final
 
 from mooring.model.names import POOL_PROTECTION
-from mooring.model.pool import FULL_QUOTAS, IMAGE_TYPES, OPTIONS, SIMPLE_QUOTAS
+from mooring.model.pool import (
+    FULL_QUOTAS,
+    IMAGE_TYPES,
+    OPTIONS,
+    READY,
+    SIMPLE_QUOTAS,
+    PoolThresholds,
+)
+from mooring.model.quantity import ONE
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Doc, Kind, Subresource, World
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource, World
 from mooring.objects.kinds.common import (
     amount,
     forbidden,
@@ -18,6 +26,7 @@ from mooring.objects.kinds.common import (
     required,
     with_finalizer,
 )
+from mooring.rules.pool_health import percent
 
 _QUOTAS: Final = (FULL_QUOTAS, SIMPLE_QUOTAS)
 _MODE = re.compile(r"[0-7]{3,5}")
@@ -65,6 +74,8 @@ def _spec_causes(spec: Doc) -> list[Cause]:
     elif not root.startswith("/") or ".." in root.split("/") or root.strip("/") == "":
         causes.append(invalid("spec.root", root, "must be absolute, not '/', and without '..'"))
     causes += _size_causes("spec.capacity", spec.get("capacity"))
+    causes += _overcommit_causes(spec.get("overcommit"))
+    causes += _threshold_causes(spec.get("thresholds") or {})
     seen = set()
     for number, grant in enumerate(spec.get("namespaces") or ()):
         path, name = f"spec.namespaces[{number}]", grant.get("name") or ""
@@ -76,6 +87,44 @@ def _spec_causes(spec: Doc) -> list[Cause]:
         seen.add(name)
         causes += _size_causes(f"{path}.quota", grant.get("quota"))
     return causes + _option_causes(spec)
+
+
+def _overcommit_causes(value: Any) -> list[Cause]:
+    if value is None:
+        return []
+    ratio = amount(value)
+    if ratio is None or ratio.nanos < ONE:
+        message = "must be a number of 1 or more, such as 1.5: how often the place may be promised"
+        return [invalid("spec.overcommit", value, message)]
+    return []
+
+
+def _threshold_causes(thresholds: Doc) -> list[Cause]:
+    fixed = PoolThresholds()
+    warn = thresholds.get("warn", fixed.warn)
+    critical = thresholds.get("critical", fixed.critical)
+    causes = []
+    for field, value in (("warn", warn), ("critical", critical)):
+        if not isinstance(value, int) or not 1 <= value <= 100:
+            message = "must be a percentage from 1 to 100"
+            causes.append(invalid(f"spec.thresholds.{field}", value, message))
+    if not causes and warn > critical:
+        message = f"must not be above spec.thresholds.critical, which is {critical}"
+        causes.append(invalid("spec.thresholds.warn", warn, message))
+    return causes
+
+
+def _ready(doc: Doc, _: Printing) -> str:
+    conditions = doc.get("status", {}).get("conditions") or ()
+    return next((one["status"] for one in conditions if one["type"] == READY), "Unknown")
+
+
+def _used(doc: Doc, _: Printing) -> str:
+    found = doc.get("status", {}).get("capacity")
+    if not found:
+        return "<unknown>"
+    used, available = amount(found.get("used", 0)), amount(found.get("available", 0))
+    return f"{percent(used, available)}%" if used is not None and available is not None else ""
 
 
 def _option_causes(spec: Doc) -> list[Cause]:
@@ -120,6 +169,8 @@ KIND: Final = Kind(
         Column("Capacity", lambda doc, _: str(doc["spec"].get("capacity") or "<disk>")),
         Column("Allocated", lambda doc, _: str(doc.get("status", {}).get("allocated", "0"))),
         Column("Volumes", lambda doc, _: doc.get("status", {}).get("volumes", 0), type="integer"),
+        Column("Ready", _ready),
+        Column("Used %", _used),
         Column("Age", printing.age),
         Column("Root", lambda doc, _: doc["spec"].get("root", ""), priority=1),
     ),
