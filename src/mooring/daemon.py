@@ -214,6 +214,7 @@ def _plugin_parts(
         settings.namespaces,
         node,
         engine,
+        agent.usages,
     )
     try:
         listener = plugin_listener(settings.plugin_socket)

@@ -56,6 +56,7 @@ class DockerPlant(HostPlant):
             namespaces,
             HERE,
             self.engine,
+            agent.usages,
         )
         self._run(self.plugin.start())
 

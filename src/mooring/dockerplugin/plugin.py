@@ -33,6 +33,7 @@ from mooring.node.containers import Mirror
 from mooring.node.errors import MountsNotVisible
 from mooring.node.ids import OURS
 from mooring.node.published import Publisher
+from mooring.node.usage import Usages
 from mooring.node.use import Users
 from mooring.node.waiting import Waiting
 from mooring.objects.cache import Event
@@ -67,7 +68,9 @@ class Plugin:
         namespaces: Namespaces,
         node: str,
         engine: Engine | None = None,
+        usages: Usages | None = None,
     ) -> None:
+        self._usages = usages
         self._objects, self._users, self._publisher = objects, users, publisher
         self._waiting, self._mirror = waiting, mirror
         self._namespaces, self._node = namespaces, node
@@ -350,6 +353,7 @@ class Plugin:
             reason=self.catalogue.last_warning(shown.key),
             node=self._node,
             mounts_ok=all(self._seeing.values()),
+            usage=self._usages.of(volume.name) if self._usages and volume is not None else None,
         )
 
     # Reclaim policies that were asked for and are not set yet: a crash came between, or the claim

@@ -1,14 +1,17 @@
 """What `docker volume inspect` shows of a claim that Docker does not know. Docker volumes §11."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
+from mooring.clock import timestamp
 from mooring.model.claim import Claim
 from mooring.model.names import SHORT_MODES
 from mooring.model.volume import Volume
 from mooring.node.containers import User
+from mooring.node.usage import VolumeUsage
 
 LONGEST: Final = 4096 - len(',"usedByMore":9999999')  # bytes of JSON
 AT_MOST: Final = 16  # of users, and of hosts
@@ -26,6 +29,7 @@ def status(
     reason: str,
     node: str,
     mounts_ok: bool,
+    usage: VolumeUsage | None = None,
 ) -> dict[str, Any]:
     """At most 4 KiB.
 
@@ -33,6 +37,7 @@ def status(
     users     containers of this host, which is `node`
     reason    the last warning about the claim, "" if none
     mounts_ok whether dockerd sees what is mounted here, as far as that was looked at
+    usage     what is in it, None if nobody looked yet
     """
     found: dict[str, Any] = {
         "claim": claim.key,
@@ -44,6 +49,9 @@ def status(
     if volume is not None:
         found["volume"] = volume.name
         found["capacity"] = str(volume.capacity)
+        if usage is not None and usage.used_bytes is not None:
+            found["usedBytes"] = usage.used_bytes
+            found["usedAt"] = timestamp(datetime.fromtimestamp(usage.taken_at_s, UTC))
         found["reclaim"] = volume.reclaim_policy.lower()
         found["node"] = " or ".join(volume.hosts[:HOMES_AT_MOST]) or node
         found["attachedTo"] = list(attached[:AT_MOST])

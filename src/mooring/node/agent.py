@@ -22,6 +22,7 @@ from mooring.node.mounting import Mounting
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
+from mooring.node.usage import Usages
 from mooring.node.use import Docker, Users
 from mooring.node.waiting import Failures, Waiting
 from mooring.objects.cache import Entry, Event
@@ -71,6 +72,7 @@ class Agent:
             objects, pools, self._intents, node, self.users.release, failures, self.filling
         )
         self.health = Health(objects, pools, self._intents, self._claims_hurry)
+        self.usages = Usages(objects, self.mounting, self.publisher)
         self.claims = Queue("provision", self._provisioner.provision)
         self._provisioner.again = self.claims.add
         self.volumes = Queue("delete", self._provisioner.delete)
@@ -100,6 +102,7 @@ class Agent:
             part.start()
         await self.backing.start()
         self.health.start()
+        self.usages.start()
         await self.heartbeat.start()
 
     def _make_now(self, claim: str) -> None:

@@ -196,6 +196,10 @@ class Mounting:
         found = ((name, self._publisher.published_path(uid)) for uid, name in self._names.items())
         return {name: path for name, path in found if path is not None}
 
+    def reaches(self, volume: Volume) -> bool:
+        """Whether its data is on this host, as far as its affinity tells."""
+        return self._consumer.reaches(volume)
+
     def known(self, uid: str) -> Volume | None:
         """A volume that is or was at hand, as far as its name is known and it exists."""
         return self._known({uid}).get(uid)
