@@ -170,7 +170,8 @@ async def _run(
         served = _plugin_parts(objects, agent, engine, settings.docker, settings.node_name)
         adoptions = _adoptions(objects, agent, engine, served, settings, tell)
         parts += served if adoptions is None else [*served, adoptions]
-    app = App(objects, ALL_KINDS, identities, Host(agent.users, adoptions))
+    host = Host(agent.users, adoptions, agent.health, agent.usages)
+    app = App(objects, ALL_KINDS, identities, host)
     server = uvicorn.Server(_config(app, authority))
     await _first_start(objects, settings)
     await _serve(server, listener, app, objects, parts, lambda: on_ready(url))

@@ -67,15 +67,21 @@ class Client:
         return [json.loads(line) for line in b"".join(chunks).splitlines()]
 
     async def send(
-        self, method: str, path: str, body: Any = None, media: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        media: str = "application/json",
+        accept_encoding: str = "",
     ) -> Answer:
-        """Ask and return the whole answer; `path` may have a query."""
+        """Ask and return the whole answer, as bytes if it is no JSON; `path` may have a query."""
         place, _, query = path.partition("?")
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = [
             (b"authorization", b"Bearer t"),
             (b"content-type", media.encode()),
             (b"user-agent", b"tester/1.0"),
+            (b"accept-encoding", accept_encoding.encode()),
         ]
         scope = {
             "type": "http",
@@ -95,5 +101,6 @@ class Client:
         await self._app(scope, receive, send)
         text = b"".join(message.get("body", b"") for message in sent[1:])
         warnings = [value.decode() for name, value in sent[0]["headers"] if name == b"warning"]
-        body = json.loads(text) if text else None
+        is_text = any(value.startswith(b"text/plain") for _, value in sent[0]["headers"])
+        body = text if is_text else json.loads(text) if text else None
         return Answer(sent[0]["status"], body, tuple(warnings))

@@ -10,6 +10,7 @@ from mooring.api.explaining import Explaining
 from mooring.api.host import Host
 from mooring.api.http import JSON, Receive, Request, Scope, Send
 from mooring.api.identity import Identities
+from mooring.api.metrics import Metrics
 from mooring.api.openapi import OpenApi
 from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
@@ -54,6 +55,7 @@ class App:
         self._discovery = Discovery(kinds)
         self._reviews = Reviews()
         self._explaining = Explaining(objects, host)
+        self._metrics = Metrics(objects, host)
         self._host = host  # None: no agent runs in this process
         self._openapi = OpenApi(kinds)
         self._watches = OpenWatches()
@@ -88,6 +90,7 @@ class App:
             await self._resource(request, route)
         elif not (
             await self._other(request)
+            or await self._metrics.serves(request)
             or await self._explaining.serves(request)
             or (self._host and await self._host.serves(request))
         ):

@@ -9,6 +9,7 @@ the path is not a mount of its own. /mooring/v1/adoptions is of adoptions.py. Wh
 do is 409, as a Status whose reason is the error's code and whose details hold the remedy.
 """
 
+from pathlib import Path
 from typing import Final
 
 from mooring.api import adoptions
@@ -17,11 +18,14 @@ from mooring.api.http import Request
 from mooring.api.status import CODES, ApiError, failure
 from mooring.errors import MooringError
 from mooring.model.pool import Pool
+from mooring.node.health import Health
 from mooring.node.ids import BY_HAND
 from mooring.node.mounting import Mounted
+from mooring.node.usage import Usages, VolumeUsage
 from mooring.node.use import Users
 from mooring.objects.documents import encoded
 from mooring.objects.kind import Doc
+from mooring.rules.pool_health import Seen
 
 PATH: Final = "/mooring/v1/mounts"
 
@@ -29,8 +33,15 @@ PATH: Final = "/mooring/v1/mounts"
 class Host:
     """Answers by path."""
 
-    def __init__(self, users: Users, adopting: Adopting | None = None) -> None:
+    def __init__(
+        self,
+        users: Users,
+        adopting: Adopting | None = None,
+        health: Health | None = None,
+        usages: Usages | None = None,
+    ) -> None:
         """adopting  None where no Docker is served"""
+        self.health, self._usages = health, usages
         self._users, self._mounting = users, users.mounting
         self._adopting = adopting
 
@@ -47,6 +58,18 @@ class Host:
             status["details"] = {"remedy": error.remedy}
             await request.answer(409, encoded(status))
             return True
+
+    def usages(self) -> dict[str, VolumeUsage]:
+        """What volumes of this host use, by name."""
+        return self._usages.all() if self._usages is not None else {}
+
+    def seen(self, pool: Pool) -> Seen | None:
+        """What its place had when it was looked at last."""
+        return self.health.seen(pool) if self.health is not None else None
+
+    def paths(self) -> dict[str, Path]:
+        """Where volumes are mounted here, by name."""
+        return self._mounting.paths()
 
     async def disk(self, pool: Pool) -> Doc | None:
         """Where a pool of this host is: {"totalBytes", "usedBytes", "freeBytes"}."""

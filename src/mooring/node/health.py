@@ -42,6 +42,7 @@ class Health:
         self._objects, self._pools, self._hurry = objects, pools, hurry
         self.orphans = Orphans(objects, pools, intents)
         self.queue = Queue("pool-health", self.look)
+        self._seen: dict[str, Seen] = {}  # by uid, if it could be asked
         self._next_orphans_s: dict[str, float] = {}  # by uid of the pool: not before
         self._lost: set[str] = set()  # uids of pools that lost volumes since
         self._unfollow: Callable[[], None] | None = None
@@ -59,8 +60,14 @@ class Health:
             self._unfollow()
         await self.queue.stop()
 
+    def seen(self, pool: Pool) -> Seen | None:
+        """What the place of a pool had a minute ago at most; None: it cannot be asked."""
+        return self._seen.get(pool.uid)
+
     def _changed(self, event: Event) -> None:
         if event.after is None:
+            if event.before is not None:
+                self._seen.pop(view(Pool, event.before).uid, None)
             return
         after = view(Pool, event.after)
         before = view(Pool, event.before) if event.before is not None else None
@@ -103,10 +110,12 @@ class Health:
             usage = await driver.usage()
             orphans = await self._orphans(pool, driver)
         except (MooringError, OSError) as error:
+            self._seen.pop(pool.uid, None)
             return _away(error)
+        self._seen[pool.uid] = seen = _seen(usage)
         reason = READ_ONLY if usage.read_only else ""
         message = "the file system of its place is mounted read-only" if reason else ""
-        return Look(_seen(usage), reason, message, orphans)
+        return Look(seen, reason, message, orphans)
 
     async def _orphans(self, pool: Pool, driver: Driver) -> PoolOrphans | None:
         """None: it is not their time. It is when a volume went, else every ten minutes."""

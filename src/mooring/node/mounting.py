@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from mooring.drivers.errors import NoSuchAsset
 from mooring.drivers.interface import asset_name
 from mooring.errors import Effect, MooringError
+from mooring.measures import operation, plugin_of
 from mooring.model.claim import Claim
 from mooring.model.names import (
     BLOCK,
@@ -135,9 +136,10 @@ class Mounting:
         source = await self._source(volume)
         self._names[volume.uid] = volume.name
         try:
-            return await self._publisher.publish(
-                volume.uid, source, read_only=volume.modes == ONLY_READ
-            )
+            with operation(plugin_of(volume.driver, volume.source_name), "volume_mount"):
+                return await self._publisher.publish(
+                    volume.uid, source, read_only=volume.modes == ONLY_READ
+                )
         except (NoSuchAsset, PathMissing) as error:
             if USED not in volume.annotations:
                 raise
@@ -147,7 +149,11 @@ class Mounting:
     async def release(self, volume: Volume) -> None:
         """Take a volume's path away, whatever became of its claim. Raises MountBusy."""
         source = await self._source_to_release(volume)
-        await self._publisher.unpublish(volume.uid, source)
+        if self._publisher.published_path(volume.uid) is None:
+            await self._publisher.unpublish(volume.uid, source)
+            return
+        with operation(plugin_of(volume.driver, volume.source_name), "volume_unmount"):
+            await self._publisher.unpublish(volume.uid, source)
 
     async def _source_to_release(self, volume: Volume) -> Source | None:
         """None if it is not, and cannot be, at hand here."""

@@ -12,6 +12,7 @@ from mooring.drivers.interface import Asset, AssetName, Driver, asset_name
 from mooring.errors import MooringError
 from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck
+from mooring.measures import operation, plugin_of
 from mooring.model.claim import Claim
 from mooring.model.names import (
     DELETE,
@@ -172,7 +173,8 @@ class Provisioner:
         if (source := own_source(claim)) is not None:
             place = Place(driver, name, size_bytes, component)
             return await self._filling.asset(claim, source, place, self.again)
-        return await driver.create(name, size_bytes)
+        with operation(plugin_of(component), "volume_provision"):
+            return await driver.create(name, size_bytes)
 
     async def _give_up(self, key: str, but: str = "") -> None:
         """Take back what was begun for claims of this name that do not want it any longer.
@@ -224,7 +226,8 @@ class Provisioner:
             self._refuse_anothers(volume)
             driver = await self._pools.driver(pool)
             await self._release(volume)  # data that somebody has open is not deleted
-            await driver.delete(asset_name(volume.handle))
+            with operation(plugin_of(pool.driver), "volume_delete"):
+                await driver.delete(asset_name(volume.handle))
         except MooringError as error:
             about, why = volume.reference(), str(error)
             self._pools.tell(EventNote(about, WARNING, "VolumeFailedDelete", why, volume.driver))

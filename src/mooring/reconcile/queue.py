@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from mooring.model.metadata import View
 from mooring.store.interface import Conflict
@@ -56,6 +57,14 @@ Reconcile = Callable[[str], Outcome | Step | Coroutine[Any, Any, Outcome]]
 CommitEach = Callable[[Sequence[Writes]], Awaitable[list[Error]]]
 
 
+_all: "Final[WeakSet[Queue]]" = WeakSet()
+
+
+def queues() -> "list[Queue]":
+    """All of this process that somebody has."""
+    return list(_all)
+
+
 class Queue:
     """Runs one reconcile function over keys. A key added while it is in work is run once more.
 
@@ -67,6 +76,8 @@ class Queue:
         self, name: str, reconcile: Reconcile, commit_each: CommitEach | None = None
     ) -> None:
         self.name = name
+        self.adds = self.retries = 0  # since the start, for /metrics
+        _all.add(self)
         self._reconcile = reconcile
         self._commit_each = commit_each
         self._waiting: dict[str, None] = {}  # in order, each once
@@ -85,6 +96,7 @@ class Queue:
 
     def add(self, key: str) -> None:
         """Have it looked at soon."""
+        self.adds += 1
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._working:
@@ -113,6 +125,11 @@ class Queue:
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in work; delays do not count."""
         return not self._waiting and not self._working
+
+    @property
+    def depth(self) -> int:
+        """How many keys wait for their turn."""
+        return len(self._waiting)
 
     @property
     def delayed(self) -> frozenset[str]:
@@ -192,6 +209,7 @@ class Queue:
         self._fill_soon()
 
     def _failed(self, key: str, error: Exception) -> None:
+        self.retries += 1
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         delay_s = min(FIRST_DELAY_S * 2 ** min(count, 20), LONGEST_DELAY_S)
