@@ -16,6 +16,7 @@ from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
 from mooring.api.shapes import AS_IT_IS, shape_of
 from mooring.api.status import ApiError, failure
+from mooring.api.top import Top
 from mooring.api.watching import OpenWatches, watch
 from mooring.errors import MooringError
 from mooring.objects.documents import encoded
@@ -55,7 +56,7 @@ class App:
         self._discovery = Discovery(kinds)
         self._reviews = Reviews()
         self._explaining = Explaining(objects, host)
-        self._metrics = Metrics(objects, host)
+        self._metrics, self._top = Metrics(objects, host), Top(objects, host)
         self._host = host  # None: no agent runs in this process
         self._openapi = OpenApi(kinds)
         self._watches = OpenWatches()
@@ -91,6 +92,7 @@ class App:
         elif not (
             await self._other(request)
             or await self._metrics.serves(request)
+            or await self._top.serves(request)
             or await self._explaining.serves(request)
             or (self._host and await self._host.serves(request))
         ):

@@ -5,14 +5,15 @@ POST    /mooring/v1/mounts/NAMESPACE/CLAIM    have a claim at its path: the moun
 DELETE  /mooring/v1/mounts/NAMESPACE/CLAIM    take the path away: the mount; 404 if there is none
 
 A mount is {"claim": "ns/name", "volume": NAME, "path": PATH, "note": TEXT}; note is empty unless
-the path is not a mount of its own. /mooring/v1/adoptions is of adoptions.py. What this host cannot
+the path is not a mount of its own. /mooring/v1/adoptions is of adoptions.py, /mooring/v1/pools of
+orphans.py. What this host cannot
 do is 409, as a Status whose reason is the error's code and whose details hold the remedy.
 """
 
 from pathlib import Path
 from typing import Final
 
-from mooring.api import adoptions
+from mooring.api import adoptions, orphans
 from mooring.api.adoptions import Adopting
 from mooring.api.http import Request
 from mooring.api.status import CODES, ApiError, failure
@@ -41,13 +42,14 @@ class Host:
         usages: Usages | None = None,
     ) -> None:
         """adopting  None where no Docker is served"""
-        self.health, self._usages = health, usages
+        self._health, self._usages = health, usages
         self._users, self._mounting = users, users.mounting
         self._adopting = adopting
 
     async def serves(self, request: Request) -> bool:
         """Answer, if it is one of its paths. Raises NotFound and other errors of the API."""
-        if not f"{request.path}/".startswith((f"{PATH}/", f"{adoptions.PATH}/")):
+        ours = (PATH, adoptions.PATH, orphans.PATH)
+        if not f"{request.path}/".startswith(tuple(f"{one}/" for one in ours)):
             return False
         try:
             return await self._answered(request)
@@ -65,7 +67,7 @@ class Host:
 
     def seen(self, pool: Pool) -> Seen | None:
         """What its place had when it was looked at last."""
-        return self.health.seen(pool) if self.health is not None else None
+        return self._health.seen(pool) if self._health is not None else None
 
     def paths(self) -> dict[str, Path]:
         """Where volumes are mounted here, by name."""
@@ -90,6 +92,13 @@ class Host:
             if adoption is not None:
                 await request.answer(200, encoded(adoption))
             return adoption is not None
+        if request.path.startswith(orphans.PATH):
+            left = None
+            if self._health is not None:
+                left = await orphans.answered(request, self._health)
+            if left is not None:
+                await request.answer(200, encoded(left))
+            return left is not None
         parts = [part for part in request.path[len(PATH) :].split("/") if part]
         if not parts and request.method == "GET":
             found: Doc = {"items": [_shown(one) for one in await self._mounting.mounts()]}

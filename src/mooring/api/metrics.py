@@ -172,12 +172,12 @@ class _Pools(Collector):
         }
         for pool in self._pools:
             labels = (pool.name, pool.node, pool.driver)
-            for name, value in _pool_values(pool, self._host).items():
+            for name, value in pool_values(pool, self._host).items():
                 families[name].add_metric(labels, value)
         yield from families.values()
 
 
-def _pool_values(pool: Pool, host: Host | None) -> dict[str, float]:
+def pool_values(pool: Pool, host: Host | None) -> dict[str, float]:
     """By the names of _POOL; what is not known is left out."""
     status, seen = pool.status, host.seen(pool) if host is not None else None
     found: dict[str, float] = {

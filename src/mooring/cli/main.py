@@ -9,7 +9,9 @@ from mooring.cli.adopt import adopt
 from mooring.cli.backup import backup, import_, restore
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
+from mooring.cli.pool import pool
 from mooring.cli.status import status
+from mooring.cli.top import top
 from mooring.cli.up import up
 
 app = typer.Typer(
@@ -40,9 +42,10 @@ def version() -> None:
     typer.echo(f"mooring {__version__}")
 
 
-for command in (up, explain, status, mount, umount, adopt, backup, restore, version):
+for command in (up, explain, status, top, mount, umount, adopt, backup, restore, version):
     app.command()(command)
 app.command("import")(import_)
+app.add_typer(pool, name="pool")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from mooring.node.intents import Intents
 from mooring.node.orphans import Orphans
 from mooring.node.pools import Pools
 from mooring.objects.cache import Event
+from mooring.objects.errors import NotFound
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
@@ -60,9 +61,21 @@ class Health:
             self._unfollow()
         await self.queue.stop()
 
+    def pool(self, name: str) -> Pool:
+        """Raises NotFound."""
+        found = self._objects.view(Pool, name)
+        if found is None:
+            raise NotFound(self._objects.kinds[Pool.resource], name)
+        return found
+
     def seen(self, pool: Pool) -> Seen | None:
         """What the place of a pool had a minute ago at most; None: it cannot be asked."""
         return self._seen.get(pool.uid)
+
+    def look_for_orphans(self, pool: Pool) -> None:
+        """Soon: one was removed."""
+        self._lost.add(pool.uid)
+        self.queue.add_after(pool.name, AFTER_VOLUMES_S)
 
     def _changed(self, event: Event) -> None:
         if event.after is None:

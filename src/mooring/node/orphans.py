@@ -18,6 +18,7 @@ from mooring.objects.cache import Entry
 from mooring.objects.objects import Objects
 
 NAMED_AT_MOST: Final = 20  # in a pool's status, which has to stay small
+SHOWN_AT_MOST: Final = 10_000  # to who asks
 ASSET, SNAPSHOT = "asset", "snapshot"
 CONTENTS: Final = "volumesnapshotcontents.snapshot.storage.k8s.io"
 _HANDLES: Final = re.compile(rb'"(?:volumeHandle|snapshotHandle)":"([^"\\]+)"')
@@ -77,6 +78,12 @@ class Orphans:
             used=used if counted else None,
             items=tuple(items),
         )
+
+    async def now(self, pool: Pool) -> PoolOrphans:
+        """All by name. Raises PoolElsewhere, and what the driver raises."""
+        if not self._pools.mine(pool):
+            raise PoolElsewhere(pool)
+        return await self.of(pool, await self._pools.driver(pool), SHOWN_AT_MOST)
 
     async def remove(self, pool: Pool, name: str) -> Orphan:
         """Delete one with its data. Returns what it was.
