@@ -79,3 +79,4 @@ packages "docker-compose" docker-compose:docker-compose
 packages "a second opinion on copies" rsync:rsync
 packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
 packages "backups" restic:restic
+packages "rules and metrics of Prometheus" promtool:prometheus

@@ -91,8 +91,9 @@ class Metrics:
         if "pools" in wanted:
             made.append(_rendered(None, _Pools(self._objects.views(Pool), self._host)))
         volumes = shelves[Volume.resource].snapshot() if wanted & {"usage", "volumes"} else []
-        if "usage" in wanted and self._host is not None:
-            made.append(exposition.stats(volumes, self._host.usages()))
+        if "usage" in wanted:
+            usages = self._host.usages() if self._host is not None else {}
+            made.append(exposition.stats(volumes, usages))
         if "claims" in wanted:
             claims = shelves[Claim.resource].snapshot()
             made += (family.chunks(claims) for family in exposition.CLAIMS)

@@ -8,8 +8,8 @@ GET  /mooring/v1/top/pools      likewise of pools
 volume or claim is {"volume", "claim", "class", "phase", "capacityBytes", "usedBytes",
 "availableBytes", "usedPercent", "inodes", "inodesUsed", "inodesPercent", "takenAt", "path",
 "abnormal"}; one of a pool {"pool", "driver", "node", "ready", "message", "totalBytes", "usedBytes",
-"availableBytes", "usedPercent", "allocatedBytes", "overcommit", "volumes", "inodes", "inodesUsed",
-"inodesPercent", "orphans"}. What is not known is null.
+"availableBytes", "usedPercent", "allocatedBytes", "promisedPercent", "volumes", "inodes",
+"inodesUsed", "inodesPercent", "orphans"}. What is not known is null.
 """
 
 import asyncio
@@ -137,7 +137,7 @@ def _pool_row(pool: Pool, host: Host | None) -> Doc:
         "availableBytes": available,
         "usedPercent": _percent(used, whole),
         "allocatedBytes": found["allocated_bytes"],
-        "overcommit": pool.status.overcommit_ratio or None,
+        "promisedPercent": _percent(found["allocated_bytes"], found["capacity_bytes"]),
         "volumes": pool.status.volumes,
         "inodes": found["inodes"],
         "inodesUsed": found["inodes_used"],

@@ -85,13 +85,16 @@ def _plain(text: str) -> str:
     return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
 
 
-def printed(what: RenderableType) -> None:
-    """Print something of Rich. Not a terminal: 100 columns, no colours, no blanks at line ends."""
+def printed(what: RenderableType, width: int = WIDTH) -> None:
+    """Print something of Rich. Not a terminal: no colours, no blanks at line ends.
+
+    width  in columns, where it is no terminal
+    """
     if sys.stdout.isatty():
         Console(highlight=False).print(what)
         return
     text = StringIO()
-    Console(file=text, width=WIDTH, highlight=False).print(what)
+    Console(file=text, width=width, highlight=False).print(what)
     typer.echo("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 

@@ -7,7 +7,7 @@ import typer
 
 from mooring.cli.client import Client, Doc, path_of
 from mooring.cli.common import Kubeconfig, Output, failing_well, printed, printed_json, table
-from mooring.model.quantity import Quantity
+from mooring.model.quantity import ONE, Quantity
 from mooring.rules.pool_health import shown_bytes
 
 POOLS: Final = "/apis/mooring.dev/v1/pools/"
@@ -82,9 +82,10 @@ def _lines(found: Doc) -> list[str]:
     ratio = status.get("overcommitRatio")
     promised = f"  promised:  {_amount(status.get('allocated', '0'))} to {status.get('volumes', 0)}"
     limits = [f"capacity {spec['capacity']}"] if spec.get("capacity") else []
-    limits += [f"overcommit {spec['overcommit']}"] if spec.get("overcommit") else []
+    if over := spec.get("overcommit"):
+        limits.append(f"overcommit {Quantity.parse(over).nanos / ONE:g}")
     lines.append(
-        f"{promised} volumes"
+        f"{promised} {'volume' if status.get('volumes') == 1 else 'volumes'}"
         + (f", {ratio} times the place" if ratio else "")
         + (f"; limits: {', '.join(limits)}" if limits else "")
     )

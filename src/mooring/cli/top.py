@@ -19,14 +19,12 @@ from mooring.rules.pool_health import shown_bytes
 
 UNKNOWN: Final = "-"
 EVERY_S: Final = 2.0
-FORMS: Final = ("", "json", "yaml")
-VOLUME_HEAD: Final = (
-    *("VOLUME", "CLAIM", "USED", "CAPACITY", "USED %", "INODES", "INODES %", "SEEN", "MOUNTED AT"),
-)
-CLAIM_HEAD: Final = ("CLAIM", "VOLUME", *VOLUME_HEAD[2:])
+FORMS: Final = ("", "wide", "json", "yaml")
+UNBROKEN: Final = 400  # columns of a table that no terminal shows: a program may read it
+NUMBERS: Final = ("USED", "CAPACITY", "USED %", "INODES", "INODES %", "SEEN", "MOUNTED")
 POOL_HEAD: Final = (
-    *("POOL", "NODE", "READY", "USED", "TOTAL", "USED %", "INODES %", "ALLOCATED", "VOLUMES"),
-    "ORPHANS",
+    *("POOL", "NODE", "READY", "USED", "TOTAL", "USED %", "INODES %", "PROMISED"),
+    *("OF PLACE", "VOLUMES", "ORPHANS"),
 )
 
 
@@ -40,7 +38,7 @@ class Of(StrEnum):
 
 def _form(value: str) -> str:
     if value not in FORMS:
-        raise typer.BadParameter("the other forms are json and yaml")
+        raise typer.BadParameter("the other forms are wide, json and yaml")
     return value
 
 
@@ -54,26 +52,31 @@ def top(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="json|yaml", callback=_form, help="For programs; all rows."
+            "--output",
+            "-o",
+            metavar="wide|json|yaml",
+            callback=_form,
+            help="wide: with volumes and paths; the others: for programs, all rows.",
         ),
     ] = "",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every 2 s.")] = False,
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show how full claims, volumes or pools are, the fullest first."""
-    if watch and output:
-        raise typer.BadParameter("--watch shows a table; leave --output out")
-    client = Client(kubeconfig)
+    is_table = output in ("", "wide")
+    if watch and not is_table:
+        raise typer.BadParameter("--watch shows a table, not json or yaml")
+    client, wide = Client(kubeconfig), output == "wide"
     if watch:
-        _watch(client, of, namespace, limit)
+        _watch(client, of, namespace, limit, wide=wide)
         return
-    found = _asked(client, of, namespace, 0 if output else limit)
+    found = _asked(client, of, namespace, limit if is_table else 0)
     if output == "json":
         printed_json(found)
     elif output == "yaml":
         typer.echo(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), nl=False)
     else:
-        printed(_shown(found, of))
+        printed(_shown(found, of, wide=wide), UNBROKEN)
 
 
 def _asked(client: Client, of: Of, namespace: str, limit: int) -> Doc:
@@ -82,21 +85,23 @@ def _asked(client: Client, of: Of, namespace: str, limit: int) -> Doc:
     return client.ask("GET", f"{path_of('top', of.value)}?{query}")
 
 
-def _watch(client: Client, of: Of, namespace: str, limit: int) -> None:
+def _watch(client: Client, of: Of, namespace: str, limit: int, *, wide: bool) -> None:
     """Until Ctrl-C."""
     clock = SystemClock()
     try:
-        with Live(_shown(_asked(client, of, namespace, limit), of), auto_refresh=False) as live:
+        with Live(
+            _shown(_asked(client, of, namespace, limit), of, wide=wide), auto_refresh=False
+        ) as live:
             while True:
                 time.sleep(EVERY_S)
-                shown = _shown(_asked(client, of, namespace, limit), of)
+                shown = _shown(_asked(client, of, namespace, limit), of, wide=wide)
                 stamp = Text(f"{clock.now():%H:%M:%S} UTC, every {EVERY_S:g} s; Ctrl-C ends it")
                 live.update(Group(stamp, shown), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _shown(found: Doc, of: Of) -> RenderableType:
+def _shown(found: Doc, of: Of, *, wide: bool) -> RenderableType:
     rows = found["items"]
     if not rows:
         return Text(f"there are no {of.value}" + (" with a volume" if of is Of.CLAIMS else ""))
@@ -108,8 +113,10 @@ def _shown(found: Doc, of: Of) -> RenderableType:
             if row["message"]
         ]
     else:
-        head = CLAIM_HEAD if of is Of.CLAIMS else VOLUME_HEAD
-        shown = [table(head, [_volume(row, of) for row in rows])]
+        first, second = ("CLAIM", "VOLUME") if of is Of.CLAIMS else ("VOLUME", "CLAIM")
+        is_long = wide or of is Of.VOLUMES
+        head = (first, *((second,) if is_long else ()), *NUMBERS, *(("PATH",) if wide else ()))
+        shown = [table(head, [_volume(row, of, wide=wide) for row in rows])]
         shown += [
             Text(f"{row['claim'] or row['volume']} cannot be looked at: {row['abnormal']}")
             for row in rows
@@ -120,17 +127,19 @@ def _shown(found: Doc, of: Of) -> RenderableType:
     return Group(*shown)
 
 
-def _volume(row: Doc, of: Of) -> Sequence[str]:
-    names = [row["volume"], row["claim"] or UNKNOWN]
+def _volume(row: Doc, of: Of, *, wide: bool) -> Sequence[str]:
+    claim, volume = row["claim"] or UNKNOWN, row["volume"]
+    names = [volume, claim] if of is Of.VOLUMES else [claim, volume]
     return (
-        *(reversed(names) if of is Of.CLAIMS else names),
+        *(names if wide or of is Of.VOLUMES else names[:1]),
         _bytes(row["usedBytes"]),
         _bytes(row["capacityBytes"]),
         _percent(row["usedPercent"]),
         UNKNOWN if row["inodesUsed"] is None else str(row["inodesUsed"]),
         _percent(row["inodesPercent"]),
         (row["takenAt"] or UNKNOWN)[-9:],
-        row["path"] or UNKNOWN,
+        "here" if row["path"] else UNKNOWN,
+        *([row["path"] or UNKNOWN] if wide else []),
     )
 
 
@@ -143,7 +152,8 @@ def _pool(row: Doc) -> Sequence[str]:
         _bytes(row["totalBytes"]),
         _percent(row["usedPercent"]),
         _percent(row["inodesPercent"]),
-        _bytes(row["allocatedBytes"]) + (f" ({row['overcommit']}x)" if row["overcommit"] else ""),
+        _bytes(row["allocatedBytes"]),
+        _percent(row["promisedPercent"]),
         str(row["volumes"]),
         UNKNOWN if row["orphans"] is None else str(row["orphans"]),
     )

@@ -178,6 +178,12 @@ class Pool(View, frozen=True):
         return None if found is None else parse_quantity(found.total)
 
     @property
+    def overcommit(self) -> float | None:
+        """How many times its place it may promise, for people; None: as often as it likes."""
+        ratio = self.spec.overcommit
+        return None if ratio is None else parse_quantity(ratio).nanos / ONE
+
+    @property
     def overcommit_limit(self) -> Quantity | None:
         """What its volumes may promise together for the place it has; None: as much as they like.
 

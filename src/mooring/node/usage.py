@@ -254,8 +254,10 @@ def _disk(path: Path, place: Path | None) -> _Disk:
     """In a thread. place: of the pool that the volume is in, None if it is in none."""
     found, device = os.statvfs(path), os.stat(path).st_dev
     around = place if place is not None else path.parent
-    # A subvolume of a btrfs has a device number of its own, and the size of all around it.
-    is_own = device != os.stat(around).st_dev and found.f_fsid != os.statvfs(around).f_fsid
+    outside = os.statvfs(around)
+    # A subvolume of a btrfs has a device and an id of its own, but the size of all around it.
+    sizes = [(one.f_blocks * one.f_frsize, one.f_files) for one in (found, outside)]
+    is_own = device != os.stat(around).st_dev and sizes[0] != sizes[1]
     total, free = found.f_blocks * found.f_frsize, found.f_bfree * found.f_frsize
     inodes = found.f_files or None
     return _Disk(

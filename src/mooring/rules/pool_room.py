@@ -25,7 +25,7 @@ def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
         if pool.place_total is None:
             return f"pool {pool.name}: what its place has is not known yet, so nothing is promised"
         return (
-            f"pool {pool.name} may promise {pool.overcommit_limit}, {pool.spec.overcommit} times "
+            f"pool {pool.name} may promise {pool.overcommit_limit}, {pool.overcommit:g} times "
             f"the {pool.place_total} of its place; {pool.allocated} is promised, asked for {size}"
         )
     return ""
