@@ -96,11 +96,12 @@ class Health:
         pool = self._objects.view(Pool, name)
         if pool is None or not self._pools.mine(pool):
             return Done("not of this host")
-        look = await self._looked(pool)
+        uid, look = pool.uid, await self._looked(pool)
         for _ in range(TRIES):
             pool = self._objects.view(Pool, name)
-            if pool is None:
-                return Done("the pool is gone")
+            if pool is None or pool.uid != uid:
+                self._pools.forget(uid)  # this look may have taken its place again
+                return Done("the pool is gone") if pool is None else Again(0, "it was made anew")
             after, notes = looked_at(pool, look, timestamp(self._objects.clock.now()))
             try:
                 if after is not pool:

@@ -1,8 +1,8 @@
 """How much is in each volume of this host: asked where somebody counts, else counted here.
 
-Looks go on all the time, one after the other, with a rest after each that is so many times as long
-as it took: however many volumes there are, they take little of a processor, and what they say is
-the older the more there are.
+Looks go on all the time, one after the other. Each is to be followed by a rest that is so many
+times as long as it took; a few may come together and rest later. So however many volumes there are
+they take little of a processor, and what is known is the older the more there are.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ IDLE_EVERY_S: Final = 600.0
 # Times the work: keeps looks below a third of a percent of a processor.
 REST: Final = 300
 FIRST_REST: Final = 3  # when nothing is known of a volume yet, somebody may be waiting
+OWED_AT_MOST_S: Final = 120.0  # of rest: some hundred looks at once after a calm time
 STEP_ENTRIES: Final = 1000  # of a count in one go, some milliseconds
 STEP_REST: Final = 9  # times the step: a count takes a tenth of a processor at most
 STEP_DEADLINE_S: Final = 30.0
@@ -84,6 +85,7 @@ class Usages:
         self._known: dict[str, VolumeUsage] = {}  # by name of the volume
         self._queue: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}  # by name: what else is in the queue was put off
+        self._rested_at_s = 0.0  # when all rests will have been taken
         self._news = asyncio.Event()
         self._looking = Blocking("what volumes use", deadline_s=STEP_DEADLINE_S)
         self._task: asyncio.Task[None] | None = None
@@ -155,7 +157,12 @@ class Usages:
             if work_s is not None:
                 every_s = USED_EVERY_S if self._is_at_hand(name) else IDLE_EVERY_S
                 self._await(name, max(every_s, work_s * REST))
-                await asyncio.sleep(work_s * (FIRST_REST if is_first else REST))
+                await self._rest(work_s * (FIRST_REST if is_first else REST))
+
+    async def _rest(self, rest_s: float) -> None:
+        now_s = time.monotonic()
+        self._rested_at_s = max(self._rested_at_s, now_s) + rest_s
+        await asyncio.sleep(max(self._rested_at_s - now_s - OWED_AT_MOST_S, 0))
 
     def _is_at_hand(self, name: str) -> bool:
         volume = self._objects.view(Volume, name)
