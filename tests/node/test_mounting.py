@@ -255,7 +255,9 @@ def test_a_claim_that_is_deleted_while_it_is_mounted_is_not_mounted_in_the_end(
     publisher = LatePublisher(tmp_path / "late")
     publisher.meanwhile = lambda: plant.deletion(CLAIMS, KEY)
     agent, objects = plant.agent, plant.objects
-    late = Mounting(objects, agent.mounting.pools, publisher, agent.waiting, HERE, print)
+    late = Mounting(
+        objects, agent.mounting.pools, publisher, agent.waiting, HERE, print, agent.resizer
+    )
     ids, attachments = Ids(tmp_path / "late", objects.clock), Attachments(objects, HERE)
     users = Users(objects, late, publisher, ids, attachments, HERE, None, print)
 

@@ -132,12 +132,18 @@ def new_image(directory: int, size_bytes: int, allocate: bool) -> Iterator[int]:
 
 
 def resize(image: int, size_bytes: int, allocate: bool) -> None:
-    """Have it at least that large. Raises OSError."""
-    if size_bytes > os.fstat(image).st_size:
-        if allocate:
-            os.posix_fallocate(image, 0, size_bytes)
-        else:
-            os.ftruncate(image, size_bytes)
+    """Have it at least that large. Raises OSError; then it is as large as before."""
+    has_bytes = os.fstat(image).st_size
+    if size_bytes <= has_bytes:
+        return
+    if not allocate:
+        os.ftruncate(image, size_bytes)
+        return
+    try:
+        os.posix_fallocate(image, 0, size_bytes)
+    except OSError:  # what it got of the disk by then is given back
+        os.ftruncate(image, has_bytes)
+        raise
 
 
 @contextmanager

@@ -156,11 +156,19 @@ class LoopfileDriver:
     async def expand(self, name: AssetName, size_bytes: int) -> Asset:
         async with self._existing(name) as (held, has):
             if has.size_bytes < size_bytes:
-                has = replace(has, grows_to=max(size_bytes, has.grows_to))
-                write = partial(images.write_about, about=has)
+                intends = replace(has, grows_to=max(size_bytes, has.grows_to))
+                write = partial(images.write_about, about=intends)
                 await self._in(held, write, need_bytes=size_bytes)
                 passing(EXPAND_INTENDED)
-                has = await self._grown(name, held, has)
+                try:
+                    has = await self._grown(name, held, intends)
+                except PoolFull:  # nothing grew, so nothing of it is to be finished later
+                    with await self._image(held) as image:
+                        image_bytes = os.fstat(image.fd).st_size
+                    left = has.grows_to if image_bytes > has.image_bytes else 0
+                    has = replace(has, grows_to=left)
+                    await self._in(held, partial(images.write_about, about=has))
+                    raise
             return Asset(name, has.size_bytes)
 
     async def assets(self) -> list[Asset]:

@@ -59,6 +59,7 @@ POOL_ATTRIBUTE: Final = "mooring.dev/pool"  # in csi.volumeAttributes of a volum
 POOL_PARAMETER: Final = "pool"  # in the parameters of a class
 SIZE_PARAMETER: Final = "defaultSize"  # of Docker volumes that say no size, likewise
 USED: Final = "mooring.dev/used"  # annotation of a volume that was mounted: it is never made anew
+GROWS_TO: Final = "mooring.dev/grows-to"  # likewise: what its pool is charged before it is so large
 OWNER: Final = "mooring.dev/owner"  # annotation of a claim: "UID:GID" of its volume's directory
 MODE: Final = "mooring.dev/mode"  # likewise: the directory's permissions, in octal
 RECLAIM: Final = "mooring.dev/reclaim-policy"  # likewise: to be set on its volume, once bound

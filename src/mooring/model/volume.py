@@ -8,6 +8,7 @@ from mooring.model.claim import Claim, mode_set
 from mooring.model.metadata import ObjectReference, Part, View
 from mooring.model.names import (
     FILESYSTEM,
+    GROWS_TO,
     POOL_ATTRIBUTE,
     PROVISIONED_BY,
     RETAIN,
@@ -15,7 +16,7 @@ from mooring.model.names import (
     STORAGE_CLASS_BETA,
     Phase,
 )
-from mooring.model.quantity import Quantity, parse_quantity
+from mooring.model.quantity import Quantity, QuantityError, parse_quantity
 from mooring.model.selector import NodeAffinity
 
 
@@ -90,6 +91,16 @@ class Volume(View, frozen=True):
     @property
     def capacity(self) -> Quantity:
         return parse_quantity(self.spec.capacity.get(STORAGE, "0"))
+
+    @property
+    def takes(self) -> Quantity:
+        """How much of its pool it is charged with: its capacity, or the size it is to grow to."""
+        if GROWS_TO not in self.metadata.annotations:
+            return self.capacity
+        try:
+            return max(self.capacity, parse_quantity(self.metadata.annotations[GROWS_TO]))
+        except QuantityError:  # written by hand
+            return self.capacity
 
     @property
     def modes(self) -> frozenset[str]:

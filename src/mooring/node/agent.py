@@ -22,6 +22,7 @@ from mooring.node.mounting import Mounting
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
+from mooring.node.resizing import Resizer
 from mooring.node.usage import Usages
 from mooring.node.use import Docker, Users
 from mooring.node.waiting import Failures, Waiting
@@ -31,6 +32,7 @@ from mooring.objects.views import view
 from mooring.reconcile.queue import Queue
 from mooring.reconcile.resync import Resync
 from mooring.rules.events import EventNote
+from mooring.rules.resizing import is_growing, may_grow, volume_may_grow
 
 CLAIM_SIGN: Final = STORAGE_PROVISIONER.encode()
 VOLUME_SIGN: Final = b'"volumeHandle"'
@@ -53,7 +55,17 @@ class Agent:
         self.publisher = Publisher(state_dir)
         failures = Failures()
         self.waiting = Waiting(objects, failures)
-        self.mounting = Mounting(objects, pools, self.publisher, self.waiting, node, self._make_now)
+        self.resizer = Resizer(objects, pools, node, self._is_mounted)
+        self.growth = self.resizer.queue
+        self.mounting = Mounting(
+            objects,
+            pools,
+            self.publisher,
+            self.waiting,
+            node,
+            hurry=self._make_now,
+            growth=self.resizer,
+        )
         attachments = Attachments(objects, node)
         ids = Ids(state_dir, objects.clock)
         self.users = Users(
@@ -80,6 +92,7 @@ class Agent:
         self._resyncs = (
             Resync(shelves[Claim.resource], _if_signed(CLAIM_SIGN, self.claims)),
             Resync(shelves[Volume.resource], _if_signed(VOLUME_SIGN, self.volumes)),
+            Resync(shelves[Claim.resource], self._look_at_size),
         )
         self._unfollow: list[Callable[[], None]] = []
 
@@ -91,14 +104,15 @@ class Agent:
         await self.users.start()
         for intent in await self._intents.start():
             self.claims.add(intent.claim)
-        self._follow(Claim.resource, self.claims, CLAIM_SIGN)
-        self._follow(Volume.resource, self.volumes, VOLUME_SIGN)
+        self._follow(Claim.resource, _if_signed(CLAIM_SIGN, self.claims))
+        self._follow(Claim.resource, self._look_at_size)
+        self._follow(Volume.resource, self._look_at_volume)
         shelves = self._objects.cache.shelves
         self._unfollow.append(shelves[Volume.resource].follow(self._forget_if_gone))
         self._unfollow.append(shelves[Pool.resource].follow(self._pool_changed))
         self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
         self._unfollow.append(shelves[VolumeArchive.resource].follow(self._all_claims_again))
-        for part in (self.claims, self.volumes, *self._resyncs):
+        for part in (self.claims, self.volumes, self.growth, *self._resyncs):
             part.start()
         await self.backing.start()
         self.health.start()
@@ -109,9 +123,23 @@ class Agent:
         self._provisioner.retry(claim)
         self.claims.add(claim)
 
-    def _follow(self, resource: str, queue: Queue, sign: bytes) -> None:
-        """Look at those that have the sign: the others are no agent's, as a glance tells."""
-        shelf, look = self._objects.cache.shelves[resource], _if_signed(sign, queue)
+    def _is_mounted(self, volume: Volume) -> bool:
+        return self.publisher.published_path(volume.uid) is not None
+
+    def _look_at_size(self, claim: Entry) -> None:
+        """Nearly all have what they ask for, as a glance tells."""
+        if may_grow(claim.body) and is_growing(found := view(Claim, claim)):
+            self.growth.add(found.volume_name)
+
+    def _look_at_volume(self, volume: Entry) -> None:
+        if VOLUME_SIGN in volume.body:
+            self.volumes.add(volume.key)
+            if volume_may_grow(volume.body):
+                self.growth.add(volume.key)
+
+    def _follow(self, resource: str, look: Callable[[Entry], None]) -> None:
+        """Look at all that are there, then at each that changes."""
+        shelf = self._objects.cache.shelves[resource]
         for entry in shelf.entries():
             look(entry)
 
@@ -139,20 +167,15 @@ class Agent:
 
     def _claims_hurry(self) -> None:
         self._provisioner.hurry()
+        self.resizer.hurry()
         self.claims.hurry()
 
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
         self.mounting.stop()
-        for part in (
-            self.heartbeat,
-            self.health,
-            *self._resyncs,
-            self.claims,
-            self.volumes,
-            self.users,
-        ):
+        queues = (self.claims, self.volumes, self.growth)
+        for part in (self.heartbeat, self.health, *self._resyncs, *queues, self.users):
             await part.stop()
         await self.backing.stop()
         await self.filling.close()

@@ -235,3 +235,14 @@ class MountsNotVisible(MooringError):
             "run both in one mount namespace, so without PrivateMounts=, PrivateTmp= or "
             "ProtectSystem= in either unit, and restart both"
         )
+
+
+class NoRoomToGrow(MooringError):
+    code, effect = "PoolFull", Effect.NONE
+
+    def __init__(self, volume: Volume, why: str) -> None:
+        self.what = why
+        self.remedy = (
+            f"ask for less, but more than the {volume.capacity} that there are; or raise the "
+            f"capacity of pool {volume.pool} or what the namespace may take of it"
+        )

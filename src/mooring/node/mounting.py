@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from mooring.drivers.errors import NoSuchAsset
 from mooring.drivers.interface import asset_name
@@ -53,6 +53,16 @@ class Mounted(NamedTuple):
     note: str
 
 
+class Growth(Protocol):
+    """What waits for a volume to be mounted nowhere."""
+
+    async def before_mount(self, volume: Volume) -> None:
+        """It is about to be mounted. Raises nothing: it is mounted as it is."""
+
+    def after_unmount(self, volume: Volume) -> None:
+        """Its path was taken away."""
+
+
 class Mounting:
     """Finds the volume of a claim, and its data, and has it at its path."""
 
@@ -64,8 +74,10 @@ class Mounting:
         waiting: Waiting,
         node: str,
         hurry: Callable[[str], None],
+        growth: "Growth",
     ) -> None:
         """hurry  has a claim's volume made now, even if that failed a moment ago"""
+        self._growth = growth
         self._objects, self.pools = objects, pools
         self._publisher, self._waiting, self._node = publisher, waiting, node
         self._hurry = hurry
@@ -134,6 +146,7 @@ class Mounting:
         if volume.volume_mode == BLOCK:  # its users want the device, and no mount of anything
             raise NoWayToMount(volume)
         source = await self._source(volume)
+        await self._growth.before_mount(volume)
         self._names[volume.uid] = volume.name
         try:
             with operation(plugin_of(volume.driver, volume.source_name), "volume_mount"):
@@ -154,6 +167,7 @@ class Mounting:
             return
         with operation(plugin_of(volume.driver, volume.source_name), "volume_unmount"):
             await self._publisher.unpublish(volume.uid, source)
+        self._growth.after_unmount(volume)
 
     async def _source_to_release(self, volume: Volume) -> Source | None:
         """None if it is not, and cannot be, at hand here."""

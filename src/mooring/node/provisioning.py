@@ -169,7 +169,7 @@ class Provisioner:
         self, claim: Claim, driver: Driver, name: AssetName, component: str
     ) -> Asset | None:
         """Made, and filled if its claim has a source; None while that goes on."""
-        size_bytes = claim.request.bytes()
+        size_bytes = max(claim.request.bytes(), driver.features.min_size_bytes)
         if (source := own_source(claim)) is not None:
             place = Place(driver, name, size_bytes, component)
             return await self._filling.asset(claim, source, place, self.again)

@@ -58,9 +58,9 @@ def refused_change(pool: Pool, old: Volume | None, new: Volume | None) -> str:
     if new is None:
         return ""
     if old is None:
-        return refusal(pool, _namespace(new), new.capacity)
-    if new.capacity > old.capacity:
-        return refusal(pool, _namespace(new), new.capacity.minus(old.capacity))
+        return refusal(pool, _namespace(new), new.takes)
+    if new.takes > old.takes:
+        return refusal(pool, _namespace(new), new.takes.minus(old.takes))
     return ""
 
 
@@ -71,8 +71,7 @@ def recharged(pool: Pool, old: Volume | None, new: Volume | None) -> Pool:
     claim's namespace is charged when it happens.
     """
     taken, takes = (
-        (_namespace(volume), volume.capacity) if volume is not None else None
-        for volume in (old, new)
+        (_namespace(volume), volume.takes) if volume is not None else None for volume in (old, new)
     )
     if taken == takes:
         return pool

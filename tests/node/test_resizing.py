@@ -1,0 +1,223 @@
+"""Storage semantics §14 with the agent of a host and real directories."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.model.claim import Claim
+from mooring.model.names import (
+    GROWS_TO,
+    STORAGE,
+    STORAGE_RESIZER,
+)
+from mooring.model.pool import Pool
+from mooring.objects.kind import Doc
+from mooring.rules.resizing import progress
+from tests.controllers.clocked import a_claim_doc
+from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
+from tests.node.host_plant import HostPlant, a_pool, a_pool_class
+
+RESIZER = "external-resizer directory.mooring.dev"
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[HostPlant]:
+    made = HostPlant(tmp_path)
+    made.put(
+        CLASSES, a_pool_class("grows", parameters={"pool": "local"}, allowVolumeExpansion=True)
+    )
+    made.put(CLAIMS, a_claim_doc(class_="grows"))
+    yield made
+    made.close()
+
+
+def ask(plant: HostPlant, size: str, name: str = "db") -> bool:
+    def change(doc: Doc) -> None:
+        doc["spec"]["resources"]["requests"]["storage"] = size
+
+    allowed = plant.edit(CLAIMS, f"default/{name}", change)
+    plant.settle()
+    return allowed
+
+
+def limit(plant: HostPlant, **spec: object) -> None:
+    plant.edit("pools.mooring.dev", "local", lambda doc: doc["spec"].update(spec))
+    plant.settle()
+
+
+def sizes(plant: HostPlant, name: str = "db") -> tuple[str, str, str, int]:
+    """Of the claim's status, the volume, the pool's account, and the asset."""
+    claim, volume = plant.claim(name), plant.made(name)
+    pool = plant.view(Pool, "local")
+    assert pool is not None
+    asset = int((plant.root / volume.name / "size").read_text())
+    return str(claim.capacity), str(volume.capacity), str(pool.allocated), asset
+
+
+def conditions(claim: Claim) -> list[tuple[str, str]]:
+    return [(one.type, one.status) for one in claim.status.conditions]
+
+
+def events(plant: HostPlant) -> list[tuple[str, str, str]]:
+    wanted = ("Resiz", "Resize")
+    return sorted(
+        (one["type"], one["reason"], one["source"]["component"])
+        for one in plant.events("db")
+        if any(word in one["reason"] for word in wanted)
+    )
+
+
+def test_a_claim_that_asks_for_more_gets_it(plant: HostPlant) -> None:
+    assert sizes(plant) == ("1Gi", "1Gi", "1Gi", 2**30)
+    assert ask(plant, "3Gi")
+    assert sizes(plant) == ("3Gi", "3Gi", "3Gi", 3 * 2**30)
+    claim = plant.claim()
+    assert claim.annotations[STORAGE_RESIZER] == "directory.mooring.dev"
+    assert (claim.status.conditions, claim.status.allocated_resource_statuses) == ((), {})
+    assert claim.status.allocated_resources == {STORAGE: "3Gi"}  # it stays
+    assert GROWS_TO not in plant.made().annotations
+    assert events(plant) == [
+        ("Normal", "Resizing", RESIZER),
+        ("Normal", "VolumeResizeSuccessful", RESIZER),
+    ]
+
+
+def test_sizes_of_the_volume_are_of_the_binary_family(plant: HostPlant) -> None:
+    assert ask(plant, "2G")
+    assert plant.claim().status.capacity == {STORAGE: "1953125Ki"}
+
+
+def test_a_class_that_does_not_allow_it_refuses_the_request(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc("fixed", class_="local"))
+    assert not ask(plant, "2Gi", "fixed")
+    assert sizes(plant, "fixed")[0] == "1Gi"
+
+
+def test_a_pool_without_the_room_says_so_and_the_user_may_ask_for_less(plant: HostPlant) -> None:
+    limit(plant, capacity="2Gi")
+    assert ask(plant, "5Gi")
+    claim = plant.claim()
+    assert progress(claim) == "ControllerResizeInfeasible"
+    assert conditions(claim) == [("Resizing", "True"), ("ControllerResizeError", "True")]
+    message = claim.status.conditions[-1].message
+    assert message == (
+        "pool local has 2Gi, 1Gi is taken, asked for 4Gi; ask for less, but more than the "
+        "1Gi that there are; or raise the capacity of pool local or what the namespace may take "
+        "of it"
+    )
+    assert ("Warning", "VolumeResizeFailed", RESIZER) in events(plant)
+    assert sizes(plant) == ("1Gi", "1Gi", "1Gi", 2**30)
+    assert not ask(plant, "1Gi")  # what it has is no decrease that is allowed (§14)
+    assert ask(plant, "1536Mi")
+    assert sizes(plant) == ("1536Mi", "1536Mi", "1536Mi", 3 * 2**29)
+    assert (plant.claim().status.conditions, progress(plant.claim())) == ((), "")
+
+
+def test_it_goes_on_when_the_pool_gets_room(plant: HostPlant) -> None:
+    limit(plant, capacity="2Gi")
+    ask(plant, "5Gi")
+    limit(plant, capacity="10Gi")
+    assert sizes(plant) == ("5Gi", "5Gi", "5Gi", 5 * 2**30)
+
+
+def test_a_namespace_grows_within_its_quota(plant: HostPlant) -> None:
+    limit(plant, namespaces=[{"name": "default", "quota": "2Gi"}])
+    ask(plant, "3Gi")
+    assert "may take 2Gi, has 1Gi" in plant.claim().status.conditions[-1].message
+
+
+def test_a_backend_that_is_away_is_asked_again_and_the_room_is_kept(plant: HostPlant) -> None:
+    away = plant.root.with_name("away")
+    plant.root.rename(away)
+    ask(plant, "2Gi")
+    assert progress(plant.claim()) == "ControllerResizeInProgress"
+    assert plant.made().annotations[GROWS_TO] == "2Gi"
+    pool = plant.view(Pool, "local")
+    assert pool is not None
+    assert str(pool.allocated) == "2Gi"
+    # The target that was set about is gone on with, whatever is asked for meanwhile.
+    ask(plant, "3Gi")
+    assert plant.claim().status.allocated_resources == {STORAGE: "2Gi"}
+    away.rename(plant.root)
+    plant.pass_time(5)
+    plant.pass_time(5)
+    assert sizes(plant) == ("3Gi", "3Gi", "3Gi", 3 * 2**30)
+
+
+def test_what_a_claim_that_is_gone_had_begun_is_brought_to_an_end(plant: HostPlant) -> None:
+    plant.edit(
+        VOLUMES,
+        plant.made().name,
+        lambda doc: doc["spec"].update(persistentVolumeReclaimPolicy="Retain"),
+    )
+    name, away = plant.made().name, plant.root.with_name("away")
+    plant.root.rename(away)
+    ask(plant, "2Gi")
+    plant.drop()
+    away.rename(plant.root)
+    plant.pass_time(5)
+    assert (str(plant.volume(name).capacity), plant.volume(name).phase) == ("2Gi", "Released")
+    assert GROWS_TO not in plant.volume(name).annotations
+
+
+def test_a_restart_in_between_changes_nothing(plant: HostPlant) -> None:
+    plant.restart(meanwhile=lambda: None)
+    plant.settle()
+    ask(plant, "2Gi")
+    plant.restart()
+    plant.settle()
+    assert sizes(plant) == ("2Gi", "2Gi", "2Gi", 2 * 2**30)
+    assert len(events(plant)) == 2
+
+
+def test_many_grow_at_once_and_the_account_is_right(plant: HostPlant) -> None:
+    names = [f"c{number}" for number in range(12)]
+    for name in names:
+        plant.create(CLAIMS, a_claim_doc(name, class_="grows"))
+    plant.settle()
+
+    def change(doc: Doc) -> None:
+        doc["spec"]["resources"]["requests"]["storage"] = "3Gi"
+
+    for name in names:
+        plant.edit(CLAIMS, f"default/{name}", change)
+    plant.settle()
+    assert {sizes(plant, name)[0] for name in names} == {"3Gi"}
+    assert sizes(plant)[2] == "37Gi"
+
+
+def test_two_cannot_both_have_the_last_of_the_room(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc("other", class_="grows"))
+    limit(plant, capacity="5Gi")
+
+    def change(doc: Doc) -> None:
+        doc["spec"]["resources"]["requests"]["storage"] = "3Gi"
+
+    for name in ("db", "other"):
+        plant.edit(CLAIMS, f"default/{name}", change)
+    plant.settle()
+    assert sorted(str(plant.claim(one).capacity) for one in ("db", "other")) == ["1Gi", "3Gi"]
+    assert sizes(plant)[2] == "4Gi"
+
+
+def test_a_pool_of_another_host_is_not_ours(plant: HostPlant, tmp_path: Path) -> None:
+    there = a_pool("there", tmp_path / "there", node="elsewhere")
+    plant.put("pools.mooring.dev", there)
+    volume = {
+        "metadata": {"name": "v"},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "grows",
+            "csi": {
+                "driver": "directory.mooring.dev",
+                "volumeHandle": "pvc-x",
+                "volumeAttributes": {"mooring.dev/pool": "there"},
+            },
+        },
+    }
+    plant.put(VOLUMES, volume)
+    plant.put(CLAIMS, a_claim_doc("far", class_="grows", volumeName="v"))
+    ask(plant, "2Gi", "far")
+    assert (str(plant.claim("far").capacity), progress(plant.claim("far"))) == ("1Gi", "")
