@@ -28,6 +28,9 @@ async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
             await driver.create(asset_name(asset), int(size_bytes))
         case ["expand", asset, size_bytes]:
             await driver.expand(asset_name(asset), int(size_bytes))
+        case ["modify", asset]:
+            offered = driver.features.attributes.items()
+            await driver.modify(asset_name(asset), {key: values[-1] for key, values in offered})
         case ["clone", asset, source, size_bytes]:
             made = Source(asset=asset_name(source))
             await driver.create(asset_name(asset), int(size_bytes), made)

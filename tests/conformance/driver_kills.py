@@ -145,11 +145,25 @@ async def killed_while_cloning(bench: Bench, point: str) -> None:
     await _emptied(bench, driver)
 
 
+async def killed_while_modifying(bench: Bench, point: str) -> None:
+    driver = await bench.started()
+    await driver.create(NAME, SIZE_BYTES)
+    (await driver.publish(NAME) / "file").write_text("data")
+    assert bench.killed_at(point, "modify", NAME)
+    driver = await bench.restarted()
+    for attribute, values in driver.features.attributes.items():
+        await driver.modify(NAME, {attribute: values[-1]})
+    await driver.unpublish(NAME)
+    assert (await driver.publish(NAME) / "file").read_text() == "data"
+    await _emptied(bench, driver)
+
+
 KILLED: dict[str, Callable[[Bench, str], Awaitable[None]]] = {
     "start": killed_while_starting,
     "create": killed_while_creating,
     "delete": killed_while_deleting,
     "expand": killed_while_expanding,
+    "modify": killed_while_modifying,
     "publish": killed_while_publishing,
     "unpublish": killed_while_unpublishing,
     "snapshot": killed_while_making_a_snapshot,

@@ -11,7 +11,14 @@ from functools import partial
 
 import pytest
 
-from mooring.drivers.errors import BadAssetName, NoSuchAsset, PoolMissing, PoolTaken, SizeMismatch
+from mooring.drivers.errors import (
+    BadAssetName,
+    BadAttribute,
+    NoSuchAsset,
+    PoolMissing,
+    PoolTaken,
+    SizeMismatch,
+)
 from mooring.drivers.interface import AssetName, Driver, Source, asset_name
 from mooring.errors import MooringError
 from tests.conformance.driver_bench import ESCAPES, NAME, OTHER, SIZE_BYTES, SNAPSHOT, Bench, check
@@ -127,6 +134,23 @@ async def expanding_raises_the_size_for_good_and_never_lowers_it(bench: Bench) -
 
 
 @check
+async def what_it_offers_to_change_can_be_changed_while_it_is_used_and_nothing_else(
+    bench: Bench,
+) -> None:
+    driver = await bench.started()
+    await driver.create(NAME, SIZE_BYTES)
+    (await driver.publish(NAME) / "file").write_text("data")
+    for attribute, values in driver.features.attributes.items():
+        for value in (*values, values[0], values[0]):
+            await driver.modify(NAME, {attribute: value})
+        await _refused(NoSuchAsset, partial(driver.modify, OTHER, {attribute: values[0]}))
+        await _refused(BadAttribute, partial(driver.modify, NAME, {attribute: "no such value"}))
+    await _refused(BadAttribute, partial(driver.modify, NAME, {"no such attribute": "1"}))
+    await driver.unpublish(NAME)
+    assert (await (await bench.restarted()).publish(NAME) / "file").read_text() == "data"
+
+
+@check
 async def names_that_lead_elsewhere_are_refused_by_every_call(bench: Bench) -> None:
     driver = await bench.started()
     for text in ESCAPES:
@@ -136,6 +160,7 @@ async def names_that_lead_elsewhere_are_refused_by_every_call(bench: Bench) -> N
             partial(driver.create, name, SIZE_BYTES),
             partial(driver.delete, name),
             partial(driver.expand, name, SIZE_BYTES),
+            partial(driver.modify, name, {}),
             partial(driver.publish, name),
             partial(driver.unpublish, name),
             partial(driver.used_bytes, name),

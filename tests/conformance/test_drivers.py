@@ -1,5 +1,6 @@
 """One suite for every backend; a new one is a line in BACKENDS."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,9 @@ BACKENDS = [
 class IdleDriver:
     """Says yes to all and does nothing: the suite must see through it in every check."""
 
-    features = Features(enforces_size=True, snapshots=True, clones=True, expands=True)
+    features = Features(
+        enforces_size=True, snapshots=True, clones=True, expands=True, attributes={"a": ("b",)}
+    )
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -72,6 +75,9 @@ class IdleDriver:
 
     async def expand(self, name: AssetName, size_bytes: int) -> Asset:
         return Asset(name, size_bytes)
+
+    async def modify(self, name: AssetName, attributes: Mapping[str, str]) -> None:
+        return None
 
     async def assets(self) -> list[Asset]:
         return []

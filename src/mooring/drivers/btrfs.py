@@ -7,7 +7,7 @@ ROOT/.snapshot-NAME/size   of what it was made of; its time is the snapshot's
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import EEXIST, EINVAL, ELOOP, ENOTDIR, ENOTEMPTY
@@ -43,6 +43,8 @@ from mooring.host.errors import NotBtrfs
 # With less, the file system's own blocks take more than a tenth of it.
 MIN_SIZE_BYTES: Final = 4 << 20
 
+COMPRESSION: Final = "compression"  # an attribute
+
 _STREAM_DEADLINE_S: Final = 24 * 3600.0  # terabytes, to a slow disk
 
 CLONE_TAKEN = crash_point("btrfs.clone.taken")
@@ -68,6 +70,7 @@ class BtrfsDriver(Directories):
         clones=True,
         expands=True,
         min_size_bytes=MIN_SIZE_BYTES,
+        attributes={COMPRESSION: ("none", "zlib", "lzo", "zstd")},
     )
     start_deadline_s: ClassVar[float | None] = 600  # quotas are counted: at first, or again
 
@@ -230,6 +233,11 @@ class BtrfsDriver(Directories):
         if btrfs.quotas(asset) is Quotas.SIMPLE:
             btrfs.make_group(asset, subvolume)
         btrfs.set_limit(asset, size_bytes, _counted(asset, subvolume))
+
+    def _modified(self, data: int, attributes: Mapping[str, str]) -> None:
+        """New files and directories take it from the one that they are made in."""
+        if (wanted := attributes.get(COMPRESSION)) is not None:
+            os.setxattr(data, "btrfs.compression", wanted.encode())
 
     def _limit_of(self, data: int) -> int | None:
         return btrfs.limit_of(data, _counted(data, btrfs.subvolume_id(data)))

@@ -10,7 +10,7 @@ What else is in ROOT: drivers/root.py.
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from errno import EDQUOT, EEXIST, ELOOP, ENOSPC, ENOTDIR, ENOTEMPTY
@@ -37,6 +37,7 @@ from mooring.drivers.interface import (
     Source,
     Usage,
     asset_name,
+    checked_attributes,
 )
 from mooring.drivers.root import (
     DOOMED,
@@ -103,6 +104,7 @@ class Directories:
     start_deadline_s: ClassVar[float | None] = None  # as any other call
     # Millions of files take minutes; the next try goes on where this one is.
     delete_deadline_s: ClassVar[float] = 600
+    features: ClassVar[Features] = Features()
 
     @classmethod
     def at(cls, place: Place) -> Self:
@@ -138,6 +140,11 @@ class Directories:
     async def expand(self, name: AssetName, size_bytes: int) -> Asset:
         return await self._done(partial(self._expand, asset_name(name), size_bytes), about=name)
 
+    async def modify(self, name: AssetName, attributes: Mapping[str, str]) -> None:
+        checked_attributes(attributes, self.features.attributes, f"pool {self.place.pool}")
+        work = partial(self._modify, asset_name(name), attributes)
+        await self._done(work, about=name)
+
     async def assets(self) -> list[Asset]:
         return await self._done(self._assets, about=ITSELF)
 
@@ -169,6 +176,9 @@ class Directories:
 
     def _limited(self, asset: int, data: int, size_bytes: int) -> None:
         """Hold an asset to its size, both its directory and its data being open."""
+
+    def _modified(self, data: int, attributes: Mapping[str, str]) -> None:
+        """Change what is offered of an asset whose data is open."""
 
     def _remove(self, name: str, root: int) -> None:
         """A whole asset, or what is left of one; absent is success. Raises MountInside, OSError."""
@@ -304,6 +314,15 @@ class Directories:
                 raise PoolFull(self.place.pool, size_bytes, free_bytes) from error
             passing(EXPAND_WRITTEN)
             return Asset(name, size_bytes)
+
+    def _modify(self, name: AssetName, attributes: Mapping[str, str]) -> None:
+        with self.root.opened() as root, self._asset(name, root) as asset:
+            if asset is None:
+                raise NoSuchAsset(name, self.place.pool)
+            self._refuse_without_data(name, asset)
+            with files.directory("data", asset) as data:
+                self._modified(data, attributes)
+                files.synced(data)
 
     def _assets(self) -> list[Asset]:
         whole = []

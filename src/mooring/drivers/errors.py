@@ -1,5 +1,7 @@
 """What a backend can answer instead of doing what it was asked."""
 
+from collections.abc import Mapping, Sequence
+
 from mooring.errors import Effect, MooringError
 
 
@@ -158,6 +160,17 @@ class GrowsLater(MooringError):
     def __init__(self, name: str, why: str) -> None:
         self.what = f"the file system of asset {name} cannot grow while it is mounted: {why}"
         self.remedy = "stop what uses it; it grows before it is mounted next"
+
+
+class BadAttribute(MooringError):
+    """Nothing was changed, and nothing will be however often it is asked."""
+
+    code, effect = "InvalidArgument", Effect.NONE
+
+    def __init__(self, said: str, offered: Mapping[str, Sequence[str]], whose: str) -> None:
+        self.what = f"{whose} does not know {said}"
+        known = "; ".join(f"{name}: {' or '.join(values)}" for name, values in offered.items())
+        self.remedy = f"what can be said is {known}" if known else "nothing of it can be changed"
 
 
 class NeedsRepair(MooringError):

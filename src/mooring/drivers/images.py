@@ -30,6 +30,7 @@ _POINT_MODE: Final = 0  # whoever is not root finds nothing to write to where it
 
 PUBLISH_ATTACHED: Final = crash_point("loopfile.publish.attached")
 PUBLISH_MOUNTED: Final = crash_point("loopfile.publish.mounted")
+MODIFY_WRITTEN: Final = crash_point("loopfile.modify.written")
 SNAPSHOT_FROZEN: Final = crash_point("loopfile.snapshot.frozen")
 SNAPSHOT_CLONED: Final = crash_point("loopfile.snapshot.cloned")
 SNAPSHOT_COPIED: Final = crash_point("loopfile.snapshot.copied")
@@ -43,6 +44,7 @@ class About(msgspec.Struct, frozen=True):
     asked_bytes  what was asked for when it was made; its source may have been larger
     grows_to     size it is about to get, 0: none; it may have it already in part
     made_ns      since the epoch
+    direct_io    its device reads and writes past the page cache, where that can be
     """
 
     size_bytes: int
@@ -50,6 +52,7 @@ class About(msgspec.Struct, frozen=True):
     asked_bytes: int
     made_ns: int
     grows_to: int = 0
+    direct_io: bool = True
 
 
 class Held:
@@ -147,7 +150,9 @@ def resize(image: int, size_bytes: int, allocate: bool) -> None:
 
 
 @contextmanager
-def mounted(image: int, kind: ImageFs, options: tuple[str, ...] = ()) -> Iterator[tuple[int, Loop]]:
+def mounted(
+    image: int, kind: ImageFs, options: tuple[str, ...] = (), *, direct_io: bool = True
+) -> Iterator[tuple[int, Loop]]:
     """The file system of an image, mounted nowhere: of the device that it has, else of a new one.
 
     Not both: two devices of one image would overwrite each other. So the caller has the lock.
@@ -158,7 +163,7 @@ def mounted(image: int, kind: ImageFs, options: tuple[str, ...] = ()) -> Iterato
     with ExitStack() as stack:
         loop = loops.loop_of(image)
         if loop is None:
-            loop = stack.enter_context(loops.attached(image))
+            loop = stack.enter_context(loops.attached(image, direct_io=direct_io))
             passing(PUBLISH_ATTACHED)
         yield (
             stack.enter_context(
@@ -187,7 +192,7 @@ def show(directory: int, kind: ImageFs, options: tuple[str, ...]) -> None:
         os.mkdir(POINT, _POINT_MODE, dir_fd=directory)
     with (
         opened_image(directory) as image,
-        mounted(image, kind, options) as (top, _),
+        mounted(image, kind, options, direct_io=about(directory).direct_io) as (top, _),
         files.directory(POINT, directory) as point,
     ):
         if not stat.S_ISDIR(os.stat(DATA, dir_fd=top, follow_symlinks=False).st_mode):
@@ -255,6 +260,15 @@ def grow_mounted(image: int, kind: ImageFs, size_bytes: int, allocate: bool) -> 
         loops.follow_size(loop)
         kind.grow_mounted(top, os.fstat(image).st_size)
         files.file_system_synced(top)
+
+
+def modify(directory: int, has: About) -> None:
+    """Have it as this says, its device as well if it has one. Raises OSError."""
+    write_about(directory, has)
+    passing(MODIFY_WRITTEN)
+    with opened_image(directory) as image:
+        if (loop := loops.loop_of(image)) is not None:
+            loops.set_direct_io(loop, has.direct_io)
 
 
 def can_clone(directory: int) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NewType, Protocol
 
-from mooring.drivers.errors import BadAssetName
+from mooring.drivers.errors import BadAssetName, BadAttribute
 
 AssetName = NewType("AssetName", str)  # "pvc-<uid>": [a-z0-9-], never text from outside
 _ASSET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,198}[a-z0-9])?")  # backends add to it, up to 255
@@ -20,6 +20,15 @@ def asset_name(text: str) -> AssetName:
     if not _ASSET_NAME.fullmatch(text):
         raise BadAssetName(text)
     return AssetName(text)
+
+
+def checked_attributes(
+    asked: Mapping[str, str], offered: Mapping[str, tuple[str, ...]], whose: str
+) -> None:
+    """Raises BadAttribute, for the first that is not offered."""
+    for name, value in asked.items():
+        if value not in offered.get(name, ()):
+            raise BadAttribute(f"{name}={value}", offered, whose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,8 @@ class Features:
     shared: bool = False
     block: bool = False
     min_size_bytes: int = 0
+    # What can be changed while an asset lives, by name, and what may be said of each.
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Asset(NamedTuple):
@@ -124,6 +135,14 @@ class Driver(Protocol):
         """Raise its size; equal or smaller changes nothing.
 
         raises  NoSuchAsset, PoolFull; GrowsLater: not while it is published
+        """
+
+    async def modify(self, name: AssetName, attributes: Mapping[str, str]) -> None:
+        """Change what `features.attributes` offers; what is not named stays as it is.
+
+        It holds for what is written from now on, also where the asset is published.
+
+        raises  NoSuchAsset, BadAttribute
         """
 
     async def assets(self) -> list[Asset]:

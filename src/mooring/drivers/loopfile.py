@@ -11,7 +11,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from errno import EDQUOT, ENOSPC, EOPNOTSUPP, EPERM
 from functools import partial
@@ -46,6 +46,7 @@ from mooring.drivers.interface import (
     Source,
     Usage,
     asset_name,
+    checked_attributes,
 )
 from mooring.drivers.root import ITSELF, SNAPSHOT, PoolRoot, id_of, mode_of, usage_of
 from mooring.host import loops
@@ -53,6 +54,8 @@ from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck, MountFailed, ProgramFailed
 
 T = TypeVar("T")
+
+DIRECT_IO: Final = "directIO"  # an attribute
 
 _TURN_S: Final = 90.0  # to wait for somebody else who works on the same asset
 _LOOK_S: Final = 0.02  # between two looks at what ends by itself
@@ -88,6 +91,7 @@ def _features(kind: ImageFs, can_clone: bool) -> Features:
         clones=can_clone,
         expands=True,
         min_size_bytes=kind.min_size_bytes,
+        attributes={DIRECT_IO: ("true", "false")},
     )
 
 
@@ -170,6 +174,13 @@ class LoopfileDriver:
                     await self._in(held, partial(images.write_about, about=has))
                     raise
             return Asset(name, has.size_bytes)
+
+    async def modify(self, name: AssetName, attributes: Mapping[str, str]) -> None:
+        checked_attributes(attributes, self.features.attributes, f"pool {self.place.pool}")
+        async with self._existing(name) as (held, has):
+            if DIRECT_IO in attributes:
+                has = replace(has, direct_io=attributes[DIRECT_IO] == "true")
+                await self._in(held, partial(images.modify, has=has))
 
     async def assets(self) -> list[Asset]:
         found = await self._done(partial(self._images.all, ""), about=ITSELF)

@@ -9,12 +9,13 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EBUSY, ENXIO
+from errno import EBUSY, EINVAL, ENXIO
 from pathlib import Path
 from typing import Final, NamedTuple
 
 # From <linux/loop.h>.
 _CONFIGURE, _CLR_FD, _GET_STATUS64, _SET_CAPACITY = 0x4C0A, 0x4C01, 0x4C05, 0x4C07
+_SET_DIRECT_IO: Final = 0x4C08
 _CTL_GET_FREE: Final = 0x4C82
 _AUTOCLEAR, _DIRECT_IO = 4, 16
 _STATUS: Final = struct.Struct("=5Q4I64s64s32s2Q")
@@ -77,15 +78,15 @@ def loop_of(fd: int) -> Loop | None:
 
 
 @contextmanager
-def attached(fd: int) -> Iterator[Loop]:
+def attached(fd: int, *, direct_io: bool = True) -> Iterator[Loop]:
     """A device of a file, open for reading and writing, that has none: two would overwrite each
     other. It stays after this while something else uses it.
 
-    It reads and writes past the page cache where the file system of the file lets it in blocks of
-    512 bytes; xfs does not once blocks of the file are shared. Raises OSError.
+    With direct_io, it reads and writes past the page cache where the file system of the file lets
+    it in blocks of 512 bytes; xfs does not once blocks of the file are shared. Raises OSError.
     """
     backing = backing_of(fd)
-    path, flags = os.readlink(f"/proc/self/fd/{fd}"), _AUTOCLEAR | _DIRECT_IO
+    path, flags = os.readlink(f"/proc/self/fd/{fd}"), _AUTOCLEAR | (_DIRECT_IO if direct_io else 0)
     shown = os.fsencode(path)[: _SHOWN_BYTES - 1]  # to people, by `losetup --list`
     status = _STATUS.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, shown, b"", b"", 0, 0)
     for tries_left in reversed(range(_TRIES)):
@@ -105,6 +106,21 @@ def follow_size(loop: Loop) -> None:
     """Have the device as large as its file is now. Raises OSError."""
     with _opened(loop.number, os.O_RDWR) as device:
         fcntl.ioctl(device, _SET_CAPACITY)
+
+
+def set_direct_io(loop: Loop, wanted: bool) -> None:
+    """As `attached` has it, of a device in use. Raises OSError."""
+    with _opened(loop.number, os.O_RDWR) as device:
+        try:
+            fcntl.ioctl(device, _SET_DIRECT_IO, int(wanted))
+        except OSError as error:
+            if error.errno != EINVAL or not wanted:
+                raise
+
+
+def has_direct_io(loop: Loop) -> bool:
+    """Whether it reads and writes past the page cache now. Raises OSError."""
+    return (Path("/sys/block") / f"loop{loop.number}" / "loop/dio").read_text().strip() == "1"
 
 
 def is_held(loop: Loop) -> bool:
