@@ -22,6 +22,7 @@ NOT_PASSED: Final = (
     "ids.epoch.",
     "ids.start.",
     "loopfile.",
+    "modify.",
     "provision.taken-back",
     "reclaim.",
     "resize.",

@@ -59,7 +59,8 @@ class HostPlant(ClockedPlant):
 
     def _queues(self) -> list[Queue]:
         agent = self.agent
-        queues = [agent.claims, agent.volumes, agent.growth, agent.users.queue, agent.health.queue]
+        queues = [agent.claims, agent.volumes, agent.growth, agent.modifier.queue]
+        queues += [agent.users.queue, agent.health.queue]
         return [*self.controllers.queues, *queues]
 
     def pass_time(self, seconds: float) -> None:

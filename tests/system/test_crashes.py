@@ -40,6 +40,7 @@ ELSEWHERE = {
     "repository.": "tests/system/test_backups.py",
     "schedule.": "tests/controllers/test_schedules.py",
     "ids.": "tests/node/test_ids.py",
+    "modify.": "tests/system/test_attributes.py",
     "resize.": "tests/system/test_growth.py",
     "publish.": "tests/node/test_published.py",
     "unpublish.": "tests/node/test_published.py",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from mooring.controllers.attributes_classes import AttributesClasses
 from mooring.controllers.binder import Binder
 from mooring.controllers.expiry import Expiry
 from mooring.controllers.garbage import Garbage
@@ -14,6 +15,7 @@ from mooring.controllers.quotas import Quotas, gives_back
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
 from mooring.controllers.schedules import Schedules
+from mooring.model.attributes_class import AttributesClass
 from mooring.model.backup import VolumeBackup
 from mooring.model.claim import Claim
 from mooring.model.names import SCHEDULE
@@ -55,9 +57,13 @@ class Controllers:
         self._owned = Garbage(objects, lambda key: self.garbage.add(key), self.recorder.note)
         self.garbage = Queue("garbage", self._owned.reconcile)
         self.schedules = Queue("schedules", Schedules(objects, self.recorder).reconcile)
+        protection = AttributesClasses(objects, lambda name: self.attributes_classes.add(name))
+        self.attributes_protection = protection
+        self.attributes_classes = Queue("attributes classes", protection.reconcile)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
             *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
+            self.attributes_classes,
         )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
@@ -80,6 +86,8 @@ class Controllers:
         self._follow(SnapshotSchedule.resource, self.schedules)
         for resource in (Snapshot.resource, VolumeBackup.resource):
             self._unfollow.append(self._objects.cache.shelves[resource].follow(self._made_by_one))
+        self.attributes_protection.start()
+        self._follow(AttributesClass.resource, self.attributes_classes)
         await self.expiry.start()
         for part in (*self.queues, *self.resyncs):
             part.start()
@@ -146,6 +154,7 @@ class Controllers:
             unfollow()
         self.landscape.stop()
         self._owned.stop()
+        self.attributes_protection.stop()
         for part in (*self.queues, *self.resyncs, self.expiry):
             await part.stop()
         await self.recorder.stop()

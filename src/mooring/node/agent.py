@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from mooring.model.attributes_class import AttributesClass
 from mooring.model.backup import VolumeArchive, VolumeBackup
 from mooring.model.claim import Claim
 from mooring.model.names import STORAGE_PROVISIONER
@@ -18,6 +19,7 @@ from mooring.node.health import Health
 from mooring.node.heartbeat import Heartbeat
 from mooring.node.ids import Ids
 from mooring.node.intents import Intents
+from mooring.node.modifying import Modifier
 from mooring.node.mounting import Mounting
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
@@ -57,6 +59,7 @@ class Agent:
         self.waiting = Waiting(objects, failures)
         self.resizer = Resizer(objects, pools, node, self._is_mounted)
         self.growth = self.resizer.queue
+        self.modifier = Modifier(objects, pools)
         self.mounting = Mounting(
             objects,
             pools,
@@ -81,7 +84,8 @@ class Agent:
         }
         self.filling = Filling(objects, self._intents, fillers, tell)
         self._provisioner = Provisioner(
-            objects, pools, self._intents, node, self.users.release, failures, self.filling
+            *(objects, pools, self._intents, node, self.users.release, failures),
+            *(self.filling, self.modifier),
         )
         self.health = Health(objects, pools, self._intents, self._claims_hurry)
         self.usages = Usages(objects, self.mounting, self.publisher)
@@ -93,6 +97,7 @@ class Agent:
             Resync(shelves[Claim.resource], _if_signed(CLAIM_SIGN, self.claims)),
             Resync(shelves[Volume.resource], _if_signed(VOLUME_SIGN, self.volumes)),
             Resync(shelves[Claim.resource], self._look_at_size),
+            Resync(shelves[Claim.resource], self.modifier.look_at),
         )
         self._unfollow: list[Callable[[], None]] = []
 
@@ -106,13 +111,18 @@ class Agent:
             self.claims.add(intent.claim)
         self._follow(Claim.resource, _if_signed(CLAIM_SIGN, self.claims))
         self._follow(Claim.resource, self._look_at_size)
+        self._follow(Claim.resource, self.modifier.look_at)
         self._follow(Volume.resource, self._look_at_volume)
         shelves = self._objects.cache.shelves
         self._unfollow.append(shelves[Volume.resource].follow(self._forget_if_gone))
+        classes = shelves[AttributesClass.resource]
+        self._unfollow.append(classes.follow(self.modifier.class_changed))
+        self._unfollow.append(classes.follow(self._all_claims_again))
         self._unfollow.append(shelves[Pool.resource].follow(self._pool_changed))
         self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
         self._unfollow.append(shelves[VolumeArchive.resource].follow(self._all_claims_again))
-        for part in (self.claims, self.volumes, self.growth, *self._resyncs):
+        queues = (self.claims, self.volumes, self.growth, self.modifier.queue)
+        for part in (*queues, *self._resyncs):
             part.start()
         await self.backing.start()
         self.health.start()
@@ -174,7 +184,7 @@ class Agent:
         for unfollow in self._unfollow:
             unfollow()
         self.mounting.stop()
-        queues = (self.claims, self.volumes, self.growth)
+        queues = (self.claims, self.volumes, self.growth, self.modifier)
         for part in (self.heartbeat, self.health, *self._resyncs, *queues, self.users):
             await part.stop()
         await self.backing.stop()

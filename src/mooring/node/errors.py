@@ -246,3 +246,20 @@ class NoRoomToGrow(MooringError):
             f"ask for less, but more than the {volume.capacity} that there are; or raise the "
             f"capacity of pool {volume.pool} or what the namespace may take of it"
         )
+
+
+class NoSuchAttributesClass(MooringError):
+    code, effect = "NoSuchAttributesClass", Effect.NONE
+
+    def __init__(self, name: str) -> None:
+        self.what = f"VolumeAttributesClass {name} does not exist"
+        self.remedy = "create it, or name another one in spec.volumeAttributesClassName"
+
+
+class AttributesClassUnfit(MooringError):
+    """Nothing was changed."""
+
+    code, effect = "InvalidArgument", Effect.NONE
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what, self.remedy = what, remedy

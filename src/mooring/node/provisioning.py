@@ -33,6 +33,7 @@ from mooring.model.volume import Volume
 from mooring.node.errors import AssetOfAnother, PoolGone
 from mooring.node.filling import Filling, Place
 from mooring.node.intents import Intent, Intents
+from mooring.node.modifying import Modifier
 from mooring.node.ownership import Ownership
 from mooring.node.pools import Pools
 from mooring.node.waiting import Failures, Unmade
@@ -70,7 +71,9 @@ class Provisioner:
         release: Release,
         failures: Failures,
         filling: Filling,
+        modifier: Modifier,
     ) -> None:
+        self._modifier = modifier
         self._objects, self._pools, self._node = objects, pools, node
         self._filling = filling
         self.again: Callable[[str], None] = lambda _: None  # has a claim looked at once more
@@ -129,12 +132,15 @@ class Provisioner:
         made = asset_name(name)
         try:
             driver = await self._pools.driver(pool)
+            attributes = await self._modifier.attributes(claim, pool)
             await self._intents.begin(Intent(name, claim.key, pool.name, pool.uid))
             passing(INTENT_NOTED)
             asset = await self._asset(claim, driver, made, class_.provisioner)
             passing(ASSET_MADE)
             if asset is None:
                 return Done("it is being filled")
+            if attributes:
+                await driver.modify(made, attributes)
             if (ownership := Ownership.of(claim)) is not None:  # nobody has seen it yet
                 await ownership.give(await driver.publish(made), self._giving)
                 await driver.unpublish(made)  # its first use may be long after
@@ -302,6 +308,8 @@ def _volume(claim: Claim, class_: StorageClass, pool: Pool, name: str, size_byte
         },
         "csi": csi,
     }
+    if claim.attributes_class:
+        spec["volumeAttributesClassName"] = claim.attributes_class
     if class_.mount_options:
         spec["mountOptions"] = list(class_.mount_options)
     if pool.node:

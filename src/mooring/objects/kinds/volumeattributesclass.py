@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from mooring.model.names import VAC_PROTECTION
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Doc, Kind
+from mooring.objects.kind import Cause, Column, Doc, Kind, World
 from mooring.objects.kinds.common import (
     forbidden,
     invalid,
@@ -11,8 +12,13 @@ from mooring.objects.kinds.common import (
     metadata_causes,
     metadata_update_causes,
     required,
+    with_finalizer,
 )
 from mooring.objects.kinds.storageclass import parameter_causes
+
+
+def _protect(doc: Doc, _: World) -> None:
+    with_finalizer(doc, VAC_PROTECTION)
 
 
 def _validate_create(doc: Doc) -> list[Cause]:
@@ -49,6 +55,7 @@ KIND: Final = Kind(
         Column("Age", printing.age),
     ),
     returns_deleted=True,
+    mutate=_protect,
     validate_create=_validate_create,
     validate_update=_validate_update,
 )
