@@ -420,6 +420,7 @@ async def _first_start(objects: Objects, settings: Settings) -> None:
         "parameters": {"pool": "local"},
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "Immediate",
+        "allowVolumeExpansion": True,
     }
     await _made(objects, "storageclasses.storage.k8s.io", class_)
     private_file(marker, settings.node_name.encode())

@@ -267,3 +267,60 @@ def test_names_are_completed_from_the_server(
 
 def test_without_a_server_nothing_is_completed(tmp_path: Path) -> None:
     assert completion.names(Context(tmp_path / "none"), "") == []
+
+
+# resize
+
+
+def a_claim(asks: str, has: str, **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "db", "namespace": "default"},
+        "spec": {
+            "resources": {"requests": {"storage": asks}},
+            "storageClassName": "fast",
+            "volumeName": "v",
+        },
+        "status": {"phase": "Bound", "capacity": {"storage": has}, **status},
+    }
+
+
+def test_resize_asks_for_the_size_and_says_what_is_so(shell: Shell) -> None:
+    shell.answers(a_claim("2Gi", "1Gi"))
+    done = shell.run("resize", "db", "2Gi")
+    assert (done.exit_code, done.stdout) == (0, "default/db is to grow from 1Gi to 2Gi\n")
+    assert shell.asked == ["PATCH /api/v1/namespaces/default/persistentvolumeclaims/db"]
+    assert json.loads(shell.says.seen[0].body) == {
+        "spec": {"resources": {"requests": {"storage": "2Gi"}}}
+    }
+
+
+def test_resize_waits_until_it_is_so(shell: Shell) -> None:
+    shell.answers(a_claim("2Gi", "2Gi"))
+    done = shell.run("resize", "pvc/db", "2Gi", "--wait", "-n", "default")
+    assert (done.exit_code, done.stdout) == (0, "default/db has 2Gi\n")
+
+
+def test_resize_says_why_it_will_not_be(shell: Shell) -> None:
+    condition = {"type": "ControllerResizeError", "status": "True", "message": "pool p is full"}
+    shell.answers(a_claim("2Gi", "1Gi", conditions=[condition]))
+    done = shell.run("resize", "db", "2Gi", "--wait")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "error: claim default/db has 1Gi and not 2Gi: pool p is full [NotGrown]",
+        "remedy: mooring explain pvc db -n default says what would help",
+    ]
+
+
+def test_resize_says_what_it_waits_for_when_time_is_over(shell: Shell) -> None:
+    pending = {"allocatedResourceStatuses": {"storage": "NodeResizePending"}}
+    shell.answers(a_claim("2Gi", "1Gi", allocatedResources={"storage": "2Gi"}, **pending))
+    done = shell.run("resize", "db", "2Gi", "--wait", "--timeout", "0")
+    assert done.exit_code == 1
+    assert "its file system grows once nobody mounts it [NotGrown]" in done.stderr
+
+
+def test_a_size_that_is_none_is_not_sent(shell: Shell) -> None:
+    done = shell.run("resize", "db", "10g")
+    assert done.exit_code == 1
+    assert "'10g' is no size [BadSize]" in done.stderr
+    assert shell.asked == []

@@ -54,10 +54,12 @@ def a_claim(class_: str, size: str, vac: str = "") -> dict[str, Any]:
 class Growing(Server):
     """A server with a claim `data` in a pool of images, of ext4 unless said otherwise."""
 
-    def prepare(self, size: str = "64Mi", *, vac: str = "", **options: Any) -> None:
+    def prepare(
+        self, size: str = "64Mi", *, vac: str = "", root: Path | None = None, **options: Any
+    ) -> None:
         driver = "loopfile.mooring.dev"
         spec = {"loopfile": {"fsType": "ext4", **options}}
-        pool = a_pool("images", driver, self.place / "images", **spec)
+        pool = a_pool("images", driver, root or self.place / "images", **spec)
         self.objects(pool, a_class("images", driver), a_claim("images", size, vac))
         eventually(lambda: self.phase("pvc", "data") == "Bound", "it is Bound")
 
@@ -136,7 +138,7 @@ class Growing(Server):
     def mounted(self) -> Path:
         return Path(self.mooring("mount", "data").split()[-1])
 
-    def grown_to(self, size: str) -> None:
+    def grown_to(self, size: str, pool: str = "images") -> None:
         """All there is says so, and nothing of the growth is left."""
         eventually(lambda: self.has() == size, f"it has {size}")
         eventually(lambda: not _left(self.volume()), "no note is left on the volume")
@@ -144,7 +146,7 @@ class Growing(Server):
         assert volume["spec"]["capacity"]["storage"] == size
         assert claim["status"].get("allocatedResourceStatuses", {}) == {}
         assert not {"Resizing", "FileSystemResizePending"} & set(self.conditions())
-        assert self.account() == size
+        assert self.account(pool) == size
 
 
 def _left(volume: Any) -> set[str]:

@@ -1,17 +1,21 @@
 """Claims that grow, on real backends, with a whole Mooring that is killed at each step of it."""
 
+import os
+import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import pytest
 
 import mooring.daemon  # noqa: F401  brings in all that declares points
 from mooring.crashpoints import POINTS
+from mooring.drivers.imagefs import can_have_xfs
 from tests.host.privileges import needs_mounts
-from tests.system.growing import MIB, Growing, size_of
-from tests.system.server import eventually
+from tests.system.growing import MIB, Growing, a_claim, a_class, a_pool, disk, size_of
+from tests.system.server import OLD_KUBECTL, SOME_KUBECTL, eventually
 
 pytestmark = [pytest.mark.system, needs_mounts]
 
@@ -92,3 +96,112 @@ def test_killed_at_any_step_the_next_start_goes_on(server: Growing, point: str) 
     server.mooring("umount", "data")
     if not passed:
         pytest.skip("this kernel grows an ext4 that is mounted, so there is no step at the node")
+
+
+def test_a_disk_that_is_full_gives_the_room_back(server: Growing) -> None:
+    """Its pool has no limit of its own: the disk says no, once the room was charged."""
+    with disk(server.place, "ext4", 256 * MIB) as place:
+        server.prepare(root=place / "pool", allocate=True)
+        server.ask("1Gi")
+        eventually(lambda: "ControllerResizeError" in server.conditions(), "it is told")
+        eventually(lambda: server.account() == "64Mi", "the room is given back")
+        assert (server.has(), server.volume_notes()) == ("64Mi", set())
+        said = server.kubectl("describe", "pvc", "data")
+        assert "VolumeResizeFailed" in said
+        assert "bytes free" in said
+        assert "cannot be done" in server.mooring("explain", "pvc", "data")
+        server.ask("96Mi")
+        server.grown_to("96Mi")
+        assert 80 * MIB < size_of(server.mounted()) < 110 * MIB
+        server.mooring("umount", "data")
+        server.end()
+
+
+def test_killed_while_room_is_given_back_nothing_is_lost(server: Growing) -> None:
+    with disk(server.place, "ext4", 256 * MIB) as place:
+        server.prepare(root=place / "pool", allocate=True)
+        assert _died(server, "resize.given-back", "1Gi")
+        eventually(lambda: "ControllerResizeError" in server.conditions(), "it is told")
+        eventually(lambda: server.account() == "64Mi", "the room is given back")
+        server.ask("96Mi")
+        server.grown_to("96Mi")
+        server.end()
+
+
+def test_the_command_grows_and_says_what_keeps_it(server: Growing) -> None:
+    server.prepare()
+    assert "has 96Mi" in server.mooring("resize", "data", "96Mi", "--wait")
+    refused = server.command("resize", "data", "1Mi")
+    assert refused.returncode == 1
+    assert "remedy: ask for more than the 96Mi that it has" in refused.stderr
+    server.kubectl("patch", "sc", "images", "-p", '{"allowVolumeExpansion": false}')
+    refused = server.command("resize", "data", "1Gi")
+    assert "kubectl patch storageclass images -p" in refused.stderr
+
+
+@pytest.mark.parametrize("kubectl", [OLD_KUBECTL, Path(SOME_KUBECTL)], ids=["1.20", "installed"])
+def test_kubectl_edits_and_describes_a_growth(tmp_path: Path, kubectl: Path) -> None:
+    if not kubectl.exists():
+        pytest.skip(f"there is no {kubectl}")
+    server = Growing(tmp_path, str(kubectl))
+    server.start()
+    try:
+        server.prepare()
+        server.kubectl(
+            "patch", "pool", "images", "--type=merge", "-p", '{"spec":{"capacity":"1Gi"}}'
+        )
+        done = server.run("edit", "pvc", "data", editor="sed -i s/64Mi/2Gi/")
+        assert done.returncode == 0, done.stderr
+        eventually(lambda: "ControllerResizeError" in server.conditions(), "it is told")
+        said = server.kubectl("describe", "pvc", "data")
+        assert re.search(r"Conditions:\n  Type +Status ", said)
+        assert re.search(r"\n  ControllerResizeError +True ", said)
+        assert "pool images has 1Gi, 64Mi is taken, asked for 1984Mi" in said
+        assert re.search(r"external-resizer loopfile.mooring.dev +resize volume", said)
+        server.ask("128Mi")
+        server.grown_to("128Mi")
+        assert "Conditions:" not in server.kubectl("describe", "pvc", "data")
+        assert re.search(
+            r"Normal +VolumeResizeSuccessful", server.kubectl("describe", "pvc", "data")
+        )
+    finally:
+        server.end()
+
+
+@pytest.mark.skipif(not can_have_xfs(), reason="this host has no xfs, or no mkfs.xfs")
+def test_an_xfs_grows_while_it_is_used(server: Growing) -> None:
+    server.prepare("300Mi", fsType="xfs")
+    path = server.mounted()
+    before = size_of(path)
+    with (path / "file").open("wb") as file:
+        with pytest.raises(OSError, match="No space left"):
+            _written(file, 400 * MIB)
+        server.ask("600Mi")
+        server.grown_to("600Mi")
+        _written(file, 200 * MIB)  # through the descriptor that was open all the time
+    assert size_of(path) > before + 280 * MIB
+    server.mooring("umount", "data")
+
+
+@pytest.mark.skipif(shutil.which("mkfs.btrfs") is None, reason="needs mkfs.btrfs")
+def test_a_btrfs_grows_while_it_is_used(server: Growing) -> None:
+    driver = "btrfs.mooring.dev"
+    with disk(server.place, "btrfs", 1 << 30) as place:
+        claim = a_claim("fast", "64Mi")
+        server.objects(a_pool("fast", driver, place / "pool"), a_class("fast", driver), claim)
+        eventually(lambda: server.phase("pvc", "data") == "Bound", "it is Bound")
+        with (server.mounted() / "file").open("wb") as file:
+            with pytest.raises(OSError, match="quota"):
+                _written(file, 100 * MIB)
+            server.ask("256Mi")
+            server.grown_to("256Mi", pool="fast")
+            _written(file, 150 * MIB)
+        server.mooring("umount", "data")
+        server.end()
+
+
+def _written(file: BinaryIO, count: int) -> None:
+    for _ in range(count // MIB):
+        file.write(os.urandom(MIB))
+        file.flush()
+        os.fsync(file.fileno())

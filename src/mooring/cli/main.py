@@ -10,6 +10,7 @@ from mooring.cli.backup import backup, import_, restore
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
 from mooring.cli.pool import pool
+from mooring.cli.resize import resize
 from mooring.cli.status import status
 from mooring.cli.top import top
 from mooring.cli.up import up
@@ -42,7 +43,7 @@ def version() -> None:
     typer.echo(f"mooring {__version__}")
 
 
-for command in (up, explain, status, top, mount, umount, adopt, backup, restore, version):
+for command in (up, explain, status, top, mount, umount, resize, adopt, backup, restore, version):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(pool, name="pool")

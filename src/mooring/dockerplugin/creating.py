@@ -237,7 +237,7 @@ class Creator:
         if options.source is not None and (source is None or source.name != options.source.name):
             differs["from"] = source.name if source is not None else "", options.source.name
         if differs:
-            raise OptionsConflict(wanted.shown, differs)
+            raise OptionsConflict(wanted.shown, differs, claim.key)
 
     def _chosen(
         self, wanted: DockerName, options: Options

@@ -310,13 +310,19 @@ class Refused(MooringError):
 class OptionsConflict(MooringError):
     code, effect = "OptionsConflict", Effect.NONE
 
-    def __init__(self, name: str, differences: Mapping[str, tuple[str, str]]) -> None:
-        """differences  {option: (what the volume has, what was asked)}"""
+    def __init__(
+        self, name: str, differences: Mapping[str, tuple[str, str]], claim: str = ""
+    ) -> None:
+        """differences  {option: (what the volume has, what was asked)}. claim  its key"""
         both = ", ".join(
             f"{key} {said(has)} and not {said(asked)}" for key, (has, asked) in differences.items()
         )
         self.what = f"volume {said(name)} exists with {both}"
         self.remedy = "leave out what differs, or choose another name"
+        if claim and "size" in differences:
+            namespace, _, bare = claim.partition("/")
+            grow = f"mooring resize {bare} {said(differences['size'][1])} -n {namespace}"
+            self.remedy = f"to grow it: {grow}; else {self.remedy}"
 
 
 class ProvisioningFailed(MooringError):

@@ -12,6 +12,7 @@ from mooring.model.names import SHORT_MODES
 from mooring.model.volume import Volume
 from mooring.node.containers import User
 from mooring.node.usage import VolumeUsage
+from mooring.rules.resizing import progress
 
 LONGEST: Final = 4096 - len(',"usedByMore":9999999')  # bytes of JSON
 AT_MOST: Final = 16  # of users, and of hosts
@@ -48,7 +49,10 @@ def status(
     }
     if volume is not None:
         found["volume"] = volume.name
-        found["capacity"] = str(volume.capacity)
+        # What can be written: of a volume that grows, the size before until it is done.
+        found["capacity"] = str(claim.capacity if claim.capacity.nanos else volume.capacity)
+        if doing := progress(claim):
+            found["growing"] = doing
         if usage is not None and usage.used_bytes is not None:
             found["usedBytes"] = usage.used_bytes
             found["usedAt"] = timestamp(datetime.fromtimestamp(usage.taken_at_s, UTC))

@@ -20,6 +20,7 @@ from mooring.model.volume import Volume
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.default_class import default_of
 from mooring.rules.filling import filling_told
+from mooring.rules.growth_explanation import unfinished
 from mooring.rules.matching import TOO_SMALL, Refusal, VolumeIndex, fits, quoted, refusals, short
 from mooring.rules.outlook import outlook
 
@@ -169,6 +170,9 @@ def _bound_before(claim: Claim, sight: Sight, decision: Decision) -> Reasons:
         details.append(f"{more} of it are more than was asked for, and nobody else can have them")
         if not volume.pool and (maker := sight.maker(claim)):
             help_ = f"to waste nothing, a claim of class {maker}: it gets a volume of its own size"
+    left = unfinished(claim, volume, sight.pools)
+    details += left.details
+    help_ = left.help or help_
     if sight.path:
         details.append(f"it is mounted at {sight.path}")
     if sight.pods:
