@@ -5,6 +5,7 @@ from typing import Final
 
 from mooring.controllers.attributes_classes import AttributesClasses
 from mooring.controllers.binder import Binder
+from mooring.controllers.expander import Expander
 from mooring.controllers.expiry import Expiry
 from mooring.controllers.garbage import Garbage
 from mooring.controllers.landscape import Landscape
@@ -60,10 +61,11 @@ class Controllers:
         protection = AttributesClasses(objects, lambda name: self.attributes_classes.add(name))
         self.attributes_protection = protection
         self.attributes_classes = Queue("attributes classes", protection.reconcile)
+        self.expander = Expander(objects, self.recorder)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
             *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
-            self.attributes_classes,
+            *(self.attributes_classes, self.expander.queue),
         )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
@@ -87,6 +89,7 @@ class Controllers:
         for resource in (Snapshot.resource, VolumeBackup.resource):
             self._unfollow.append(self._objects.cache.shelves[resource].follow(self._made_by_one))
         self.attributes_protection.start()
+        self.expander.start()
         self._follow(AttributesClass.resource, self.attributes_classes)
         await self.expiry.start()
         for part in (*self.queues, *self.resyncs):
@@ -155,6 +158,7 @@ class Controllers:
         self.landscape.stop()
         self._owned.stop()
         self.attributes_protection.stop()
+        self.expander.stop()
         for part in (*self.queues, *self.resyncs, self.expiry):
             await part.stop()
         await self.recorder.stop()
