@@ -15,10 +15,11 @@ from mooring.crashpoints import POINTS
 from mooring.drivers.imagefs import can_have_xfs
 from tests.host.privileges import needs_mounts
 from tests.system.growing import MIB, Growing, a_claim, a_class, a_pool, disk, size_of
-from tests.system.server import OLD_KUBECTL, SOME_KUBECTL, eventually
+from tests.system.server import OLD_KUBECTL, ROOT, SOME_KUBECTL, eventually
 
 pytestmark = [pytest.mark.system, needs_mounts]
 
+CURRENT: Final = "currentVolumeAttributesClassName"
 POOL_POINTS: Final = sorted(one for one in POINTS if one.startswith("resize."))
 
 
@@ -205,3 +206,17 @@ def _written(file: BinaryIO, count: int) -> None:
         file.write(os.urandom(MIB))
         file.flush()
         os.fsync(file.fileno())
+
+
+def test_the_examples_do_what_they_say(server: Growing) -> None:
+    for file, wanted in (
+        ("01-claim", lambda: server.status().get("phase") == "Bound"),
+        ("02-more", lambda: server.is_grown("600Mi")),
+        ("03-too-much", lambda: "ControllerResizeError" in server.conditions()),
+        ("04-less", lambda: server.is_grown("1Gi")),
+        ("05-attributes", lambda: server.status().get(CURRENT) == "cached"),
+    ):
+        text = (ROOT / f"examples/grow/{file}.yaml").read_text()
+        text = text.replace("${NODE}", "here").replace("${DEMO_DIR}", str(server.place))
+        server.kubectl("apply", "-f", "-", stdin=text)
+        eventually(wanted, file)
