@@ -79,12 +79,20 @@ def test_the_size_before_is_forgotten_when_the_file_system_has_grown(plant: Cloc
         doc["spec"]["capacity"]["storage"] = "2Gi"
         doc["metadata"].setdefault("annotations", {})[PRE_RESIZE_CAPACITY] = "1Gi"
 
+    pending = {"type": "FileSystemResizePending", "status": "True"}
     plant.edit(VOLUMES, "v1", grown)
+    plant.edit(
+        CLAIMS,
+        "default/db",
+        lambda doc: doc["status"].update(conditions=[pending]),
+        status="status",
+    )
     plant.settle()
     assert PRE_RESIZE_CAPACITY in plant.volume().annotations
 
     def has(doc: Doc) -> None:
         doc["status"]["capacity"]["storage"] = "2Gi"
+        del doc["status"]["conditions"]
 
     plant.edit(CLAIMS, "default/db", has, status="status")
     plant.settle()

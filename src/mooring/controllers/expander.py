@@ -15,7 +15,7 @@ from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.reconcile.queue import Done, Outcome, Queue, Step
 from mooring.rules.events import NORMAL, WARNING, EventNote
-from mooring.rules.resizing import lacks_room, may_grow, owner_of
+from mooring.rules.resizing import NODE_STEP_SIGN, lacks_room, may_grow, owner_of
 
 COMPONENT: Final = "volume_expand"
 WAITS: Final = "waiting for an external controller to expand this PVC"
@@ -50,7 +50,7 @@ class Expander:
         before, after = event.before, event.after
         if before is None or after is None:  # a new claim is not Bound yet
             return
-        if may_grow(after.body) or may_grow(before.body):
+        if may_grow(after.body) or NODE_STEP_SIGN in before.body:
             had, has = view(Claim, before), view(Claim, after)
             if has.request > had.request or has.capacity > had.capacity:
                 self.queue.add(event.key)

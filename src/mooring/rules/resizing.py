@@ -25,9 +25,9 @@ WAITS_FOR_USER: Final = (
 )
 
 _CAPACITY: Final = b'"capacity":{'
-_REQUEST_TEXT: Final = b'"requests":{"storage":"'
-_CAPACITY_TEXT: Final = b'"capacity":{"storage":"'
-_PROGRESS: Final = b'"allocatedResourceStatuses"'
+_REQUESTS: Final = b'"requests":{'
+_STORAGE_TEXT: Final = b'"storage":"'
+NODE_STEP_SIGN: Final = FILE_SYSTEM_PENDING.encode()  # in the bytes of claims that wait for it
 _RESERVED: Final = f'"{GROWS_TO}"'.encode()
 _PRE_RESIZE: Final = f'"{PRE_RESIZE_CAPACITY}"'.encode()
 
@@ -51,25 +51,17 @@ def may_grow(claim: bytes) -> bool:
 
     A claim that has what it asks for has the same text twice. One that has more is looked at.
     """
-    if _CAPACITY not in claim:
+    start = claim.find(_CAPACITY)
+    if start < 0:
         return False
-    if _PROGRESS in claim:
-        return True
-    asked, has = _text(claim, _REQUEST_TEXT), _text(claim, _CAPACITY_TEXT)
-    return not asked or asked != has
+    start += len(_CAPACITY)
+    has = claim[start : claim.find(b'"', start + len(_STORAGE_TEXT)) + 1]
+    return not has.startswith(_STORAGE_TEXT) or _REQUESTS + has not in claim
 
 
 def volume_may_grow(volume: bytes) -> bool:
     """The same of a stored volume, of which a growth left something to be done."""
     return _RESERVED in volume or _PRE_RESIZE in volume
-
-
-def _text(document: bytes, before: bytes) -> bytes:
-    start = document.find(before)
-    if start < 0:
-        return b""
-    start += len(before)
-    return document[start : document.find(b'"', start)]
 
 
 def lacks_room(claim: Claim) -> bool:
