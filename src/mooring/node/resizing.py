@@ -81,7 +81,8 @@ class Resizer:
 
     def after_unmount(self, volume: Volume) -> None:
         """The same, now that nobody mounts it."""
-        if PRE_RESIZE_CAPACITY in volume.annotations:
+        now = self._objects.view(Volume, volume.name)  # it may have begun to wait meanwhile
+        if now is not None and PRE_RESIZE_CAPACITY in now.annotations:
             self._forget(volume.name)
             self.queue.add(volume.name)
 
@@ -171,13 +172,15 @@ class Resizer:
         """What was left to do where it is used: its file system."""
         if volume.capacity < target:  # somebody wrote so; the backend may not have it
             return await self._grown(claim, volume, pool, target)
-        if self._is_mounted(volume):
-            return Done("its file system grows when it is mounted next")
-        claim = await self._stored(claim, rules.begun_at_node(claim))
-        passing(NODE_MARKED)
+        is_mounted = self._is_mounted(volume)
+        if not is_mounted:
+            claim = await self._stored(claim, rules.begun_at_node(claim))
+            passing(NODE_MARKED)
         try:
             size = await self._expanded(volume, pool, target)
         except GrowsLater:
+            if is_mounted:  # and was not grown by the mount itself
+                return Done("its file system grows when it is mounted next")
             await self._stored(claim, rules.waiting_for_node(claim, self._now()))
             delay_s = self._backoff.failed(volume.name, f"{volume.uid} {target}")
             return Again(delay_s, "something outside of Mooring has it mounted")
