@@ -149,7 +149,7 @@ async def killed_while_modifying(bench: Bench, point: str) -> None:
     driver = await bench.started()
     await driver.create(NAME, SIZE_BYTES)
     (await driver.publish(NAME) / "file").write_text("data")
-    assert bench.killed_at(point, "modify", NAME)
+    assert await bench.killed_at(point, "modify", NAME)
     driver = await bench.restarted()
     for attribute, values in driver.features.attributes.items():
         await driver.modify(NAME, {attribute: values[-1]})

@@ -104,7 +104,6 @@ class Directories:
     start_deadline_s: ClassVar[float | None] = None  # as any other call
     # Millions of files take minutes; the next try goes on where this one is.
     delete_deadline_s: ClassVar[float] = 600
-    features: ClassVar[Features] = Features()
 
     @classmethod
     def at(cls, place: Place) -> Self:
