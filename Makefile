@@ -5,7 +5,7 @@ STAMP := .venv/.made-from-lock
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo test check system slow run bench bench-docker schemas lock clean
+.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data schemas lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +45,9 @@ bench: setup ## measure a server of our own; ARGS="--volumes 100000 --json FILE"
 
 bench-docker: setup programs ## measure Docker volumes beside Docker's own, on a dockerd of its own; as root
 	$(VENV)/python -m bench.docker $(ARGS)
+
+bench-data: setup programs ## measure volumes beside the bare file system, with fio; as root
+	$(VENV)/python -m bench.data_path $(ARGS)
 
 docs/first-steps.md: setup examples/demo.py examples/first-steps.md.in $(wildcard examples/*.yaml)
 	$(VENV)/python -m examples.demo --write $@

@@ -80,3 +80,4 @@ packages "a second opinion on copies" rsync:rsync
 packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
 packages "backups" restic:restic
 packages "rules and metrics of Prometheus" promtool:prometheus
+packages "measurements of the data path" fio:fio
