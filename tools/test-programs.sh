@@ -81,3 +81,6 @@ packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
 packages "backups" restic:restic
 packages "rules and metrics of Prometheus" promtool:prometheus
 packages "measurements of the data path" fio:fio
+packages "virtual machines" qemu-system-x86_64:qemu-system-x86
+packages "NFS servers in virtual machines" mount.nfs:nfs-common rpc.nfsd:nfs-kernel-server
+packages "iSCSI targets in virtual machines" iscsiadm:open-iscsi tgtd:tgt

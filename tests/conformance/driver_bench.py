@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ UNTIL_DEAD_S: Final = 60
 CHILD: Final = "tests.conformance.driver_child"
 SIMPLE_QUOTAS_SINCE: Final = (6, 7)
 DISK_BYTES: Final = 4 << 30  # sparse
+NFS: Final = "nfs"
+# Where what an NFS server of this host has as its root is; it exports what is mounted below, too.
+NFS_ROOT: Final = os.environ.get("MOORING_TEST_NFS_ROOT", "")
 MAKE_DISK: Final[Mapping[str, list[str]]] = {
     "xfs": ["mkfs.xfs", "-q"],
     "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1"],
@@ -168,6 +172,32 @@ class Bench:
             subprocess.run(["mount", "-o", "remount,rw", self.disk], check=True)
 
 
+def exported(place: Place) -> Place:
+    """With the option that says which export its root is."""
+    server_side = place.root.parent.with_name("server") / place.root.name
+    path = f"/{server_side.relative_to(NFS_ROOT)}"
+    return replace(place, options={"server": "127.0.0.1", "path": path})
+
+
+def _mounted_nfs(image: Path, target: Path) -> None:
+    """What a server of this host exports. Skips the test where there is none."""
+    if not NFS_ROOT:
+        pytest.skip("needs an NFS server and a kernel with NFS: `make slow` has a machine of them")
+    served = target.with_name("server")
+    served.mkdir()
+    _mounted("ext4", image, served)
+    source = f"127.0.0.1:/{served.relative_to(NFS_ROOT)}"
+    subprocess.run(["mount", "-t", "nfs", "-o", "retry=0", source, target], check=True)
+
+
+def _unmounted(point: str) -> None:
+    """A server keeps what it exported for as long as it remembers its clients."""
+    if NFS_ROOT:
+        subprocess.run(["umount", "--lazy", point], check=True)
+    else:
+        mounts.unmount(Path(point))
+
+
 def _mounted(kind: str, image: Path, target: Path) -> None:
     """Make a disk in a file. Skips the test where that cannot be."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
@@ -193,12 +223,14 @@ async def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Async
     bench = Bench(backend, directory)
     try:
         if kind := backend.disk or disk:
-            _mounted(kind, directory / "image", bench.disk)
+            (_mounted_nfs if kind == NFS else partial(_mounted, kind))(
+                directory / "image", bench.disk
+            )
         yield bench
     finally:
         await bench.stopped()  # what it has open would keep its disk mounted
         for point in reversed(mounts.mounts_below(str(directory))):
-            mounts.unmount(Path(point))
+            _unmounted(point)
 
 
 Check = Callable[[Bench], Awaitable[None]]

@@ -8,15 +8,18 @@ import pytest
 from mooring.crashpoints import POINTS
 from mooring.drivers.interface import Asset, AssetName, Features, Place, Snapshot, Source, Usage
 from mooring.drivers.registry import DRIVERS, driver_for
-from mooring.model.names import BTRFS_DRIVER, BUILT_DRIVERS
+from mooring.model import names
+from mooring.model.names import BTRFS_DRIVER, NFS_DRIVER
 from tests.conformance import driver_alone, driver_limits, driver_snapshots, driver_suite
 from tests.conformance.driver_bench import (
     CHECKS,
     DISK_CHECKS,
+    NFS,
     SIMPLE_QUOTAS_SINCE,
     Backend,
     Bench,
     Check,
+    exported,
     on_a_bench,
 )
 from tests.conformance.driver_kills import KILLED
@@ -34,10 +37,13 @@ def _registered(
 ) -> Backend:
     """A line of the registry; what is special about the pool is part of the name."""
     special = [disk, *map(str, options.values())] if disk else []
-    points = (driver.partition(".")[0] + ".",)
+    # What it has of its own is before that: tests/vm/test_nfs.py.
+    points = ("directory.",) if disk == NFS else (driver.partition(".")[0] + ".",)
     if driver == BTRFS_DRIVER:  # it is one that keeps directories, and more
         points += ("directory.",)
     name = " ".join([driver, *special])
+    if disk == NFS:
+        return Backend(name, lambda place: driver_for(driver, exported(place)), points, disk)
     return Backend(name, lambda place: driver_for(driver, place), points, disk, options, since)
 
 
@@ -48,6 +54,7 @@ BACKENDS = [
     _registered("loopfile.mooring.dev", "btrfs", fsType="ext4", allocate=True),
     _registered(BTRFS_DRIVER, "btrfs"),
     _registered(BTRFS_DRIVER, "btrfs", SIMPLE_QUOTAS_SINCE, quotas="simple"),
+    _registered(NFS_DRIVER, NFS),
 ]
 
 
@@ -183,7 +190,7 @@ async def test_a_driver_that_does_nothing_fails_the_checks_of_crashes(
 
 def test_every_registered_backend_is_in_this_suite_and_has_crash_points() -> None:
     assert {backend.name.partition(" ")[0] for backend in BACKENDS} == set(DRIVERS)
-    assert set(DRIVERS) == BUILT_DRIVERS
+    assert set(DRIVERS) == names.DRIVERS
     for backend in BACKENDS:
         calls = {name.split(".")[1] for name in POINTS if name.startswith(backend.points)}
         assert {"create", "delete"} <= calls <= KILLED.keys()

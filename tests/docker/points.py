@@ -26,6 +26,10 @@ NOT_PASSED: Final = (
     "provision.taken-back",
     "reclaim.",
     "resize.",
+    "nfs.",
+    "provision.taken-back",
+    "reclaim.",
+    "remote.",
     "streams.",
 )
 PASSED: Final = sorted(point for point in POINTS if not point.startswith(NOT_PASSED))

@@ -109,7 +109,7 @@ def a_volume(name: str, path: str = "/srv", **spec: Any) -> Doc:
         "storageClassName": "",
     }
     source = (
-        {} if spec.keys() & {"nfs", "csi"} else {"hostPath": {"path": path, "type": "Directory"}}
+        {} if spec.keys() & {"rbd", "csi"} else {"hostPath": {"path": path, "type": "Directory"}}
     )
     return {
         "apiVersion": "v1",

@@ -372,9 +372,13 @@ def test_a_place_that_was_exchanged_for_a_link(moored: Mooring) -> None:
 
 @reaches("NoWayToMount")
 def test_a_volume_of_a_type_that_is_not_mounted(moored: Mooring) -> None:
-    applied(moored, a_volume("remote", nfs={"server": "nfs.example", "path": "/"}))
+    applied(moored, a_volume("remote", rbd={"monitors": ["ceph.example"], "image": "x"}))
     moored.host.docker(*creating("exported", "volume=remote"))
-    words = ("volume exported on here", "volume remote: it is of nfs", "; use a volume of a pool")
+    words = (
+        "volume exported on here",
+        "volume remote: it is of an unknown type",
+        "; use a volume of a pool",
+    )
     refused(moored, "NoWayToMount", running("exported"), *words)
 
 

@@ -192,8 +192,8 @@ def test_a_claim_without_a_volume_cannot_be_used(plant: DockerPlant) -> None:
 def test_a_claim_made_a_moment_ago_is_waited_for(plant: DockerPlant) -> None:
     """Nobody has looked at it yet, so it is neither bound nor about to be."""
     plant.away()
-    nfs = {"server": "nfs.example", "path": "/"}
-    plant.create(VOLUMES, a_volume_doc(hostPath=None, nfs=nfs))
+    rbd = {"monitors": ["ceph.example"], "image": "data"}
+    plant.create(VOLUMES, a_volume_doc(hostPath=None, rbd=rbd))
     plant.create(CLAIMS, a_claim_doc(class_=""))
     plant.controllers = Controllers(plant.objects)
     said = plant.beside(plant.controllers.start(), "Mount", "db", "id")

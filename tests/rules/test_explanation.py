@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from mooring.model.claim import Claim, ClaimCondition, DataSource
 from mooring.model.metadata import Metadata
-from mooring.model.names import BIND_COMPLETED, NFS_DRIVER, SELECTED_NODE, Phase
+from mooring.model.names import BIND_COMPLETED, SELECTED_NODE, Phase
 from mooring.model.node import Node, NodeCondition, NodeStatus
 from mooring.model.pod import ClaimUse, Pod, PodSpec, PodStatus, PodVolume
 from mooring.model.pool import NamespaceUse, Pool, PoolNamespace, PoolSpec, PoolStatus
@@ -297,12 +297,6 @@ def test_the_node_of_the_first_consumer_makes_the_volume_or_nobody_does(
 def test_a_node_chosen_for_a_claim_whose_class_does_not_wait_is_of_no_matter() -> None:
     claim = a_claim(class_="fast", annotations={SELECTED_NODE: "there"})
     assert "the agent of here" in explained(claim, a_class(), a_pool()).why
-
-
-def test_a_driver_that_does_not_exist_yet_makes_nothing() -> None:
-    class_, pool = a_class(provisioner=NFS_DRIVER), a_pool(driver=NFS_DRIVER)
-    found = explained(a_claim(class_="fast"), class_, pool)
-    assert found.why.endswith("this version of Mooring is without nfs.mooring.dev")
 
 
 def test_before_the_first_consumer_it_is_said_that_nothing_could_be_made() -> None:

@@ -48,6 +48,10 @@ ELSEWHERE = {
     "directory.expand.": "tests/conformance/test_drivers.py",
     "loopfile.": "tests/conformance/test_drivers.py",
     "btrfs.": "tests/conformance/test_drivers.py",
+    "nfs.": "tests/vm/test_nfs.py",
+    "remote.nfs.": "tests/vm/test_nfs.py",
+    "remote.unmounted": "tests/vm/test_nfs.py",
+    "remote.iscsi.": "tests/vm/test_iscsi.py",
     "streams.": "tests/drivers/test_btrfs.py",
 }
 ONCE = sorted(point for point in POINTS if not point.startswith(tuple(ELSEWHERE)))

@@ -102,6 +102,7 @@ class Directories:
     deleting: Blocking = field(compare=False)  # apart: large ones would be in everybody's way
     features: ClassVar[Features]
     start_deadline_s: ClassVar[float | None] = None  # as any other call
+    call_deadline_s: ClassVar[float] = 30
     # Millions of files take minutes; the next try goes on where this one is.
     delete_deadline_s: ClassVar[float] = 600
 
@@ -113,7 +114,7 @@ class Directories:
             mode=mode_of(place),
             uid=id_of(place, "uid"),
             gid=id_of(place, "gid"),
-            blocking=Blocking(f"pool {place.pool}"),
+            blocking=Blocking(f"pool {place.pool}", deadline_s=cls.call_deadline_s),
             deleting=Blocking(f"pool {place.pool}", deadline_s=cls.delete_deadline_s),
         )
 
@@ -162,6 +163,14 @@ class Directories:
     def _prepared(self, root: int) -> None:
         """Called at each start, after the leftovers of crashes are gone."""
 
+    def _aside_name(self, name: str) -> str:
+        """What a new asset is called until it is whole."""
+        return making(name)
+
+    def _is_left_over(self, name: str, root: int) -> bool:
+        """Whether something that looks like a leftover of a crash is one."""
+        return True
+
     @contextmanager
     def _content(self, source: Source | None, root: int) -> Iterator[Content]:
         """What a new asset is to be filled from. Raises NoSuchAsset, NoSuchSnapshot, CannotDo."""
@@ -202,7 +211,8 @@ class Directories:
             self.root.make(START_MARKED)
         with self.root.opened() as root:
             for name in leftovers(root):
-                self._remove(name, root)
+                if self._is_left_over(name, root):
+                    self._remove(name, root)
             if not self.root.shared:
                 drop_unwritten(root)
             self._prepared(root)
@@ -225,7 +235,7 @@ class Directories:
         fill     is given the directory that will be called so
         returns  the size of what has the name now
         """
-        aside = making(name)
+        aside = self._aside_name(name)
         try:
             os.mkdir(aside, 0o700, dir_fd=root)
             with files.directory(aside, root) as fd:

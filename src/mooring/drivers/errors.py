@@ -47,6 +47,16 @@ class PoolMissing(MooringError):
         self.remedy = f"mount the pool's disk at {root}; its volumes are not lost, only away"
 
 
+class PoolUnreachable(MooringError):
+    """Its server does not give it, or does not answer."""
+
+    code, effect = "PoolUnreachable", Effect.NONE
+
+    def __init__(self, pool: str, source: str, why: str) -> None:
+        self.what = f"pool {pool} cannot be had from {source}: {why}"
+        self.remedy = "see that the server is there and exports it to this host; it is tried again"
+
+
 class WrongFileSystem(MooringError):
     """The root is on a file system that cannot do what the driver is made of."""
 

@@ -8,7 +8,8 @@ from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.errors import NoSuchDriver
 from mooring.drivers.interface import Driver, Features, Place
 from mooring.drivers.loopfile import LoopfileDriver
-from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER
+from mooring.drivers.nfs import NfsDriver
+from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER, NFS_DRIVER
 
 
 class Backend(NamedTuple):
@@ -22,6 +23,7 @@ DRIVERS: Final[dict[str, Backend]] = {
     DIRECTORY_DRIVER: Backend(DirectoryDriver.at, DirectoryDriver.features),
     LOOPFILE_DRIVER: Backend(LoopfileDriver, LoopfileDriver.FEATURES),
     BTRFS_DRIVER: Backend(BtrfsDriver.at, BtrfsDriver.features),
+    NFS_DRIVER: Backend(NfsDriver.at, NfsDriver.features),
 }
 
 

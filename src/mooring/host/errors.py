@@ -39,6 +39,22 @@ class MountBusy(MooringError):
         self.remedy = f"`fuser -vm {path}` lists who uses it"
 
 
+class NotTheExport(MooringError):
+    code, effect = "NotTheExport", Effect.NONE
+
+    def __init__(self, point: str, wanted: str, found: str) -> None:
+        self.what = f"{found} is mounted at {point}, not {wanted}"
+        self.remedy = f"unmount it, or mount {wanted} there"
+
+
+class LoginFailed(MooringError):
+    code, effect = "LoginFailed", Effect.UNKNOWN
+
+    def __init__(self, target: str, portal: str, why: str) -> None:
+        self.what = f"no session with {target} at {portal}: {why or 'iscsiadm does not say why'}"
+        self.remedy = "see that the target is there and lets this host in (initiator name, CHAP)"
+
+
 class ProgramMissing(MooringError):
     code, effect = "ProgramMissing", Effect.NONE
 
@@ -53,7 +69,7 @@ class ProgramFailed(MooringError):
     code, effect = "ProgramFailed", Effect.UNKNOWN
 
     def __init__(self, program: str, status: int, message: str) -> None:
-        self.status = status
+        self.status, self.message = status, message
         ended = f"exit status {status}" if status >= 0 else f"signal {-status}"
         self.what = f"{program} failed with {ended}: {message or 'it said nothing'}"
 

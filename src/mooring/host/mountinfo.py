@@ -6,14 +6,17 @@ from typing import Final, NamedTuple
 
 _DELETED: Final = "//deleted"
 _SHARED_AND_SLAVE: Final = re.compile(r" shared:(\d+) master:(\d+) ")
+# On these the kernel does not tell which directory a mount shows, so where it came from counts.
+NFS_TYPES: Final = frozenset({"nfs", "nfs4"})
+_NFS_SIGN: Final = " - nfs"
 _ESCAPES: Final = (("\\", "134"), (" ", "040"), ("\t", "011"), ("\n", "012"))
 
 
 class Place(NamedTuple):
     """A directory or file, whether it is mounted anywhere or not.
 
-    device  "major:minor" of its file system
-    root    where it is in that file system, "/" for all of it
+    device  "major:minor" of its file system; "nfs SERVER" of exports, which have several numbers
+    root    where it is in that file system or on that server, "/" for all of it
     """
 
     device: str
@@ -53,7 +56,10 @@ class Mount(NamedTuple):
 
     @property
     def place(self) -> Place:
-        """What is seen at its point."""
+        """What is seen at its point. Of NFS, a part of a mount that is bound is as all of it."""
+        if self.type in NFS_TYPES:
+            server, _, path = self.source.partition(":/")
+            return Place(f"nfs {server}", "/" + path.rstrip("/"))
         return Place(self.device, self.root.removesuffix(_DELETED))
 
     def place_of(self, path: str) -> Place:
@@ -92,15 +98,15 @@ class Mountinfo:
 
     def showing(self, places: Set[Place]) -> Iterator[tuple[Place, Mount]]:
         """The mounts of some places, or of something inside them."""
-        signs = [f" {device} {_escaped(root)}" for device, root in places]
+        signs = [_sign(place) for place in places]
         devices = {place.device for place in places}
         for line in self._lines(signs[0] if len(signs) == 1 else ""):
-            _, _, device, root, _ = line.split(" ", 4)
-            if device in devices:
-                shown = Place(device, _unescaped(root).removesuffix(_DELETED))
-                if found := [place for place in shown.around() if place in places]:
-                    mount = _parsed_line(line)
-                    yield from ((place, mount) for place in found)
+            shown = _shown(line)
+            if shown.device not in devices:
+                continue
+            if found := [place for place in shown.around() if place in places]:
+                mount = _parsed_line(line)
+                yield from ((place, mount) for place in found)
 
     def mount(self, number: int) -> Mount | None:
         """The one with this id; None also if it is outside of the root of that process."""
@@ -124,6 +130,21 @@ class Mountinfo:
             for line in self._text.split("\n"):
                 if line and sign in line:
                     yield line
+
+
+def _sign(place: Place) -> str:
+    """A text in every line whose mount shows a place, or something in it."""
+    if place.device.startswith("nfs "):
+        return _NFS_SIGN
+    return f" {place.device} {_escaped(place.root)}"
+
+
+def _shown(line: str) -> Place:
+    """The place of a mount, by its line: only what is needed of that is looked at."""
+    if _NFS_SIGN in line:
+        return _parsed_line(line).place
+    _, _, device, root, _ = line.split(" ", 4)
+    return Place(device, _unescaped(root).removesuffix(_DELETED))
 
 
 def _parsed_line(line: str) -> Mount:

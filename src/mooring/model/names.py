@@ -50,9 +50,6 @@ LOOPFILE_DRIVER: Final = "loopfile.mooring.dev"
 BTRFS_DRIVER: Final = "btrfs.mooring.dev"
 NFS_DRIVER: Final = "nfs.mooring.dev"
 DRIVERS: Final = frozenset({DIRECTORY_DRIVER, LOOPFILE_DRIVER, BTRFS_DRIVER, NFS_DRIVER})
-BUILT_DRIVERS: Final = frozenset(
-    {DIRECTORY_DRIVER, LOOPFILE_DRIVER, BTRFS_DRIVER}
-)  # those that exist by now
 
 # Keys of our own.
 POOL_ATTRIBUTE: Final = "mooring.dev/pool"  # in csi.volumeAttributes of a volume

@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from mooring.model.metadata import Part, View
-from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER
+from mooring.model.names import BTRFS_DRIVER, DIRECTORY_DRIVER, LOOPFILE_DRIVER, NFS_DRIVER
 from mooring.model.quantity import ONE, Quantity, parse_quantity
 
 EVERY_NAMESPACE: Final = "*"
@@ -13,6 +13,7 @@ OPTIONS: Final = {
     DIRECTORY_DRIVER: "directory",
     LOOPFILE_DRIVER: "loopfile",
     BTRFS_DRIVER: "btrfs",
+    NFS_DRIVER: "nfs",
 }
 IMAGE_TYPES: Final = ("xfs", "ext4")
 FULL_QUOTAS: Final = "full"
@@ -61,6 +62,18 @@ class PoolThresholds(Part, frozen=True):
     critical: int = 95
 
 
+class PoolNfs(Part, frozen=True):
+    """Which export is to be at the root, and how directories of new volumes are made in it."""
+
+    server: str = ""
+    path: str = ""
+    version: str = ""  # one of model.nfs.VERSIONS; "": what client and server agree on
+    mount_options: tuple[str, ...] = ()
+    mode: str = "0755"
+    uid: int = 0
+    gid: int = 0
+
+
 class PoolSpec(Part, frozen=True):
     driver: str = ""
     node: str = ""  # the host it is on; "" is reachable from every host
@@ -72,6 +85,7 @@ class PoolSpec(Part, frozen=True):
     directory: PoolDirectory = msgspec.field(default_factory=PoolDirectory)
     loopfile: PoolLoopfile = msgspec.field(default_factory=PoolLoopfile)
     btrfs: PoolBtrfs = msgspec.field(default_factory=PoolBtrfs)
+    nfs: PoolNfs = msgspec.field(default_factory=PoolNfs)
 
 
 class NamespaceUse(Part, frozen=True):

@@ -36,6 +36,18 @@ class NFSSource(Part, frozen=True):
     read_only: bool = False
 
 
+class ISCSISource(Part, frozen=True):
+    target_portal: str = ""
+    portals: tuple[str, ...] = ()
+    iqn: str = ""
+    lun: int = 0
+    iscsi_interface: str = ""
+    fs_type: str = ""
+    read_only: bool = False
+    chap_auth_session: bool = False
+    secret_ref: ObjectReference | None = None
+
+
 class CSISource(Part, frozen=True):
     driver: str = ""
     volume_handle: str = ""
@@ -57,6 +69,7 @@ class VolumeSpec(Part, frozen=True):
     host_path: HostPathSource | None = None
     local: LocalSource | None = None
     nfs: NFSSource | None = None
+    iscsi: ISCSISource | None = None
     csi: CSISource | None = None
 
 
@@ -128,12 +141,13 @@ class Volume(View, frozen=True):
 
     @property
     def source_name(self) -> str:
-        """hostPath, local, nfs or csi; "" for a source that Mooring knows nothing of."""
+        """hostPath, local, nfs, iscsi or csi; "" for a source that Mooring knows nothing of."""
         spec = self.spec
         sources = (
             ("hostPath", spec.host_path),
             ("local", spec.local),
             ("nfs", spec.nfs),
+            ("iscsi", spec.iscsi),
             ("csi", spec.csi),
         )
         return next((name for name, source in sources if source is not None), "")

@@ -133,8 +133,70 @@ class NoWayToMount(MooringError):
         self.remedy = (
             f"use a claim and a volume of volumeMode {FILESYSTEM}"
             if is_block
-            else "use a volume of a pool, or of the types hostPath and local"
+            else "use a volume of a pool, or of the types hostPath, local, nfs and iscsi"
         )
+
+
+class BadSource(MooringError):
+    """A field of a PV's source that cannot be passed on to a program."""
+
+    code, effect = "BadSource", Effect.NONE
+
+    def __init__(self, field: str, why: str) -> None:
+        self.what = f"spec.{field} {why}"
+        self.remedy = "make the volume anew with a right one: a source cannot be changed"
+
+
+class BadMountOption(MooringError):
+    code, effect = "BadMountOption", Effect.NONE
+
+    def __init__(self, option: str, why: str) -> None:
+        self.what = f"mount option {option!r} {why}"
+        self.remedy = "take it out of the volume's spec.mountOptions"
+
+
+class SecretMissing(MooringError):
+    code, effect = "SecretMissing", Effect.NONE
+
+    def __init__(self, volume: str, secret: str) -> None:
+        self.what = f"volume {volume} names secret {secret}, which does not exist"
+        self.remedy = f"create the secret {secret}"
+
+
+class NoDisk(MooringError):
+    code, effect = "NoDisk", Effect.UNKNOWN
+
+    def __init__(self, iqn: str, lun: int) -> None:
+        self.what = f"target {iqn} shows this host no disk with number {lun}"
+        self.remedy = "see what the target gives this host: `iscsiadm -m session -P 3`"
+
+
+class NoFileSystemOnDisk(MooringError):
+    """None is made: that would hide a loss, or be on a disk that is only to be read."""
+
+    code, effect = "DataMissing", Effect.NONE
+
+    def __init__(self, iqn: str, lun: int) -> None:
+        self.what = f"there is no file system on disk {lun} of target {iqn}, which was used before"
+        self.remedy = "restore it; or make one by hand, or a volume anew, if it is to be empty"
+
+
+class OtherFileSystem(MooringError):
+    code, effect = "OtherFileSystem", Effect.NONE
+
+    def __init__(self, disk: str, found: str, wanted: Sequence[str]) -> None:
+        self.what = f"on {disk} there is {found}, and not {' or '.join(wanted)}"
+        self.remedy = "correct fsType; a disk with something else on it is left alone"
+
+
+class DiskNeedsRepair(MooringError):
+    """It is mounted nowhere, and nothing is deleted."""
+
+    code, effect = "NeedsRepair", Effect.NONE
+
+    def __init__(self, disk: str, said: str) -> None:
+        self.what = f"the file system of {disk} is damaged: {said}"
+        self.remedy = f"make a copy of the disk, then repair it by hand: e2fsck -f {disk}"
 
 
 class ClaimLost(MooringError):

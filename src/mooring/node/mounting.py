@@ -33,6 +33,7 @@ from mooring.node.errors import (
 )
 from mooring.node.pools import Pools
 from mooring.node.published import Published, Publisher
+from mooring.node.remotes import Remotes
 from mooring.node.sources import AssetSource, PathSource, Source, paths_of_host
 from mooring.node.waiting import Waiting
 from mooring.objects.cache import Entry
@@ -83,6 +84,7 @@ class Mounting:
         self._hurry = hurry
         self._consumer = Consumer(objects, pools, node)
         self._looking = paths_of_host()
+        self.remotes = Remotes(objects, publisher.root.parent)
         self._names: dict[str, str] = {}  # of volumes that are or were at hand, by uid
 
     def stop(self) -> None:
@@ -256,6 +258,8 @@ class Mounting:
             return PathSource(Path(host_path.path), host_path.type or "", is_new, self._looking)
         if (local := volume.spec.local) is not None:
             return PathSource(Path(local.path), "Directory", blocking=self._looking)
+        if (remote := self.remotes.source(volume)) is not None:
+            return remote
         raise NoWayToMount(volume)
 
 

@@ -103,7 +103,8 @@ class Users:
 
     async def start(self) -> None:
         """Take over what an earlier process left: what is used stays, the rest is let go."""
-        await self._publisher.start()
+        published = await self._publisher.start()
+        await self.mounting.remotes.start({one.uid for one in published})
         await self.ids.start(self._publisher.host_is_new, self._publisher.lent)
         for attachment in self.attachments.here():
             volume = self._objects.view(Volume, attachment.volume)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mooring.model.claim import Claim
-from mooring.model.names import BUILT_DRIVERS
 from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
@@ -33,9 +32,6 @@ def outlook(
     selected: str = "",
 ) -> Outlook:
     """selected  the node of the claim's first consumer, "" if none was chosen."""
-    if class_.provisioner not in BUILT_DRIVERS:
-        why = f"this version of Mooring is without {class_.provisioner}"
-        return Outlook(None, why, "a class of another provisioner")
     ready = sorted(one.name for one in nodes if one.is_ready)
     pool = _pool(claim, class_, pools, [selected] if selected else ready)
     if isinstance(pool, str):

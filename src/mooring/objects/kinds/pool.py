@@ -3,7 +3,8 @@
 import re
 from typing import Any, Final
 
-from mooring.model.names import POOL_PROTECTION
+from mooring.model import nfs
+from mooring.model.names import NFS_DRIVER, POOL_PROTECTION
 from mooring.model.pool import (
     FULL_QUOTAS,
     IMAGE_TYPES,
@@ -139,6 +140,27 @@ def _option_causes(spec: Doc) -> list[Cause]:
     fs_type = (spec.get("loopfile") or {}).get("fsType")
     if fs_type and fs_type not in IMAGE_TYPES:
         causes.append(not_supported("spec.loopfile.fsType", fs_type, IMAGE_TYPES))
+    if spec.get("driver") == NFS_DRIVER or spec.get("nfs"):
+        causes += _nfs_causes(spec.get("nfs") or {})
+    return causes
+
+
+def _nfs_causes(options: Doc) -> list[Cause]:
+    causes, server, path = [], options.get("server") or "", options.get("path") or ""
+    if not server:
+        causes.append(required("spec.nfs.server", "a host name or an address"))
+    elif not nfs.is_server(server):
+        causes.append(invalid("spec.nfs.server", server, "must be a host name or an address"))
+    if not path:
+        causes.append(required("spec.nfs.path", "of the export"))
+    elif fault := nfs.path_fault(path):
+        causes.append(invalid("spec.nfs.path", path, fault))
+    version = options.get("version")
+    if version and version not in nfs.VERSIONS:
+        causes.append(not_supported("spec.nfs.version", version, nfs.VERSIONS))
+    for number, option in enumerate(options.get("mountOptions") or ()):
+        if fault := "; ".join(filter(None, map(nfs.option_fault, nfs.split_options([option])))):
+            causes.append(invalid(f"spec.nfs.mountOptions[{number}]", option, fault))
     return causes
 
 
@@ -148,10 +170,14 @@ def _validate_create(doc: Doc) -> list[Cause]:
 
 def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
     causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"])
+    message = "is immutable: volumes lie there; make another pool"
     for field in ("driver", "root", "node"):
         if doc["spec"].get(field) != old["spec"].get(field):
-            message = "is immutable: volumes lie there; make another pool"
             causes.append(forbidden(f"spec.{field}", message))
+    for field in ("server", "path"):
+        now, then = ((one["spec"].get("nfs") or {}).get(field) for one in (doc, old))
+        if now != then:
+            causes.append(forbidden(f"spec.nfs.{field}", message))
     return causes
 
 
