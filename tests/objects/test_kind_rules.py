@@ -12,6 +12,7 @@ from mooring.objects.kinds import persistentvolume, persistentvolumeclaim, stora
 VOLUME, CLAIM, CLASS = persistentvolume.KIND, persistentvolumeclaim.KIND, storageclass.KIND
 NOW = "2026-01-01T00:00:00Z"
 CSI = {"driver": "d.example.com", "volumeHandle": "h"}
+ISCSI = {"targetPortal": "10.0.0.1", "iqn": "iqn.2026-01.org.example:a", "lun": 1}
 
 
 class World:
@@ -123,6 +124,23 @@ def affinity(**expression: Any) -> Doc:
         ({"hostPath": {"path": ""}}, {"spec.hostPath.path": "Required"}),
         ({"hostPath": {"path": "/a/../b"}}, {"spec.hostPath.path": "Invalid"}),
         ({"hostPath": {"path": "/a", "type": "Dir"}}, {"spec.hostPath.type": "NotSupported"}),
+        (
+            {"hostPath": None, "iscsi": {"iqn": "iqn.26.x", "lun": 256}},
+            {
+                "spec.iscsi.targetPortal": "Required",
+                "spec.iscsi.iqn": "Invalid",
+                "spec.iscsi.lun": "Invalid",
+            },
+        ),
+        (
+            {"hostPath": None, "iscsi": ISCSI | {"chapAuthSession": True, "initiatorName": "x"}},
+            {"spec.iscsi.secretRef": "Required", "spec.iscsi.initiatorname": "Invalid"},
+        ),
+        (
+            {"hostPath": None, "iscsi": ISCSI | {"secretRef": {}}},
+            {"spec.iscsi.secretRef.name": "Required"},
+        ),
+        ({"hostPath": None, "iscsi": ISCSI}, {}),
         (
             {"hostPath": None, "nfs": {"path": "a"}},
             {"spec.nfs.server": "Required", "spec.nfs.path": "Invalid"},

@@ -11,7 +11,9 @@ from mooring.host.mountinfo import NFS_TYPES, Mount, Mountinfo
 from mooring.host.processes import checked
 from mooring.model.nfs import source_of
 
-MOUNT_DEADLINE_S: Final = 10.0  # a server that lives answers within one; else it is tried again
+# A server that lives answers within one second. But where version 4 has not the path the program
+# goes on to look for version 3, and that takes a while if there is none.
+MOUNT_DEADLINE_S: Final = 20.0
 _POINT_MODE: Final = 0  # whoever is not root finds nothing to write to where it is bare
 # Nobody is to become root, nor get at devices, by what is in an export. Within the deadline the
 # program is not to try again by itself.

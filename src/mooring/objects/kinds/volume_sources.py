@@ -1,6 +1,7 @@
 """The source of a PersistentVolume: exactly one, whole, never changed. Storage semantics §1.1."""
 
 import posixpath
+import re
 from typing import Final
 
 from mooring.model.names import MOUNT_OPTIONS
@@ -38,6 +39,12 @@ SECRETS: Final = (
 )
 LATE_SECRET: Final = "controllerExpandSecretRef"  # the one that may be set later, once
 DRIVER_NAME_MAX: Final = 63
+LUN_MAX: Final = 255
+_ISCSI_NAMES: Final = (
+    re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.([a-z0-9]|[a-z0-9.-]*[a-z0-9])(:[^,;*&$|\s]*)?"),
+    re.compile(r"eui\.[0-9A-Fa-f]{16}"),
+    re.compile(r"naa\.([0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})"),
+)
 
 
 def source_causes(doc: Doc) -> list[Cause]:
@@ -54,6 +61,8 @@ def source_causes(doc: Doc) -> list[Cause]:
             causes += _path_causes(f"spec.{source}", spec[source])
     if "nfs" in found:
         causes += _nfs_causes(spec["nfs"])
+    if "iscsi" in found:
+        causes += _iscsi_causes(spec["iscsi"])
     if "csi" in found:
         causes += _csi_causes(spec["csi"])
     annotations = doc["metadata"].get("annotations") or {}
@@ -102,6 +111,34 @@ def _nfs_causes(source: Doc) -> list[Cause]:
     elif not path.startswith("/"):
         causes.append(invalid("spec.nfs.path", path, "must be an absolute path"))
     return causes
+
+
+def _iscsi_causes(source: Doc) -> list[Cause]:
+    """As Kubernetes' validateISCSIPersistentVolumeSource."""
+    at, causes = "spec.iscsi", []
+    if not source.get("targetPortal"):
+        causes.append(required(f"{at}.targetPortal"))
+    iqn, lun = source.get("iqn") or "", source.get("lun") or 0
+    if not iqn:
+        causes.append(required(f"{at}.iqn"))
+    elif not _is_iscsi_name(iqn):
+        causes.append(invalid(f"{at}.iqn", iqn, "must be valid format"))
+    if not 0 <= lun <= LUN_MAX:
+        causes.append(invalid(f"{at}.lun", lun, f"must be between 0 and {LUN_MAX}, inclusive"))
+    secret = source.get("secretRef")
+    if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and secret is None:
+        causes.append(required(f"{at}.secretRef"))
+    if secret is not None and not secret.get("name"):
+        causes.append(required(f"{at}.secretRef.name"))
+    initiator = source.get("initiatorName")
+    if initiator is not None and not _is_iscsi_name(initiator):
+        causes.append(invalid(f"{at}.initiatorname", initiator, "must be valid format"))
+    return causes
+
+
+def _is_iscsi_name(name: str) -> bool:
+    """One of iqn.yyyy-mm.domain:name, eui. and naa. with hexadecimal digits."""
+    return any(form.fullmatch(name) for form in _ISCSI_NAMES)
 
 
 def _csi_causes(source: Doc) -> list[Cause]:
