@@ -16,6 +16,7 @@ POLL_S: Final = 0.05
 NAMESPACE: Final = "default"
 CLAIMS: Final = f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims"
 POOLS: Final = "/apis/mooring.dev/v1/pools"
+VOLUMES: Final = "/api/v1/persistentvolumes"
 CLASSES: Final = "/apis/storage.k8s.io/v1/storageclasses"
 MOUNTS: Final = f"/mooring/v1/mounts/{NAMESPACE}"
 
@@ -35,29 +36,40 @@ class Volumes:
         raises   BenchError
         """
         spec = {"driver": driver, "root": str(root), "node": os.uname().nodename, **options}
-        self._ask("POST", POOLS, _object("mooring.dev/v1", "Pool", name, spec=spec))
+        self.ask("POST", POOLS, _object("mooring.dev/v1", "Pool", name, spec=spec))
         class_ = {"provisioner": driver, "parameters": {"pool": name}}
-        self._ask("POST", CLASSES, _object("storage.k8s.io/v1", "StorageClass", name, **class_))
+        self.ask("POST", CLASSES, _object("storage.k8s.io/v1", "StorageClass", name, **class_))
         wanted = {
             "accessModes": ["ReadWriteOnce"],
             "storageClassName": name,
             "resources": {"requests": {"storage": size}},
         }
-        self._ask("POST", CLAIMS, _object("v1", "PersistentVolumeClaim", name, spec=wanted))
-        self._wait_until_bound(name)
-        return Path(self._ask("POST", f"{MOUNTS}/{quote(name)}")["path"])
+        self.ask("POST", CLAIMS, _object("v1", "PersistentVolumeClaim", name, spec=wanted))
+        self.wait_until_bound(name)
+        return Path(self.ask("POST", f"{MOUNTS}/{quote(name)}")["path"])
 
     def unmount(self, name: str) -> None:
-        self._ask("DELETE", f"{MOUNTS}/{quote(name)}")
+        self.ask("DELETE", f"{MOUNTS}/{quote(name)}")
 
-    def _wait_until_bound(self, name: str) -> None:
+    def wait_until_bound(self, name: str) -> None:
         end_s = time.monotonic() + BOUND_S
-        while self._ask("GET", f"{CLAIMS}/{quote(name)}")["status"].get("phase") != "Bound":
+        while self.ask("GET", f"{CLAIMS}/{quote(name)}")["status"].get("phase") != "Bound":
             if time.monotonic() > end_s:
                 raise BenchError(f"claim {name} got no volume within {BOUND_S:.0f} s")
             time.sleep(POLL_S)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def wait_until_gone(self, name: str) -> None:
+        """Its volume, with the data of it."""
+        end_s = time.monotonic() + BOUND_S
+        while any(
+            one["spec"].get("claimRef", {}).get("name") == name
+            for one in self.ask("GET", VOLUMES)["items"]
+        ):
+            if time.monotonic() > end_s:
+                raise BenchError(f"the volume of {name} was not gone within {BOUND_S:.0f} s")
+            time.sleep(POLL_S)
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         target = self._target
         connection = http.client.HTTPSConnection(
             target.host, target.port, context=target.context, timeout=ANSWER_S

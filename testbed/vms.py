@@ -49,7 +49,6 @@ START: Final = """
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mkdir -p "/lib/modules/$(uname -r)" && mount --bind {modules} "/lib/modules/$(uname -r)"
 command -v modprobe >/dev/null || ln -s "$(command -v busybox)" /usr/sbin/modprobe
-mount -t tmpfs tmpfs /tmp
 mkdir -p /dev/shm /dev/pts && mount -t tmpfs shm /dev/shm && mount -t devpts devpts /dev/pts
 ip link set lo up
 hostname vm

@@ -21,7 +21,7 @@ def test_the_nfs_driver_keeps_the_contract_of_all_drivers() -> None:
 
 
 def test_exports_are_mounted_and_let_go() -> None:
-    tests = "tests/vm/test_nfs.py"
+    tests = "tests/vm/test_nfs.py tests/vm/test_whole.py"
     said = tested(NFS_SERVER, tests, needs=NFS_PROGRAMS, deadline_s=DEADLINE_S)
     assert "skipped" not in said
 
