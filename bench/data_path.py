@@ -82,25 +82,25 @@ def measured(chosen: argparse.Namespace) -> Report:
     wanted = [name for name in chosen.volumes.split(",") if name] or NAMES
     scale = QUICK if chosen.quick else Scale()
     rows, versions = [], fio.version()
-    with progress.status("starting") as status, own_server() as server:
-        volumes = Volumes(server.target)
+    with progress.status("starting") as status:
         for kind, subjects in SUBJECTS.items():
             if few := [one for one in subjects if one.name in wanted]:
                 status.update(f"measuring on {kind}")
-                rows += _on_a_disk(kind, few, volumes, scale, chosen.on)
+                rows += _on_a_disk(kind, few, scale, chosen.on)
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     where = f"{versions}, Linux {platform.release()}"
     return Report(where, machine(), cores(), now, rows, quick=chosen.quick)
 
 
-def _on_a_disk(
-    kind: str, subjects: list[Subject], volumes: Volumes, scale: Scale, on: Path | None
-) -> list[Measure]:
+def _on_a_disk(kind: str, subjects: list[Subject], scale: Scale, on: Path | None) -> list[Measure]:
     with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=on)))
+        own = tempfile.TemporaryDirectory(prefix="bench-", dir=on, ignore_cleanup_errors=True)
+        place = Path(stack.enter_context(own))
         # Apart, since a pool may change its whole file system: btrfs counts for quotas.
         bare = stack.enter_context(disk(kind, place / "bare", DISK_BYTES))
         pools = stack.enter_context(disk(kind, place / "pools", DISK_BYTES))
+        # Ended before the disks go: it has the roots of its pools open.
+        volumes = Volumes(stack.enter_context(own_server()).target)
         files = {"": bare / "file"}
         for one in subjects:
             root = pools / one.name
