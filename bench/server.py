@@ -31,7 +31,7 @@ class Started(NamedTuple):
 
 
 @contextmanager
-def own_server() -> Iterator[Started]:
+def own_server(start_s: float = START_S) -> Iterator[Started]:
     """`mooring up` on the embedded default in a temporary directory, stopped and removed after."""
     with tempfile.TemporaryDirectory(prefix="mooring-bench-", ignore_cleanup_errors=True) as name:
         place = Path(name)
@@ -41,7 +41,7 @@ def own_server() -> Iterator[Started]:
                 _command(place), stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         try:
-            yield Started(_ready(process, place, log), [process.pid])
+            yield Started(_ready(process, place, log, start_s), [process.pid])
         finally:
             _stop(process)
 
@@ -65,8 +65,8 @@ def _free_port() -> int:
         return port
 
 
-def _ready(process: subprocess.Popen[bytes], place: Path, log: Path) -> Target:
-    end_s = time.monotonic() + START_S
+def _ready(process: subprocess.Popen[bytes], place: Path, log: Path, start_s: float) -> Target:
+    end_s = time.monotonic() + start_s
     while process.poll() is None and time.monotonic() < end_s:
         target = _target(place / "kubeconfig", place / "ca.crt")
         if target is not None and _serves(target):

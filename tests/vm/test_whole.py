@@ -25,7 +25,7 @@ def test_a_class_of_a_shared_pool_and_an_export_by_hand(tmp_path: Path) -> None:
         for name, export in exports.items()
     }
     (exports["photos"] / "one").write_text("there")
-    with own_server() as server:
+    with own_server(start_s=300) as server:
         volumes = Volumes(server.target)
         root = tmp_path / "pool"
         made = volumes.mounted("shared", "nfs.mooring.dev", root, "1Gi", nfs=nfs["volumes"])
