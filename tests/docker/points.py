@@ -23,13 +23,11 @@ NOT_PASSED: Final = (
     "ids.start.",
     "loopfile.",
     "modify.",
-    "provision.taken-back",
-    "reclaim.",
-    "resize.",
     "nfs.",
     "provision.taken-back",
     "reclaim.",
     "remote.",
+    "resize.",
     "streams.",
 )
 PASSED: Final = sorted(point for point in POINTS if not point.startswith(NOT_PASSED))
