@@ -4,22 +4,31 @@ import asyncio
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from mooring.api.certificates import Authority
 from mooring.host import copies, mounts
 from tests.conformance.driver_bench import MAKE_DISK
-from tests.system.server import Server, eventually, free_port
+from tests.system.server import Server, free_port
+from tests.system.server import eventually as eventually_within
 
 PASSWORD: Final = "correct horse"
 POOLS: Final = {"directory": "", "btrfs": "btrfs", "loopfile": "xfs"}  # driver → disk it needs
+PATIENCE_S: Final = 180.0  # of programs that run niced, on a machine that others use
 DISK_BYTES: Final = 8 << 30  # sparse
 MIB: Final = 1 << 20
+
+
+def eventually(look: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, and long."""
+    eventually_within(look, what, PATIENCE_S)
 
 
 @contextmanager
@@ -53,17 +62,23 @@ def small_disk(point: Path, size: str) -> Iterator[Path]:
 
 
 @contextmanager
-def s3_store(log: Path) -> Iterator[str]:
-    """The URL of a store that speaks S3."""
+def s3_store(place: Path, authority: Authority | None = None) -> Iterator[str]:
+    """The URL of a store that speaks S3, with a certificate of an authority if there is one."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log.open("ab") as file:
+    scheme = "http"
+    if authority is not None:
+        authority.ensure(["127.0.0.1"])
+        command += ["-c", str(authority.certificate), "-k", str(authority.key)]
+        scheme = "https"
+    with (place / "moto.log").open("ab") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
-    url = f"http://127.0.0.1:{port}"
+    url = f"{scheme}://127.0.0.1:{port}"
 
     def answers() -> bool:
         try:
-            urllib.request.urlopen(f"{url}/moto-api/", timeout=5).close()
+            trusting = ssl._create_unverified_context()
+            urllib.request.urlopen(f"{url}/moto-api/", timeout=5, context=trusting).close()
         except OSError:
             return False
         return True
@@ -84,6 +99,7 @@ class Backed:
         self.server = Server(place)
         self.repository = str(place / "repository")
         self.environment: dict[str, str] = {}
+        self.trusting: list[str] = []  # options of restic
 
     def start(self, point: str = "") -> None:
         """The first time with all it needs; killed at a point if one is given."""
@@ -183,7 +199,7 @@ class Backed:
             "RESTIC_PASSWORD": PASSWORD,
             "RESTIC_REPOSITORY": self.repository,
         }
-        command = ["restic", "--no-cache", *arguments]
+        command = ["restic", "--no-cache", *self.trusting, *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout

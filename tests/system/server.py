@@ -22,9 +22,9 @@ SOME_KUBECTL = shutil.which("kubectl") or str(OLD_KUBECTL)  # for tests that any
 DEADLINE_S = 30.0
 
 
-def eventually(look: Callable[[], bool], what: str) -> None:
+def eventually(look: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
     """Wait for a condition, not for a time."""
-    ends = time.monotonic() + DEADLINE_S
+    ends = time.monotonic() + within_s
     while not look():
         if time.monotonic() > ends:
             raise AssertionError(f"still not so: {what}")

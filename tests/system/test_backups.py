@@ -4,25 +4,29 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mooring.api.certificates import Authority
 from tests.host.privileges import needs_mounts
 from tests.system.backups import (
     HAS_RESTIC,
     MIB,
+    PATIENCE_S,
     POOLS,
     Backed,
     differs,
     disk,
+    eventually,
     hostile_tree,
     kept_copy,
     s3_store,
     small_disk,
 )
-from tests.system.server import eventually
 
 pytestmark = [
     pytest.mark.system,
@@ -105,11 +109,16 @@ def test_what_is_restored_is_what_was_backed_up(backed: Backed, driver: str) -> 
     eventually(lambda: data() == 0, "it is pruned")
 
 
-def test_a_store_that_speaks_s3_keeps_backups(backed: Backed) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_store_that_speaks_s3_keeps_backups(backed: Backed, scheme: str) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret"}
-    with s3_store(backed.place / "moto.log") as url:
+    authority = Authority(backed.place / "tls") if scheme == "https" else None
+    with s3_store(backed.place, authority) as url:
         backed.start()
         entries = [f"--from-literal={key}={value}" for key, value in keys.items()]
+        if authority is not None:
+            entries.append(f"--from-file=caCertificate={authority.ca}")
+            backed.trusting = ["--cacert", str(authority.ca)]
         backed.server.kubectl("create", "secret", "generic", "store", *entries)
         backed.environment = keys
         backed.put_repository(f"s3:{url}/bucket/here", store="store")
@@ -135,6 +144,65 @@ def test_plain_restic_restores_it_elsewhere(backed: Backed) -> None:
         "restore", "latest", "--tag", "claim=default/db", "--target", str(backed.place / "to")
     )
     assert differs(was, backed.place / "to/volume") == []
+
+
+SNAPSHOT_CLASS = (
+    "apiVersion: snapshot.storage.k8s.io/v1\nkind: VolumeSnapshotClass\n"
+    'metadata: {name: p, annotations: {snapshot.storage.kubernetes.io/is-default-class: "true"}}\n'
+    "driver: btrfs.mooring.dev\ndeletionPolicy: Delete\n---\n"
+)
+
+
+@pytest.mark.parametrize("driver", ["btrfs"], indirect=True)
+def test_a_snapshot_is_backed_up_as_it_was(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    was = filled(backed)
+    backed.server.apply(
+        f"{SNAPSHOT_CLASS}apiVersion: snapshot.storage.k8s.io/v1\nkind: VolumeSnapshot\n"
+        "metadata: {name: s}\nspec: {source: {persistentVolumeClaimName: db}}\n---\n"
+    )
+    snapshot = ("volumesnapshot", "s")
+    eventually(lambda: backed.server.get(*snapshot).get("status", {}).get("readyToUse"), "cut")
+    (backed.mounted("db") / "d/plain").unlink()
+    backed.let_go("db")
+    backed.back_up("b", source={"volumeSnapshotName": "s"})
+    backed.completed("b")
+    assert conditions(backed, "b")["Consistent"] == "True"
+    backed.claim("again", source="b")
+    backed.bound("again")
+    assert differs(was, backed.mounted("again")) == []
+
+
+@pytest.mark.slow  # it takes the minutes that its schedule says
+@pytest.mark.parametrize("driver", ["btrfs"], indirect=True)
+def test_a_schedule_makes_snapshots_and_backups_by_the_clock(backed: Backed) -> None:
+    backed.start()
+    backed.put_repository()
+    filled(backed)
+    backed.server.apply(
+        f"{SNAPSHOT_CLASS}apiVersion: mooring.dev/v1\nkind: SnapshotSchedule\n"
+        'metadata: {name: often}\nspec: {schedule: "* * * * *", snapshots: true, keep: {last: 1},\n'
+        "  persistentVolumeClaimName: db, backup: {repository: r}}\n---\n"
+    )
+
+    def first(kind: str) -> str:
+        found = backed.server.get(kind)["items"]
+        return found[0]["metadata"]["name"] if len(found) == 1 else ""
+
+    for kind in ("volumesnapshots", "volumebackups"):
+        made = patiently(partial(first, kind), "")
+        assert made.startswith("often-db-2")
+        assert patiently(partial(first, kind), made) > made
+
+
+def patiently(look: Callable[[], str], known: str) -> str:
+    """Wait for something else than is known: minutes, which is longer than usual."""
+    for _ in range(5):
+        with suppress(AssertionError):
+            eventually(lambda: look() not in ("", known), "it is made")
+            break
+    return look()
 
 
 def test_commands_do_both_ways_and_say_how_it_went(backed: Backed) -> None:
@@ -192,8 +260,9 @@ def test_a_repository_that_is_away_is_waited_for(backed: Backed) -> None:
     filled(backed)
     eventually(lambda: backed.repository_ready() == "True", "it is made")
     away = Path(backed.repository).rename(backed.place / "away")
-    backed.back_up("b", verify="None", retries=10)
-    eventually(lambda: "no repository any more" in backed.status("b").get("error", ""), "told")
+    backed.back_up("b", verify="None", retries=1)
+    eventually(lambda: "is not ready" in backed.status("b").get("error", ""), "told")
+    assert "there is none any more" in backed.status("b")["error"]
     assert not Path(backed.repository).exists()  # and no new one is made in its place
     shutil.move(away, backed.repository)
     backed.completed("b")
@@ -207,10 +276,10 @@ def test_one_that_is_deleted_while_it_is_made_leaves_nothing(backed: Backed) -> 
     (path / "much").write_bytes(os.urandom(100 * MIB))
     backed.back_up("b")
     eventually(lambda: backed.status("b").get("phase") == "Running", "it runs")
-    backed.server.kubectl("delete", "volumebackup", "b", "--timeout=30s")
+    backed.server.kubectl("delete", "volumebackup", "b", "--timeout=60s")
     assert backed.snapshots() == []
     backed.let_go("db")
-    backed.server.kubectl("delete", "pvc", "db", "--timeout=30s")
+    backed.server.kubectl("delete", "pvc", "db", "--timeout=60s")
     eventually(lambda: backed.assets() == [], "nothing is left")
 
 
@@ -240,7 +309,7 @@ def test_a_kill_at_each_step_of_a_backup_is_gone_on_from(backed: Backed, point: 
     backed.put_repository()
     backed.back_up("b")
     assert backed.server.process is not None
-    assert backed.server.process.wait(30) == -signal.SIGKILL
+    assert backed.server.process.wait(PATIENCE_S) == -signal.SIGKILL
     backed.start()
     backed.put_repository()
     backed.back_up("b")
@@ -259,10 +328,10 @@ def test_a_kill_while_files_are_read_as_they_lie_keeps_nobody_from_them(backed: 
     backed.put_repository()
     backed.back_up("b")
     assert backed.server.process is not None
-    assert backed.server.process.wait(30) == -signal.SIGKILL
+    assert backed.server.process.wait(PATIENCE_S) == -signal.SIGKILL
     backed.start()
     backed.completed("b")
-    backed.server.kubectl("delete", "pvc", "db", "--timeout=30s")
+    backed.server.kubectl("delete", "pvc", "db", "--timeout=60s")
     eventually(lambda: backed.assets() == [], "its volume is gone")
 
 
@@ -277,7 +346,7 @@ def test_a_kill_while_one_is_forgotten_is_gone_on_from(backed: Backed, point: st
     backed.start(point)
     backed.server.run("delete", "volumebackup", "b", "--wait=false")
     assert backed.server.process is not None
-    assert backed.server.process.wait(30) == -signal.SIGKILL
+    assert backed.server.process.wait(PATIENCE_S) == -signal.SIGKILL
     backed.start()
     eventually(lambda: backed.server.get("volumebackups")["items"] == [], "it is gone")
     assert backed.snapshots() == []

@@ -48,7 +48,7 @@ def test_a_kill_while_it_is_filled_leaves_a_whole_volume_or_none(
     server.apply(archive(server.place / "import/a.tar.gz"))
     server.run("apply", "--validate=false", "-f", "-", stdin=filled_claim())
     assert server.process is not None
-    assert server.process.wait(30) == -signal.SIGKILL
+    assert server.process.wait(60) == -signal.SIGKILL
     server.start()
     try:
         eventually(lambda: server.phase("pvc", "db") == "Bound", "it is bound")
@@ -69,7 +69,7 @@ def test_a_claim_deleted_while_it_is_filled_leaves_nothing(server: Server) -> No
     server.apply(archive(server.place / "import/a.tar.gz"))
     server.run("apply", "--validate=false", "-f", "-", stdin=filled_claim())
     assert server.process is not None
-    assert server.process.wait(30) == -signal.SIGKILL
+    assert server.process.wait(60) == -signal.SIGKILL
     (server.place / "import/a.tar.gz").unlink()  # it cannot be filled any more
     server.start()
     try:

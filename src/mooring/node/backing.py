@@ -42,6 +42,7 @@ class Backing:
         self.repositories = Queue("repositories", repositories.reconcile)
         self.backups = Queue("backups", self._backups.reconcile)
         self._backups.again = self.backups.add
+        self._backups.doubt = self.repositories.add
         self._unfollow: list[Callable[[], None]] = []
 
     @property

@@ -15,7 +15,13 @@ from mooring.crashpoints import crash_point, passing
 from mooring.errors import MooringError
 from mooring.host import copies
 from mooring.host.copier import Tick
-from mooring.host.restic import Restic, Summary
+from mooring.host.restic import (
+    RepositoryAway,
+    RepositoryDenied,
+    Restic,
+    Summary,
+    WrongPassword,
+)
 from mooring.model.backup import (
     CONSISTENT,
     VERIFIED,
@@ -107,6 +113,7 @@ class Backups:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting: set[str] = set()  # for a claim, a snapshot or a repository
         self.again: Callable[[str], None] = lambda _: None  # has one looked at once more
+        self.doubt: Callable[[str], None] = lambda _: None  # has a repository looked at
 
     def wake(self, namespace: str) -> None:
         """Something that backups of a namespace may wait for is another now."""
@@ -251,6 +258,8 @@ class Backups:
                     log.exception("backup=%s ended unexpectedly", backup.key)
                 await telling.stop()
                 await self._note_failure(backup, str(error) or repr(error))
+                if isinstance(error, RepositoryAway | RepositoryDenied | WrongPassword):
+                    self.doubt(backup.repository_key)  # so that no try is lost while it is away
                 return
             finally:
                 await telling.stop()

@@ -144,7 +144,7 @@ class Cutter:
 
 def _names(uid: str) -> tuple[AssetName, AssetName]:
     """Of the image, and of the snapshot it is made from."""
-    return asset_name(f"backup-{uid}"), asset_name(f"backup-{uid}-cut")
+    return asset_name(f"backup-{uid}"), asset_name(f"backup-cut-{uid}")
 
 
 def _scratch_name(uid: str) -> AssetName:
