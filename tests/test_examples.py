@@ -67,3 +67,26 @@ def test_the_class_of_the_third_file_carves_from_its_pool_within_the_quota() -> 
 def test_nothing_fits_the_pending_claim_by_its_modes() -> None:
     volumes = [doc for doc in documents(*FILES) if doc["kind"] == "PersistentVolume"]
     assert not any("ReadWriteMany" in volume["spec"]["accessModes"] for volume in volumes)
+
+
+def snapshot_example(name: str) -> list[Doc]:
+    return documents(EXAMPLES / "snapshots" / f"{name}.yaml")
+
+
+def test_the_examples_of_snapshots_belong_together() -> None:
+    (class_,), (snapshot,) = snapshot_example("class"), snapshot_example("snapshot")
+    (restore,), (clone,) = snapshot_example("restore"), snapshot_example("clone")
+    assert restore["spec"]["dataSource"]["name"] == snapshot["metadata"]["name"]
+    source = snapshot["spec"]["source"]["persistentVolumeClaimName"]
+    assert clone["spec"]["dataSource"]["name"] == source
+    content, kept = snapshot_example("existing")
+    ref = content["spec"]["volumeSnapshotRef"]
+    assert ref == {"namespace": "default", "name": kept["metadata"]["name"]}
+    assert kept["spec"]["source"] == {"volumeSnapshotContentName": content["metadata"]["name"]}
+    assert class_["driver"] == content["spec"]["driver"]
+
+
+def test_each_example_of_snapshots_is_in_the_document() -> None:
+    text = (EXAMPLES.parent / "docs" / "snapshots.md").read_text()
+    for file in (EXAMPLES / "snapshots").glob("*.yaml"):
+        assert f"examples/snapshots/{file.name}" in text

@@ -24,10 +24,13 @@ NOT_PASSED: Final = (
     "loopfile.",
     "modify.",
     "nfs.",
+    "provision.source-protected",
     "provision.taken-back",
     "reclaim.",
     "remote.",
     "resize.",
+    "snapshot.",
+    "snapshots.",
     "streams.",
 )
 PASSED: Final = sorted(point for point in POINTS if not point.startswith(NOT_PASSED))

@@ -101,7 +101,7 @@ def test_a_class_that_waits_is_served_on_the_selected_node_only(plant: HostPlant
         ),
         (
             {"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}},
-            "directory.mooring.dev fills no volume from a source",
+            "source claim default/other does not exist",
         ),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mooring.model.claim import Claim, ClaimCondition, DataSource
+from mooring.model.claim import Claim, ClaimCondition
 from mooring.model.metadata import Metadata
 from mooring.model.names import BIND_COMPLETED, SELECTED_NODE, Phase
 from mooring.model.node import Node, NodeCondition, NodeStatus
@@ -358,11 +358,9 @@ def test_once_a_node_is_chosen_its_agent_is_to_make_the_volume() -> None:
 
 
 def test_what_no_driver_makes_is_said_before_room_is_asked_for() -> None:
-    claim = a_claim(class_="fast")
-    spec = msgspec.structs.replace(claim.spec, data_source=DataSource(kind="VolumeSnapshot"))
-    claim = msgspec.structs.replace(claim, spec=spec)
+    claim = a_claim(class_="fast", volume_mode="Block")
     found = explained(claim, a_class(), a_pool(capacity="1Mi"))
-    assert "fills no volume from a source" in found.why
+    assert "makes no Block volumes" in found.why
     assert found.help.startswith("a claim without that")
 
 

@@ -16,6 +16,7 @@ from mooring.controllers.quotas import Quotas, gives_back
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
 from mooring.controllers.schedules import Schedules
+from mooring.controllers.snapshots import Snapshots
 from mooring.model.attributes_class import AttributesClass
 from mooring.model.backup import VolumeBackup
 from mooring.model.claim import Claim
@@ -53,11 +54,13 @@ class Controllers:
         self.volumes = Queue("volumes", reclaimer.reconcile, objects.commit_each)
         self.namespaces = Queue("namespaces", Namespaces(objects).reconcile)
         self.nodes = Queue("nodes", Liveness(objects).reconcile)
-        self.pools = Queue("pools", Pools(objects).reconcile)
+        pools = Pools(objects, lambda name: self.pools.add(name))
+        self.pools = Queue("pools", pools.reconcile)
         self.quotas = Queue("quotas", Quotas(objects).reconcile)
         self._owned = Garbage(objects, lambda key: self.garbage.add(key), self.recorder.note)
         self.garbage = Queue("garbage", self._owned.reconcile)
         self.schedules = Queue("schedules", Schedules(objects, self.recorder).reconcile)
+        self.snapshots = Snapshots(objects, self.recorder)
         protection = AttributesClasses(objects, lambda name: self.attributes_classes.add(name))
         self.attributes_protection = protection
         self.attributes_classes = Queue("attributes classes", protection.reconcile)
@@ -66,7 +69,9 @@ class Controllers:
             *(self.claims, self.volumes, self.namespaces),
             *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
             *(self.attributes_classes, self.expander.queue),
+            *self.snapshots.queues,
         )
+        self._followers = (self.landscape, pools, self.snapshots)
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
         shelves = objects.cache.shelves
@@ -79,7 +84,8 @@ class Controllers:
     async def start(self) -> None:
         """Look at everything once, then at what changes."""
         await self.recorder.start()
-        self.landscape.start()
+        for follower in self._followers:
+            follower.start()
         self._follow(Node.resource, self.nodes)
         self._follow("namespaces", self.namespaces)
         self._follow(Pool.resource, self.pools)
@@ -155,7 +161,8 @@ class Controllers:
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
-        self.landscape.stop()
+        for follower in self._followers:
+            follower.stop()
         self._owned.stop()
         self.attributes_protection.stop()
         self.expander.stop()

@@ -20,6 +20,7 @@ DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 DEFAULT_CLASS_BETA: Final = "storageclass.beta.kubernetes.io/is-default-class"
 DEFAULT_SNAPSHOT_CLASS: Final = "snapshot.storage.kubernetes.io/is-default-class"
 ALLOW_MODE_CHANGE: Final = "snapshot.storage.kubernetes.io/allow-volume-mode-change"
+SNAPSHOT_GOING: Final = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted"
 MOUNT_OPTIONS: Final = "volume.beta.kubernetes.io/mount-options"
 
 # Finalizers, storage semantics §2 and §13.
@@ -52,7 +53,8 @@ NFS_DRIVER: Final = "nfs.mooring.dev"
 DRIVERS: Final = frozenset({DIRECTORY_DRIVER, LOOPFILE_DRIVER, BTRFS_DRIVER, NFS_DRIVER})
 
 # Keys of our own.
-POOL_ATTRIBUTE: Final = "mooring.dev/pool"  # in csi.volumeAttributes of a volume
+# In csi.volumeAttributes of a volume; annotation of the content of a snapshot that is to be cut.
+POOL_ATTRIBUTE: Final = "mooring.dev/pool"
 POOL_PARAMETER: Final = "pool"  # in the parameters of a class
 SIZE_PARAMETER: Final = "defaultSize"  # of Docker volumes that say no size, likewise
 USED: Final = "mooring.dev/used"  # annotation of a volume that was mounted: it is never made anew
@@ -75,6 +77,7 @@ ANONYMOUS: Final = "mooring.dev/anonymous"  # label of claims that Docker made w
 
 # Components that events come from, storage semantics §11.
 BINDER_COMPONENT: Final = "persistentvolume-controller"
+SNAPSHOT_COMPONENT: Final = "snapshot-controller"
 
 STORAGE: Final = "storage"  # the resource name in capacity, requests and limits
 FILESYSTEM: Final = "Filesystem"

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Self
 import msgspec
 
 from mooring.model.metadata import ObjectReference, Part, View
-from mooring.model.names import DEFAULT_SNAPSHOT_CLASS, DELETE
+from mooring.model.names import DEFAULT_SNAPSHOT_CLASS, DELETE, POOL_ATTRIBUTE, SNAPSHOT_GOING
 from mooring.model.quantity import Quantity, parse_quantity
 
 GROUP: Final = "snapshot.storage.k8s.io"
@@ -100,6 +100,11 @@ class Snapshot(View, frozen=True):
         size = self.status.restore_size
         return None if size is None else parse_quantity(size)
 
+    def with_class(self, name: str) -> Self:
+        """Of this class."""
+        spec = msgspec.structs.replace(self.spec, volume_snapshot_class_name=name)
+        return msgspec.structs.replace(self, spec=spec)
+
     def with_status(self, **changes: object) -> Self:
         """With these fields of its status changed."""
         status = msgspec.structs.replace(self.status, **changes)
@@ -157,6 +162,28 @@ class SnapshotContent(View, frozen=True):
     def handle(self) -> str:
         """What its driver calls it, "" if it is not made yet."""
         return self.status.snapshot_handle or self.spec.source.snapshot_handle
+
+    @property
+    def pool(self) -> str:
+        """The Pool of ours that it lies in, or is to; "" if it is of none."""
+        pool, slash, _ = self.handle.partition("/")
+        return pool if slash else self.annotations.get(POOL_ATTRIBUTE, "")
+
+    @property
+    def asset(self) -> str:
+        """What it is called in its pool, or is to be. Text from outside: asset_name checks it."""
+        _, slash, asset = self.handle.partition("/")
+        return asset if slash else f"snapshot-{self.spec.volume_snapshot_ref.uid}"
+
+    @property
+    def may_go(self) -> bool:
+        """Whether nothing keeps it but what its driver has of it: its snapshot goes or is gone."""
+        return not self.spec.volume_snapshot_ref.uid or SNAPSHOT_GOING in self.annotations
+
+    def is_of(self, snapshot: Snapshot) -> bool:
+        """Whether it is bound to exactly this snapshot."""
+        ref = self.spec.volume_snapshot_ref
+        return ref.key == snapshot.key and ref.uid == snapshot.uid
 
     def points_at(self, snapshot: Snapshot) -> bool:
         """Whether it is for this snapshot: namespace and name, and uid if it has one."""

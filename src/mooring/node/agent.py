@@ -21,10 +21,12 @@ from mooring.node.ids import Ids
 from mooring.node.intents import Intents
 from mooring.node.modifying import Modifier
 from mooring.node.mounting import Mounting
+from mooring.node.origins import Origins
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
 from mooring.node.resizing import Resizer
+from mooring.node.snapshotting import Snapshotter
 from mooring.node.usage import Usages
 from mooring.node.use import Docker, Users
 from mooring.node.waiting import Failures, Waiting
@@ -83,12 +85,14 @@ class Agent:
             VolumeBackup.kind_name: self.backing.filler,
         }
         self.filling = Filling(objects, self._intents, fillers, tell)
+        self._origins = Origins(objects, self._make_now)
         self._provisioner = Provisioner(
             *(objects, pools, self._intents, node, self.users.release, failures),
-            *(self.filling, self.modifier),
+            *(self.filling, self.modifier, self._origins),
         )
         self.health = Health(objects, pools, self._intents, self._claims_hurry)
         self.usages = Usages(objects, self.mounting, self.publisher)
+        self.snapshots = Snapshotter(objects, pools, Intents(state_dir, "snapshotting"))
         self.claims = Queue("provision", self._provisioner.provision)
         self._provisioner.again = self.claims.add
         self.volumes = Queue("delete", self._provisioner.delete)
@@ -122,8 +126,9 @@ class Agent:
         self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
         self._unfollow.append(shelves[VolumeArchive.resource].follow(self._all_claims_again))
         queues = (self.claims, self.volumes, self.growth, self.modifier.queue)
-        for part in (*queues, *self._resyncs):
+        for part in (self._origins, *queues, *self._resyncs):
             part.start()
+        await self.snapshots.start()
         await self.backing.start()
         self.health.start()
         self.usages.start()
@@ -179,12 +184,14 @@ class Agent:
         self._provisioner.hurry()
         self.resizer.hurry()
         self.claims.hurry()
+        self.snapshots.hurry()
 
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
         self.mounting.stop()
-        queues = (self.claims, self.volumes, self.growth, self.modifier)
+        self._origins.stop()
+        queues = (self.claims, self.volumes, self.growth, self.modifier, self.snapshots)
         for part in (self.heartbeat, self.health, *self._resyncs, *queues, self.users):
             await part.stop()
         await self.backing.stop()

@@ -1,6 +1,7 @@
 """Assets that are being made: noted before they exist, so that none is left that nobody knows.
 
 STATE/provisioning/NAME   a file per asset, there from before it is made until its volume is stored
+STATE/snapshotting/NAME   likewise of snapshots, until their contents have their handles
 
 What a pool holds beyond its volumes is never removed for that reason alone: the database may be an
 older copy, and the data all there is. Only what is noted here is ours to take back.
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """To make an asset for a claim ("namespace/name").
+    """To make an asset for a claim ("namespace/name"), or a snapshot for a content, by its name.
 
     filled  it has what the claim's data source has, all of it
     """
@@ -36,8 +37,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True):
 class Intents:
     """What this host has begun to make."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._place = state_dir / "provisioning"
+    def __init__(self, state_dir: Path, of: str = "provisioning") -> None:
+        self._place = state_dir / of
         self._blocking = Blocking("the data directory")
         self._known: dict[str, Intent] = {}
         self._left: dict[str, Intent] = {}

@@ -40,6 +40,10 @@ class Pools:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._stopping: set[asyncio.Task[None]] = set()
 
+    def serves(self, driver: str) -> bool:
+        """Whether the driver is one of ours, whatever pools there are."""
+        return driver in DRIVERS
+
     def mine(self, pool: Pool) -> bool:
         return pool.driver in DRIVERS and pool.node in ("", self._node)
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from mooring.crashpoints import crash_point, passing
-from mooring.drivers.interface import Asset, AssetName, Driver, asset_name
+from mooring.drivers.interface import Asset, AssetName, Driver, Source, asset_name
 from mooring.errors import MooringError
 from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck
@@ -34,6 +34,7 @@ from mooring.node.errors import AssetOfAnother, PoolGone
 from mooring.node.filling import Filling, Place
 from mooring.node.intents import Intent, Intents
 from mooring.node.modifying import Modifier
+from mooring.node.origins import Origins
 from mooring.node.ownership import Ownership
 from mooring.node.pools import Pools
 from mooring.node.waiting import Failures, Unmade
@@ -47,6 +48,7 @@ from mooring.rules.filling import is_for_others, own_source
 from mooring.rules.pool_room import is_full
 from mooring.rules.provisioning import unmakeable
 from mooring.rules.volumes import may_delete_externally
+from mooring.store.interface import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +74,14 @@ class Provisioner:
         failures: Failures,
         filling: Filling,
         modifier: Modifier,
+        origins: Origins,
     ) -> None:
         self._modifier = modifier
         self._objects, self._pools, self._node = objects, pools, node
         self._filling = filling
         self.again: Callable[[str], None] = lambda _: None  # has a claim looked at once more
         self._intents, self._release, self._failures = intents, release, failures
+        self._origins = origins
         self._giving = Blocking("new volumes")  # to their owners
         self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
         self._unsure: set[str] = set()  # assets whose making may go on in a thread that hangs
@@ -119,6 +123,9 @@ class Provisioner:
         if (left_s := self._making.left_s(key, claim.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
         found = self._pools.for_class(class_)
+        if found and isinstance(found, str):  # the class names none: where the source is, perhaps
+            origin = self._origins.pool(claim, class_)
+            found = origin if origin is not None and self._pools.mine(origin) else found
         if isinstance(found, str):
             return Done(found) if not found else self._failed(claim, wanted, Unmade(claim, found))
         return await self._make(claim, class_, found, name)
@@ -131,11 +138,12 @@ class Provisioner:
         self._tell(claim, NORMAL, "Provisioning", class_.provisioner, begun)
         made = asset_name(name)
         try:
+            source = await self._origins.source(claim, class_, pool)
             driver = await self._pools.driver(pool)
             attributes = await self._modifier.attributes(claim, pool)
             await self._intents.begin(Intent(name, claim.key, pool.name, pool.uid))
             passing(INTENT_NOTED)
-            asset = await self._asset(claim, driver, made, class_.provisioner)
+            asset = await self._asset(claim, driver, made, class_.provisioner, source)
             passing(ASSET_MADE)
             if asset is None:
                 return Done("it is being filled")
@@ -154,6 +162,8 @@ class Provisioner:
         except AlreadyExists:
             await self._intents.end(name)
             return Done("made already")
+        except Conflict:
+            raise  # its source was changed meanwhile: it is looked at anew
         except Forbidden as error:  # somebody else took the room meanwhile
             await self._take_back(Intent(name, claim.key, pool.name, pool.uid))
             return self._failed(claim, class_.provisioner, error)
@@ -172,7 +182,7 @@ class Provisioner:
         return Done(f"made {name} in pool {pool.name}")
 
     async def _asset(
-        self, claim: Claim, driver: Driver, name: AssetName, component: str
+        self, claim: Claim, driver: Driver, name: AssetName, component: str, origin: Source | None
     ) -> Asset | None:
         """Made, and filled if its claim has a source; None while that goes on."""
         size_bytes = max(claim.request.bytes(), driver.features.min_size_bytes)
@@ -180,7 +190,7 @@ class Provisioner:
             place = Place(driver, name, size_bytes, component)
             return await self._filling.asset(claim, source, place, self.again)
         with operation(plugin_of(component), "volume_provision"):
-            return await driver.create(name, size_bytes)
+            return await driver.create(name, size_bytes, origin)
 
     async def _give_up(self, key: str, but: str = "") -> None:
         """Take back what was begun for claims of this name that do not want it any longer.
