@@ -16,6 +16,7 @@ import mooring.dockerplugin.errors
 import mooring.drivers.errors
 import mooring.node.attachments
 import mooring.node.errors
+import mooring.node.snapshot_errors
 from mooring.errors import MooringError
 from mooring.node.attachments import attachment_name
 from tests.docker import images
@@ -99,7 +100,9 @@ NOT_DOCKERS: Final = {
     "BadPoolOption": "the reason in a ProvisioningFailed",
     "NoSuchDriver": "likewise",
     "SizeMismatch": "likewise",
-    "NoSuchSnapshot": "no claim has a source yet",
+    "NoSuchSnapshot": "the reason in a ProvisioningFailed",
+    "BadSnapshotHandle": "an event of the content, and in status.error",
+    "SnapshotOfAnother": "likewise",
     "GrowsLater": "Docker grows no volume",
 }
 
@@ -149,6 +152,7 @@ def test_every_code_is_reached_or_it_is_said_why_not() -> None:
         mooring.drivers.errors,
         mooring.node.attachments,
         mooring.node.errors,
+        mooring.node.snapshot_errors,
     )
     codes = {
         one.code
@@ -166,6 +170,30 @@ def test_the_manual_tells_what_every_code_means() -> None:
 
 
 # Creating a volume
+
+
+@reaches("SourceNotReady", "SizeTooSmall")
+def test_a_source_that_has_no_data_yet_or_more_than_fits_is_told(
+    moored: Mooring, removing: Popen[bytes]
+) -> None:
+    """Of a driver that can clone; its pool is never reached."""
+    driver = "loopfile.mooring.dev"
+    class_ = a_class("cloning", "nowhere") | {"provisioner": driver}
+    csi = {"driver": driver, "volumeHandle": "large"}
+    volume = a_volume("large", capacity={"storage": "2Gi"}, storageClassName="cloning", csi=csi)
+    more, asked = ({"requests": {"storage": size}} for size in ("5Gi", "2Gi"))
+    waiting = a_claim("waiting", storageClassName="cloning", resources=more)
+    large = a_claim("large", storageClassName="cloning", volumeName="large", resources=asked)
+    applied(moored, class_, volume, waiting, large)
+    eventually(
+        lambda: moored.get(CLAIM, "large")["status"].get("phase") == "Bound", "large is Bound"
+    )
+    early = creating("data", "from=volume:waiting")
+    refused(moored, "SourceNotReady", early, "source claim default/waiting is not Bound")
+    small = creating("data", "from=volume:large", "size=1Gi")
+    refused(moored, "SizeTooSmall", small, "does not fit into 1Gi, it needs 2Gi", "size=2Gi")
+    moored.kubectl("delete", CLAIM, "waiting", "large")
+    moored.kubectl("delete", "persistentvolume/large", "storageclass/cloning")
 
 
 @pytest.mark.parametrize("code", ASKED_WRONGLY)

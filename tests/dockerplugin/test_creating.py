@@ -252,16 +252,23 @@ def test_what_the_api_refuses_is_refused_in_its_words(plant: DockerPlant) -> Non
     [
         ({"access": "rwx"}, "access=rwx is not offered by class local; say one of rwo, rwop"),
         ({"access": "rox"}, "access=rox is not offered by class local; say one of rwo, rwop"),
-        ({"from": "snapshot:s"}, "from=snapshot:s is not offered by class local"),
-        ({"from": "volume:v"}, "from=volume:v is not offered by class local"),
+        ({"from": "volume:there"}, "from=volume:there is not offered by class local"),
     ],
 )
 def test_what_the_driver_of_the_class_has_not_is_not_supported(
     plant: DockerPlant, option: dict[str, str], said: str
 ) -> None:
+    plant.call("Create", "there")
     assert plant.refusal("Create", "db", **option).startswith(
         f"NotSupported: volume db on here: {said}"
     )
+    assert plant.claim_names() == ["default/there"]
+
+
+@pytest.mark.parametrize("source", ["snapshot:s", "volume:v", "volume:A_b"])
+def test_a_source_that_is_not_there_is_no_source(plant: DockerPlant, source: str) -> None:
+    said = plant.refusal("Create", "db", **{"from": source})
+    assert said.startswith(f"NoSuchSource: volume db on here: from {source} is not there; ")
     assert plant.left() == []
 
 
@@ -271,7 +278,7 @@ def test_what_the_driver_of_the_class_has_not_is_not_supported(
         ({"size": "1", "class": "none"}, ["BadSize", "NoSuchClass"]),
         ({"size": "1", "access": "rwx"}, ["BadSize", "NotSupported"]),
         ({"mode": "9", "volume": "none"}, ["BadMode", "NoSuchVolume"]),
-        ({"access": "rwx", "from": "snapshot:s"}, ["NotSupported", "NotSupported"]),
+        ({"access": "rwx", "from": "snapshot:s"}, ["NoSuchSource", "NotSupported"]),
         ({"class": "A_B", "access": "rwx", "uid": "x"}, ["NoSuchClass", "BadOwner"]),
         ({"size": "1"}, ["BadSize"]),
     ],

@@ -25,7 +25,9 @@ from mooring.dockerplugin.errors import (
     ProvisioningFailed,
     Refused,
     RetainedVolumeExists,
+    SizeTooSmall,
     SocketUnusable,
+    SourceNotReady,
     StillDeleting,
     Stopping,
     TookTooLong,
@@ -70,6 +72,16 @@ TEXTS = [
         NoSuchSource("snapshot:monday"),
         "NoSuchSource: from snapshot:monday is not there; say snapshot:NAME or volume:NAME of one "
         "in the same namespace",
+    ),
+    (
+        SourceNotReady("snapshot:monday", "snapshot default/monday is being deleted"),
+        "SourceNotReady: from snapshot:monday cannot be filled from now: snapshot default/monday "
+        "is being deleted; create it when that is otherwise, or from another source",
+    ),
+    (
+        SizeTooSmall("volume:data", "1Gi", "2Gi"),
+        "SizeTooSmall: from volume:data does not fit into 1Gi, it needs 2Gi; say size=2Gi or "
+        "more, or leave size= out",
     ),
     (NoSuchVolume("v1"), "NoSuchVolume: there is no PersistentVolume v1; see kubectl get pv"),
     (

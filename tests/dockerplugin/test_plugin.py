@@ -145,6 +145,7 @@ def test_a_status_is_bounded_whatever_is_in_it() -> None:
         msgspec.convert(doc, Volume),
         attached=["h" * 253] * 50,
         users=users,
+        snapshots=[],
         reason="é" * 10_000,
         node="n" * 253,
         mounts_ok=True,

@@ -9,8 +9,10 @@ from mooring.model.claim import Claim
 from mooring.model.event import Event as EventView
 from mooring.model.names import BLOCK, PVC_PROTECTION
 from mooring.model.pod import Pod
+from mooring.model.snapshot import Snapshot
 from mooring.model.volume import Volume
 from mooring.objects.cache import Event
+from mooring.objects.index import Index
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.rules.events import WARNING
@@ -48,6 +50,8 @@ class Catalogue:
         self._released: defaultdict[str, set[str]] = defaultdict(set)  # claim key → volumes
         self._pods: defaultdict[str, set[str]] = defaultdict(set)  # claim key → pods
         self._warnings: dict[str, Warned] = {}  # claim key → the last
+        snapshots = objects.cache.shelves[Snapshot.resource]
+        self._snapshots = Index(snapshots, lambda one: [view(Snapshot, one).claim_key])
         self._unfollow: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -66,6 +70,7 @@ class Catalogue:
     def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
+        self._snapshots.stop()
 
     def get(self, key: str) -> Shown | None:
         return self._shown.get(key)
@@ -82,6 +87,11 @@ class Catalogue:
         """Those that name a claim, mirrors of containers included."""
         found = (self._objects.view(Pod, pod) for pod in self._pods.get(key, ()))
         return [pod for pod in found if pod is not None]
+
+    def snapshots_of(self, key: str) -> list[Snapshot]:
+        """Of a claim, ready or not."""
+        found = (self._objects.view(Snapshot, one) for one in self._snapshots.keys(key))
+        return [one for one in found if one is not None]
 
     def keeps(self, claim: Claim) -> str:
         """What a claim that is being deleted waits for, for people; "" if that cannot be seen."""

@@ -27,7 +27,9 @@ from mooring.dockerplugin.errors import (
     of_volume,
 )
 from mooring.dockerplugin.names import DockerName, Namespaces, shown_name
-from mooring.dockerplugin.options import Options, Source, raise_all
+from mooring.dockerplugin.options import Options, raise_all
+from mooring.dockerplugin.sources import Sources
+from mooring.dockerplugin.sources import shown as said
 from mooring.drivers.registry import features_of
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
@@ -55,6 +57,7 @@ from mooring.objects.errors import AlreadyExists, Forbidden, Invalid, NotFound, 
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects, Preconditions
 from mooring.rules.default_class import default_of
+from mooring.rules.sources import source_of
 from mooring.rules.volumes import is_going
 from mooring.store.interface import Conflict
 
@@ -84,6 +87,7 @@ class Creator:
     ) -> None:
         self._objects, self._catalogue, self._waiting = objects, catalogue, waiting
         self._namespaces, self._node = namespaces, node
+        self._sources = Sources(objects, namespaces)
         self._kind = objects.kinds[Claim.resource]
         self._undoing: set[asyncio.Task[None]] = set()
 
@@ -233,9 +237,11 @@ class Creator:
             differs["access"] = _short(claim.modes), _short({options.access})
         if options.volume is not None and options.volume != claim.volume_name:
             differs["volume"] = claim.volume_name, options.volume
-        source = claim.spec.data_source_ref or claim.spec.data_source
-        if options.source is not None and (source is None or source.name != options.source.name):
-            differs["from"] = source.name if source is not None else "", options.source.name
+        if options.source is not None:
+            source, asked = source_of(claim), self._sources.document(wanted, options.source)
+            has = (source.kind, source.name) if source is not None else ("", "")
+            if has != (asked["kind"], asked["name"]):
+                differs["from"] = has[1], asked["name"]
         if differs:
             raise OptionsConflict(wanted.shown, differs, claim.key)
 
@@ -247,26 +253,42 @@ class Creator:
             return None, self._class(wanted, options)
         volume = self._chosen_volume(wanted, options)
         if options.source is not None:
-            raise NotSupported(f"from={_source(options.source)}", f"volume={volume.name}")
+            raise NotSupported(f"from={said(options.source)}", f"volume={volume.name}")
         return volume, None
 
     def _class(self, wanted: DockerName, options: Options) -> StorageClass:
         classes = self._objects.views(StorageClass)
-        known = [one.name for one in classes]
-        if options.class_name is not None:
-            found = next((one for one in classes if one.name == options.class_name), None)
+        known, name = [one.name for one in classes], options.class_name
+        if name is None and options.source is not None:
+            name = self._sources.class_name(wanted, options.source)
+        if name is not None:
+            found = next((one for one in classes if one.name == name), None)
             if found is None:
-                raise NoSuchClass(options.class_name, known)
+                raise NoSuchClass(name, known)
         elif (found := default_of(classes)) is None:
             raise NoDefaultClass(wanted.shown, known)
         features, by = features_of(found.provisioner), f"class {found.name}"
         lacks: list[MooringError] = []
-        if options.source is not None:  # no backend can do that yet
-            lacks.append(NotSupported(f"from={_source(options.source)}", by))
+        if lack := self._refused_source(wanted, options, found):
+            lacks.append(lack)
         if options.access in MANY_HOSTS and features is not None and not features.shared:
             lacks.append(NotSupported(f"access={_short({options.access})}", by, ["rwo", "rwop"]))
         raise_all(lacks)
         return found
+
+    def _refused_source(
+        self, wanted: DockerName, options: Options, class_: StorageClass
+    ) -> MooringError | None:
+        if options.source is None:
+            return None
+        features = features_of(class_.provisioner)
+        is_snapshot = options.source.kind == "snapshot"
+        can = features is None or (features.snapshots if is_snapshot else features.clones)
+        if not can and self._sources.exists(wanted, options.source):
+            return NotSupported(f"from={said(options.source)}", f"class {class_.name}")
+        doc = self._document(wanted, options, class_, None)
+        doc["metadata"]["namespace"] = wanted.namespace
+        return self._sources.refusal(msgspec.convert(doc, Claim), wanted, options.source, class_)
 
     def _refuse_retained(self, wanted: DockerName) -> None:
         """Somebody who asks for a name that had data is not to get an empty volume by surprise."""
@@ -331,7 +353,10 @@ class Creator:
             mode = options.access or next(iter(volume.spec.access_modes), DEFAULT_MODE)
         else:
             assert class_ is not None
-            class_name, size = class_.name, options.size or _default_size(class_)
+            class_name, asked = class_.name, options.size
+            if asked is None and options.source is not None:
+                asked = self._sources.size(wanted, options.source)
+            size = asked or _default_size(class_)
             mode = options.access or DEFAULT_MODE
         spec: Doc = {
             "accessModes": [mode],
@@ -340,6 +365,8 @@ class Creator:
         }
         if volume is not None:
             spec["volumeName"] = volume.name
+        elif options.source is not None:
+            spec["dataSource"] = self._sources.document(wanted, options.source)
         metadata: Doc = {"name": wanted.claim, "annotations": self._annotations(wanted, options)}
         if labels := {**options.labels, **wanted.labels}:
             metadata["labels"] = labels
@@ -363,10 +390,6 @@ def _default_size(class_: StorageClass) -> Quantity:
     except QuantityError as error:
         why = f"is parameter {SIZE_PARAMETER} of StorageClass {class_.name}, and no quantity"
         raise BadSize(text, why) from error
-
-
-def _source(source: Source) -> str:
-    return f"{source.kind}:{source.name}"
 
 
 def _short(modes: Iterable[str | None]) -> str:

@@ -216,6 +216,26 @@ class NoSuchSource(MooringError):
         self.remedy = "say snapshot:NAME or volume:NAME of one in the same namespace"
 
 
+class SourceNotReady(MooringError):
+    """It is there, and nothing can be filled from it now."""
+
+    code, effect = "SourceNotReady", Effect.NONE
+
+    def __init__(self, source: str, why: str) -> None:
+        """source  as it was given, such as "snapshot:monday"."""
+        self.what = f"from {said(source)} cannot be filled from now: {why}"
+        self.remedy = "create it when that is otherwise, or from another source"
+
+
+class SizeTooSmall(MooringError):
+    code, effect = "SizeTooSmall", Effect.NONE
+
+    def __init__(self, source: str, size: str, needed: str) -> None:
+        """source  as it was given   needed  what a volume made from it has at least"""
+        self.what = f"from {said(source)} does not fit into {size}, it needs {needed}"
+        self.remedy = f"say size={needed} or more, or leave size= out"
+
+
 class NoSuchVolume(MooringError):
     code, effect = "NoSuchVolume", Effect.NONE
 

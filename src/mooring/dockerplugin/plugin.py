@@ -350,6 +350,7 @@ class Plugin:
             volume,
             attached=[one.node for one in attached],
             users=self._mirror.users_of(shown.key),
+            snapshots=self.catalogue.snapshots_of(shown.key),
             reason=self.catalogue.last_warning(shown.key),
             node=self._node,
             mounts_ok=all(self._seeing.values()),

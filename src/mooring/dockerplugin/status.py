@@ -9,6 +9,7 @@ import msgspec
 from mooring.clock import timestamp
 from mooring.model.claim import Claim
 from mooring.model.names import SHORT_MODES
+from mooring.model.snapshot import Snapshot
 from mooring.model.volume import Volume
 from mooring.node.containers import User
 from mooring.node.usage import VolumeUsage
@@ -27,6 +28,7 @@ def status(
     *,
     attached: Sequence[str],
     users: Sequence[User],
+    snapshots: Sequence[Snapshot],
     reason: str,
     node: str,
     mounts_ok: bool,
@@ -36,6 +38,7 @@ def status(
 
     attached  the hosts that have it
     users     containers of this host, which is `node`
+    snapshots of the claim, ready or not
     reason    the last warning about the claim, "" if none
     mounts_ok whether dockerd sees what is mounted here, as far as that was looked at
     usage     what is in it, None if nobody looked yet
@@ -63,6 +66,9 @@ def status(
         {"container": one.container, "node": node, "path": one.path, "ro": one.read_only}
         for one in users[:AT_MOST]
     ]
+    if snapshots:
+        cut = (one.status.creation_time or "" for one in snapshots)
+        found["snapshots"] = {"count": len(snapshots), "newest": max(cut)}
     found["mountsOk"] = mounts_ok
     if reason:
         found["reason"] = reason[:REASON_LETTERS]
