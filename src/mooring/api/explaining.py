@@ -2,6 +2,7 @@
 
 GET /mooring/v1/explain/pvc/NAMESPACE/NAME    one claim; ?delete=1: what deleting it would do
 GET /mooring/v1/explain/pv/NAME               one volume; likewise
+GET /mooring/v1/explain/snapshot/NAMESPACE/NAME    one snapshot
 GET /mooring/v1/explain/pvc                   all claims; ?namespace=NAME: those of one
 GET /mooring/v1/explain/pv                    all volumes
 GET /mooring/v1/status                        pools, claims, waste
@@ -18,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 from mooring.api.host import Host
 from mooring.api.http import Request
+from mooring.api.snapshots import Snapshots
 from mooring.model.claim import Claim
 from mooring.model.decoding import ViewDecoder
 from mooring.model.event import Event
@@ -27,6 +29,7 @@ from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
+from mooring.model.snapshot import Snapshot, SnapshotClass, SnapshotContent
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry
@@ -42,7 +45,10 @@ from mooring.rules.volume_explanation import explained_volume
 V = TypeVar("V", bound=View)
 PATH: Final = "/mooring/v1/"
 WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
-VIEWS: Final[tuple[type[View], ...]] = (Claim, Volume, StorageClass, Pool, Node, Pod, Event)
+VIEWS: Final[tuple[type[View], ...]] = (
+    *(Claim, Volume, StorageClass, Pool, Node, Pod, Event),
+    *(Snapshot, SnapshotContent, SnapshotClass),
+)
 
 
 class World:
@@ -167,6 +173,7 @@ class World:
             "pools": [_pool(pool, disks.get(pool.name)) for pool in self.all(Pool).values()],
             "claims": _phases(claim.phase for claim in claims.values()),
             "volumes": _phases(volume.phase for volume in volumes.values()),
+            "snapshots": Snapshots(self).counted(),
             "waste": {
                 "total": total.canonical(),
                 "claims": len(wasted),
@@ -197,6 +204,8 @@ class Explaining:
                 found = await self._claim(f"{namespace}/{name}", request.flag("delete"))
             case ["explain", "pv", name]:
                 found = await self._volume(name, request.flag("delete"))
+            case ["explain", "snapshot", namespace, name]:
+                found = await self._snapshot(f"{namespace}/{name}")
             case ["explain", "pvc"]:
                 namespace = request.query.get("namespace", "")
                 found = await self._apart(lambda world: _claims(world, namespace))
@@ -232,6 +241,12 @@ class Explaining:
             raise NotFound(self._objects.kinds[Volume.resource], name)
         explain = World.volume_deleted if delete else World.volume
         return await self._apart(lambda world: _shown(explain(world, volume)))
+
+    async def _snapshot(self, key: str) -> Doc:
+        snapshot = self._objects.view(Snapshot, key)
+        if snapshot is None:
+            raise NotFound(self._objects.kinds[Snapshot.resource], key.rpartition("/")[2])
+        return await self._apart(lambda world: _shown(Snapshots(world).explained(snapshot)))
 
 
 def _claims(world: World, namespace: str) -> Doc:

@@ -13,6 +13,7 @@ import msgspec
 
 from mooring.cli.kubeconfig import Access, access
 from mooring.errors import Effect, MooringError
+from mooring.model.snapshot import API_VERSION
 
 Doc = dict[str, Any]
 
@@ -149,3 +150,8 @@ def path_of(*parts: str) -> str:
 def claims_path(namespace: str) -> str:
     """Of the claims of a namespace."""
     return f"/api/v1/namespaces/{quote(namespace, safe='')}/persistentvolumeclaims"
+
+
+def snapshots_path(namespace: str) -> str:
+    """Of the snapshots of a namespace."""
+    return f"/apis/{API_VERSION}/namespaces/{quote(namespace, safe='')}/volumesnapshots"

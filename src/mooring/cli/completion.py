@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from mooring.cli.client import Client, claims_path, path_of
+from mooring.cli.client import Client, claims_path, path_of, snapshots_path
 from mooring.errors import MooringError
 
 PATIENCE_S: Final = 2.0  # somebody waits with a finger on the tab key
@@ -17,17 +17,22 @@ KINDS: Final = {
     "pv": "pv",
     "persistentvolume": "pv",
     "persistentvolumes": "pv",
+    "snapshot": "snapshot",
+    "vs": "snapshot",
+    "volumesnapshot": "snapshot",
+    "volumesnapshots": "snapshot",
 }
 
 
 def kinds(incomplete: str) -> list[str]:
-    return [kind for kind in ("pvc", "pv") if kind.startswith(incomplete)]
+    return [kind for kind in ("pvc", "pv", "snapshot") if kind.startswith(incomplete)]
 
 
 def names(context: typer.Context, incomplete: str) -> list[str]:
-    """Of claims, or of volumes if the command was given pv."""
-    pv = KINDS.get(str(context.params.get("kind", ""))) == "pv"
-    return _matching(incomplete, _volumes(context) if pv else _claims(context))
+    """Of claims, or of volumes or snapshots if the command was given pv or snapshot."""
+    kind = KINDS.get(str(context.params.get("kind", "")), "")
+    of = {"pv": _volumes, "snapshot": _snapshots}.get(kind, _claims)
+    return _matching(incomplete, of(context))
 
 
 def mounted(context: typer.Context, incomplete: str) -> list[str]:
@@ -44,6 +49,12 @@ def _matching(incomplete: str, found: Iterable[str]) -> list[str]:
 
 def _volumes(context: typer.Context) -> Iterable[str]:
     for item in _client(context).items("/api/v1/persistentvolumes"):
+        yield item["metadata"]["name"]
+
+
+def _snapshots(context: typer.Context) -> Iterable[str]:
+    client = _client(context)
+    for item in client.items(snapshots_path(context.params.get("namespace") or client.namespace)):
         yield item["metadata"]["name"]
 
 

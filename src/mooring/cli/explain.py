@@ -30,7 +30,9 @@ class BadQuestion(MooringError):
 
 @failing_well
 def explain(
-    kind: Annotated[str, typer.Argument(metavar="pvc|pv", autocompletion=completion.kinds)],
+    kind: Annotated[
+        str, typer.Argument(metavar="pvc|pv|snapshot", autocompletion=completion.kinds)
+    ],
     name: Annotated[str, typer.Argument(metavar="[NAME]", autocompletion=completion.names)] = "",
     namespace: Namespace = "",
     all_: Annotated[
@@ -42,12 +44,14 @@ def explain(
     output: Output = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Say why a claim is pending or bound, or a volume free or kept, and what would help."""
+    """Say why a claim, a volume or a snapshot is as it is, and what would help."""
     which = completion.KINDS.get(kind.lower())
     if which is None:
-        raise BadQuestion(f"{kind!r} cannot be explained, only pvc and pv")
+        raise BadQuestion(f"{kind!r} cannot be explained, only pvc, pv and snapshot")
     if all_ == bool(name):
         raise BadQuestion("NAME and --all cannot go together" if name else "the NAME is missing")
+    if which == "snapshot" and (all_ or delete):
+        raise BadQuestion("a snapshot is explained by its NAME, without --all and --delete")
     if all_ and delete:
         raise BadQuestion("--delete is about one NAME, not --all")
     client = Client(kubeconfig)

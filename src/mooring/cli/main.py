@@ -11,6 +11,7 @@ from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
 from mooring.cli.pool import pool
 from mooring.cli.resize import resize
+from mooring.cli.snapshot import clone, snapshot
 from mooring.cli.status import status
 from mooring.cli.top import top
 from mooring.cli.up import up
@@ -43,7 +44,10 @@ def version() -> None:
     typer.echo(f"mooring {__version__}")
 
 
-for command in (up, explain, status, top, mount, umount, resize, adopt, backup, restore, version):
+for command in (
+    *(up, explain, status, top, mount, umount, resize, snapshot, clone),
+    *(adopt, backup, restore, version),
+):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(pool, name="pool")

@@ -40,6 +40,8 @@ def status(output: Form = "", kubeconfig: Kubeconfig = None) -> None:
     _print_pools(found["pools"], wide=output == "wide")
     typer.echo(f"claims:  {_counted(found['claims'])}")
     typer.echo(f"volumes: {_counted(found['volumes'])}")
+    if found.get("snapshots"):
+        typer.echo(f"snapshots: {_counted(found['snapshots'])}")
     _print_waste(found["waste"])
 
 

@@ -70,6 +70,11 @@ class Snapshotter:
 
     def _changed(self, event: Event) -> None:
         self.queue.add(event.key)
+        if event.after is None and event.before is not None:
+            handle = view(SnapshotContent, event.before).handle
+            for name in self._by_handle.keys(handle) if handle else ():
+                self._backoff.forget(name)  # it waited for this one to go
+                self.queue.add(name)
 
     def hurry(self) -> None:
         """What failed is not left alone any longer: a pool is another."""
@@ -175,7 +180,8 @@ class Snapshotter:
         if not content.handle:
             return
         for name in self._by_handle.keys(content.handle):
-            if name != content.name:
+            other = self._objects.view(SnapshotContent, name)
+            if name != content.name and other is not None and not other.being_deleted:
                 raise SnapshotOfAnother(content.handle, name)
 
     async def _give_up(self, name: str, content: SnapshotContent | None) -> None:
