@@ -60,7 +60,7 @@ class HostPlant(ClockedPlant):
     def _queues(self) -> list[Queue]:
         agent = self.agent
         queues = [agent.claims, agent.volumes, agent.growth, agent.modifier.queue]
-        queues += [agent.users.queue, agent.health.queue]
+        queues += [agent.users.queue, agent.health.queue, agent.snapshots.queue]
         return [*self.controllers.queues, *queues]
 
     def pass_time(self, seconds: float) -> None:

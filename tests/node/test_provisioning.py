@@ -15,6 +15,7 @@ from mooring.model.names import (
     SELECTED_NODE,
 )
 from mooring.model.pool import Pool
+from mooring.model.snapshot import SnapshotContent
 from mooring.model.volume import Volume
 from mooring.node.intents import Intent, Intents
 from tests.controllers.clocked import a_claim_doc, a_volume_doc
@@ -111,6 +112,34 @@ def test_what_cannot_be_made_is_told(plant: HostPlant, spec: dict[str, object], 
     assert (failed["type"], failed["message"]) == ("Warning", why)
     assert failed["source"]["component"] == DIRECTORY_DRIVER
     assert (plant.claim().phase, plant.assets(), plant.intents()) == ("Pending", [], [])
+
+
+def test_what_a_populator_is_to_fill_is_left_to_it(plant: HostPlant) -> None:
+    source = {"apiGroup": "example.com", "kind": "Archive", "name": "a"}
+    plant.put(CLAIMS, a_claim_doc(class_="local", dataSourceRef=source))
+    told = [one["message"] for one in plant.events("db") if one["reason"] == "Provisioning"]
+    assert told == ["Assuming an external populator will provision the volume"]
+    assert (plant.claim().phase, plant.assets(), plant.intents()) == ("Pending", [], [])
+
+
+def test_a_snapshot_that_a_pool_cannot_have_says_so_and_keeps_no_claim(plant: HostPlant) -> None:
+    group = "snapshot.storage.k8s.io"
+    class_ = {"metadata": {"name": "c"}, "driver": DIRECTORY_DRIVER, "deletionPolicy": "Delete"}
+    plant.put(f"volumesnapshotclasses.{group}", class_)
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    source = {"persistentVolumeClaimName": "db"}
+    spec = {"source": source, "volumeSnapshotClassName": "c"}
+    plant.put(f"volumesnapshots.{group}", {"metadata": {"name": "s"}, "spec": spec})
+    (content,) = plant.objects.views(SnapshotContent)
+    assert content.status.error is not None
+    assert "pool local of directory.mooring.dev offers no snapshots" in content.status.error.message
+    assert ("Warning", "SnapshotCreationFailed") in plant.told(content.name)
+    plant.drop()
+    assert plant.assets() == []
+    plant.delete(f"volumesnapshots.{group}", "default/s")
+    plant.settle()
+    assert plant.objects.views(SnapshotContent) == []
+    assert list((plant.state / "snapshotting").iterdir()) == []
 
 
 def failures(plant: HostPlant, name: str = "db") -> int:

@@ -73,7 +73,7 @@ class Snapshotter:
         if event.after is None and event.before is not None:
             handle = view(SnapshotContent, event.before).handle
             for name in self._by_handle.keys(handle) if handle else ():
-                self._backoff.forget(name)  # it waited for this one to go
+                self._backoff.forget(f"{name} deletion")  # it waited for this one to go
                 self.queue.add(name)
 
     def hurry(self) -> None:
@@ -92,7 +92,8 @@ class Snapshotter:
         content = self._objects.view(SnapshotContent, name)
         await self._give_up(name, content)
         if content is None:
-            self._backoff.forget(name)
+            for work in (name, f"{name} deletion"):
+                self._backoff.forget(work)
             return Done("the content is gone")
         if not self._pools.serves(content.driver) or not (content.pool or content.handle):
             return Done("not ours")
@@ -104,7 +105,7 @@ class Snapshotter:
         pool = self._objects.view(Pool, content.pool)
         if pool is not None and not self._pools.mine(pool):
             return Done("of another host")
-        if (left_s := self._backoff.left_s(name, content.uid)) > 0:
+        if (left_s := self._backoff.left_s(_work(content), content.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
         try:
             if content.being_deleted:
@@ -162,8 +163,9 @@ class Snapshotter:
 
     async def _delete(self, content: SnapshotContent, pool: Pool | None) -> Outcome:
         is_kept = bool(content.handle) and not content.is_deleted_with_snapshot
-        is_kept = is_kept or not content.pool  # it names nothing that there could be
-        if not is_kept:
+        has_begun = bool(content.handle) or bool(self._intents.of_claim(content.name))
+        # One without a pool names nothing that there could be.
+        if has_begun and content.pool and not is_kept:
             driver = await self._driver(content, pool)
             self._refuse_anothers(content)
             name = asset_name(content.asset)
@@ -228,4 +230,9 @@ class Snapshotter:
                 error=SnapshotError(time=now, message=why), ready_to_use=False
             )
             await self._objects.commit([(content, failed)])
-        return Again(self._backoff.failed(content.name, content.uid), why)
+        return Again(self._backoff.failed(_work(content), content.uid), why)
+
+
+def _work(content: SnapshotContent) -> str:
+    """What is to be done for it: how often one failed does not delay the other."""
+    return f"{content.name} deletion" if content.being_deleted else content.name
