@@ -39,6 +39,7 @@ class Story:
         (self._data("data") / "file").write_text("before")
         self.mortal.create(SNAPSHOTS, snapshot("monday", "data"))
         eventually(lambda: self._is_ready("monday"), "the snapshot is ready")
+        self._nothing_is_in_the_making()
         (self._data("data") / "file").write_text("after")
         self.mortal.create(CLAIMS, filled("old", "snapshot:monday", "32Mi"))
         self.mortal.create(CLAIMS, filled("same", "volume:data", "32Mi"))
@@ -88,6 +89,9 @@ class Story:
             return [one.name for one in self.root.iterdir() if one.name != ".mooring-pool"]
 
         eventually(lambda: not left(), f"nothing is left in the pool: {left()}")
+        self._nothing_is_in_the_making()
+
+    def _nothing_is_in_the_making(self) -> None:
         for kind in ("provisioning", "snapshotting"):
             intents = self.mortal.server.place / "data" / kind
             eventually(lambda at=intents: not list(at.iterdir()), "nothing is in the making")

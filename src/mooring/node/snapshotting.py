@@ -101,6 +101,7 @@ class Snapshotter:
             return Done("kept until its snapshot is deleted")
         if not content.being_deleted and content.status.ready_to_use:
             self._backoff.forget(name)
+            await self._intents.end(content.asset)  # a crash came before that
             return Done("it is ready")
         pool = self._objects.view(Pool, content.pool)
         if pool is not None and not self._pools.mine(pool):
