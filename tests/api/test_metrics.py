@@ -13,6 +13,7 @@ from tests.api.client import Client
 
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
 VOLUMES = "/api/v1/persistentvolumes"
+POOLS = "/apis/mooring.dev/v1/pools"
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
@@ -76,7 +77,7 @@ async def client() -> AsyncIterator[Client]:
         ref = {"namespace": "default", "name": "db"}
         assert (await client.send("POST", VOLUMES, volume("v1", claimRef=ref))).status == 201
         assert (await client.send("POST", CLAIMS, claim("db"))).status == 201
-        assert (await client.send("POST", "/apis/mooring.dev/v1/pools", pool("p"))).status == 201
+        assert (await client.send("POST", POOLS, pool("p"))).status == 201
         yield client
 
 

@@ -55,6 +55,16 @@ def test_a_volume_is_described_by_its_claim(plant: DockerPlant) -> None:
     assert wanted.items() <= shown["Status"].items()
 
 
+def test_a_volume_says_how_much_is_in_it_and_when_that_was_seen(plant: DockerPlant) -> None:
+    plant.call("Create", "db")
+    name = plant.made().name
+    (plant.root / name / "data/file").write_bytes(b"x" * (1 << 20))
+    plant._run(plant.agent.usages.look(name))
+    shown = plant.volume_named("db")["Status"]
+    assert 1 << 20 <= shown["usedBytes"] < 2 << 20
+    assert shown["usedAt"].endswith("Z")
+
+
 def test_volumes_are_the_claims_of_the_namespaces_that_docker_reaches(plant: DockerPlant) -> None:
     plant.call("Create", "db")
     plant.call("Create", "My_Data")

@@ -68,7 +68,15 @@ class HealthPlant(HostPlant):
 
     def made_asset(self, uid: str = "f" * 8) -> str:
         """A volume's data that nobody knows of."""
-        name = f"pvc-{uid}"
+        return self.made_named(f"pvc-{uid}")
+
+    def uid_of(self, resource: str, key: str) -> str:
+        found = self.objects.one(resource, key)
+        assert found is not None
+        uid: str = found["metadata"]["uid"]
+        return uid
+
+    def made_named(self, name: str) -> str:
         driver = self._run(self.agent.mounting.pools.driver(self.pool()))
         self._run(driver.create(name, 5 * MIB))  # type: ignore[arg-type]
         return name
@@ -352,6 +360,22 @@ def test_what_is_being_made_is_neither_shown_nor_removed(plant: HealthPlant) -> 
     plant.intend(asset)
     assert plant.orphans().count == 0
     assert plant.remove(asset) == "NotOrphan"
+
+
+@pytest.mark.parametrize("name", ["backup-{}", "backup-{}-cut", "verify-{}", "snapshot-{}"])
+def test_what_is_made_for_a_backup_or_a_snapshot_is_neither_shown_nor_removed(
+    plant: HealthPlant, name: str
+) -> None:
+    source = {"persistentVolumeClaimName": "db"}
+    resource = "volumesnapshots.snapshot.storage.k8s.io"
+    plant.put(resource, {"metadata": {"name": "s"}, "spec": {"source": source}})
+    asset = plant.made_named(name.format(plant.uid_of(resource, "default/s")))
+    assert plant.orphans().count == 0
+    assert plant.remove(asset) == "NotOrphan"
+    plant.delete(resource, "default/s")
+    plant.settle()
+    assert [one.name for one in plant.orphans().items] == [asset]
+    assert plant.remove(asset) == ""
 
 
 @pytest.mark.parametrize("name", ["../escape", ".mooring-pool", "", "-rf"])

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from mooring.drivers.registry import DRIVERS
-from tests.conformance.driver_bench import Backend, Bench, on_a_bench
+from mooring.host import mounts
+from tests.conformance.driver_bench import DISK_BYTES, MAKE_DISK
 from tests.host.privileges import needs_mounts
 from tests.system.server import Server, claim, eventually
 
@@ -46,9 +46,13 @@ parameters: {{pool: {name}}}
 class Monitored(Server):
     """With a pool of each backend, each on a disk of 4 GiB."""
 
-    def __init__(self, place: Path, benches: dict[str, Bench]) -> None:
+    def __init__(self, place: Path, disks: dict[str, Path]) -> None:
         super().__init__(place)
-        self.benches = benches
+        self.disks = disks
+
+    def root(self, name: str) -> Path:
+        """Of a pool."""
+        return self.disks[name] / "pool"
 
     def mooring(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -107,25 +111,43 @@ class Monitored(Server):
         }
 
 
+@contextmanager
+def a_disk(kind: str, place: Path) -> Iterator[Path]:
+    """Of a file, mounted; nothing of it is at the end."""
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    if not shutil.which(MAKE_DISK[kind][0], path=path):
+        pytest.skip(f"needs {MAKE_DISK[kind][0]}")
+    image, target = place / "image", place / "disk"
+    target.mkdir()
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    make = [*MAKE_DISK[kind], image]
+    subprocess.run(make, check=True, capture_output=True, env={**os.environ, "PATH": path})
+    subprocess.run(["mount", "-o", "loop", image, target], check=True)
+    try:
+        yield target
+    finally:
+        for point in reversed(mounts.mounts_below(str(place))):
+            mounts.unmount(Path(point))
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     with ExitStack() as stack:
-        benches = {}
-        for name, disk in DISKS.items():
-            driver = f"{name}.mooring.dev"
-            backend = Backend(driver, DRIVERS[driver].at, (), disk=disk)
-            place = tmp_path_factory.mktemp(name)
-            benches[name] = stack.enter_context(on_a_bench(backend, place))
-        made = Monitored(tmp_path_factory.mktemp("health"), benches)
+        disks = {
+            name: stack.enter_context(a_disk(kind, tmp_path_factory.mktemp(name)))
+            for name, kind in DISKS.items()
+        }
+        made = Monitored(tmp_path_factory.mktemp("health"), disks)
         made.start()
         try:
-            for name, bench in benches.items():
-                made.apply(POOL.format(name=name, root=bench.root))
-            for name in benches:
+            for name in disks:
+                made.apply(POOL.format(name=name, root=made.root(name)))
+            for name in disks:
                 made.filled(name, 100)
             yield made
         finally:
-            for name in benches:
+            for name in disks:
                 made.mooring("umount", f"of-{name}")
             made.stop()
 
@@ -227,9 +249,9 @@ def test_data_that_nobody_owns_is_shown_and_deleted_by_name_alone(
         lambda: server.get("pool", name)["status"].get("orphans", {}).get("count") == 1,
         "its pool says so",
     )
-    assert (server.benches[name].root / volume).exists()
+    assert (server.root(name) / volume).exists()
     assert "is deleted" in server.says("pool", "orphans", name, "--delete", volume, "--yes")
-    assert not (server.benches[name].root / volume).exists()
+    assert not (server.root(name) / volume).exists()
     assert "no orphans" in server.says("pool", "orphans", name)
     eventually(
         lambda: not server.get("pool", name)["status"].get("orphans", {}).get("count"),
@@ -239,7 +261,7 @@ def test_data_that_nobody_owns_is_shown_and_deleted_by_name_alone(
 
 @each
 def test_a_disk_that_fills_is_told_of(server: Monitored, name: str) -> None:
-    disk = server.benches[name].disk
+    disk = server.disks[name]
     found = os.statvfs(disk)
     with (disk / "ballast").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize // 2)
@@ -253,7 +275,7 @@ def test_a_disk_that_fills_is_told_of(server: Monitored, name: str) -> None:
 
 
 def test_a_place_that_is_away_is_told_of_and_found_again(server: Monitored) -> None:
-    root = server.benches["directory"].root
+    root = server.root("directory")
     root.rename(away := root.with_name("away"))
     server.look_at("directory", "97Gi")
     eventually(lambda: server.ready("directory") == ("False", "PoolMissing"), "it is missing")

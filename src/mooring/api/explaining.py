@@ -285,5 +285,7 @@ def _pool(pool: Pool, disk: Doc | None) -> Doc:
         "allocated": pool.allocated.canonical(),
         "volumes": pool.status.volumes,
         "disk": disk,
+        "conditions": [one.message for one in pool.status.conditions if one.is_bad],
+        "orphans": pool.status.orphans.count if pool.status.orphans is not None else 0,
         "namespaces": namespaces,
     }

@@ -56,11 +56,25 @@ def _print_pools(pools: list[Doc], *, wide: bool) -> None:
         places = ("POOL", "DRIVER", "ROOT", "DISK USED", "DISK FREE")
         printed(table(places, [_place(pool) for pool in pools]))
         typer.echo()
-    for pool in pools:
-        if pool["disk"] and _bytes(pool["allocated"]) > pool["disk"]["totalBytes"]:
-            total = f"{pool['disk']['totalBytes'] // GIB}Gi"
-            promised = f"pool {pool['name']} has promised {pool['allocated']}"
-            typer.echo(f"note: {promised}, and its disk is of {total}\n")
+    if notes := [note for pool in pools for note in _notes(pool)]:
+        typer.echo("\n".join(f"note: {note}" for note in notes) + "\n")
+
+
+def _notes(pool: Doc) -> list[str]:
+    """What people should look at."""
+    notes = []
+    if pool["disk"] and _bytes(pool["allocated"]) > pool["disk"]["totalBytes"]:
+        total = f"{pool['disk']['totalBytes'] // GIB}Gi"
+        promised = f"pool {pool['name']} has promised {pool['allocated']}"
+        notes.append(f"{promised}, and its disk is of {total}")
+    notes += [f"pool {pool['name']}: {said}" for said in pool["conditions"]]
+    if count := pool["orphans"]:
+        several = f"{count} volumes or snapshots" if count > 1 else "one volume or snapshot"
+        notes.append(
+            f"pool {pool['name']} holds {several} that nobody owns: "
+            f"mooring pool orphans {pool['name']}"
+        )
+    return notes
 
 
 def _print_waste(waste: Doc) -> None:

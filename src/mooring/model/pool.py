@@ -113,6 +113,11 @@ class Condition(Part, frozen=True):
     message: str = ""
     last_transition_time: str | None = None
 
+    @property
+    def is_bad(self) -> bool:
+        """Ready is good, all others are pressures."""
+        return self.status == ("False" if self.type == READY else "True")
+
 
 class Orphan(Part, frozen=True):
     """Something in the place that no object names.

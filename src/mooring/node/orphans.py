@@ -20,10 +20,17 @@ from mooring.objects.objects import Objects
 NAMED_AT_MOST: Final = 20  # in a pool's status, which has to stay small
 SHOWN_AT_MOST: Final = 10_000  # to who asks
 ASSET, SNAPSHOT = "asset", "snapshot"
-CONTENTS: Final = "volumesnapshotcontents.snapshot.storage.k8s.io"
+# What is made for these is called after their uid, and lives as long as they do or shorter.
+OWNERS: Final = (
+    "volumesnapshotcontents.snapshot.storage.k8s.io",
+    "volumesnapshots.snapshot.storage.k8s.io",
+    "volumebackups.mooring.dev",
+)
 _HANDLES: Final = re.compile(rb'"(?:volumeHandle|snapshotHandle)":"([^"\\]+)"')
 _PATHS: Final = re.compile(rb'"path":"([^"\\]+)"')
-_UIDS: Final = re.compile(rb'"uid":"([0-9a-f-]{36})"')
+_UID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_UIDS: Final = re.compile(rb'"uid":"(%b)"' % _UID.encode())
+_IN_NAME: Final = re.compile(_UID)
 
 
 class NoSuchOrphan(MooringError):
@@ -120,15 +127,21 @@ class Orphans:
         return sorted(one for one in candidates if (one.kind, one.name) in still)
 
     async def _without_object(self, pool: Pool, lying: Sequence[_Lying]) -> list[_Lying]:
+        if not lying:
+            return []
         intended = {one.asset for one in self._intents.all()}
         shelves = self._objects.cache.shelves
         volumes = shelves[Volume.resource].snapshot()
-        contents = shelves[CONTENTS].snapshot() if CONTENTS in shelves else []
-        if not lying:
-            return []
-        named = await asyncio.to_thread(_named, [*volumes, *contents], pool.root)
-        named |= intended
-        return [one for one in lying if one.name not in named and not _has_uid(one.name, named)]
+        owners = [one for kind in OWNERS for one in shelves[kind].snapshot()]
+        named = await asyncio.to_thread(_named, [*volumes, *owners], pool.root)
+        uids = await asyncio.to_thread(_uids, owners)
+        return [
+            one
+            for one in lying
+            if one.name not in named
+            and one.name not in intended
+            and uids.isdisjoint(_IN_NAME.findall(one.name))
+        ]
 
     def _named_by(self, pool: Pool, name: str) -> str:
         if any(one.asset == name for one in self._intents.all()):
@@ -138,16 +151,12 @@ class Orphans:
 
     async def _mentioned_by(self, name: str) -> str:
         """Any object that has the name in it, wherever: rather one too many than data that goes."""
-        shelves = self._objects.cache.shelves
-        for resource in (Volume.resource, CONTENTS):
-            if resource not in shelves:
-                continue
-            sought, what = [name.encode()], "volume"
-            if resource == CONTENTS:  # one that is being made is called after a uid
-                sought, what = [*sought, name[-36:].encode()], "VolumeSnapshotContent"
-            by = await asyncio.to_thread(_first_with, shelves[resource].snapshot(), sought)
+        for resource in (Volume.resource, *OWNERS):
+            sought = [name, *(_IN_NAME.findall(name) if resource in OWNERS else ())]
+            entries = self._objects.cache.shelves[resource].snapshot()
+            by = await asyncio.to_thread(_first_with, entries, [one.encode() for one in sought])
             if by:
-                return f"{what} {by} names it"
+                return f"{self._objects.kinds[resource].kind} {by} names it"
         return ""
 
 
@@ -185,14 +194,12 @@ def _named(entries: Iterable[Entry], root: str) -> set[str]:
         for path in _PATHS.findall(entry.body):
             if path.startswith(below):
                 named.add(path[len(below) :].partition(b"/")[0])
-        if b'"VolumeSnapshotContent"' in entry.body:
-            named.update(_UIDS.findall(entry.body))
     return {one.decode(errors="replace") for one in named}
 
 
-def _has_uid(name: str, named: set[str]) -> bool:
-    """Whether it is called after the uid of what it is taken for, as snapshots are."""
-    return name[-36:] in named
+def _uids(entries: Iterable[Entry]) -> set[str]:
+    """Their own, and those that they mention."""
+    return {uid.decode() for entry in entries for uid in _UIDS.findall(entry.body)}
 
 
 def _first_with(entries: Iterable[Entry], sought: Sequence[bytes]) -> str:

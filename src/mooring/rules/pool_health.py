@@ -1,6 +1,5 @@
 """What a look at a pool's place means: its status, and what people are told of it."""
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -167,8 +166,7 @@ def _told(pool: Pool, before: Condition | None, after: Condition) -> list[EventN
     had = before.reason if before is not None else ""
     if after.reason == had:
         return []
-    is_bad = after.status == ("False" if after.type == READY else "True")
-    if is_bad:
+    if after.is_bad:
         # From nearly full to filling is no news to worry about.
         if (had, after.reason) == (NEARLY_FULL, FILLING):
             return []
@@ -233,15 +231,3 @@ def _share(part: int, whole: int) -> float:
 
 def _yes(is_so: bool) -> str:
     return "True" if is_so else "False"
-
-
-def most_full(pools: Sequence[Pool]) -> list[Pool]:
-    """The fullest first, those that nobody looked at last."""
-
-    def key(pool: Pool) -> tuple[bool, int, str]:
-        found = pool.status.capacity
-        if found is None:
-            return True, 0, pool.name
-        return False, -percent(*map(parse_quantity, (found.used, found.available))), pool.name
-
-    return sorted(pools, key=key)
