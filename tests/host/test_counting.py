@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mooring.host import files
 from mooring.host.counting import Count, Counting
 from tests.host.hostile_tree import planted
 from tests.host.privileges import bound, needs_mounts
@@ -32,12 +34,14 @@ def as_du_says(path: Path) -> Count:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/precious").write_bytes(b"x" * LARGE)
     made = tmp_path / "tree"
     made.mkdir()
-    return made
+    yield made
+    with files.directory(tmp_path) as fd:  # pytest itself cannot remove what is too deep
+        files.remove_tree(made.name, fd)
 
 
 def test_an_empty_directory_is_one_entry(tree: Path) -> None:
