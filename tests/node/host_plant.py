@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from mooring.model.names import DIRECTORY_DRIVER
 from mooring.model.volume import Volume
@@ -18,10 +19,12 @@ HERE = "here"
 class HostPlant(ClockedPlant):
     """Its agent starts and stops with the controllers."""
 
+    pool_spec: ClassVar[Doc] = {}  # of its pool, beside what it needs
+
     def __init__(self, place: Path) -> None:
         self.state, self.root = place / "state", place / "pool"
         super().__init__()
-        self.put("pools.mooring.dev", a_pool("local", self.root))
+        self.put("pools.mooring.dev", a_pool("local", self.root, **self.pool_spec))
         self.put(CLASSES, a_pool_class("local"))
 
     def _start(self) -> None:

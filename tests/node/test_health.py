@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from mooring.model.pool import Pool, PoolOrphans
 from mooring.model.volume import Volume
 from mooring.node.intents import Intent
 from mooring.objects.cache import Event
+from mooring.objects.kind import Doc
 from mooring.objects.views import view
 from testbed.hosts import eventually
 from tests.controllers.clocked import a_claim_doc
@@ -29,7 +30,12 @@ MIB = 1 << 20
 
 
 class HealthPlant(HostPlant):
-    """Looks at its pools when a test says so, and tells what they say."""
+    """Looks at its pools when a test says so, and tells what they say.
+
+    Its pool is never full, however full the disk is that the tests are on.
+    """
+
+    pool_spec: ClassVar[Doc] = {"thresholds": {"warn": 100, "critical": 100}}
 
     def look(self, name: str = "local") -> Pool:
         async def looked() -> None:
