@@ -77,6 +77,24 @@ def samples(place: Path) -> dict[str, Doc]:
                 "tokenRequests": [{"audience": "a", "expirationSeconds": 3600}],
             }
         },
+        "csinodes.storage.k8s.io": {
+            "spec": {
+                "drivers": [
+                    {
+                        "name": "hostile.example.com",
+                        "nodeID": "here",
+                        "topologyKeys": ["kubernetes.io/hostname"],
+                        "allocatable": {"count": 8},
+                    }
+                ]
+            }
+        },
+        "csistoragecapacities.storage.k8s.io": {
+            "storageClassName": "hostile-1",
+            "capacity": "10Gi",
+            "maximumVolumeSize": "1Gi",
+            "nodeTopology": {"matchLabels": {"kubernetes.io/hostname": "here"}},
+        },
         "pools.mooring.dev": {
             "spec": {
                 "driver": "directory.mooring.dev",

@@ -78,6 +78,23 @@ def of_storage() -> dict[str, tuple[type, Any]]:
             client.StorageV1Api,
             client.V1CSIDriver(spec=client.V1CSIDriverSpec(attach_required=False)),
         ),
+        "csi_node": (
+            client.StorageV1Api,
+            client.V1CSINode(
+                spec=client.V1CSINodeSpec(
+                    drivers=[client.V1CSINodeDriver(name="example.com", node_id="here")]
+                )
+            ),
+        ),
+        "namespaced_csi_storage_capacity": (
+            client.StorageV1Api,
+            client.V1CSIStorageCapacity(
+                storage_class_name="none",
+                capacity="10Gi",
+                maximum_volume_size="1Gi",
+                node_topology=client.V1LabelSelector(match_labels={"zone": "a"}),
+            ),
+        ),
         "volume_attachment": (
             client.StorageV1Api,
             client.V1VolumeAttachment(

@@ -187,6 +187,8 @@ CSINode  1:metadata:ObjectMeta 2:spec:CSINodeSpec
 CSINodeSpec  1:drivers:[CSINodeDriver]
 CSINodeDriver  1:name! 2:nodeID! 3:topologyKeys:[str] 4:allocatable:VolumeNodeResources
 VolumeNodeResources  1:count!:int
+CSIStorageCapacity  1:metadata:ObjectMeta 2:nodeTopology:LabelSelector 3:storageClassName
+  4:capacity:Quantity 5:maximumVolumeSize:Quantity
 """
 
 _PODS: Final = """
@@ -409,7 +411,7 @@ _KINDS: Final = {
     "authorization.k8s.io/v1": "SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview",
     "coordination.k8s.io/v1": "Lease",
     "events.k8s.io/v1": "Event",
-    "storage.k8s.io/v1": "CSIDriver CSINode StorageClass VolumeAttachment",
+    "storage.k8s.io/v1": "CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment",
 }
 _OTHER_NAMES: Final = {("events.k8s.io/v1", "Event"): "events.Event"}
 

@@ -6,6 +6,7 @@ from mooring.objects.kind import Kind
 from mooring.objects.kinds import (
     backup,
     core,
+    csi,
     event,
     limits,
     persistentvolume,
@@ -32,7 +33,9 @@ ALL_KINDS: Final[tuple[Kind, ...]] = (
     core.LEASE,
     storageclass.KIND,
     core.VOLUME_ATTACHMENT,
-    core.CSI_DRIVER,
+    csi.DRIVER,
+    csi.NODE,
+    csi.STORAGE_CAPACITY,
     volumeattributesclass.KIND,
     snapshot.CLASS,
     snapshot.SNAPSHOT,
