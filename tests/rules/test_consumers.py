@@ -52,12 +52,19 @@ def by_plain_scan(claim: Claim, volumes: Iterable[Volume]) -> str | None:
     fitting = [
         one
         for one in volumes
-        if fits(claim, one)
-        and (one.spec.node_affinity is None or one.spec.node_affinity.allows(LABELS, "n1"))
-        and not (one.claim_ref is not None and one.phase == Phase.BOUND)
+        if fits(claim, one) and not (one.claim_ref is not None and one.phase == Phase.BOUND)
     ]
-    smallest = min(fitting, key=lambda one: (one.capacity.nanos, one.name), default=None)
+    pointing = [one for one in fitting if one.claim_ref is not None]
+    if pointing:
+        fitting = pointing
+    reached = [one for one in fitting if reaches(one)]
+    smallest = min(reached, key=lambda one: (one.capacity.nanos, one.name), default=None)
     return smallest.name if smallest else None
+
+
+def reaches(volume: Volume) -> bool:
+    affinity = volume.spec.node_affinity
+    return affinity is None or affinity.allows(LABELS, "n1")
 
 
 def test_a_consumer_chooses_the_smallest_volume_that_its_node_reaches() -> None:
@@ -78,6 +85,18 @@ def test_for_a_consumer_the_size_counts_whatever_the_modes() -> None:
 def test_a_volume_that_points_at_the_claim_may_be_of_another_class() -> None:
     pointing = a_volume("a", class_="fast", claim=pointer(), phase=Phase.AVAILABLE)
     assert chosen(a_claim(), pointing, a_volume("b", size="9Gi")) == "a"
+
+
+def test_a_volume_that_points_at_the_claim_is_taken_though_a_smaller_one_would_do() -> None:
+    pointing = a_volume("a", size="9Gi", claim=pointer(), phase=Phase.AVAILABLE)
+    assert chosen(a_claim(), pointing, a_volume("b")) == "a"
+
+
+def test_where_the_node_does_not_reach_the_volume_that_points_at_the_claim_no_other_will_do() -> (
+    None
+):
+    pointing = a_volume("a", claim=pointer(), phase=Phase.AVAILABLE, affinity=ON_N2)
+    assert chosen(a_claim(), pointing, a_volume("b")) is None
 
 
 def test_volumes_that_cannot_be_chosen_are_not_looked_at() -> None:

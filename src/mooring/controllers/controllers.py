@@ -11,6 +11,7 @@ from mooring.controllers.garbage import Garbage
 from mooring.controllers.landscape import Landscape
 from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
+from mooring.controllers.pod_loops import PodLoops
 from mooring.controllers.pools import Pools
 from mooring.controllers.quotas import Quotas, gives_back
 from mooring.controllers.reclaimer import Reclaimer
@@ -65,13 +66,15 @@ class Controllers:
         self.attributes_protection = protection
         self.attributes_classes = Queue("attributes classes", protection.reconcile)
         self.expander = Expander(objects, self.recorder)
+        self.pod_loops = PodLoops(objects, self.landscape, self.recorder)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
             *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
             *(self.attributes_classes, self.expander.queue),
             *self.snapshots.queues,
+            *self.pod_loops.queues,
         )
-        self._followers = (self.landscape, pools, self.snapshots)
+        self._followers = (self.landscape, self.pod_loops, pools, self.snapshots)
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
         shelves = objects.cache.shelves

@@ -15,8 +15,17 @@ class NodeCondition(Part, frozen=True):
     status: str = ""
 
 
+class Taint(Part, frozen=True):
+    """What keeps pods away that do not tolerate it. Effects: NoSchedule, NoExecute, Prefer…"""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
 class NodeSpec(Part, frozen=True):
     unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
 
 
 class NodeStatus(Part, frozen=True):
@@ -41,4 +50,10 @@ class Node(View, frozen=True):
 
     @property
     def is_ready(self) -> bool:
-        return any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
+        return self.readiness == "True"
+
+    @property
+    def readiness(self) -> str:
+        """True, False or Unknown; "" if nobody ever said."""
+        conditions = self.status.conditions
+        return next((one.status for one in conditions if one.type == "Ready"), "")

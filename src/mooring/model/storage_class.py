@@ -1,5 +1,6 @@
 """StorageClass: a kind of storage that claims may ask for by name."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
@@ -21,7 +22,16 @@ class TopologyExpression(Part, frozen=True):
 
 
 class TopologyTerm(Part, frozen=True):
+    """Expressions that must all match; a term without any matches no node."""
+
     match_label_expressions: tuple[TopologyExpression, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node of these labels is meant."""
+        expressions = self.match_label_expressions
+        return bool(expressions) and all(
+            one.key in labels and labels[one.key] in one.values for one in expressions
+        )
 
 
 class StorageClass(View, frozen=True):
@@ -46,6 +56,11 @@ class StorageClass(View, frozen=True):
     @property
     def waits_for_consumer(self) -> bool:
         return self.volume_binding_mode == WAIT_FOR_FIRST_CONSUMER
+
+    def allows(self, labels: Mapping[str, str]) -> bool:
+        """Whether its volumes may be made on a node of these labels; any, if it says nothing."""
+        terms = self.allowed_topologies
+        return not terms or any(term.matches(labels) for term in terms)
 
     @property
     def pool(self) -> str:

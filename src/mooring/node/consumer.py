@@ -3,26 +3,17 @@
 Kubernetes has this in its scheduler, for Pods. Here the host where a claim is first used does it.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import Final
-
 from mooring.model.claim import Claim
-from mooring.model.names import BOUND_BY_CONTROLLER, HOSTNAME, SELECTED_NODE
+from mooring.model.names import HOSTNAME, SELECTED_NODE
 from mooring.model.node import Node
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.errors import NoCapacityHere, ProvisioningElsewhere
 from mooring.node.pools import Pools
-from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
-from mooring.objects.views import view
-from mooring.rules.binding import YES
-from mooring.rules.consumers import ConsumerIndex
+from mooring.objects.unclaimed import UnclaimedVolumes
+from mooring.rules.binding import pointing
 from mooring.rules.provisioning import unmakeable
-
-# In the bytes of a volume that is bound. Labels can look like that, but then no volume is taken.
-BOUND_SIGNS: Final = (b'"claimRef":{', b'"phase":"Bound"')
 
 
 class Consumer:
@@ -30,13 +21,11 @@ class Consumer:
 
     def __init__(self, objects: Objects, pools: Pools, node: str) -> None:
         self._objects, self._pools, self._node = objects, pools, node
-        self._index = ConsumerIndex()
-        self._unfollow: Callable[[], None] | None = None
+        self._unclaimed = UnclaimedVolumes(objects)
 
     def stop(self) -> None:
         """Follow no volumes any longer."""
-        if self._unfollow is not None:
-            self._unfollow()
+        self._unclaimed.stop()
 
     async def chose(self, claim: Claim) -> bool:
         """Choose a volume for a claim that waits for its first consumer, or have one made here.
@@ -54,10 +43,10 @@ class Consumer:
             if (other := claim.annotations[SELECTED_NODE]) != self._node:
                 raise ProvisioningElsewhere(claim, other, self._node)
             return True
-        if (chosen := self._choice(claim)) is not None:
+        if (chosen := self._unclaimed.choice(claim, self.labels(), self._node)) is not None:
             # The binder does the rest, for a volume that points at the claim.
-            pointing = chosen.claimed_by(claim).annotated(**{BOUND_BY_CONTROLLER: YES})
-            await self._objects.commit([(chosen, pointing)])
+            if (wanted := pointing(chosen, claim)) is not chosen:
+                await self._objects.commit([(chosen, wanted)])
             return True
         pool = self._pools.for_class(class_)
         if pool == "":  # of another's driver
@@ -66,28 +55,6 @@ class Consumer:
             raise NoCapacityHere(claim, self._node, why)
         await self._objects.commit([(claim, claim.annotated(**{SELECTED_NODE: self._node}))])
         return True
-
-    def _choice(self, claim: Claim) -> Volume | None:
-        """A volume that is there. Where no claim waits for its consumer, none is ever taken in."""
-        if self._unfollow is None:
-            shelf = self._objects.cache.shelves[Volume.resource]
-            self._unfollow = shelf.follow(self._volume_changed)
-            for entry in shelf.entries():
-                self._take_in(entry)
-        volume_of = partial(self._objects.view, Volume)
-        return self._index.choice(claim, volume_of, self.labels(), self._node)
-
-    def _volume_changed(self, event: Event) -> None:
-        if event.after is None:
-            self._index.remove(event.key)
-        else:
-            self._take_in(event.after)
-
-    def _take_in(self, entry: Entry) -> None:
-        if all(sign in entry.body for sign in BOUND_SIGNS):  # most are, and need not be decoded
-            self._index.remove(entry.key)
-        else:
-            self._index.put(view(Volume, entry))
 
     def reaches(self, volume: Volume) -> bool:
         """Whether a volume can be used on this host."""

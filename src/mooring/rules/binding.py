@@ -23,11 +23,16 @@ def bound(claim: Claim, volume: Volume, now: str) -> tuple[Claim, Volume]:
     return _bound_claim(claim, volume), _bound_volume(volume, claim, now)
 
 
-def _bound_volume(volume: Volume, claim: Claim, now: str) -> Volume:
+def pointing(volume: Volume, claim: Claim) -> Volume:
+    """A volume that names the claim as its own: bind write 1, which a scheduler may do itself."""
     new = volume.claimed_by(claim)
     if new is not volume and not volume.points_at(claim):
         new = new.annotated(**{BOUND_BY_CONTROLLER: YES})
-    return new.in_phase(Phase.BOUND, now)
+    return new
+
+
+def _bound_volume(volume: Volume, claim: Claim, now: str) -> Volume:
+    return pointing(volume, claim).in_phase(Phase.BOUND, now)
 
 
 def _bound_claim(claim: Claim, volume: Volume) -> Claim:

@@ -5,8 +5,7 @@ choice looks at those that are large enough, the smallest first, until one fits.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from heapq import merge
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from mooring.model.claim import Claim
@@ -14,6 +13,8 @@ from mooring.model.names import Phase
 from mooring.model.volume import Volume
 from mooring.rules.matching import fits
 from mooring.rules.rows import Item, Row
+
+NOTHING: frozenset[str] = frozenset()
 
 
 class _Place(NamedTuple):
@@ -56,22 +57,27 @@ class ConsumerIndex:
         volume_of: Callable[[str], Volume | None],
         labels: Mapping[str, str],
         node: str,
+        taken: Collection[str] = NOTHING,
     ) -> Volume | None:
-        """The smallest that a consumer on a node can reach.
+        """One that points at the claim, else the smallest that a consumer on a node can reach.
+
+        Where one points at the claim, and the node does not reach it, no other will do.
 
         volume_of     by name
         labels, node  of the node. Access modes are no matter of groups here: §6, the last paragraph
+        taken         names of volumes that are not in question
         """
-        for _, _, name in self._large_enough(claim):
-            volume = volume_of(name)
-            if volume is None or not fits(claim, volume):
-                continue
-            affinity = volume.spec.node_affinity
-            if affinity is None or affinity.allows(labels, node):
-                return volume
+        for place in (_Place(claim.key, ""), _Place("", claim.class_name)):
+            unreached = False
+            row = self._rows.get(place)
+            for _, _, name in row.from_size(claim.request.nanos) if row is not None else ():
+                volume = volume_of(name) if name not in taken else None
+                if volume is None or not fits(claim, volume):
+                    continue
+                affinity = volume.spec.node_affinity
+                if affinity is None or affinity.allows(labels, node):
+                    return volume
+                unreached = bool(place.claim)
+            if unreached:
+                return None
         return None
-
-    def _large_enough(self, claim: Claim) -> Iterator[Item]:
-        places = (_Place("", claim.class_name), _Place(claim.key, ""))
-        rows = (self._rows[place] for place in places if place in self._rows)
-        return merge(*(row.from_size(claim.request.nanos) for row in rows))

@@ -84,8 +84,18 @@ def _pod_default(doc: Doc) -> None:
     doc.setdefault("status", {}).setdefault("phase", "Pending")
 
 
+GATED: Final = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
+
+
 def _pod_create(doc: Doc) -> None:
     doc["status"] = {"phase": "Pending"}
+    if doc["spec"].get("schedulingGates"):
+        doc["status"]["conditions"] = [dict(GATED)]
 
 
 def _pod_causes(doc: Doc) -> list[Cause]:
