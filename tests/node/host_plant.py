@@ -64,6 +64,7 @@ class HostPlant(ClockedPlant):
         agent = self.agent
         queues = [agent.claims, agent.volumes, agent.growth, agent.modifier.queue]
         queues += [agent.users.queue, agent.health.queue, agent.snapshots.queue]
+        queues.append(agent.registrar.queue)
         return [*self.controllers.queues, *queues]
 
     def pass_time(self, seconds: float) -> None:

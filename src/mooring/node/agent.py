@@ -25,6 +25,7 @@ from mooring.node.origins import Origins
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
+from mooring.node.registrar import Registrar
 from mooring.node.resizing import Resizer
 from mooring.node.snapshotting import Snapshotter
 from mooring.node.usage import Usages
@@ -77,6 +78,7 @@ class Agent:
             objects, self.mounting, self.publisher, ids, attachments, node, docker, tell
         )
         self.heartbeat = Heartbeat(objects, node)
+        self.registrar = Registrar(objects, pools, node)
         self._intents = Intents(state_dir)
         again = self._claims_hurry
         self.backing = Backing(objects, pools, self.users, node, state_dir, tell, again)
@@ -133,6 +135,7 @@ class Agent:
         self.health.start()
         self.usages.start()
         await self.heartbeat.start()
+        await self.registrar.start()
 
     def _make_now(self, claim: str) -> None:
         self._provisioner.retry(claim)
@@ -190,6 +193,7 @@ class Agent:
         for unfollow in self._unfollow:
             unfollow()
         self.mounting.stop()
+        await self.registrar.stop()
         self._origins.stop()
         queues = (self.claims, self.volumes, self.growth, self.modifier, self.snapshots)
         for part in (self.heartbeat, self.health, *self._resyncs, *queues, self.users):

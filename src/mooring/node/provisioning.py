@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from mooring.crashpoints import crash_point, passing
+from mooring.drivers.errors import PoolFull
 from mooring.drivers.interface import Asset, AssetName, Driver, Source, asset_name
 from mooring.errors import MooringError
 from mooring.host.blocking import Blocking
@@ -37,6 +38,7 @@ from mooring.node.modifying import Modifier
 from mooring.node.origins import Origins
 from mooring.node.ownership import Ownership
 from mooring.node.pools import Pools
+from mooring.node.rescheduling import Rescheduler
 from mooring.node.waiting import Failures, Unmade
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound
 from mooring.objects.kind import Doc
@@ -82,6 +84,7 @@ class Provisioner:
         self.again: Callable[[str], None] = lambda _: None  # has a claim looked at once more
         self._intents, self._release, self._failures = intents, release, failures
         self._origins = origins
+        self._rescheduler = Rescheduler(objects)
         self._giving = Blocking("new volumes")  # to their owners
         self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
         self._unsure: set[str] = set()  # assets whose making may go on in a thread that hangs
@@ -127,13 +130,13 @@ class Provisioner:
             origin = self._origins.pool(claim, class_)
             found = origin if origin is not None and self._pools.mine(origin) else found
         if isinstance(found, str):
-            return Done(found) if not found else self._failed(claim, wanted, Unmade(claim, found))
+            return Done(found) if not found else await self._refused(claim, Unmade(claim, found))
         return await self._make(claim, class_, found, name)
 
     async def _make(self, claim: Claim, class_: StorageClass, pool: Pool, name: str) -> Outcome:
         if why := unmakeable(claim, pool):
             full = is_full(pool, claim.request)
-            return self._failed(claim, class_.provisioner, Unmade(claim, why, full=full))
+            return await self._refused(claim, Unmade(claim, why, full=full))
         begun = f'External provisioner is provisioning volume for claim "{claim.key}"'
         self._tell(claim, NORMAL, "Provisioning", class_.provisioner, begun)
         made = asset_name(name)
@@ -166,10 +169,13 @@ class Provisioner:
             raise  # its source was changed meanwhile: it is looked at anew
         except Forbidden as error:  # somebody else took the room meanwhile
             await self._take_back(Intent(name, claim.key, pool.name, pool.uid))
-            return self._failed(claim, class_.provisioner, error)
+            return await self._refused(claim, error)
         except (OSError, MooringError) as error:
             if isinstance(error, HostStuck):
                 self._unsure.add(name)
+            if isinstance(error, PoolFull) and own_source(claim) is None:
+                await self._take_back(Intent(name, claim.key, pool.name, pool.uid))
+                return await self._refused(claim, error)
             why = str(error)
             told = error if isinstance(error, MooringError) else Unmade(claim, why)
             return self._failed(claim, class_.provisioner, told)
@@ -191,6 +197,14 @@ class Provisioner:
             return await self._filling.asset(claim, source, place, self.again)
         with operation(plugin_of(component), "volume_provision"):
             return await driver.create(name, size_bytes, origin)
+
+    async def _refused(self, claim: Claim, error: MooringError) -> Outcome:
+        """It failed, and nothing of it is here: another node may be chosen."""
+        component = claim.annotations.get(STORAGE_PROVISIONER) or ""
+        component = component or claim.annotations[STORAGE_PROVISIONER_BETA]
+        failed = self._failed(claim, component, error)
+        await self._rescheduler.give_back(claim)
+        return failed
 
     async def _give_up(self, key: str, but: str = "") -> None:
         """Take back what was begun for claims of this name that do not want it any longer.

@@ -40,6 +40,23 @@ def _is_beyond(limit: Quantity | None, pool: Pool, size: Quantity) -> bool:
     return limit is not None and pool.allocated.plus(size) > limit
 
 
+def room_in(pool: Pool) -> Quantity | None:
+    """How much can be taken from the pool, whoever asks; None: no limit but the disk's."""
+    if pool.capacity is None:
+        return None
+    return max(pool.capacity.minus(pool.allocated), Quantity(0))
+
+
+def is_told_anew(told: Quantity | None, room: Quantity, *, exact: bool) -> bool:
+    """Whether those who were told how much there is have to hear of another amount.
+
+    exact  it is counted; else it is what a disk has left, of which a hundredth is no news
+    """
+    if told is None or exact or not told.nanos or not room.nanos:
+        return told != room
+    return abs(told.nanos - room.nanos) * 100 >= told.nanos
+
+
 def room_for(pool: Pool, namespace: str) -> Quantity | None:
     """How much a namespace may still take, nothing if it was granted nothing; None: no limit."""
     if pool.being_deleted or not pool.allows(namespace):

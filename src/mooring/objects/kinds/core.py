@@ -14,6 +14,7 @@ from mooring.objects.kinds.common import (
     metadata_update_causes,
     required,
 )
+from mooring.objects.kinds.pod_volumes import default_templates, template_causes
 
 NAME: Final = Column("Name", printing.name, format="name")
 AGE: Final = Column("Age", printing.age)
@@ -81,6 +82,7 @@ def _pod_default(doc: Doc) -> None:
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
+    default_templates(spec)
     doc.setdefault("status", {}).setdefault("phase", "Pending")
 
 
@@ -108,12 +110,14 @@ def _pod_causes(doc: Doc) -> list[Cause]:
         causes += [required(f"{path}.{key}") for key in ("name", "image") if not container.get(key)]
     names = set()
     for number, volume in enumerate(spec.get("volumes") or ()):
-        path, name = f"spec.volumes[{number}].name", volume.get("name")
+        at, name = f"spec.volumes[{number}]", volume.get("name")
+        path = f"{at}.name"
         if not name:
             causes.append(required(path))
         elif name in names:
             causes.append(Cause(path, "FieldValueDuplicate", f'Duplicate value: "{name}"'))
         names.add(name)
+        causes += template_causes(at, volume, doc["metadata"].get("name") or "")
     return causes
 
 
