@@ -141,7 +141,7 @@ async def test_status_counts_and_says_that_disks_are_not_known_here() -> None:
     assert shown["namespaces"] == [{"name": "default", "allocated": "0", "quota": "5Gi"}]
 
 
-@pytest.mark.parametrize("path", ["", "explain", "explain/pod", "explain/pvc/a/b/c", "mounts"])
+@pytest.mark.parametrize("path", ["", "explain", "explain/secret", "explain/pvc/a/b/c", "mounts"])
 async def test_other_paths_are_not_found(path: str) -> None:
     async with Client() as client:
         assert (await client.send("GET", f"/mooring/v1/{path}")).status == 404

@@ -79,7 +79,8 @@ def test_explain_asks_for_what_was_named(
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (("pod", "web"), "'pod' cannot be explained"),
+        (("secret", "web"), "'secret' cannot be explained"),
+        (("pod", "web", "--delete"), "--delete is about claims and volumes"),
         (("pvc",), "the NAME is missing"),
         (("pvc", "db", "--all"), "cannot go together"),
         (("pvc", "--all", "--delete"), "--delete is about one NAME"),

@@ -3,6 +3,8 @@
 GET /mooring/v1/explain/pvc/NAMESPACE/NAME    one claim; ?delete=1: what deleting it would do
 GET /mooring/v1/explain/pv/NAME               one volume; likewise
 GET /mooring/v1/explain/snapshot/NAMESPACE/NAME    one snapshot
+GET /mooring/v1/explain/pod/NAMESPACE/NAME    one pod
+GET /mooring/v1/explain/pod                   all pods; ?namespace=NAME: those of one
 GET /mooring/v1/explain/pvc                   all claims; ?namespace=NAME: those of one
 GET /mooring/v1/explain/pv                    all volumes
 GET /mooring/v1/status                        pools, claims, waste
@@ -21,6 +23,7 @@ from mooring.api.host import Host
 from mooring.api.http import Request
 from mooring.api.snapshots import Snapshots
 from mooring.model.claim import Claim
+from mooring.model.csi import CsiDriver, StorageCapacity
 from mooring.model.decoding import ViewDecoder
 from mooring.model.event import Event
 from mooring.model.metadata import View
@@ -40,6 +43,7 @@ from mooring.objects.objects import Objects
 from mooring.rules.deletion import deletion_of_claim, deletion_of_volume
 from mooring.rules.explanation import Explanation, Sight, explained_claim, waste
 from mooring.rules.matching import VolumeIndex
+from mooring.rules.pod_explanation import PodSight, explained_pod
 from mooring.rules.volume_explanation import explained_volume
 
 V = TypeVar("V", bound=View)
@@ -48,6 +52,7 @@ WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
 VIEWS: Final[tuple[type[View], ...]] = (
     *(Claim, Volume, StorageClass, Pool, Node, Pod, Event),
     *(Snapshot, SnapshotContent, SnapshotClass),
+    *(CsiDriver, StorageCapacity),
 )
 
 
@@ -119,6 +124,26 @@ class World:
         claim = self._claim_of(volume)
         users = self.users(claim.key) if claim is not None else ()
         return deletion_of_volume(volume, claim, users, self._pools())
+
+    def pod(self, pod: Pod) -> Explanation:
+        """Volumes that its claims do not name are looked at only where one is to be chosen."""
+        keys = [f"{pod.namespace}/{name}" for name in pod.claim_names]
+        claims = {key: claim for key in keys if (claim := self.one(Claim, key)) is not None}
+        if all(one.volume_name for one in claims.values()):
+            named = (self.one(Volume, one.volume_name) for one in claims.values())
+            volumes = {one.name: one for one in named if one is not None}
+        else:
+            volumes = self.all(Volume)
+        sight = PodSight(
+            nodes=list(self.all(Node).values()),
+            claims=claims,
+            volumes=volumes,
+            classes=self.all(StorageClass),
+            drivers=self.all(CsiDriver),
+            told=list(self.all(StorageCapacity).values()),
+            users={key: self.users(key) for key in keys},
+        )
+        return explained_pod(pod, sight)
 
     def _sight(
         self, claim: Claim, volumes: dict[str, Volume], index: VolumeIndex | None = None
@@ -206,6 +231,11 @@ class Explaining:
                 found = await self._volume(name, request.flag("delete"))
             case ["explain", "snapshot", namespace, name]:
                 found = await self._snapshot(f"{namespace}/{name}")
+            case ["explain", "pod", namespace, name]:
+                found = await self._pod(f"{namespace}/{name}")
+            case ["explain", "pod"]:
+                namespace = request.query.get("namespace", "")
+                found = await self._apart(lambda world: _pods(world, namespace))
             case ["explain", "pvc"]:
                 namespace = request.query.get("namespace", "")
                 found = await self._apart(lambda world: _claims(world, namespace))
@@ -235,6 +265,12 @@ class Explaining:
         path = await self._host.path(key) if self._host else ""
         return await self._apart(lambda world: _shown(explain(world, claim, path)))
 
+    async def _pod(self, key: str) -> Doc:
+        pod = self._objects.view(Pod, key)
+        if pod is None:
+            raise NotFound(self._objects.kinds[Pod.resource], key.rpartition("/")[2])
+        return await self._apart(lambda world: _shown(world.pod(pod)))
+
     async def _volume(self, name: str, delete: bool) -> Doc:
         volume = self._objects.view(Volume, name)
         if volume is None:
@@ -252,6 +288,11 @@ class Explaining:
 def _claims(world: World, namespace: str) -> Doc:
     claims = [one for one in world.all(Claim).values() if namespace in ("", one.namespace)]
     return {"items": [_shown(world.claim_in_short(one)) for one in claims]}
+
+
+def _pods(world: World, namespace: str) -> Doc:
+    pods = [one for one in world.all(Pod).values() if namespace in ("", one.namespace)]
+    return {"items": [_shown(world.pod(one)) for one in pods]}
 
 
 def _volumes(world: World) -> Doc:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote
 
 import typer
 
@@ -21,17 +22,20 @@ KINDS: Final = {
     "vs": "snapshot",
     "volumesnapshot": "snapshot",
     "volumesnapshots": "snapshot",
+    "pod": "pod",
+    "pods": "pod",
+    "po": "pod",
 }
 
 
 def kinds(incomplete: str) -> list[str]:
-    return [kind for kind in ("pvc", "pv", "snapshot") if kind.startswith(incomplete)]
+    return [kind for kind in ("pvc", "pv", "snapshot", "pod") if kind.startswith(incomplete)]
 
 
 def names(context: typer.Context, incomplete: str) -> list[str]:
-    """Of claims, or of volumes or snapshots if the command was given pv or snapshot."""
+    """Of claims, or of volumes, snapshots or pods if the command was given such a kind."""
     kind = KINDS.get(str(context.params.get("kind", "")), "")
-    of = {"pv": _volumes, "snapshot": _snapshots}.get(kind, _claims)
+    of = {"pv": _volumes, "snapshot": _snapshots, "pod": _pods}.get(kind, _claims)
     return _matching(incomplete, of(context))
 
 
@@ -61,6 +65,13 @@ def _snapshots(context: typer.Context) -> Iterable[str]:
 def _claims(context: typer.Context) -> Iterable[str]:
     client = _client(context)
     for item in client.items(claims_path(context.params.get("namespace") or client.namespace)):
+        yield item["metadata"]["name"]
+
+
+def _pods(context: typer.Context) -> Iterable[str]:
+    client = _client(context)
+    namespace = context.params.get("namespace") or client.namespace
+    for item in client.items(f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"):
         yield item["metadata"]["name"]
 
 

@@ -1,4 +1,4 @@
-"""`mooring explain`: why a claim or a volume is as it is, and what would help."""
+"""`mooring explain`: why a claim, a volume or a pod is as it is, and what would help."""
 
 from typing import Annotated
 from urllib.parse import quote
@@ -31,7 +31,7 @@ class BadQuestion(MooringError):
 @failing_well
 def explain(
     kind: Annotated[
-        str, typer.Argument(metavar="pvc|pv|snapshot", autocompletion=completion.kinds)
+        str, typer.Argument(metavar="pvc|pv|snapshot|pod", autocompletion=completion.kinds)
     ],
     name: Annotated[str, typer.Argument(metavar="[NAME]", autocompletion=completion.names)] = "",
     namespace: Namespace = "",
@@ -44,16 +44,18 @@ def explain(
     output: Output = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Say why a claim, a volume or a snapshot is as it is, and what would help."""
+    """Say why a claim, a volume, a snapshot or a pod is as it is, and what would help."""
     which = completion.KINDS.get(kind.lower())
     if which is None:
-        raise BadQuestion(f"{kind!r} cannot be explained, only pvc, pv and snapshot")
+        raise BadQuestion(f"{kind!r} cannot be explained, only pvc, pv, snapshot and pod")
     if all_ == bool(name):
         raise BadQuestion("NAME and --all cannot go together" if name else "the NAME is missing")
     if which == "snapshot" and (all_ or delete):
         raise BadQuestion("a snapshot is explained by its NAME, without --all and --delete")
     if all_ and delete:
         raise BadQuestion("--delete is about one NAME, not --all")
+    if delete and which == "pod":
+        raise BadQuestion("--delete is about claims and volumes; a pod has no data of its own")
     client = Client(kubeconfig)
     if all_:
         found = client.ask("GET", f"{path_of('explain', which)}?namespace={quote(namespace)}")
@@ -77,4 +79,5 @@ def _table(which: str, items: list[Doc]) -> Table:
         (item["subject"].partition(" ")[2], item["state"], item["why"], item["help"])
         for item in items
     ]
-    return table(("CLAIM" if which == "pvc" else "VOLUME", "PHASE", "REASON", "WOULD HELP"), rows)
+    what = {"pvc": "CLAIM", "pv": "VOLUME", "pod": "POD"}[which]
+    return table((what, "PHASE", "REASON", "WOULD HELP"), rows)

@@ -217,9 +217,11 @@ def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str
         details = (f"should no volume fit then, none can be made: {trouble}", *details)
     why = f"by class {class_.name} it waits for its first consumer, and there is none"
     help_ = f"mooring mount {claim.name} -n {claim.namespace}, or a pod that uses it"
-    if waiting := [pod.key for pod in sight.pods if not pod.node_name and not pod.has_ended]:
-        why = f"by class {class_.name} it waits for the node of pod {listed(waiting)}"
-        help_ = f"mooring mount {claim.name} -n {claim.namespace}, or give the pod a node"
+    if waiting := [pod for pod in sight.pods if not pod.node_name and not pod.has_ended]:
+        names = listed([pod.key for pod in waiting])
+        why = f"by class {class_.name} it waits for the node of pod {names}"
+        first = f"mooring explain pod {waiting[0].name} -n {claim.namespace}"
+        help_ = f"{first} says why it has none; or give the pod a node"
     return why, details, help_
 
 

@@ -1,0 +1,265 @@
+"""Why a pod has no node, node by node, and what would help: `mooring explain pod`.
+
+What will happen is asked of the functions that decide it (rules.scheduling, rules.nodes).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from mooring.model.claim import Claim
+from mooring.model.csi import CsiDriver, StorageCapacity
+from mooring.model.names import NO_PROVISIONER, SELECTED_NODE, Phase
+from mooring.model.node import Node
+from mooring.model.pod import DEFAULT_SCHEDULER, Pod
+from mooring.model.storage_class import StorageClass
+from mooring.model.volume import Volume
+from mooring.rules.consumers import ConsumerIndex
+from mooring.rules.explanation import Explanation, Reasons, listed
+from mooring.rules.matching import short
+from mooring.rules.nodes import OTHER_NODE_WANTED, UNSCHEDULABLE
+from mooring.rules.scheduling import (
+    NO_SPACE,
+    NO_SUCH_VOLUME,
+    NO_VOLUMES,
+    NODE_CONFLICT,
+    UNBOUND_IMMEDIATE,
+    USED_BY_OTHER,
+    Needs,
+    Plan,
+    needs,
+    placement,
+    plan_on,
+    reaches,
+)
+
+NODES_AT_MOST: Final = 5  # that are told about one by one
+
+
+@dataclass(frozen=True)
+class PodSight:
+    """All that there is to judge a pod by; answers rules.scheduling.World.
+
+    capacities_  by class
+    users        pods by the claim that they use
+    """
+
+    nodes: Sequence[Node] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    classes: Mapping[str, StorageClass] = field(default_factory=dict)
+    drivers: Mapping[str, CsiDriver] = field(default_factory=dict)
+    told: Sequence[StorageCapacity] = ()
+    users: Mapping[str, Sequence[Pod]] = field(default_factory=dict)
+
+    def claim(self, key: str) -> Claim | None:
+        return self.claims.get(key)
+
+    def volume(self, name: str) -> Volume | None:
+        return self.volumes.get(name)
+
+    def storage_class(self, name: str) -> StorageClass | None:
+        return self.classes.get(name)
+
+    def csi_driver(self, name: str) -> CsiDriver | None:
+        return self.drivers.get(name)
+
+    def capacities(self, class_name: str) -> Sequence[StorageCapacity]:
+        return [one for one in self.told if one.storage_class_name == class_name]
+
+    def free_volume(self, claim: Claim, node: Node, taken: Collection[str]) -> Volume | None:
+        return self._index.choice(claim, self.volumes.get, node.labels, node.name, taken)
+
+    def has_rival(self, claim: Claim, pod: Pod) -> bool:
+        return bool(self.rivals(claim, pod))
+
+    def rivals(self, claim: Claim, pod: Pod) -> list[Pod]:
+        """Pods that keep a claim for one pod from this one."""
+        users = self.users.get(claim.key, ())
+        return [one for one in users if one.key != pod.key and one.node_name and not one.has_ended]
+
+    @cached_property
+    def _index(self) -> ConsumerIndex:
+        index = ConsumerIndex()
+        for volume in self.volumes.values():
+            index.put(volume)
+        return index
+
+
+def explained_pod(pod: Pod, sight: PodSight) -> Explanation:
+    """Why a pod has its node, or none."""
+    state = "Terminating" if pod.being_deleted else pod.phase or "Pending"
+    why, details, help_ = _reasons(pod, sight)
+    return Explanation(f"pod {pod.key}", state, why, details, help_)
+
+
+def _reasons(pod: Pod, sight: PodSight) -> Reasons:
+    if pod.is_mirror:
+        return f"it stands for a container on {pod.node_name}", _claims(pod, sight), ""
+    if pod.has_ended:
+        held = "its claims are kept from being deleted until it is" if pod.node_name else ""
+        return "it has ended", (held,) if held else (), ""
+    if pod.node_name:
+        return f"it is on node {pod.node_name}", _claims(pod, sight), ""
+    if pod.being_deleted:
+        return "it is being deleted, and gets no node", (), ""
+    if pod.spec.scheduling_gates:
+        gates = listed([one.name for one in pod.spec.scheduling_gates])
+        return f"it has scheduling gates: {gates}", (), "removing them from spec.schedulingGates"
+    if pod.spec.scheduler_name not in ("", DEFAULT_SCHEDULER):
+        why = f"scheduler {pod.spec.scheduler_name} is to find its node, not Mooring's"
+        return why, (), f"that scheduler at work, or schedulerName: {DEFAULT_SCHEDULER}"
+    if not pod.claim_names:
+        why = "it uses no claims, and Mooring finds nodes only for pods that do"
+        return why, (), "a pod with spec.nodeName"
+    return _to_be_placed(pod, sight)
+
+
+def _claims(pod: Pod, sight: PodSight) -> tuple[str, ...]:
+    """What the claims of a pod that has its node are."""
+    found = []
+    for name in sorted(pod.claim_names):
+        claim = sight.claim(f"{pod.namespace}/{name}")
+        if claim is None:
+            found.append(f"claim {name} does not exist")
+        elif claim.phase == Phase.BOUND:
+            found.append(f"claim {name} has volume {claim.volume_name}")
+        else:
+            found.append(f"claim {name} is {claim.phase or Phase.PENDING}")
+    return tuple(found)
+
+
+def _to_be_placed(pod: Pod, sight: PodSight) -> Reasons:
+    if not sight.nodes:
+        return "there is no node", (), "the agent of a host at work"
+    found = needs(pod, sight)
+    if isinstance(found, str):
+        return found, _claims(pod, sight), _help_before(pod, found, sight)
+    plan = placement(pod, sight.nodes, sight)
+    if isinstance(plan, Plan):
+        if not plan.claims:
+            return f"it is about to get node {plan.node}", (), ""
+        names = listed([key.rpartition("/")[2] for key in plan.claims])
+        why = f"it gets node {plan.node} when its claims are bound: {names} not yet"
+        first = plan.claims[0].rpartition("/")[2]
+        return why, (), f"mooring explain pvc {first} -n {pod.namespace} says what that waits for"
+    told = [_of_node(pod, node, found, sight) for node in sight.nodes]
+    details = [why for why, _ in told[:NODES_AT_MOST]]
+    if (more := len(told) - NODES_AT_MOST) > 0:
+        details.append(f"and {more} nodes more")
+    helps = list(dict.fromkeys(help_ for _, help_ in told if help_))
+    count = f"none of {len(told)} nodes" if len(told) > 1 else "the only node cannot"
+    why = f"{count} can give it its volumes" if len(told) > 1 else f"{count} give it its volumes"
+    return why, tuple(details), "; or ".join(helps[:2])
+
+
+def _help_before(pod: Pod, why: str, sight: PodSight) -> str:
+    """What has to happen before any node is looked for."""
+    claims = {name: sight.claim(f"{pod.namespace}/{name}") for name in sorted(pod.claim_names)}
+    if why == UNBOUND_IMMEDIATE:
+        open_ = [
+            name for name, one in claims.items() if one is not None and one.phase != Phase.BOUND
+        ]
+        return f"mooring explain pvc {listed(open_)} -n {pod.namespace} says what that waits for"
+    if missing := [name for name, one in claims.items() if one is None]:
+        own = [name for name in missing if name in pod.ephemeral_claims]
+        if own:
+            return f"kubectl describe pod {pod.name} -n {pod.namespace} shows what refuses {own[0]}"
+        return f"a claim {missing[0]} in namespace {pod.namespace}"
+    if lost := [name for name, one in claims.items() if one and one.phase == Phase.LOST]:
+        return f"mooring explain pvc {lost[0]} -n {pod.namespace} says how it got lost"
+    if going := [name for name, one in claims.items() if one and one.being_deleted]:
+        return f"a claim {going[0]} made anew when this one is gone"
+    foreign = sorted(pod.ephemeral_claims)
+    return f"deleting claim {foreign[0]}, which is not the pod's, or another name for the pod"
+
+
+def _of_node(pod: Pod, node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
+    """Why not this node, and what would help."""
+    reasons = plan_on(pod, node, found, sight)
+    assert not isinstance(reasons, Plan)
+    told = [_told(pod, node, reason, found, sight) for reason in reasons]
+    helps = [help_ for _, help_ in told if help_]
+    return f"node {node.name}: {', and '.join(why for why, _ in told)}", (helps or [""])[0]
+
+
+def _told(pod: Pod, node: Node, reason: str, found: Needs, sight: PodSight) -> tuple[str, str]:
+    if reason == UNSCHEDULABLE:
+        return "it is cordoned", f"kubectl uncordon {node.name}"
+    if reason == OTHER_NODE_WANTED:
+        why = "the pod's nodeSelector or node affinity does not choose it"
+        return why, f"labels of node {node.name} that the pod asks for, or a pod that asks for less"
+    if reason == USED_BY_OTHER:
+        return _used(pod, found, sight)
+    if reason == NODE_CONFLICT:
+        return _away(node, found)
+    if reason == NO_SUCH_VOLUME:
+        gone = [one.volume_name for one, volume in found.bound if volume is None]
+        return f"volume {listed(gone)} is gone", "a pod with another claim"
+    if reason == NO_SPACE:
+        return _full(node, found, sight)
+    if reason == NO_VOLUMES:
+        return _none(node, found, sight)
+    if not node.is_ready and "node.kubernetes.io/" in reason:
+        return "it is not Ready", f"the agent of {node.name} at work"
+    what = reason.removeprefix("node(s) had untolerated ")
+    return f"the pod does not tolerate its {what}", "a toleration of it in the pod"
+
+
+def _used(pod: Pod, found: Needs, sight: PodSight) -> tuple[str, str]:
+    claims = [one for one, _ in found.bound] + list(found.unbound)
+    for claim in claims:
+        if rivals := sight.rivals(claim, pod):
+            name = rivals[0].name
+            why = f"claim {claim.name} is for one pod at a time, and {name} uses it"
+            return why, f"the end of pod {name}"
+    return "a claim for one pod at a time is used", ""
+
+
+def _away(node: Node, found: Needs) -> tuple[str, str]:
+    for claim, volume in found.bound:
+        if volume is not None and not reaches(node, volume):
+            where = f"on {listed(volume.hosts)}" if volume.hosts else "elsewhere"
+            return f"volume {volume.name} of claim {claim.name} is {where}", ""
+    return "a volume is elsewhere", ""
+
+
+def _full(node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
+    for claim in found.unbound:
+        told = [one for one in sight.capacities(claim.class_name) if one.reaches(node.labels)]
+        if any(one.suffices(claim.request) for one in told):
+            continue
+        limits = [limit for one in told if (limit := one.limit) is not None]
+        asks = f"claim {claim.name} asks for {claim.request} of class {claim.class_name}"
+        if not limits:
+            return f"{asks}, and nobody says that any can be made there", (
+                f"a pool on {node.name} that class {claim.class_name} takes from"
+            )
+        class_ = sight.storage_class(claim.class_name)
+        pool = class_.pool if class_ is not None else ""
+        more = f"kubectl edit pool {pool}, to raise its capacity, or " if pool else ""
+        return f"{asks}, and {max(limits)} can be made there", f"{more}a smaller claim"
+    return "there is not enough room", ""
+
+
+def _none(node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
+    for claim in found.unbound:
+        selected = claim.annotations.get(SELECTED_NODE)
+        if selected not in (None, node.name):
+            why = f"claim {claim.name} is to be made on {selected}"
+            return why, f"kubectl annotate pvc {claim.name} -n {claim.namespace} {SELECTED_NODE}-"
+        if selected is None and sight.free_volume(claim, node, ()) is not None:
+            continue
+        class_ = sight.storage_class(claim.class_name)
+        wanted = f"{short(claim.modes)}, {claim.request} or more"
+        if class_ is None or class_.provisioner in ("", NO_PROVISIONER):
+            why = f"no free volume for claim {claim.name} is reached from it, and none is made"
+            return why, f"a volume of class {claim.class_name}, {wanted}, for node {node.name}"
+        if not class_.allows(node.labels):
+            why = f"class {class_.name} makes no volumes there, by its allowedTopologies"
+            return (
+                why,
+                f"a class that allows node {node.name}, or a volume ({wanted}) that is there",
+            )
+    return "no free volumes are left for all its claims", "more volumes"
