@@ -140,6 +140,8 @@ def a_pool(**fields: Any) -> dict[str, Any]:
             {"name": "default", "allocated": "3Gi", "quota": "5Gi"},
             {"name": "*", "allocated": "0", "quota": "1Gi"},
         ],
+        "conditions": [],
+        "orphans": 0,
     }
     return {**pool, **fields}
 
