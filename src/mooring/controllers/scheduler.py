@@ -48,9 +48,14 @@ TOO_LATE: Final = "context deadline exceeded"
 
 @dataclass
 class Attempt:
-    """A plan under way. written: keys of the claims for which our part is done."""
+    """A plan under way.
+
+    uses     keys of all claims of the pod
+    written  keys of the claims for which our part is done
+    """
 
     uid: str
+    uses: frozenset[str]
     plan: Plan
     since_s: float  # monotonic
     written: set[str] = field(default_factory=set)
@@ -129,7 +134,7 @@ class Scheduler:
             self._give_up(key)
             attempt = None
         if pod is None or not pod.is_to_be_placed:
-            self._give_up(key)
+            self._give_up(key, placed=pod is not None and bool(pod.node_name))
             self._backoff.forget(key)
             return Done("no pod that needs a node")
         done = self._advanced(pod, attempt) if attempt is not None else None
@@ -144,10 +149,11 @@ class Scheduler:
     def _begun(self, pod: Pod) -> Attempt | Outcome | Step:
         if (left_s := self._backoff.left_s(pod.key, pod.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
-        plan = placement(pod, self._objects.views(Node), self, self._taken())
+        plan = placement(pod, self._objects.views(Node), self, self.promised())
         if isinstance(plan, str):
             return self._unplaceable(pod, plan)
-        attempt = Attempt(pod.uid, plan, self._objects.clock.monotonic_s())
+        uses = frozenset(f"{pod.namespace}/{name}" for name in pod.claim_names)
+        attempt = Attempt(pod.uid, uses, plan, self._objects.clock.monotonic_s())
         self._attempts[pod.key] = attempt
         self.waiting.put(pod.key, [A_NODE, *(of_volume(name) for _, name in plan.points)])
         return attempt
@@ -195,7 +201,7 @@ class Scheduler:
         claim = self.claim(key)
         return claim is not None and claim.was_bound and bool(claim.volume_name)
 
-    def _taken(self) -> set[str]:
+    def promised(self) -> set[str]:
         """Volumes that pods under way are about to get."""
         return {name for one in self._attempts.values() for _, name in one.plan.points}
 
@@ -243,9 +249,23 @@ class Scheduler:
             return outcome
         return Step(why, [(pod, says)], lambda error: then() if error is None else None)
 
-    def _give_up(self, key: str) -> None:
-        self._attempts.pop(key, None)
+    def _give_up(self, key: str, *, placed: bool = False) -> None:
+        """Hold nothing for a pod any longer: who could have it otherwise is looked at.
+
+        placed  it has what it was to have
+        """
         self.waiting.remove(key)
+        attempt = self._attempts.pop(key, None)
+        if attempt is None or placed:
+            return
+        for claim in attempt.uses:
+            for other in self._landscape.pods_of(claim):
+                if other.key != key and other.is_to_be_placed:
+                    self._wake(other.key)
+        for _, name in attempt.plan.points:
+            if (volume := self.volume(name)) is not None:
+                for other_key in self.waiting.of(of_class(volume.class_name)):
+                    self._wake(other_key)
 
     def _now(self) -> str:
         return timestamp(self._objects.clock.now())
