@@ -1,5 +1,6 @@
 """Images made of the distribution's own packages, without a registry and without their scripts."""
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ def load_postgres(host: Host) -> None:
         for directory in ("etc", "tmp", "run/postgresql", "var/lib/postgresql"):
             (root / directory).mkdir(parents=True, exist_ok=True)
         (root / "var/run").symlink_to("/run")
+        # Docker gives an empty volume the owner that the image has there.
+        os.chown(root / "var/lib/postgresql", POSTGRES_UID, POSTGRES_UID)
         for directory in ("tmp", "run/postgresql"):
             (root / directory).chmod(0o1777)
         (root / "etc/passwd").write_text(PASSWD)
