@@ -103,6 +103,8 @@ NOT_DOCKERS: Final = {
     "NoSuchSnapshot": "the reason in a ProvisioningFailed",
     "BadSnapshotHandle": "an event of the content, and in status.error",
     "SnapshotOfAnother": "likewise",
+    "InvalidArgument": "Docker names no VolumeAttributesClass",
+    "NoSuchAttributesClass": "likewise",
     "GrowsLater": "Docker grows no volume",
 }
 
