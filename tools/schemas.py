@@ -112,6 +112,7 @@ def served() -> Iterator[GroupVersionKind]:
     for kind in ALL_KINDS:
         yield kind.group, kind.version, kind.kind
         yield kind.group, kind.version, f"{kind.kind}List"
+    yield "", "v1", "Binding"  # sent, never stored
     for path, _, review in REVIEWS:
         _, _, group, version = path.split("/")
         yield group, version, review

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from mooring.api import reading, writing
+from mooring.api.bindings import Bindings
 from mooring.api.discovery import Discovery
 from mooring.api.explaining import Explaining
 from mooring.api.host import Host
@@ -55,6 +56,7 @@ class App:
         self._identities = identities
         self._discovery = Discovery(kinds)
         self._reviews = Reviews()
+        self._bindings = Bindings(objects)
         self._explaining = Explaining(objects, host)
         self._metrics, self._top = Metrics(objects, host), Top(objects, host)
         self._host = host  # None: no agent runs in this process
@@ -91,6 +93,7 @@ class App:
             await self._resource(request, route)
         elif not (
             await self._other(request)
+            or await self._bindings.serves(request)
             or await self._metrics.serves(request)
             or await self._top.serves(request)
             or await self._explaining.serves(request)

@@ -32,6 +32,17 @@ SERVICE: Final[Doc] = {
     "verbs": ["list"],
     "shortNames": ["svc"],
 }
+# How a scheduler gives a pod its node: see api.bindings.
+BINDINGS: Final[tuple[Doc, ...]] = tuple(
+    {
+        "name": name,
+        "singularName": singular,
+        "namespaced": True,
+        "kind": "Binding",
+        "verbs": ["create"],
+    }
+    for name, singular in (("bindings", "binding"), ("pods/binding", ""))
+)
 JSON_TYPE: Final = "application/json"
 KUBERNETES_MINOR: Final = "34"  # whose behaviour is served
 
@@ -144,7 +155,7 @@ def _resources(kinds: Sequence[Kind], group: str, version: str) -> Doc:
             for name in kind.subresources
         ]
     if not group:
-        resources.append(SERVICE)
+        resources += [SERVICE, *BINDINGS]
     for path, plural, review in REVIEWS:
         if path == f"/apis/{group}/{version}":
             resources.append(

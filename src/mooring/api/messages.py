@@ -187,6 +187,7 @@ CSINode  1:metadata:ObjectMeta 2:spec:CSINodeSpec
 CSINodeSpec  1:drivers:[CSINodeDriver]
 CSINodeDriver  1:name! 2:nodeID! 3:topologyKeys:[str] 4:allocatable:VolumeNodeResources
 VolumeNodeResources  1:count!:int
+Binding  1:metadata:ObjectMeta 2:target:ObjectReference
 CSIStorageCapacity  1:metadata:ObjectMeta 2:nodeTopology:LabelSelector 3:storageClassName
   4:capacity:Quantity 5:maximumVolumeSize:Quantity
 """
@@ -406,7 +407,8 @@ UserInfo  1:username 2:uid 3:groups:[str] 4:extra:{ExtraValue}
 
 # By apiVersion: the kinds that are read, each by the message of its name.
 _KINDS: Final = {
-    "v1": "ConfigMap Event Namespace Node PersistentVolume PersistentVolumeClaim Pod Secret",
+    "v1": "Binding ConfigMap Event Namespace Node PersistentVolume PersistentVolumeClaim Pod "
+    "Secret",
     "authentication.k8s.io/v1": "SelfSubjectReview",
     "authorization.k8s.io/v1": "SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview",
     "coordination.k8s.io/v1": "Lease",
