@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 
 from mooring.drivers.interface import Driver, Place, asset_name
-from mooring.host import mounts
+from mooring.host import files, mounts
 
 MIB: Final = 1 << 20
 NAME = asset_name("pvc-0a1b2c3d-0000-4000-8000-000000000001")
@@ -148,19 +148,30 @@ class Bench:
         return found
 
     @contextmanager
-    def filled(self) -> Iterator[None]:
-        """Not a byte is free on its disk meanwhile."""
-        ballast = self.disk / "ballast"
+    def filled(self, but_bytes: int = 0) -> Iterator[None]:
+        """Hardly a byte is free on its disk meanwhile, but as many as are said."""
+        ballast, spare = self.disk / "ballast", self.disk / "spare"
+        with spare.open("wb") as file:
+            if but_bytes:
+                os.posix_fallocate(file.fileno(), 0, but_bytes)
         with ballast.open("wb", buffering=0) as file:
             for chunk in (256 * MIB, 16 * MIB, MIB, 4096):
                 with suppress(OSError):
                     while True:
                         end = file.seek(0, os.SEEK_END)
                         os.posix_fallocate(file.fileno(), end, chunk)
+        spare.unlink()
+        self.synced()
         try:
             yield
         finally:
             ballast.unlink()
+            self.synced()
+
+    def synced(self) -> None:
+        """What was removed is free."""
+        with files.directory(self.disk) as fd:
+            files.file_system_synced(fd)
 
     @contextmanager
     def read_only(self) -> Iterator[None]:

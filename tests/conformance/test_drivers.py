@@ -10,7 +10,15 @@ from mooring.drivers.interface import Asset, AssetName, Features, Place, Snapsho
 from mooring.drivers.registry import DRIVERS, driver_for
 from mooring.model import names
 from mooring.model.names import BTRFS_DRIVER, NFS_DRIVER
-from tests.conformance import driver_alone, driver_limits, driver_snapshots, driver_suite
+from tests.conformance import (
+    driver_alone,
+    driver_full,
+    driver_hostile,
+    driver_limits,
+    driver_sizes,
+    driver_snapshots,
+    driver_suite,
+)
 from tests.conformance.driver_bench import (
     CHECKS,
     DISK_CHECKS,
@@ -25,11 +33,15 @@ from tests.conformance.driver_bench import (
 from tests.conformance.driver_kills import KILLED
 from tests.host.privileges import needs_mounts
 
+# They fill the lists of checks.
 assert driver_suite, (
     driver_alone,
+    driver_full,
+    driver_hostile,
     driver_limits,
+    driver_sizes,
     driver_snapshots,
-)  # they fill the lists of checks
+)
 
 
 def _registered(

@@ -81,6 +81,10 @@ class ImageFs:
         if self.kind == "ext4":
             await _checked_ext4(image, lock, "-p")
 
+    def growth_bytes(self, more_bytes: int) -> int:
+        """What growing by this takes of the pool's disk, at most, for tables of its own."""
+        return more_bytes // 32 + 8 * MIB
+
     async def grow_unmounted(self, image: int, lock: int) -> None:
         """An ext4; take all of its image. Raises Damaged, ProgramFailed."""
         await _checked_ext4(image, lock, "-f", "-p")

@@ -109,6 +109,12 @@ class ImagePool:
         with self.root.opened() as root:
             return usage_of(root).free_bytes
 
+    def sure_bytes(self) -> int:
+        """What is free and may be written: an ext4 keeps some of it from root, too."""
+        with self.root.opened() as root:
+            disk = os.fstatvfs(root)
+            return disk.f_bavail * disk.f_frsize
+
     def described(self, name: str) -> About | None:
         """What is known of an asset or a snapshot, None if it is not there. AssetDamaged."""
         with self.root.opened() as root, self._directory(name, root) as fd:

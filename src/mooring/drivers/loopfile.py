@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from errno import EDQUOT, ENOSPC, EOPNOTSUPP, EPERM
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,7 @@ _LOOK_S: Final = 0.02  # between two looks at what ends by itself
 _END_S: Final = 5.0  # of a device whose last mount is gone
 _SLOW_S: Final = 120.0  # a large log that is replayed, a large file that is unlinked
 _FULL: Final = (ENOSPC, EDQUOT)
+_FULL_WORDS: Final = os.strerror(ENOSPC)
 
 START_MARKED: Final = crash_point("loopfile.start.marked")
 CREATE_ALLOCATED: Final = crash_point("loopfile.create.allocated")
@@ -234,18 +235,13 @@ class LoopfileDriver:
             allocation = partial(self._images.new_image, aside, image_bytes, kind.first_bytes)
             with await self._done(allocation, about=name, need_bytes=need_bytes) as image:
                 passing(CREATE_ALLOCATED)
-                try:
+                async with self._told_if_full(need_bytes):
                     await kind.make(image.fd, asked_bytes)
                     passing(CREATE_FORMATTED)
                     fill = partial(
                         images.make_data, kind=kind, mode=self.mode, uid=self.uid, gid=self.gid
                     )
                     await self._in(image, fill, need_bytes=need_bytes)
-                except (ProgramFailed, MountFailed) as error:
-                    free_bytes = await self._done(self._images.free_bytes, about=name)
-                    if free_bytes > kind.first_bytes:
-                        raise
-                    raise PoolFull(self.place.pool, need_bytes, free_bytes) from error
             passing(CREATE_FILLED)
             has = About(asked_bytes, image_bytes, asked_bytes, time.time_ns())
             await self._finish(aside, name, has, (CREATE_DESCRIBED, CREATE_RENAMED))
@@ -324,7 +320,9 @@ class LoopfileDriver:
     async def _grown(self, name: str, held: Held, has: About) -> About:
         """Have image and file system as large as it is to be, and say so."""
         size_bytes = has.grows_to
-        with await self._image(held) as image:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._told_if_full(size_bytes))
+            image = stack.enter_context(await self._image(held))
             kind = await self._in(image, partial(self._images.kind, name))
             image_bytes = kind.grown_bytes(image.fd, has.image_bytes, size_bytes - has.size_bytes)
             if kind is XFS or await self._in(image, loops.loop_of) is not None:
@@ -333,6 +331,10 @@ class LoopfileDriver:
                 )
                 await self._in(image, partial(_grow_or_later, grow, name), need_bytes=size_bytes)
             else:
+                if not self.allocate:
+                    await self._refuse_without_room(
+                        kind.growth_bytes(image_bytes - has.image_bytes)
+                    )
                 resize = partial(images.resize, size_bytes=image_bytes, allocate=self.allocate)
                 await self._in(image, resize, need_bytes=size_bytes)
                 try:
@@ -368,6 +370,23 @@ class LoopfileDriver:
                 return Held(os.dup(image), held.about)
 
         return await self._in(held, opened)
+
+    async def _refuse_without_room(self, need_bytes: int) -> None:
+        """resize2fs leaves a file system damaged that meets a full disk. Raises PoolFull."""
+        free_bytes = await self._done(self._images.sure_bytes)
+        if free_bytes < need_bytes:
+            raise PoolFull(self.place.pool, need_bytes, free_bytes)
+
+    @asynccontextmanager
+    async def _told_if_full(self, need_bytes: int) -> AsyncIterator[None]:
+        """Programs and mounts say in their own words that the pool's disk is full: PoolFull."""
+        try:
+            yield
+        except (ProgramFailed, MountFailed) as error:
+            free_bytes = (await self.usage()).free_bytes
+            if _FULL_WORDS not in error.what and free_bytes > self.kind.first_bytes:
+                raise
+            raise PoolFull(self.place.pool, need_bytes, free_bytes) from error
 
     # Calls in threads
 
