@@ -13,7 +13,10 @@ from mooring.rules.retention import Made, kept
 NOW = datetime(2026, 3, 15, 12, 30, tzinfo=UTC)
 ZONES = st.sampled_from([ZoneInfo("UTC"), ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")])
 FEW = st.integers(0, 5)
-KEEPS = st.builds(Keep, last=FEW, hourly=FEW, daily=FEW, weekly=FEW, monthly=FEW)
+# To keep nothing is refused at admission.
+KEEPS = st.builds(Keep, last=FEW, hourly=FEW, daily=FEW, weekly=FEW, monthly=FEW).filter(
+    lambda keep: keep != Keep()
+)
 
 
 @st.composite
