@@ -242,6 +242,7 @@ async def on_a_bench(backend: Backend, directory: Path, disk: str = "") -> Async
         await bench.stopped()  # what it has open would keep its disk mounted
         for point in reversed(mounts.mounts_below(str(directory))):
             _unmounted(point)
+        (directory / "image").unlink(missing_ok=True)  # some tests fill it
 
 
 Check = Callable[[Bench], Awaitable[None]]

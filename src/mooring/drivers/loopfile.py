@@ -48,7 +48,7 @@ from mooring.drivers.interface import (
     asset_name,
     checked_attributes,
 )
-from mooring.drivers.root import ITSELF, SNAPSHOT, PoolRoot, id_of, mode_of, usage_of
+from mooring.drivers.root import ITSELF, SNAPSHOT, PoolRoot, flag_of, id_of, mode_of, usage_of
 from mooring.host import loops
 from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck, MountFailed, ProgramFailed
@@ -112,7 +112,7 @@ class LoopfileDriver:
         """Raises BadPoolOption."""
         self.place = place
         self.kind = _kind(place)
-        self.allocate = _flag(place, "allocate")
+        self.allocate = flag_of(place, "allocate")
         self.mode, self.uid, self.gid = mode_of(place), id_of(place, "uid"), id_of(place, "gid")
         self.features = _features(self.kind, can_clone=True)
         self._images = ImagePool(PoolRoot(place), self.allocate)
@@ -492,10 +492,3 @@ def _kind(place: Place) -> ImageFs:
     if wanted not in KINDS:
         raise BadPoolOption(place.pool, "fsType", wanted, "xfs or ext4")
     return KINDS[wanted]
-
-
-def _flag(place: Place, option: str) -> bool:
-    value = place.options.get(option, False)
-    if not isinstance(value, bool):
-        raise BadPoolOption(place.pool, option, value, "true or false")
-    return value

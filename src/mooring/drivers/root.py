@@ -174,6 +174,14 @@ def id_of(place: Place, option: str) -> int:
     return value
 
 
+def flag_of(place: Place, option: str) -> bool:
+    """An option of the pool that is false unless it is said. Raises BadPoolOption."""
+    value = place.options.get(option, False)
+    if not isinstance(value, bool):
+        raise BadPoolOption(place.pool, option, value, "true or false")
+    return value
+
+
 def _owner(root: int) -> str | None:
     """The uid of the pool that a root is marked for."""
     with suppress(FileNotFoundError), files.regular_file(MARK, root) as mark:
