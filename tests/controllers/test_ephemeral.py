@@ -109,3 +109,23 @@ def test_a_pod_that_is_being_deleted_gets_none(plant: ClockedPlant) -> None:
     plant.delete(PODS, "default/p")
     plant.back()
     assert plant.claims() == []
+
+
+def test_what_refuses_the_claim_is_told_and_tried_again(plant: ClockedPlant) -> None:
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}}
+    plant.put("resourcequotas", quota)
+    plant.put(PODS, a_pod())
+    (told,) = [one for one in plant.events("p") if one["reason"] == "FailedBinding"]
+    assert told["message"].startswith("ephemeral volume own: create PVC p-own: ")
+    assert "exceeded quota: none" in told["message"]
+    assert plant.claims() == []
+    plant.delete("resourcequotas", "default/none")
+    plant.pass_time(1)
+    assert [one["kind"] for one in owners(plant)] == ["Pod"]
+
+
+def test_the_claim_goes_with_its_pod(plant: ClockedPlant) -> None:
+    plant.put(PODS, a_pod())
+    plant.delete(PODS, "default/p")
+    plant.settle()
+    assert plant.claims() == []
