@@ -163,7 +163,7 @@ def assert_right(plant: ClockedPlant, placed_before: dict[str, str]) -> dict[str
         if pod.uid in placed and pod.uid not in placed_before:
             assert_has_volumes(plant, pod)
         if pod.is_to_be_placed and pod.key not in loops.pods.delayed:  # it waits for no time
-            found = placement(pod, nodes, world, world.promised())
+            found = placement(pod, nodes, world, world.promised)
             assert not isinstance(found, Plan), f"{pod.key} was forgotten: {found}"
     for claim in plant.claims():
         if claim.modes >= ONE_CONTAINER:

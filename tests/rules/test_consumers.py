@@ -103,7 +103,8 @@ def test_volumes_that_cannot_be_chosen_are_not_looked_at() -> None:
     others = [a_volume(f"of-class-{number}", class_="fast") for number in range(100)]
     small = [a_volume(f"small-{number}", size="1Mi") for number in range(100)]
     bound = [a_volume(f"bound-{n}", claim=pointer(), phase=Phase.BOUND) for n in range(100)]
-    volumes = Volumes(*others, *small, *bound, a_volume("a"), a_volume("b", size="2Gi"))
+    elsewhere = [a_volume(f"elsewhere-{n}", affinity=ON_N2) for n in range(100)]
+    volumes = Volumes(*others, *small, *bound, *elsewhere, a_volume("a"), a_volume("b", size="2Gi"))
     assert volumes.chosen(a_claim()) == "a"
     assert volumes.looked_at == 1
 

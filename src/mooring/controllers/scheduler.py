@@ -79,6 +79,7 @@ class Scheduler:
         self._wake, self._later = wake, later
         self.waiting = WaitingPods()
         self._attempts: dict[str, Attempt] = {}
+        self.promised: set[str] = set()  # volumes that pods under way are about to get
         self._backoff = Backoff(objects.clock)
         self._unclaimed = UnclaimedVolumes(objects)
         shelf = objects.cache.shelves[StorageCapacity.resource]
@@ -149,12 +150,13 @@ class Scheduler:
     def _begun(self, pod: Pod) -> Attempt | Outcome | Step:
         if (left_s := self._backoff.left_s(pod.key, pod.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
-        plan = placement(pod, self._objects.views(Node), self, self.promised())
+        plan = placement(pod, self._objects.views(Node), self, self.promised)
         if isinstance(plan, str):
             return self._unplaceable(pod, plan)
         uses = frozenset(f"{pod.namespace}/{name}" for name in pod.claim_names)
         attempt = Attempt(pod.uid, uses, plan, self._objects.clock.monotonic_s())
         self._attempts[pod.key] = attempt
+        self.promised.update(name for _, name in plan.points)
         self.waiting.put(pod.key, [A_NODE, *(of_volume(name) for _, name in plan.points)])
         return attempt
 
@@ -200,10 +202,6 @@ class Scheduler:
     def _is_bound(self, key: str) -> bool:
         claim = self.claim(key)
         return claim is not None and claim.was_bound and bool(claim.volume_name)
-
-    def promised(self) -> set[str]:
-        """Volumes that pods under way are about to get."""
-        return {name for one in self._attempts.values() for _, name in one.plan.points}
 
     def _written(self, pod: str, attempt: Attempt, claim: str, error: Error) -> None:
         if error is None:
@@ -256,7 +254,10 @@ class Scheduler:
         """
         self.waiting.remove(key)
         attempt = self._attempts.pop(key, None)
-        if attempt is None or placed:
+        if attempt is None:
+            return
+        self.promised.difference_update(name for _, name in attempt.plan.points)
+        if placed:
             return
         for claim in attempt.uses:
             for other in self._landscape.pods_of(claim):

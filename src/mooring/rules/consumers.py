@@ -1,15 +1,18 @@
 """The volume that a first consumer chooses, without looking at them all. Storage semantics §6.
 
-Free volumes lie by class in the order of their size; volumes that point at a claim lie by that. A
-choice looks at those that are large enough, the smallest first, until one fits.
+Free volumes lie by class, and by their host if they are of one, in the order of their size; volumes
+that point at a claim lie by that. A choice looks at those that are large enough, the smallest
+first, until one fits.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from heapq import merge
 from typing import NamedTuple
 
 from mooring.model.claim import Claim
-from mooring.model.names import Phase
+from mooring.model.names import HOSTNAME, Phase
+from mooring.model.selector import only_node
 from mooring.model.volume import Volume
 from mooring.rules.matching import fits
 from mooring.rules.rows import Item, Row
@@ -22,6 +25,7 @@ class _Place(NamedTuple):
 
     claim: str  # "ns/name", "" if none
     class_name: str
+    host: str = ""  # of a free one that only the node of this label is let to; "" for all others
 
 
 class ConsumerIndex:
@@ -37,7 +41,10 @@ class ConsumerIndex:
         ref = volume.claim_ref
         if ref is not None and volume.phase == Phase.BOUND:
             return
-        place = _Place(ref.key, "") if ref is not None else _Place("", volume.class_name)
+        if ref is not None:
+            place = _Place(ref.key, "")
+        else:
+            place = _Place("", volume.class_name, _only_host(volume))
         item = (volume.capacity.nanos, 0, volume.name)
         self._lies[volume.name] = place, item
         self._rows[place].add(item)
@@ -67,17 +74,29 @@ class ConsumerIndex:
         labels, node  of the node. Access modes are no matter of groups here: §6, the last paragraph
         taken         names of volumes that are not in question
         """
-        for place in (_Place(claim.key, ""), _Place("", claim.class_name)):
+        free = _Place("", claim.class_name)
+        places = [_Place(claim.key, "")], [free, free._replace(host=labels.get(HOSTNAME, ""))]
+        for together in places:
             unreached = False
-            row = self._rows.get(place)
-            for _, _, name in row.from_size(claim.request.nanos) if row is not None else ():
+            for _, _, name in self._large_enough(claim, together):
                 volume = volume_of(name) if name not in taken else None
                 if volume is None or not fits(claim, volume):
                     continue
                 affinity = volume.spec.node_affinity
                 if affinity is None or affinity.allows(labels, node):
                     return volume
-                unreached = bool(place.claim)
+                unreached = bool(together[0].claim)
             if unreached:
                 return None
         return None
+
+    def _large_enough(self, claim: Claim, places: Iterable[_Place]) -> Iterator[Item]:
+        rows = [self._rows[place] for place in dict.fromkeys(places) if place in self._rows]
+        return merge(*(row.from_size(claim.request.nanos) for row in rows))
+
+
+def _only_host(volume: Volume) -> str:
+    """What the label of the one host is that has the volume, "" if its affinity is another."""
+    affinity = volume.spec.node_affinity
+    hosts = affinity.hosts() if affinity is not None else ()
+    return hosts[0] if len(hosts) == 1 and affinity == only_node(HOSTNAME, hosts[0]) else ""
