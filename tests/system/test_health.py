@@ -169,6 +169,14 @@ def test_a_pool_shows_that_it_is_ready_and_what_its_place_has(server: Monitored,
 
 
 @each
+def test_a_claim_made_together_with_its_pool_waits_for_the_first_look(
+    server: Monitored, name: str
+) -> None:
+    about = f"involvedObject.name=of-{name},type=Warning"
+    assert server.get("events", "--field-selector", about)["items"] == []
+
+
+@each
 def test_top_says_how_full_a_claim_is(server: Monitored, name: str) -> None:
     def is_seen() -> bool:
         used = server.top("claims", "claim")[f"default/of-{name}"]["usedBytes"]

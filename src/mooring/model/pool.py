@@ -197,6 +197,11 @@ class Pool(View, frozen=True):
         return None if found is None else parse_quantity(found.total)
 
     @property
+    def waits_for_a_look(self) -> bool:
+        """Whether nobody has looked at its place yet, and what may be taken depends on that."""
+        return self.spec.overcommit is not None and not self.status.conditions
+
+    @property
     def overcommit(self) -> float | None:
         """How many times its place it may promise, for people; None: as often as it likes."""
         ratio = self.spec.overcommit

@@ -54,6 +54,7 @@ from mooring.store.interface import Conflict
 
 log = logging.getLogger(__name__)
 
+FIRST_LOOK_S: Final = 1.0  # the look itself wakes the claims of its pool
 INTENT_NOTED: Final = crash_point("provision.intent-noted")
 ASSET_MADE: Final = crash_point("provision.asset-made")
 VOLUME_STORED: Final = crash_point("provision.volume-stored")
@@ -134,6 +135,8 @@ class Provisioner:
         return await self._make(claim, class_, found, name)
 
     async def _make(self, claim: Claim, class_: StorageClass, pool: Pool, name: str) -> Outcome:
+        if pool.waits_for_a_look:
+            return Again(FIRST_LOOK_S, f"pool {pool.name} was made at this moment")
         if why := unmakeable(claim, pool):
             full = is_full(pool, claim.request)
             return await self._refused(claim, Unmade(claim, why, full=full))
