@@ -189,6 +189,16 @@ class OtherFileSystem(MooringError):
         self.remedy = "correct fsType; a disk with something else on it is left alone"
 
 
+class DiskUnreadable(MooringError):
+    """Nothing is made on it: what cannot be read may have everything on it."""
+
+    code, effect = "DiskUnreadable", Effect.NONE
+
+    def __init__(self, disk: str, said: str) -> None:
+        self.what = f"{disk} cannot be read: {said}"
+        self.remedy = "see that the target and its disk are well; nothing was written to it"
+
+
 class DiskNeedsRepair(MooringError):
     """It is mounted nowhere, and nothing is deleted."""
 

@@ -19,6 +19,7 @@ import msgspec
 from mooring.crashpoints import crash_point, passing
 from mooring.errors import MooringError
 from mooring.host import files, iscsi, mounts, nfs
+from mooring.host.blankness import is_blank
 from mooring.host.errors import HostStuck, ProgramFailed
 from mooring.host.iscsi import Disk, Target
 from mooring.host.mounts import Restriction
@@ -28,6 +29,7 @@ from mooring.node.errors import (
     BadMountOption,
     BadSource,
     DiskNeedsRepair,
+    DiskUnreadable,
     NoDisk,
     NoFileSystemOnDisk,
     OtherFileSystem,
@@ -199,24 +201,39 @@ class IscsiSource:
 
     async def _kind(self, disk: Disk) -> str:
         """Of the file system that is on it; of one that is made, if that may be."""
-        probe = ("blkid", "-p", "-o", "export", disk.node)
-        done = await run(*probe, deadline_s=_PROBE_S)
-        if done.status == _NOTHING:
+        found = await self._probed(disk)
+        if found is None:
             return await self._made(disk)
-        if done.status:
-            raise OtherFileSystem(disk.node, f"blkid cannot tell what: {done.message}", KINDS)
-        found = dict(line.partition("=")[::2] for line in done.output.decode().splitlines())
         kind = found.get("TYPE", "")
         if kind not in ((self.kind,) if self.kind else KINDS):
             what = kind or f"a partition table ({found.get('PTTYPE', '?')})"
             raise OtherFileSystem(disk.node, what, (self.kind,) if self.kind else KINDS)
         return kind
 
+    async def _probed(self, disk: Disk) -> dict[str, str] | None:
+        """None: blkid finds nothing, or could not read it, which it does not tell apart."""
+        done = await run("blkid", "-p", "-o", "export", disk.node, deadline_s=_PROBE_S)
+        if done.status == _NOTHING:
+            return None
+        if done.status:
+            raise OtherFileSystem(disk.node, f"blkid cannot tell what: {done.message}", KINDS)
+        return dict(line.partition("=")[::2] for line in done.output.decode().splitlines())
+
     async def _made(self, disk: Disk) -> str:
+        """On a disk that could be read, and is zero where anything would be."""
+        try:
+            blank = await self.places.run(partial(is_blank, disk.node), self.iqn, _PROBE_S)
+        except OSError as error:
+            raise DiskUnreadable(disk.node, str(error)) from error
         if not self.is_new or self.read_only:
             raise NoFileSystemOnDisk(self.iqn, self.lun)
+        if not blank:
+            raise OtherFileSystem(disk.node, "something that blkid does not know", KINDS)
+        # It may have come back only after the first look at it.
+        if (found := await self._probed(disk)) is not None:
+            raise DiskUnreadable(disk.node, f"it was empty, and now has {found}")
         kind = self.kind or KINDS[0]
-        how = ("-F", "-m", "0") if kind == "ext4" else ()
+        how = ("-m", "0") if kind == "ext4" else ()  # no -F: mkfs shall refuse what it doubts
         await checked(f"mkfs.{kind}", "-q", *how, disk.node, deadline_s=_MAKE_S)
         passing(MADE)
         return kind
