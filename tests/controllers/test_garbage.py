@@ -130,6 +130,48 @@ def test_a_whole_tree_goes_from_its_leaves(plant: ClockedPlant) -> None:
     assert there(plant) == []
 
 
+def free(doc: Doc) -> None:
+    doc["metadata"]["finalizers"] = []
+
+
+def test_a_dependent_with_another_owner_lets_the_first_go(plant: ClockedPlant) -> None:
+    for name in ("a", "b"):
+        made(plant, name)
+    made(plant, "c", owner(plant, "a", blocks=True), owner(plant, "b"))
+    drop(plant, "a", Propagation.FOREGROUND)
+    assert there(plant) == ["b", "c"]
+    assert owners_of(plant, "c") == ["b"]
+
+
+def test_a_dependent_that_forgets_its_owner_lets_it_go(plant: ClockedPlant) -> None:
+    made(plant, "a")
+    made(plant, "b", owner(plant, "a", blocks=True), finalizers=["example.com/hold"])
+    drop(plant, "a", Propagation.FOREGROUND)
+    assert there(plant) == ["a", "b"]
+
+    def forget(doc: Doc) -> None:
+        del doc["metadata"]["ownerReferences"]
+
+    plant.edit(MAPS, "default/b", forget)
+    plant.settle()
+    assert there(plant) == ["b"]
+
+
+def test_a_circle_of_owners_goes(plant: ClockedPlant) -> None:
+    made(plant, "a")
+    made(plant, "b", owner(plant, "a", blocks=True))
+    back = owner(plant, "b", blocks=True)
+
+    def owned(doc: Doc) -> None:
+        doc["metadata"]["ownerReferences"] = [back]
+
+    plant.edit(MAPS, "default/a", owned)
+    plant.settle()
+    assert there(plant) == ["a", "b"]
+    drop(plant, "a", Propagation.FOREGROUND)
+    assert there(plant) == []
+
+
 def test_an_owner_that_went_while_nobody_looked_is_missed_at_the_start(
     plant: ClockedPlant,
 ) -> None:

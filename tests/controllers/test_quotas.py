@@ -149,6 +149,61 @@ def test_many_at_once_get_no_more_than_there_is(plant: ClockedPlant) -> None:
     assert [used(plant, one)["persistentvolumeclaims"] for one in "ab"] == ["7", "7"]
 
 
+def test_what_was_charged_for_a_claim_that_is_not_stored_is_given_back(
+    plant: ClockedPlant,
+) -> None:
+    put(plant, a_quota("a", persistentvolumeclaims="7"))
+    put(plant, a_quota("b", persistentvolumeclaims="7"))
+    plant.dawdle(5)
+    twins = [plant.creation(CLAIMS, a_claim("same")) for _ in range(5)]
+    plant.together(*twins)
+    plant.settle()
+    assert [used(plant, one)["persistentvolumeclaims"] for one in "ab"] == ["1", "1"]
+
+
+def test_many_that_come_and_go_leave_a_true_account(plant: ClockedPlant) -> None:
+    for name in ("a", "b"):
+        put(plant, a_quota(name, requests_storage="50Gi"))
+    plant.dawdle(11)
+    for round_ in range(4):
+        plant.together(
+            *(plant.creation(CLAIMS, a_claim(f"c{round_}-{number}")) for number in range(10)),
+            *(plant.deletion(CLAIMS, f"default/c{round_ - 1}-{number}") for number in range(7)),
+        )
+    plant.settle()
+    left = sum(one.request.bytes() for one in plant.claims()) >> 30
+    assert left == 10 + 3 * 3
+    assert [used(plant, one)["requests.storage"] for one in "ab"] == [f"{left}Gi"] * 2
+
+
+def test_a_claim_that_leaves_a_scope_is_given_back(plant: ClockedPlant) -> None:
+    one = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["gold"]}
+    scopes = {"scopeSelector": {"matchExpressions": [one]}}
+    put(plant, a_quota(scopes=scopes, persistentvolumeclaims="1"))
+    assert plant.create(CLAIMS, a_claim("a", volumeAttributesClassName="gold"))
+    assert not plant.create(CLAIMS, a_claim("b", volumeAttributesClassName="gold"))
+
+    def bound(doc: Doc) -> None:
+        doc["status"] = {"phase": "Bound"}
+
+    def silver(doc: Doc) -> None:
+        doc["spec"]["volumeAttributesClassName"] = "silver"
+
+    plant.away()
+    plant.edit(CLAIMS, "default/a", bound, status="status")
+    assert plant.edit(CLAIMS, "default/a", silver)
+    plant.back()
+    plant.settle()
+    assert used(plant) == {"persistentvolumeclaims": "0"}
+
+
+def test_a_request_that_is_only_tried_is_refused_too(plant: ClockedPlant) -> None:
+    put(plant, a_quota(persistentvolumeclaims="0"))
+    kind = plant.objects.kinds[CLAIMS]
+    with pytest.raises(Forbidden):
+        plant._run(plant.objects.create(kind, "default", a_claim("a"), dry_run=True))
+
+
 @pytest.mark.parametrize(
     ("expression", "counted"),
     [

@@ -1,7 +1,8 @@
 """All loops, wired to what wakes them."""
 
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 from mooring.controllers.attributes_classes import AttributesClasses
 from mooring.controllers.binder import Binder
@@ -13,7 +14,7 @@ from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
 from mooring.controllers.pod_loops import PodLoops
 from mooring.controllers.pools import Pools
-from mooring.controllers.quotas import Quotas, gives_back
+from mooring.controllers.quotas import Quotas
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
 from mooring.controllers.schedules import Schedules
@@ -38,6 +39,14 @@ from mooring.rules.volumes import is_at_rest
 SCHEDULE_SIGN: Final = f'"{SCHEDULE}"'.encode()
 
 
+class Follower(Protocol):
+    """Something that is kept current by events."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 class Controllers:
     """Started and stopped as one, on the server that leads."""
 
@@ -57,7 +66,8 @@ class Controllers:
         self.nodes = Queue("nodes", Liveness(objects).reconcile)
         pools = Pools(objects, lambda name: self.pools.add(name))
         self.pools = Queue("pools", pools.reconcile)
-        self.quotas = Queue("quotas", Quotas(objects).reconcile)
+        quotas = Quotas(objects, lambda key: self.quotas.add(key))
+        self.quotas = Queue("quotas", quotas.reconcile)
         self._owned = Garbage(objects, lambda key: self.garbage.add(key), self.recorder.note)
         self.garbage = Queue("garbage", self._owned.reconcile)
         self.schedules = Queue("schedules", Schedules(objects, self.recorder).reconcile)
@@ -74,15 +84,29 @@ class Controllers:
             *self.snapshots.queues,
             *self.pod_loops.queues,
         )
-        self._followers = (self.landscape, self.pod_loops, pools, self.snapshots)
+        self._followers: tuple[Follower, ...] = (
+            self.landscape,
+            self.pod_loops,
+            pools,
+            self.snapshots,
+            quotas,
+        )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
         shelves = objects.cache.shelves
         self.resyncs = (
             Resync(shelves[Claim.resource], lambda entry: self.claims.add(entry.key)),
             Resync(shelves[Volume.resource], self._look_at_volume),
-            Resync(shelves[ResourceQuota.resource], lambda entry: self.quotas.add(entry.key)),
+            Resync(shelves[ResourceQuota.resource], lambda entry: quotas.count_anew(entry.key)),
+            *(
+                Resync(shelf, partial(self._owned.look, resource))
+                for resource, shelf in shelves.items()
+            ),
         )
+
+    @property
+    def _parts(self) -> tuple[Queue | Resync, ...]:
+        return (*self.queues, *self.resyncs)
 
     async def start(self) -> None:
         """Look at everything once, then at what changes."""
@@ -92,7 +116,6 @@ class Controllers:
         self._follow(Node.resource, self.nodes)
         self._follow("namespaces", self.namespaces)
         self._follow(Pool.resource, self.pools)
-        self._follow_quotas()
         self._owned.start()
         self._follow(SnapshotSchedule.resource, self.schedules)
         for resource in (Snapshot.resource, VolumeBackup.resource):
@@ -101,7 +124,7 @@ class Controllers:
         self.expander.start()
         self._follow(AttributesClass.resource, self.attributes_classes)
         await self.expiry.start()
-        for part in (*self.queues, *self.resyncs):
+        for part in self._parts:
             part.start()
 
     def _made_by_one(self, event: Event) -> None:
@@ -127,29 +150,6 @@ class Controllers:
 
         self._unfollow.append(shelf.follow(changed))
 
-    def _follow_quotas(self) -> None:
-        """Count anew where limits or scopes are others, and where claims leave something."""
-        shelves = self._objects.cache.shelves
-        quotas = shelves[ResourceQuota.resource]
-        for entry in quotas.entries():
-            self.quotas.add(entry.key)
-
-        def quota_changed(event: Event) -> None:
-            if event.after is not None and not _same_limits(event):
-                self.quotas.add(event.key)
-
-        def claim_changed(event: Event) -> None:
-            namespace = event.key.partition("/")[0]
-            if event.before is None or next(quotas.entries(namespace), None) is None:
-                return
-            after = view(Claim, event.after) if event.after else None
-            if gives_back(view(Claim, event.before), after):
-                for entry in quotas.entries(namespace):
-                    self.quotas.add(entry.key)
-
-        self._unfollow.append(quotas.follow(quota_changed))
-        self._unfollow.append(shelves[Claim.resource].follow(claim_changed))
-
     async def idle(self) -> None:
         """Wait until all that was to be looked at was looked at, what that caused included.
 
@@ -169,14 +169,6 @@ class Controllers:
         self._owned.stop()
         self.attributes_protection.stop()
         self.expander.stop()
-        for part in (*self.queues, *self.resyncs, self.expiry):
+        for part in (*self._parts, self.expiry):
             await part.stop()
         await self.recorder.stop()
-
-
-def _same_limits(event: Event) -> bool:
-    """Whether only its account changed, which is the business of whoever charged it."""
-    before, after = (
-        view(ResourceQuota, one) if one else None for one in (event.before, event.after)
-    )
-    return before is not None and after is not None and before.spec == after.spec

@@ -14,7 +14,7 @@ from mooring.model.metadata import ObjectReference, OwnerReference, View
 from mooring.objects.cache import Entry, Event
 from mooring.objects.errors import NotFound, Stale
 from mooring.objects.kind import Doc, Kind
-from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.objects import Change, Objects, Preconditions
 from mooring.objects.views import view
 from mooring.reconcile.queue import Done, Outcome
 from mooring.rules.events import WARNING, EventNote
@@ -68,6 +68,8 @@ class Garbage:
         if before is not None and OWNED in before.body:
             for owner in _owners(before):
                 self._file(owner.uid, _Dependent(resource, event.key), there=False)
+            if after is not None:
+                self._let_go_of(before, after)
         if after is None:
             self._gone(before)
             return
@@ -77,6 +79,18 @@ class Garbage:
             self._wake(_Dependent(resource, event.key).text)
         elif any(mark in after.body for mark in MARKS):
             self._wake(_Dependent(resource, event.key).text)
+
+    def look(self, resource: str, entry: Entry) -> None:
+        """Have it looked at, if it is of any concern; for a look at all now and then."""
+        if OWNED in entry.body or any(mark in entry.body for mark in MARKS):
+            self._wake(_Dependent(resource, entry.key).text)
+
+    def _let_go_of(self, before: Entry, after: Entry) -> None:
+        """Owners that it does not hold up any longer may have waited for that."""
+        holds = {one.uid for one in _owners(after) if one.block_owner_deletion is True}
+        for owner in _owners(before):
+            if owner.uid not in holds:
+                self._wake_owner(owner, _metadata(before).namespace)
 
     def _file(self, uid: str, dependent: _Dependent, *, there: bool) -> None:
         if there:
@@ -127,10 +141,12 @@ class Garbage:
             if how is Standing.UNKNOWN and self._kind_of(owner) is not None:
                 self._say_out_of_place(kind, seen, owner)
         decided = verdict(owners, has_dependents=bool(self._dependents.get(seen.uid)))
+        if decided.foreground and self._in_a_circle(seen.uid):
+            await self._unblocked(kind, entry.key, seen.uid)
         if decided.delete:
             policy = Propagation.FOREGROUND if decided.foreground else None
-            same = Preconditions(uid=seen.uid, resource_version=str(entry.revision))
-            with suppress(NotFound, Stale):  # another version is looked at on its own
+            same = Preconditions(uid=seen.uid)
+            with suppress(NotFound, Stale):  # another of this name is looked at on its own
                 await self._objects.delete(kind, entry.key, preconditions=same, propagation=policy)
             return Done("deleted: its owners are gone")
         if decided.drop:
@@ -142,11 +158,10 @@ class Garbage:
         """Its dependents lose it as their owner, then it goes."""
         uid = _metadata(entry).uid
         for dependent in list(self._dependents.get(uid, ())):
-            with suppress(NotFound):
-                found = self._objects.entry(*dependent)
-                if found is not None:
-                    kind, of = self._objects.kinds[dependent.resource], _metadata(found).uid
-                    await self._without_owners(kind, dependent.key, of, frozenset({uid}))
+            found = self._objects.entry(*dependent)
+            if found is not None:
+                kind, of = self._objects.kinds[dependent.resource], _metadata(found).uid
+                await self._without_owners(kind, dependent.key, of, frozenset({uid}))
         await self._let_go(resource, entry, ORPHAN)
         return Done("its dependents stay without it")
 
@@ -174,11 +189,34 @@ class Garbage:
             doc["metadata"]["finalizers"] = [one for one in finalizers if one != finalizer]
             return doc
 
-        same = Preconditions(uid=uid)
-        with suppress(NotFound, Stale):
-            await self._objects.update(
-                self._objects.kinds[resource], entry.key, freed, preconditions=same
-            )
+        await self._changed_as(self._objects.kinds[resource], entry.key, uid, freed)
+
+    def _in_a_circle(self, uid: str) -> bool:
+        """Whether one of its dependents waits for its own dependents, as it would wait itself."""
+        found = (self._objects.entry(*one) for one in self._dependents.get(uid, ()))
+        seen = (_metadata(one) for one in found if one is not None)
+        return any(one.being_deleted and one.has_finalizer(FOREGROUND) for one in seen)
+
+    async def _unblocked(self, kind: Kind, key: str, uid: str) -> None:
+        """It holds up no owner any longer."""
+
+        def changed(doc: Doc) -> Doc:
+            for owner in doc["metadata"].get("ownerReferences") or ():
+                owner["blockOwnerDeletion"] = False
+            return doc
+
+        await self._changed_as(kind, key, uid, changed)
+
+    async def _changed_as(self, kind: Kind, key: str, uid: str, change: Change) -> None:
+        """Change an object if it is the one that is meant. Raises Stale if others are faster."""
+        try:
+            await self._objects.update(kind, key, change, preconditions=Preconditions(uid=uid))
+        except NotFound:
+            return
+        except Stale:
+            left = self._objects.entry(kind.resource, key)
+            if left is not None and _metadata(left).uid == uid:
+                raise
 
     async def _without_owners(self, kind: Kind, key: str, uid: str, lost: frozenset[str]) -> None:
         def changed(doc: Doc) -> Doc:
@@ -189,8 +227,7 @@ class Garbage:
                 del doc["metadata"]["ownerReferences"]
             return doc
 
-        with suppress(NotFound, Stale):
-            await self._objects.update(kind, key, changed, preconditions=Preconditions(uid=uid))
+        await self._changed_as(kind, key, uid, changed)
 
     # Owners
 
@@ -203,11 +240,7 @@ class Garbage:
         found = _metadata(entry) if entry is not None else None
         if found is None or found.uid != owner.uid:
             return Standing.ABSENT
-        if (
-            found.being_deleted
-            and found.has_finalizer(FOREGROUND)
-            and owner.block_owner_deletion is True
-        ):
+        if found.being_deleted and found.has_finalizer(FOREGROUND):
             return Standing.WAITING
         return Standing.SOLID
 

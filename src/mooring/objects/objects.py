@@ -79,7 +79,7 @@ class Objects:
         self.kinds = {kind.resource: kind for kind in kinds}
         self.cache = Cache(store, self.kinds.values())
         self._account = asyncio.Lock()  # of pools
-        self._quotas = Quotas(self)
+        self.quotas = Quotas(self)
         self._uids = _uids()
 
     async def start(self) -> None:
@@ -164,12 +164,13 @@ class Objects:
         stored = stored_form(shelf.kind, doc)
         write = Write(shelf.prefix + key, stored, ABSENT)
         if dry_run:
+            self.quotas.refuse(kind, None, doc)
             return Entry(key, stored, 0)  # without a revision, since it has none
         others, unchanged = self._writes(beside(doc))
         try:
             if self._is_charged(kind, namespace):
                 held = (*checks, *unchanged)
-                revision = await self._commit_claim([write, *others], held, None, doc)
+                revision = await self.quotas.commit(self._commit, [write, *others], held, None, doc)
             elif others or unchanged:
                 revision = await self._commit([write, *others], [*checks, *unchanged])
             else:
@@ -227,6 +228,7 @@ class Objects:
                 doc = admitted_update(kind, doc, old, self, now, note)
             stored = stored_form(shelf.kind, doc)
             if dry_run:
+                self.quotas.refuse(kind, old, doc)
                 return shelf.entry_of(shelf.prefix + key, stored, entry.revision)
             if stored == unspliced(entry.body, shelf.offset):
                 return entry
@@ -239,7 +241,8 @@ class Objects:
         leaves = "deletionTimestamp" in metadata and not _held(doc)
         write = Write(shelf.prefix + entry.key, None if leaves else stored, entry.revision)
         if not leaves and self._is_charged(shelf.kind, metadata.get("namespace", "")):
-            revision = await self._commit_claim([write], (), decoded(entry.body), doc)
+            before = decoded(entry.body)
+            revision = await self.quotas.commit(self._commit, [write], (), before, doc)
             return shelf.written(entry.key, stored, revision)
         old = _pooled(shelf.kind, entry)
         new = None if leaves or old is None else _pooled(shelf.kind, doc)
@@ -354,28 +357,7 @@ class Objects:
         return writes, unchanged
 
     def _is_charged(self, kind: Kind, namespace: str) -> bool:
-        return kind.resource == Claim.resource and self._quotas.apply_in(namespace)
-
-    async def _commit_claim(
-        self, writes: Sequence[Write], checks: Sequence[Check], old: Doc | None, new: Doc
-    ) -> int:
-        """A write of a claim, with what it changes in the quotas of its namespace.
-
-        raises  Forbidden if one of them is exceeded
-        """
-        paid: dict[str, int] = {}
-        async with self._quotas.turn(new["metadata"]["namespace"]):
-            for _ in range(TRIES):
-                try:
-                    charge = await self._quotas.charge(old, new, paid)
-                except Conflict:  # a quota became another while it was charged
-                    continue
-                try:
-                    return await self._commit([*writes, *charge.writes], [*checks, *charge.checks])
-                except Conflict as conflict:
-                    if not charge.concerns(conflict.key):
-                        raise
-        raise Stale(self.kinds[Claim.resource], new["metadata"]["name"])
+        return kind.resource == Claim.resource and self.quotas.apply_in(namespace)
 
     async def _commit_charged(
         self, write: Write, old: Volume | None, new: Volume | None, checks: Sequence[Check] = ()

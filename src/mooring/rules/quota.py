@@ -42,7 +42,7 @@ def is_in_scope(quota: ResourceQuota, claim: Claim) -> bool:
     """Whether the quota is about such claims; scopes of other kinds are about none."""
     if any(scope != ATTRIBUTES_SCOPE for scope in quota.spec.scopes):
         return False
-    names = _attributes_classes(claim)
+    names = attributes_classes(claim)
     if quota.spec.scopes and not names:
         return False
     selector = quota.spec.scope_selector
@@ -50,7 +50,7 @@ def is_in_scope(quota: ResourceQuota, claim: Claim) -> bool:
     return all(_holds(one, names) for one in needed)
 
 
-def _attributes_classes(claim: Claim) -> set[str]:
+def attributes_classes(claim: Claim) -> set[str]:
     """Those that it asks for, has, or is on the way to."""
     modify = claim.status.modify_volume_status
     target = modify.target_volume_attributes_class_name if modify is not None else ""
@@ -105,6 +105,26 @@ def charged(
     for key, rise in more.items():
         used[key] = parse_quantity(used.get(key, "0")).plus(rise).canonical()
     return quota.with_used(used), more
+
+
+def given_back(quota: ResourceQuota, before: Claim, after: Claim | None) -> dict[str, Quantity]:
+    """What a claim leaves that goes (after None) or takes less, by the key of the quota."""
+    had = use_of(before) if is_in_scope(quota, before) else {}
+    has = use_of(after) if after is not None and is_in_scope(quota, after) else {}
+    less = {key: amount.minus(has.get(key, Quantity(0))) for key, amount in had.items()}
+    return {
+        key: amount for key, amount in less.items() if key in quota.spec.hard and amount.nanos > 0
+    }
+
+
+def reduced(quota: ResourceQuota, less: Mapping[str, Quantity]) -> ResourceQuota:
+    """The account after this was given back; never below nothing."""
+    used = dict(quota.status.used)
+    for key, amount in less.items():
+        if key in used:
+            left = parse_quantity(used[key]).minus(amount)
+            used[key] = max(left, Quantity(0, left.family)).canonical()
+    return quota.with_used(used)
 
 
 def exceeded(quota: ResourceQuota, after: ResourceQuota, more: Mapping[str, Quantity]) -> str:
