@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from mooring.drivers.directory import DirectoryDriver
+from mooring.drivers.interface import AssetName
 from mooring.errors import MooringError
 from mooring.model.names import DELETE
 from mooring.model.pool import Pool, PoolOrphans
@@ -366,6 +368,33 @@ def test_what_is_being_made_is_neither_shown_nor_removed(plant: HealthPlant) -> 
     plant.intend(asset)
     assert plant.orphans().count == 0
     assert plant.remove(asset) == "NotOrphan"
+
+
+def test_what_is_begun_while_somebody_asks_is_not_removed(
+    plant: HealthPlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset = plant.made_asset()
+    pool = plant.pool()
+    asked = DirectoryDriver.used_bytes
+
+    async def used_bytes(driver: DirectoryDriver, name: AssetName) -> int | None:
+        """As it is, and meanwhile somebody begins to make this one."""
+        await plant.agent._intents.begin(Intent(asset, "default/x", pool.name, pool.uid))
+        return await asked(driver, name)
+
+    monkeypatch.setattr(DirectoryDriver, "used_bytes", used_bytes)
+    assert plant.remove(asset) == "NotOrphan"
+    assert plant.assets() == [asset]
+
+
+def test_data_of_a_claim_that_waits_is_neither_shown_nor_removed(plant: HealthPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="nowhere"))
+    asset = plant.made_asset(plant.claim().uid)
+    assert plant.orphans().count == 0
+    assert plant.remove(asset) == "NotOrphan"
+    plant.drop()
+    assert [one.name for one in plant.orphans().items] == [asset]
+    assert plant.remove(asset) == ""
 
 
 @pytest.mark.parametrize("name", ["backup-{}", "backup-{}-cut", "verify-{}", "snapshot-{}"])

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from mooring.drivers.interface import AssetName, Driver, asset_name
 from mooring.errors import Effect, MooringError
+from mooring.model.claim import Claim
 from mooring.model.pool import Orphan, Pool, PoolOrphans
 from mooring.model.quantity import Quantity
 from mooring.model.volume import Volume
@@ -16,10 +17,12 @@ from mooring.node.intents import Intents
 from mooring.node.pools import Pools
 from mooring.objects.cache import Entry
 from mooring.objects.objects import Objects
+from mooring.objects.views import view
 
 NAMED_AT_MOST: Final = 20  # in a pool's status, which has to stay small
 SHOWN_AT_MOST: Final = 10_000  # to who asks
 ASSET, SNAPSHOT = "asset", "snapshot"
+MADE: Final = "pvc-"  # before the uid of a claim: its data
 # What is made for these is called after their uid, and lives as long as they do or shorter.
 OWNERS: Final = (
     "volumesnapshotcontents.snapshot.storage.k8s.io",
@@ -106,9 +109,11 @@ class Orphans:
             lying = [one for one in await _all_in(driver) if one.name == name]
             if not lying:
                 raise NoSuchOrphan(name, pool.name)
-            if by := self._named_by(pool, name) or await self._mentioned_by(name):
-                raise NotOrphan(name, pool.name, by)
             shown = await _shown(driver, lying[0])
+            by = await self._mentioned_by(name) or await self._claim_of(name)
+            # Last, with nothing awaited after it: what is begun meanwhile notes that first.
+            if by := by or self._named_by(name):
+                raise NotOrphan(name, pool.name, by)
             if lying[0].kind == ASSET:
                 await driver.delete(checked)
             else:
@@ -135,15 +140,30 @@ class Orphans:
         owners = [one for kind in OWNERS for one in shelves[kind].snapshot()]
         named = await asyncio.to_thread(_named, [*volumes, *owners], pool.root)
         uids = await asyncio.to_thread(_uids, owners)
-        return [
+        found = [
             one
             for one in lying
             if one.name not in named
             and one.name not in intended
             and uids.isdisjoint(_IN_NAME.findall(one.name))
         ]
+        claimed = await self._claimed([one.name for one in found])
+        return [one for one in found if one.name not in claimed]
 
-    def _named_by(self, pool: Pool, name: str) -> str:
+    async def _claimed(self, names: Iterable[str]) -> dict[str, str]:
+        """Those that a claim would call its own, with its key: it may get the volume yet, or again.
+
+        A claim is older than its data, so none comes that a look at all did not see.
+        """
+        sought = {one.removeprefix(MADE) for one in names if one.startswith(MADE)}
+        entries = self._objects.cache.shelves[Claim.resource].snapshot() if sought else []
+        return await asyncio.to_thread(_owning, entries, sought)
+
+    async def _claim_of(self, name: str) -> str:
+        key = (await self._claimed([name])).get(name, "")
+        return f"it is the data of claim {key}" if key else ""
+
+    def _named_by(self, name: str) -> str:
         if any(one.asset == name for one in self._intents.all()):
             return "it is being made"
         same = self._objects.view(Volume, name)
@@ -200,6 +220,18 @@ def _named(entries: Iterable[Entry], root: str) -> set[str]:
 def _uids(entries: Iterable[Entry]) -> set[str]:
     """Their own, and those that they mention."""
     return {uid.decode() for entry in entries for uid in _UIDS.findall(entry.body)}
+
+
+def _owning(entries: Iterable[Entry], uids: set[str]) -> dict[str, str]:
+    """Names of data by the uids of claims, unless the claim has a volume of another name."""
+    found = {}
+    for entry in entries:
+        if any(uid.decode() in uids for uid in _UIDS.findall(entry.body)):
+            claim = view(Claim, entry)
+            name = MADE + claim.uid
+            if claim.uid in uids and claim.volume_name in ("", name):
+                found[name] = claim.key
+    return found
 
 
 def _first_with(entries: Iterable[Entry], sought: Sequence[bytes]) -> str:
