@@ -27,7 +27,7 @@ class Client:
 
     def __init__(self) -> None:
         self.objects = Objects(MemoryStore(), ALL_KINDS)
-        self._app = App(self.objects, ALL_KINDS, Identities({token_hash("t"): "admin"}))
+        self.app = App(self.objects, ALL_KINDS, Identities({token_hash("t"): "admin"}))
 
     async def __aenter__(self) -> "Client":
         await self.objects.start()
@@ -63,7 +63,7 @@ class Client:
                     await meanwhile(chunk)
                 chunks.append(chunk)
 
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
         return [json.loads(line) for line in b"".join(chunks).splitlines()]
 
     async def send(
@@ -98,7 +98,7 @@ class Client:
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
         text = b"".join(message.get("body", b"") for message in sent[1:])
         warnings = [value.decode() for name, value in sent[0]["headers"] if name == b"warning"]
         is_text = any(value.startswith(b"text/plain") for _, value in sent[0]["headers"])

@@ -1,13 +1,17 @@
 """GET /metrics: what Prometheus' own parser reads, under the names that Kubernetes gives."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mooring.api import exposition
+from mooring.api.http import ABORT
+from mooring.api.metrics import Metrics
 from mooring.node.usage import VolumeUsage
 from tests.api.client import Client
 
@@ -162,3 +166,54 @@ async def test_many_are_all_there_and_each_family_is_in_one_piece(client: Client
     heads = [line for line in lines if line.startswith("# TYPE")]
     assert (len(heads), len(set(heads))) == (3, 3)
     assert len(lines) == 6 + 601 * 5
+
+
+class SlowReader:
+    """Takes the head of an answer, and nothing after it until it is cut off."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.waits, self.cut = asyncio.Event(), asyncio.Event()
+
+    async def scrape(self) -> None:
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/metrics",
+            "query_string": b"",
+            "headers": [(b"authorization", b"Bearer t")],
+            "extensions": {ABORT: self.cut.set},
+        }
+
+        async def receive() -> dict[str, Any]:
+            await self.cut.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                self.waits.set()
+                await asyncio.Event().wait()
+
+        await self.client.app(scope, receive, send)
+
+
+async def test_who_reads_slowly_stops_nobody_else(client: Client) -> None:
+    reader = SlowReader(client)
+    task = asyncio.create_task(reader.scrape())
+    await reader.waits.wait()
+    async with asyncio.timeout(5):
+        assert "mooring_build_info" in await scraped(client)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_who_reads_nothing_is_cut_off(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Metrics, "taken_within_s", 0.01, raising=False)
+    reader = SlowReader(client)
+    async with asyncio.timeout(5):
+        await reader.scrape()
+    assert reader.cut.is_set()
+    assert "mooring_build_info" in await scraped(client)

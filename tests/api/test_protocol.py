@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 import uvicorn
 
-from mooring.api.http import Message, Receive, Scope, Send
+from mooring.api.http import Message, Receive, Request, Scope, Send
 from mooring.api.protocol import Protocol
 
 
@@ -27,7 +28,9 @@ async def app(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def connection() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connection(
+    app: Any = app,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     config = uvicorn.Config(
         app, port=0, http=Impatient, ws="none", lifespan="off", log_config=None, access_log=False
     )
@@ -64,6 +67,25 @@ async def test_an_answer_may_take_longer_than_a_request() -> None:
     async with connection() as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         assert b"done" in await asyncio.wait_for(reader.readuntil(b"done"), 30)
+
+
+async def test_who_does_not_read_can_be_cut_off_with_what_waits_for_it() -> None:
+    ended = asyncio.Event()
+
+    async def flooding(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        await request.begin()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                while True:
+                    await request.more(b"x" * (1 << 20))
+        await request.abort()
+        ended.set()
+
+    async with connection(flooding) as (reader, writer):
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await asyncio.wait_for(ended.wait(), 30)
 
 
 async def test_a_head_that_is_too_long_is_answered_so() -> None:

@@ -18,6 +18,7 @@ MAX_BODY_BYTES: Final = 3 * 1024 * 1024  # as kube-apiserver
 GZIP_FROM_BYTES: Final = 128 * 1024  # smaller answers cost more to compress than to send
 WARNING_LETTERS: Final = 256  # of one warning, as kube-apiserver
 WARNINGS_BYTES: Final = 4096  # of all; clients limit the headers that they read
+ABORT: Final = "mooring.abort"  # extension of a scope: call it to end the connection at once
 JSON: Final[Header] = (b"content-type", b"application/json")
 
 
@@ -121,6 +122,12 @@ class Request:
 
     async def end(self) -> None:
         await self.send({"type": "http.response.body", "body": b""})
+
+    async def abort(self) -> None:
+        """Have done with who does not read: what was not sent yet is dropped."""
+        if (cut := self.scope.get("extensions", {}).get(ABORT)) is not None:
+            cut()
+            await self.hung_up()
 
 
 def _gzipped(body: bytes) -> bytes:

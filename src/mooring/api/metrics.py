@@ -2,14 +2,15 @@
 
 ?collect[]=GROUP, also several times, is for a part of it: process (this process, its queues, how
 long work took), pools, usage (kubelet_volume_stats_*), claims and volumes (kube_*). Text format
-0.0.4. It is made in a thread a piece at a time, one answer after the other, so that it never has
-the server to itself however many volumes there are.
+0.0.4. It is made in a thread a piece at a time, one piece after the other, so that it never has the
+server to itself however many volumes there are. Who does not read is cut off.
 """
 
 import asyncio
+import logging
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -30,11 +31,14 @@ from mooring.model.volume import Volume
 from mooring.objects.objects import Objects
 from mooring.reconcile.queue import queues
 
+log = logging.getLogger(__name__)
+
 PATH: Final = "/metrics"
 TYPE: Final = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 GROUPS: Final = ("process", "pools", "usage", "claims", "volumes")
 WAITING_AT_MOST: Final = 3  # scrapes; more are refused: each takes seconds among many volumes
 SENT_BYTES: Final = 64 << 10  # of one piece, about
+TAKEN_WITHIN_S: Final = 10.0  # each piece, by who asked
 _POOL_LABELS: Final = ("pool", "node", "driver")
 _POOL: Final = (
     ("capacity_bytes", "Size of the place of a pool."),
@@ -50,8 +54,14 @@ _POOL: Final = (
 )
 
 
+class _NotTaken(Exception):
+    """Who asked does not read."""
+
+
 class Metrics:
     """Answers scrapes."""
+
+    taken_within_s = TAKEN_WITHIN_S
 
     def __init__(self, objects: Objects, host: Host | None) -> None:
         self._objects, self._host = objects, host
@@ -66,8 +76,10 @@ class Metrics:
             raise ApiError("TooManyRequests", "others are being answered, ask again later")
         self._waiting += 1
         try:
-            async with self._turn:
-                await self._answer(request, wanted)
+            await self._answer(request, wanted)
+        except _NotTaken:
+            log.warning("a scrape was cut off: nothing was read in %g s", self.taken_within_s)
+            await request.abort()
         finally:
             self._waiting -= 1
         return True
@@ -75,12 +87,24 @@ class Metrics:
     async def _answer(self, request: Request, wanted: frozenset[str]) -> None:
         is_squeezed = "gzip" in request.header(b"accept-encoding")
         encoding = ((b"content-encoding", b"gzip"),) if is_squeezed else ()
-        await request.begin((TYPE, (b"vary", b"Accept-Encoding"), *encoding))
+        await self._taken(request.begin((TYPE, (b"vary", b"Accept-Encoding"), *encoding)))
         pieces = _pieces(self._text(wanted), is_squeezed)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        while (piece := await self._made(pieces)) is not None:
             if piece:
-                await request.more(piece)
-        await request.end()
+                await self._taken(request.more(piece))
+        await self._taken(request.end())
+
+    async def _made(self, pieces: Iterator[bytes]) -> bytes | None:
+        async with self._turn:  # not while it is sent: who reads slowly stops nobody else
+            return await asyncio.to_thread(next, pieces, None)
+
+    async def _taken(self, sent: Awaitable[None]) -> None:
+        """Raises _NotTaken."""
+        try:
+            async with asyncio.timeout(self.taken_within_s):
+                await sent
+        except TimeoutError as error:
+            raise _NotTaken from error
 
     def _text(self, wanted: frozenset[str]) -> Iterator[str]:
         """In a thread, but begun here: what is shown is as of one moment."""

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mooring.api.http import ABORT
+
 MAX_HEAD_BYTES: Final = 1024 * 1024  # of a request line and its headers, as Go's servers
 READ_WITHIN_S: Final = 60.0  # a whole request, from its first byte on; and the wait for the first
 HEAD_TOO_LARGE: Final = (
@@ -86,6 +88,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
         self._in_head, self._reading_since = True, self.loop.time()
 
     def on_headers_complete(self) -> None:
