@@ -1,10 +1,12 @@
 """Schedules through weeks that take no time: what is made, kept, and deleted."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from mooring.model.backup import VolumeBackup
 from mooring.model.schedule import SnapshotSchedule
 from mooring.model.snapshot import Snapshot
 from mooring.objects.kind import Doc
+from mooring.rules.schedules import name_of
 from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_volume_doc
 from tests.controllers.plant import CLAIMS, VOLUMES
 
@@ -48,6 +51,11 @@ def names(plant: ClockedPlant, resource: str = SNAPSHOTS) -> list[str]:
     return sorted(one["name"] for one in found if "deletionTimestamp" not in one)
 
 
+def said(names_: list[str]) -> list[str]:
+    """Without the digest that each has before its time."""
+    return [re.sub(r"-[0-9a-f]{6}-(\d{12})$", r"-\1", one) for one in names_]
+
+
 def status(plant: ClockedPlant, name: str = "nightly") -> Doc:
     doc = plant.objects.one(SCHEDULES, f"default/{name}")
     assert doc is not None
@@ -76,7 +84,7 @@ def test_a_snapshot_is_made_at_each_time(plant: ClockedPlant) -> None:
     assert names(plant) == []
     plant.pass_time(DAY_S)
     plant.pass_time(DAY_S)
-    assert names(plant) == ["nightly-db-202601030300", "nightly-db-202601040300"]
+    assert said(names(plant)) == ["nightly-db-202601030300", "nightly-db-202601040300"]
     (doc, _) = plant.objects.all(SNAPSHOTS)
     assert doc["spec"]["source"] == {"persistentVolumeClaimName": "db"}
     assert doc["metadata"]["labels"] == {"mooring.dev/schedule": "nightly"}
@@ -87,7 +95,7 @@ def test_a_snapshot_is_made_at_each_time(plant: ClockedPlant) -> None:
 def test_its_status_tells_what_is_under_way_and_when_all_was_well(plant: ClockedPlant) -> None:
     plant.put(SCHEDULES, a_schedule(**BACKED))
     plant.pass_time(DAY_S)
-    assert status(plant)["active"] == ["nightly-db-202601030300"]
+    assert said(status(plant)["active"]) == ["nightly-db-202601030300"]
     assert "lastSuccessfulTime" not in status(plant)
     ready(plant)
     assert "active" not in status(plant)
@@ -101,7 +109,7 @@ def test_claims_are_selected_by_their_labels_when_it_is_time(plant: ClockedPlant
     plant.pass_time(DAY_S)
     bound_claim(plant, "late", tier="gold")
     plant.pass_time(DAY_S)
-    assert names(plant) == [
+    assert said(names(plant)) == [
         "nightly-db-202601030300", "nightly-db-202601040300", "nightly-late-202601040300",
     ]  # fmt: skip
 
@@ -110,9 +118,9 @@ def test_backups_are_made_instead_or_as_well(plant: ClockedPlant) -> None:
     plant.put(SCHEDULES, a_schedule("a", backup={"repository": "r", "verify": "Restore"}))
     plant.put(SCHEDULES, a_schedule("b", backup={"repository": "r"}, snapshots=True))
     plant.pass_time(DAY_S)
-    assert names(plant) == ["b-db-202601030300"]
-    assert names(plant, BACKUPS) == ["a-db-202601030300", "b-db-202601030300"]
-    first = plant.objects.one(BACKUPS, "default/a-db-202601030300")
+    assert said(names(plant)) == ["b-db-202601030300"]
+    assert said(names(plant, BACKUPS)) == ["a-db-202601030300", "b-db-202601030300"]
+    first = plant.objects.one(BACKUPS, f"default/{names(plant, BACKUPS)[0]}")
     assert first is not None
     assert (first["spec"]["repository"], first["spec"]["verify"]) == ("r", "Restore")
 
@@ -122,7 +130,7 @@ def test_only_what_is_to_be_kept_is(plant: ClockedPlant) -> None:
     for _ in range(24 * 4):
         plant.pass_time(HOUR_S)
         ready(plant)
-    assert names(plant, BACKUPS) == [
+    assert said(names(plant, BACKUPS)) == [
         "nightly-db-202601042300", "nightly-db-202601052300",
         "nightly-db-202601060200", "nightly-db-202601060300",
     ]  # fmt: skip
@@ -132,14 +140,17 @@ def test_what_it_did_not_make_is_never_deleted(plant: ClockedPlant) -> None:
     plant.put(SCHEDULES, a_schedule(keep={"last": 1}, **BACKED))
     own: Doc = {"source": {"persistentVolumeClaimName": "db"}, "repository": "r"}
     labels = {"mooring.dev/schedule": "nightly"}
-    said = {"mooring.dev/scheduled-at": "2026-01-01T03:00:00Z", "mooring.dev/scheduled-claim": "db"}
-    for name, annotations in (("mine", {}), ("copied", said)):
+    by_it = {
+        "mooring.dev/scheduled-at": "2026-01-01T03:00:00Z",
+        "mooring.dev/scheduled-claim": "db",
+    }
+    for name, annotations in (("mine", {}), ("copied", by_it)):
         metadata = {"name": name, "labels": labels, "annotations": annotations}
         plant.put(BACKUPS, {"metadata": metadata, "spec": own})
     for _ in range(3):
         plant.pass_time(DAY_S)
         ready(plant)
-    assert names(plant, BACKUPS) == ["copied", "mine", "nightly-db-202601050300"]
+    assert said(names(plant, BACKUPS)) == ["copied", "mine", "nightly-db-202601050300"]
 
 
 def test_a_time_that_was_missed_is_made_up_for_once(plant: ClockedPlant) -> None:
@@ -147,7 +158,7 @@ def test_a_time_that_was_missed_is_made_up_for_once(plant: ClockedPlant) -> None
     plant.away()
     plant.clock.move(10 * HOUR_S)
     plant.back()
-    assert names(plant) == ["nightly-db-202601021300"]
+    assert said(names(plant)) == ["nightly-db-202601021300"]
 
 
 def test_one_that_was_missed_by_too_much_is_told(plant: ClockedPlant) -> None:
@@ -163,11 +174,11 @@ def test_a_suspended_one_makes_and_deletes_nothing(plant: ClockedPlant) -> None:
     plant.pass_time(DAY_S)
     plant.edit(SCHEDULES, "default/nightly", lambda doc: doc["spec"].update(suspend=True))
     plant.pass_time(5 * DAY_S)
-    assert names(plant) == ["nightly-db-202601030300"]
+    assert said(names(plant)) == ["nightly-db-202601030300"]
     assert "nextScheduleTime" not in status(plant)
     plant.edit(SCHEDULES, "default/nightly", lambda doc: doc["spec"].update(suspend=False))
     plant.settle()
-    assert "nightly-db-202601080300" in names(plant)
+    assert "nightly-db-202601080300" in said(names(plant))
 
 
 def test_what_it_made_outlives_it(plant: ClockedPlant) -> None:
@@ -175,7 +186,7 @@ def test_what_it_made_outlives_it(plant: ClockedPlant) -> None:
     plant.pass_time(DAY_S)
     plant.delete(SCHEDULES, "default/nightly")
     plant.settle()
-    assert names(plant) == ["nightly-db-202601030300"]
+    assert said(names(plant)) == ["nightly-db-202601030300"]
 
 
 def test_two_leaders_make_no_double(plant: ClockedPlant) -> None:
@@ -195,7 +206,7 @@ def test_two_leaders_make_no_double(plant: ClockedPlant) -> None:
         await other.stop()
 
     plant._run(both())
-    assert names(plant) == ["nightly-db-202601030300"]
+    assert said(names(plant)) == ["nightly-db-202601030300"]
 
 
 @pytest.mark.parametrize("point", ["schedule.made", "schedule.noted", "schedule.deleted"])
@@ -205,7 +216,7 @@ def test_a_kill_at_each_step_is_gone_on_from(tmp_path: Path, point: str) -> None
     killed = subprocess.run(command, env={**environment, "MOORING_CRASH_AT": point}, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
-    assert json.loads(done.stdout) == ["nightly-a-202601040300", "nightly-b-202601040300"]
+    assert said(json.loads(done.stdout)) == ["nightly-a-202601040300", "nightly-b-202601040300"]
 
 
 # What cannot be
@@ -234,3 +245,41 @@ def test_what_makes_no_sense_is_refused(
     with pytest.raises(Invalid) as refused:
         plant._run(plant.creation(SCHEDULES, a_schedule(**spec)))  # type: ignore[arg-type]
     assert field in [cause.field for cause in refused.value.causes]
+
+
+def test_two_that_only_read_the_same_make_one_each(plant: ClockedPlant) -> None:
+    bound_claim(plant, "b-db")
+    plant.put(SCHEDULES, a_schedule("a", persistentVolumeClaimName="b-db"))
+    plant.put(SCHEDULES, a_schedule("a-b"))
+    plant.pass_time(DAY_S)
+    assert said(names(plant)) == ["a-b-db-202601030300"] * 2
+
+
+def test_a_name_that_somebody_took_is_told(plant: ClockedPlant) -> None:
+    name = name_of("nightly", "db", datetime(2026, 1, 3, 3, tzinfo=UTC))
+    source = {"source": {"persistentVolumeClaimName": "db"}}
+    plant.put(SNAPSHOTS, {"metadata": {"name": name}, "spec": source})
+    plant.put(SCHEDULES, a_schedule())
+    plant.pass_time(DAY_S)
+    assert ("Warning", "NameTaken") in plant.told("nightly")
+
+
+def test_how_far_a_backup_is_does_not_wake_its_schedule(plant: ClockedPlant) -> None:
+    plant.put(SCHEDULES, a_schedule(**BACKED))
+    plant.pass_time(DAY_S)
+    (name,) = names(plant, BACKUPS)
+    looked: list[str] = []
+    add = plant.controllers.schedules.add
+    plant.controllers.schedules.add = lambda key: (looked.append(key), add(key))[1]
+    for percent in (10, 20):
+        plant.edit(
+            BACKUPS,
+            f"default/{name}",
+            lambda doc, percent=percent: doc["status"].update(
+                phase="Running", progress={"percent": percent}
+            ),
+            status="status",
+        )
+    assert looked == []
+    ready(plant)
+    assert set(looked) == {"default/nightly"}

@@ -206,7 +206,9 @@ def test_a_source_claim_is_let_go_when_no_claim_waits_for_it(plant: SnapshotPlan
     assert plant.view(Claim, "default/db") is None
 
 
-def test_a_content_whose_snapshot_was_taken_away_by_force_goes_too(plant: SnapshotPlant) -> None:
+def test_a_content_whose_snapshot_was_taken_away_by_force_keeps_its_data(
+    plant: SnapshotPlant,
+) -> None:
     plant.a_class()
     plant.a_snapshot()
     plant.cut()
@@ -218,4 +220,4 @@ def test_a_content_whose_snapshot_was_taken_away_by_force_goes_too(plant: Snapsh
 
     assert plant.edit(SNAPSHOTS, "default/monday", bare)
     plant.back()
-    assert plant.content().being_deleted
+    assert not plant.content().being_deleted

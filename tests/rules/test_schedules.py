@@ -1,5 +1,6 @@
 """When a schedule makes what, and what that is called."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,7 +61,8 @@ def test_each_day_has_its_time_once_when_clocks_are_set(day: datetime) -> None:
 
 
 def test_names_are_of_the_time_alone_and_never_too_long() -> None:
-    assert name_of("nightly", "db", at(2, 3)) == "nightly-db-202601020300"
+    assert re.fullmatch("nightly-db-[0-9a-f]{6}-202601020300", name_of("nightly", "db", at(2, 3)))
+    assert name_of("a", "b-c", at(2, 3)) != name_of("a-b", "c", at(2, 3))
     long = [name_of("nightly", "x" * 240 + end, at(2, 3)) for end in ("a", "b")]
     assert len(set(long)) == 2
     assert all(len(one) <= NAME_MAX for one in long)

@@ -344,13 +344,21 @@ def test_without_a_content_of_its_own_it_just_goes(content: SnapshotContent | No
 
 
 @pytest.mark.parametrize("other", [None, a_snapshot("monday").with_metadata(uid="another")])
-def test_a_content_whose_snapshot_is_gone_goes_by_its_policy(other: Snapshot | None) -> None:
-    content = a_content(a_snapshot())
-    told = after(content_decision(content, other, None), content)
-    assert told.annotations[SNAPSHOT_GOING] == "yes"
+def test_a_content_whose_snapshot_was_seen_going_goes_by_its_policy(
+    other: Snapshot | None,
+) -> None:
+    told = a_content(a_snapshot(), annotations=GOING)
     assert content_decision(told, other, None).delete == told
     kept = a_content(a_snapshot(), policy="Retain", annotations=GOING)
     assert content_decision(kept, other, None)[1:5] == ((), (), None, None)
+
+
+@pytest.mark.parametrize("other", [None, a_snapshot("monday").with_metadata(uid="another")])
+def test_a_content_that_was_copied_here_without_its_snapshot_keeps_its_data(
+    other: Snapshot | None,
+) -> None:
+    copied = a_content(a_snapshot(), handle="fast/kept")
+    assert content_decision(copied, other, None)[1:5] == ((), (), None, None)
 
 
 def test_a_content_that_waits_for_its_snapshot_is_left_alone() -> None:

@@ -16,7 +16,6 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -241,9 +240,9 @@ class Walk:
 
     def _intents(self) -> list[str]:
         """Of volumes and snapshots that are being made."""
-        with suppress(FileNotFoundError):
-            return os.listdir(self.client.server.place / "data" / "intents")
-        return []
+        state = self.client.server.place / "data"
+        kinds = ("provisioning", "snapshotting")
+        return [one for kind in kinds for one in os.listdir(state / kind)]
 
     def _compare(self) -> None:
         found = self.client.items(CLAIMS)

@@ -20,14 +20,12 @@ from mooring.controllers.recorder import Recorder
 from mooring.controllers.schedules import Schedules
 from mooring.controllers.snapshots import Snapshots
 from mooring.model.attributes_class import AttributesClass
-from mooring.model.backup import VolumeBackup
 from mooring.model.claim import Claim
 from mooring.model.names import SCHEDULE
 from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.quota import ResourceQuota
 from mooring.model.schedule import SnapshotSchedule
-from mooring.model.snapshot import Snapshot
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
@@ -70,7 +68,8 @@ class Controllers:
         self.quotas = Queue("quotas", quotas.reconcile)
         self._owned = Garbage(objects, lambda key: self.garbage.add(key), self.recorder.note)
         self.garbage = Queue("garbage", self._owned.reconcile)
-        self.schedules = Queue("schedules", Schedules(objects, self.recorder).reconcile)
+        schedules = Schedules(objects, self.recorder, lambda key: self.schedules.add(key))
+        self.schedules = Queue("schedules", schedules.reconcile)
         self.snapshots = Snapshots(objects, self.recorder)
         protection = AttributesClasses(objects, lambda name: self.attributes_classes.add(name))
         self.attributes_protection = protection
@@ -90,6 +89,7 @@ class Controllers:
             pools,
             self.snapshots,
             quotas,
+            schedules,
         )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
@@ -118,21 +118,12 @@ class Controllers:
         self._follow(Pool.resource, self.pools)
         self._owned.start()
         self._follow(SnapshotSchedule.resource, self.schedules)
-        for resource in (Snapshot.resource, VolumeBackup.resource):
-            self._unfollow.append(self._objects.cache.shelves[resource].follow(self._made_by_one))
         self.attributes_protection.start()
         self.expander.start()
         self._follow(AttributesClass.resource, self.attributes_classes)
         await self.expiry.start()
         for part in self._parts:
             part.start()
-
-    def _made_by_one(self, event: Event) -> None:
-        """Of what a schedule made, it tells how that is."""
-        entry = event.after or event.before
-        if entry is not None and SCHEDULE_SIGN in entry.body:
-            for schedule in self._objects.views(SnapshotSchedule, event.key.partition("/")[0]):
-                self.schedules.add(schedule.key)
 
     def _look_at_volume(self, entry: Entry) -> None:
         if not is_at_rest(view(Volume, entry)):

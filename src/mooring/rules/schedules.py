@@ -12,6 +12,7 @@ from mooring.model.names import Phase
 from mooring.model.schedule import ScheduleSpec, SnapshotSchedule
 
 NAME_MAX: Final = 253
+DIGEST: Final = 6  # digits
 _STAMP: Final = "%Y%m%d%H%M"
 
 
@@ -56,11 +57,11 @@ def selects(schedule: SnapshotSchedule, claim: Claim) -> bool:
 
 
 def name_of(schedule: str, claim: str, at: datetime) -> str:
-    """What is made for a claim at one of the times: always the same, so it is made once."""
-    name = f"{schedule}-{claim}"
+    """What is made for a claim at one of the times: always the same, so it is made once.
+
+    The digest keeps those apart whose names only read the same: a-b of c, and a of b-c.
+    """
+    digest = hashlib.sha256(f"{schedule}/{claim}".encode()).hexdigest()[:DIGEST]
     stamp = at.astimezone(UTC).strftime(_STAMP)
-    room = NAME_MAX - len(stamp) - 1
-    if len(name) > room:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:10]
-        name = f"{name[: room - len(digest) - 1].rstrip('-.')}-{digest}"
-    return f"{name}-{stamp}"
+    room = NAME_MAX - len(stamp) - DIGEST - 2
+    return f"{f'{schedule}-{claim}'[:room].rstrip('-.')}-{digest}-{stamp}"

@@ -279,12 +279,11 @@ def content_decision(
     wanted = content if content.being_deleted else content.with_finalizer(CONTENT_BOUND)
     if not content.pool and volume is not None and volume.pool and volume.driver == content.driver:
         wanted = wanted.annotated(**{POOL_ATTRIBUTE: volume.pool})
-    doomed = None
-    if ref.uid and (snapshot is None or snapshot.uid != ref.uid):
-        # Its finalizers were taken off by hand, or we were cut off between the two.
-        wanted = wanted.annotated(**{SNAPSHOT_GOING: "yes"})
-        if wanted is content and content.is_deleted_with_snapshot and not content.being_deleted:
-            doomed = content
+    # We were cut off between the two, if it was told. If not, its file may have been copied here:
+    # what is behind it is not deleted for a snapshot that nobody has seen going.
+    is_alone = bool(ref.uid) and (snapshot is None or snapshot.uid != ref.uid)
+    goes = is_alone and SNAPSHOT_GOING in content.annotations and not content.being_deleted
+    doomed = content if goes and content.is_deleted_with_snapshot else None
     writes: Writes = ((content, wanted),) if wanted is not content else ()
     return Decision("kept" if doomed is None else "its snapshot is gone", writes, delete=doomed)
 
