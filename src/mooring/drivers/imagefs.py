@@ -17,6 +17,8 @@ MAKE_DEADLINE_S: Final = 60
 CHECK_DEADLINE_S: Final = 600  # of terabytes with errors; a clean one takes milliseconds
 DAMAGE: Final = frozenset({EUCLEAN, EBADMSG, EINVAL})  # errno of a mount: found it is not whole
 _U32, _U16 = struct.Struct("<I"), struct.Struct("<H")
+_XFS_SIZE: Final = struct.Struct(">IQ")  # from byte 4 on: bytes of a block, blocks
+_EXT4_64BIT: Final = 0x80  # of the features: numbers of blocks have a high half
 _CORRECTED: Final = 2  # the highest exit status of e2fsck -p after which all is well
 
 
@@ -85,12 +87,32 @@ class ImageFs:
         """What growing by this takes of the pool's disk, at most, for tables of its own."""
         return more_bytes // 32 + 8 * MIB
 
-    async def grow_unmounted(self, image: int, lock: int) -> None:
-        """An ext4; take all of its image. Raises Damaged, ProgramFailed."""
+    def taken_bytes(self, device: int, top: int | None = None) -> int:
+        """How much of an image its file system takes, or of the device of one that is mounted.
+
+        top     of one that is mounted: an xfs writes its superblock later than it grows
+        raises  OSError
+        """
+        if self.kind == "xfs":
+            if top is not None:
+                return filesystems.xfs_bytes(top)
+            block_bytes, blocks = _XFS_SIZE.unpack(os.pread(device, _XFS_SIZE.size, 4))
+            return int(block_bytes * blocks)
+        found = os.pread(device, 1024, 1024)
+        (blocks,), (log,), (features,) = (_U32.unpack_from(found, one) for one in (4, 0x18, 0x60))
+        (high,) = _U32.unpack_from(found, 0x150) if features & _EXT4_64BIT else (0,)
+        return int((blocks | high << 32) * (1024 << log))
+
+    async def grow_unmounted(self, image: int, lock: int, size_bytes: int) -> None:
+        """An ext4; take so much of its image. Raises Damaged, ProgramFailed."""
         await _checked_ext4(image, lock, "-f", "-p")
-        await checked(
-            *("resize2fs", _path(image)), deadline_s=CHECK_DEADLINE_S, inherits=[image, lock]
-        )
+        if self.taken_bytes(image) < size_bytes:  # else it would be made smaller
+            sectors = f"{size_bytes // 512}s"
+            await checked(
+                *("resize2fs", _path(image), sectors),
+                deadline_s=CHECK_DEADLINE_S,
+                inherits=[image, lock],
+            )
 
 
 XFS: Final = ImageFs(

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from errno import EISDIR, ENOENT
+from errno import EISDIR, ENOENT, EOPNOTSUPP, EPERM
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,6 +26,7 @@ from mooring.host.mounts import Restriction
 ABOUT, IMAGE, POINT, DATA = "about", "image", "fs", "data"
 NO_LINK: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RESTRICTIONS: Final = Restriction.NO_SUID | Restriction.NO_DEVICES
+CANNOT_NOW: Final = (EPERM, EOPNOTSUPP)  # of a growth: it can be ended later
 _POINT_MODE: Final = 0  # whoever is not root finds nothing to write to where it is bare
 
 PUBLISH_ATTACHED: Final = crash_point("loopfile.publish.attached")
@@ -253,13 +254,41 @@ def thaw(image: int, loop: Loop) -> None:
             filesystems.thaw(top)
 
 
-def grow_mounted(image: int, kind: ImageFs, size_bytes: int, allocate: bool) -> None:
-    """Have image and file system so large, mounted or not. OSError (EPERM), MountFailed."""
+def grow_mounted(
+    image: int, kind: ImageFs, size_bytes: int, allocate: bool, keep_bytes: int
+) -> None:
+    """Have image and file system so large, mounted or not. OSError (CANNOT_NOW), MountFailed.
+
+    keep_bytes  of the image are its own whatever fails; what it grew by goes, unless it is used
+    """
     with mounted(image, kind) as (top, loop):
-        resize(image, size_bytes, allocate)
-        loops.follow_size(loop)
-        kind.grow_mounted(top, os.fstat(image).st_size)
-        files.file_system_synced(top)
+        try:
+            resize(image, size_bytes, allocate)
+            loops.follow_size(loop)
+            if _taken_bytes(kind, loop, top) < size_bytes:
+                kind.grow_mounted(top, size_bytes)
+            files.file_system_synced(top)
+        except OSError as error:
+            if error.errno not in CANNOT_NOW:
+                with suppress(OSError):  # what it said first is what is told
+                    _give_back(image, max(keep_bytes, _taken_bytes(kind, loop, top)))
+                    loops.follow_size(loop)
+            raise
+
+
+def give_back(image: int, kind: ImageFs, keep_bytes: int) -> None:
+    """What an image that is mounted nowhere has beyond this, and its file system does not use."""
+    _give_back(image, max(keep_bytes, kind.taken_bytes(image)))
+
+
+def _give_back(image: int, keep_bytes: int) -> None:
+    if keep_bytes < os.fstat(image).st_size:
+        os.ftruncate(image, keep_bytes)
+
+
+def _taken_bytes(kind: ImageFs, loop: Loop, top: int) -> int:
+    with Held(os.open(loop.node, os.O_RDONLY | os.O_CLOEXEC)) as device:
+        return kind.taken_bytes(device.fd, top)
 
 
 def modify(directory: int, has: About) -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from errno import EDQUOT, ENOSPC, EOPNOTSUPP, EPERM
+from errno import EDQUOT, ENOSPC, EPERM
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
@@ -326,10 +326,9 @@ class LoopfileDriver:
             kind = await self._in(image, partial(self._images.kind, name))
             image_bytes = kind.grown_bytes(image.fd, has.image_bytes, size_bytes - has.size_bytes)
             if kind is XFS or await self._in(image, loops.loop_of) is not None:
-                grow = partial(
-                    images.grow_mounted, kind=kind, size_bytes=image_bytes, allocate=self.allocate
-                )
-                await self._in(image, partial(_grow_or_later, grow, name), need_bytes=size_bytes)
+                sizes = (image_bytes, self.allocate, has.image_bytes)
+                grow = partial(_grow_or_later, name, kind, sizes)
+                await self._in(image, grow, need_bytes=size_bytes)
             else:
                 if not self.allocate:
                     await self._refuse_without_room(
@@ -338,8 +337,12 @@ class LoopfileDriver:
                 resize = partial(images.resize, size_bytes=image_bytes, allocate=self.allocate)
                 await self._in(image, resize, need_bytes=size_bytes)
                 try:
-                    await kind.grow_unmounted(image.fd, held.fd)
-                except Damaged as error:
+                    await kind.grow_unmounted(image.fd, held.fd, image_bytes)
+                except (Damaged, ProgramFailed) as error:
+                    keep = partial(images.give_back, kind=kind, keep_bytes=has.image_bytes)
+                    await self._in(image, keep)
+                    if isinstance(error, ProgramFailed):
+                        raise
                     raise self._broken(name, kind, str(error)) from error
         passing(EXPAND_GROWN)
         has = replace(has, size_bytes=size_bytes, image_bytes=image_bytes, grows_to=0)
@@ -476,12 +479,12 @@ class LoopfileDriver:
             return usage_of(root)
 
 
-def _grow_or_later(grow: Callable[[int], None], name: str, image: int) -> None:
-    """Raises GrowsLater: the kernel does not do it now."""
+def _grow_or_later(name: str, kind: ImageFs, sizes: tuple[int, bool, int], image: int) -> None:
+    """Sizes as of images.grow_mounted. Raises GrowsLater: the kernel does not do it now."""
     try:
-        grow(image)
+        images.grow_mounted(image, kind, *sizes)
     except OSError as error:
-        if error.errno not in (EPERM, EOPNOTSUPP):
+        if error.errno not in images.CANNOT_NOW:
             raise
         lacks = "this process has not CAP_SYS_RESOURCE" if error.errno == EPERM else str(error)
         raise GrowsLater(name, lacks) from error

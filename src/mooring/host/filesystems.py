@@ -54,20 +54,32 @@ def trim(fd: int) -> None:
     fcntl.ioctl(fd, _TRIM, struct.pack("=3Q", 0, _WHOLE, 0))
 
 
-def grow_xfs(fd: int, device_bytes: int) -> None:
-    """Have it take all of its device, which became larger. Repeated, it changes nothing."""
+def grow_xfs(fd: int, size_bytes: int) -> None:
+    """Have it take so much of its device, which became larger. It never becomes smaller."""
+    block_bytes, has_blocks, most_inodes = _geometry(fd)
+    blocks = size_bytes // block_bytes
+    if blocks > has_blocks:
+        fcntl.ioctl(fd, _XFS_GROW, struct.pack("=QI4x", blocks, most_inodes))
+
+
+def grow_ext4(fd: int, size_bytes: int) -> None:
+    """The same, of one that has less; EPERM without CAP_SYS_RESOURCE."""
+    blocks = size_bytes // os.fstatvfs(fd).f_bsize
+    fcntl.ioctl(fd, _EXT4_GROW, struct.pack("=Q", blocks))
+
+
+def xfs_bytes(fd: int) -> int:
+    """How much of its device it takes. Its superblock on the device may be older than that."""
+    block_bytes, blocks, _ = _geometry(fd)
+    return block_bytes * blocks
+
+
+def _geometry(fd: int) -> tuple[int, int, int]:
+    """Of an xfs: bytes of a block, blocks, percent that may be inodes."""
     geometry = fcntl.ioctl(fd, _XFS_GEOMETRY, bytes(112))
     (block_bytes,), (most_inodes,) = (
         struct.unpack_from("=I", geometry),
         struct.unpack_from("=I", geometry, 28),
     )
-    (has_blocks,) = struct.unpack_from("=Q", geometry, 32)
-    blocks = device_bytes // block_bytes
-    if blocks > has_blocks:
-        fcntl.ioctl(fd, _XFS_GROW, struct.pack("=QI4x", blocks, most_inodes))
-
-
-def grow_ext4(fd: int, device_bytes: int) -> None:
-    """The same; EPERM without CAP_SYS_RESOURCE."""
-    blocks = device_bytes // os.fstatvfs(fd).f_bsize
-    fcntl.ioctl(fd, _EXT4_GROW, struct.pack("=Q", blocks))
+    (blocks,) = struct.unpack_from("=Q", geometry, 32)
+    return block_bytes, blocks, most_inodes
