@@ -20,7 +20,7 @@ from mooring.node.intents import Intent, Intents
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import a_claim_doc
 from tests.controllers.plant import CLAIMS
-from tests.node.host_plant import HostPlant
+from tests.node.host_plant import HostPlant, a_pool
 
 ARCHIVES = VolumeArchive.resource
 
@@ -145,6 +145,76 @@ def test_what_a_crash_left_half_filled_is_made_anew(plant: HostPlant, imports: P
     plant.put(ARCHIVES, an_archive(tar=str(a_tar(imports / "a.tar"))))
     assert plant.claim().phase == "Bound"
     assert [one.name for one in content(plant).iterdir()] == ["greeting"]
+
+
+def crash_when_filled(plant: HostPlant, pool_uid: str) -> None:
+    """As a kill at `fill.noted` leaves it, if the asset is lost then."""
+    name = f"pvc-{plant.claim().uid}"
+
+    async def noted() -> None:
+        intents = Intents(plant.state)
+        await intents.start()
+        await intents.begin(Intent(name, "default/db", "local", pool_uid))
+        await intents.filled(name)
+
+    plant.restart(lambda: asyncio.run(noted()))
+    plant.settle()
+
+
+def uid_of_pool(plant: HostPlant, name: str = "local") -> str:
+    pool = plant.objects.one("pools.mooring.dev", name)
+    assert pool is not None
+    return str(pool["metadata"]["uid"])
+
+
+def test_what_was_filled_and_is_lost_is_filled_again(plant: HostPlant, imports: Path) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local", **from_("old")))  # its source is not there yet
+    crash_when_filled(plant, uid_of_pool(plant))
+    assert (plant.claim().phase, plant.assets()) == ("Pending", [])  # and not Bound, empty
+    plant.put(ARCHIVES, an_archive(tar=str(a_tar(imports / "a.tar"))))
+    assert plant.claim().phase == "Bound"
+    assert (content(plant) / "greeting").read_text() == "hello"
+
+
+def test_what_was_filled_in_another_pool_of_the_name_is_filled_again(
+    plant: HostPlant, imports: Path
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local", **from_("old")))
+    former = uid_of_pool(plant)
+    plant.root = imports.parent / "other"
+    plant.delete("pools.mooring.dev", "local")
+    plant.settle()
+    plant.put("pools.mooring.dev", a_pool("local", plant.root))
+    crash_when_filled(plant, former)
+    assert (plant.claim().phase, plant.assets()) == ("Pending", [])
+    plant.put(ARCHIVES, an_archive(tar=str(a_tar(imports / "a.tar"))))
+    assert plant.claim().phase == "Bound"
+    assert (content(plant) / "greeting").read_text() == "hello"
+    assert plant.intents() == []
+
+
+def test_what_was_begun_in_another_pool_is_taken_back_when_its_volume_is_elsewhere(
+    plant: HostPlant,
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    name = plant.made().name
+    other = plant.state.parent / "other"
+    plant.put("pools.mooring.dev", a_pool("other", other))
+    uid = uid_of_pool(plant, "other")
+
+    async def begun() -> None:
+        intents = Intents(plant.state)
+        await intents.start()
+        await intents.begin(Intent(name, "default/db", "other", uid))
+        driver = driver_for(DIRECTORY_DRIVER, Place("other", uid, other))
+        await driver.start(new=not other.exists())
+        await driver.create(asset_name(name), 1 << 30)
+        await driver.stop()
+
+    plant.restart(lambda: asyncio.run(begun()))
+    plant.settle()
+    assert [one.name for one in other.glob("pvc-*")] == []
+    assert (plant.assets(), plant.intents()) == ([name], [])
 
 
 def test_a_source_of_somebody_elses_kind_is_left_to_its_populator(plant: HostPlant) -> None:

@@ -1,6 +1,7 @@
 """New volumes that are filled before anybody can mount them. Storage semantics §18.
 
 An asset that is not noted as filled is none: whatever a crash left of it is deleted and made anew.
+One that is noted, but lost with its pool's disk, is filled again: a new one would be empty.
 So there are no half-filled volumes, and no two contents mixed in one.
 """
 
@@ -98,7 +99,10 @@ class Filling:
         if (error := self._failed.pop(name, None)) is not None:
             raise error
         if self._intents.is_filled(name):
-            return await driver.create(name, place.size_bytes)
+            if any(one.name == name for one in await driver.assets()):
+                return await driver.create(name, place.size_bytes)
+            log.warning("asset=%s was filled and is gone: it is filled again", name)
+            await self._intents.not_filled(name)
         contents = await self._fillers[source.kind].contents(claim, source)
         await driver.delete(name)
         passing(LEFT_DELETED)

@@ -50,14 +50,27 @@ class Intents:
         return found
 
     async def begin(self, intent: Intent) -> None:
-        """Noted, on disk, when this returns; what is filled stays so. Raises OSError."""
-        if self.is_filled(intent.asset):
+        """Noted, on disk, when this returns; what is filled stays so. Raises OSError.
+
+        One of the same name in another pool has to be taken back before: see `elsewhere`.
+        """
+        known = self._known.get(intent.asset)
+        if known is not None and known.filled and _place(known) == _place(intent):
             intent = msgspec.structs.replace(intent, filled=True)
         await self._note(intent)
+
+    def elsewhere(self, intent: Intent) -> Intent | None:
+        """What was begun under this name in another pool, or in one of that name that is gone."""
+        known = self._known.get(intent.asset)
+        return known if known is not None and _place(known) != _place(intent) else None
 
     async def filled(self, asset: str) -> None:
         """The asset has all that it is to have. Raises OSError."""
         await self._note(msgspec.structs.replace(self._known[asset], filled=True))
+
+    async def not_filled(self, asset: str) -> None:
+        """It is not there any more, or not whole. Raises OSError."""
+        await self._note(msgspec.structs.replace(self._known[asset], filled=False))
 
     def is_filled(self, asset: str) -> bool:
         known = self._known.get(asset)
@@ -108,3 +121,7 @@ class Intents:
             with suppress(FileNotFoundError):
                 os.unlink(asset, dir_fd=place)
             files.synced(place)  # or it might come back and take away what was kept since
+
+
+def _place(intent: Intent) -> tuple[str, str]:
+    return intent.pool, intent.pool_uid

@@ -116,7 +116,7 @@ class Provisioner:
             return Done("its consumer is not on this node")
         name = f"pvc-{claim.uid}"
         if self._objects.entry(Volume.resource, name) is not None:
-            await self._intents.end(name)
+            await self._give_up(key)
             return Done("made already")
         if self._filling.runs(name):
             return Done("it is being filled")
@@ -147,7 +147,10 @@ class Provisioner:
             source = await self._origins.source(claim, class_, pool)
             driver = await self._pools.driver(pool)
             attributes = await self._modifier.attributes(claim, pool)
-            await self._intents.begin(Intent(name, claim.key, pool.name, pool.uid))
+            intent = Intent(name, claim.key, pool.name, pool.uid)
+            if (other := self._intents.elsewhere(intent)) is not None:
+                await self._take_back(other)
+            await self._intents.begin(intent)
             passing(INTENT_NOTED)
             asset = await self._asset(claim, driver, made, class_.provisioner, source)
             passing(ASSET_MADE)
@@ -166,7 +169,7 @@ class Provisioner:
             doc = _volume(claim, class_, pool, name, asset.size_bytes)
             await self._objects.create(self._objects.kinds[Volume.resource], "", doc)
         except AlreadyExists:
-            await self._intents.end(name)
+            await self._give_up(claim.key)
             return Done("made already")
         except Conflict:
             raise  # its source was changed meanwhile: it is looked at anew
@@ -217,10 +220,11 @@ class Provisioner:
         for intent in self._intents.of_claim(key):
             if intent.asset == but:
                 continue
-            if self._objects.entry(Volume.resource, intent.asset) is None:
-                await self._take_back(intent)
-            else:
+            volume = self._objects.view(Volume, intent.asset)
+            if volume is not None and volume.pool == intent.pool:
                 await self._intents.end(intent.asset)
+            else:
+                await self._take_back(intent)
 
     async def _take_back(self, intent: Intent) -> None:
         """Delete an asset that got no volume."""
