@@ -1,19 +1,18 @@
 """Brings volumes of this host's pools to what their VolumeAttributesClass says. §15."""
 
-from typing import Final, TypeVar
+from typing import Final
 
-from mooring.clock import timestamp
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.errors import BadAttribute
 from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
 from mooring.model.attributes_class import AttributesClass
 from mooring.model.claim import Claim
-from mooring.model.metadata import View
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.node.errors import AttributesClassUnfit, NoSuchAttributesClass
 from mooring.node.pools import Pools
+from mooring.node.steps import Steps
 from mooring.objects.cache import Entry, Event
 from mooring.objects.index import Index
 from mooring.objects.objects import Objects
@@ -21,11 +20,9 @@ from mooring.objects.views import view
 from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
 from mooring.rules import modifying as rules
-from mooring.rules.events import NORMAL, WARNING, EventNote
-from mooring.rules.resizing import COMPONENT, owner_of
+from mooring.rules.events import NORMAL, WARNING
+from mooring.rules.resizing import owner_of
 from mooring.store.interface import Conflict
-
-V = TypeVar("V", bound=View)
 
 MARKED: Final = crash_point("modify.marked")
 APPLIED: Final = crash_point("modify.applied")
@@ -38,6 +35,7 @@ class Modifier:
 
     def __init__(self, objects: Objects, pools: Pools) -> None:
         self._objects, self._pools = objects, pools
+        self._steps = Steps(objects, pools.tell)
         self._backoff = Backoff(objects.clock)
         self.queue = Queue("modify", self.reconcile)
         self._naming = Index(objects.cache.shelves[Claim.resource], _names_of)
@@ -97,24 +95,24 @@ class Modifier:
 
     async def _modified(self, claim: Claim, volume: Volume, pool: Pool, wanted: str) -> Outcome:
         if not wanted:  # it names the class again that it is of, and nothing was changed
-            await self._stored(claim, rules.modified(claim, rules.current(claim)))
+            await self._steps.stored(claim, rules.modified(claim, rules.current(claim)))
             return Done("taken back")
         class_ = await self._class(wanted, pool)
-        marked = rules.begun(claim, wanted, self._now())
+        marked = rules.begun(claim, wanted, self._steps.now())
         if marked is not claim:
-            claim = await self._stored(claim, marked)
+            claim = await self._steps.stored(claim, marked)
             told = f"external resizer is modifying volume {claim.name} with vac {wanted}"
-            self._tell(claim, NORMAL, "VolumeModify", told, pool.driver)
+            self._steps.tell(claim, NORMAL, "VolumeModify", told, pool.driver)
         passing(MARKED)
         driver = await self._pools.driver(pool)
         await driver.modify(asset_name(volume.handle), class_.parameters)
         passing(APPLIED)
-        await self._stored(volume, volume.with_spec(volume_attributes_class_name=wanted))
+        await self._steps.stored(volume, volume.with_spec(volume_attributes_class_name=wanted))
         passing(VOLUME_STORED)
-        claim = await self._stored(claim, rules.modified(claim, wanted))
+        claim = await self._steps.stored(claim, rules.modified(claim, wanted))
         passing(CLAIM_STORED)
         told = f"external resizer modified volume {claim.name} with vac {wanted} successfully"
-        self._tell(claim, NORMAL, "VolumeModifySuccessful", told, pool.driver)
+        self._steps.tell(claim, NORMAL, "VolumeModifySuccessful", told, pool.driver)
         return Again(0, "it names another class by now") if rules.target(claim) else Done(told)
 
     async def _class(self, name: str, pool: Pool) -> AttributesClass:
@@ -133,28 +131,11 @@ class Modifier:
         if claim is None:
             return
         if isinstance(error, NoSuchAttributesClass):
-            claim = await self._stored(claim, rules.pending(claim, wanted))
+            claim = await self._steps.stored(claim, rules.pending(claim, wanted))
         elif isinstance(error, BadAttribute | AttributesClassUnfit):
-            marked = rules.infeasible(claim, wanted, str(error), self._now())
-            claim = await self._stored(claim, marked)
-        self._tell(claim, WARNING, "VolumeModifyFailed", str(error), volume.driver)
-
-    async def _stored(self, old: V, new: V) -> V:
-        """Store one changed view. Returns it as it is then. Raises Conflict."""
-        if new == old:
-            return old
-        await self._objects.commit([(old, new)])
-        found = self._objects.view(type(old), old.key)
-        if found is None or found.uid != old.uid:
-            raise Conflict(old.key, 0, 0)
-        return found
-
-    def _tell(self, claim: Claim, type_: str, reason: str, message: str, driver: str) -> None:
-        component = f"{COMPONENT} {driver}"
-        self._pools.tell(EventNote(claim.reference(), type_, reason, message, component))
-
-    def _now(self) -> str:
-        return timestamp(self._objects.clock.now())
+            marked = rules.infeasible(claim, wanted, str(error), self._steps.now())
+            claim = await self._steps.stored(claim, marked)
+        self._steps.tell(claim, WARNING, "VolumeModifyFailed", str(error), volume.driver)
 
 
 def _names_of(claim: Entry) -> set[str]:

@@ -8,22 +8,21 @@ Why in this order: docs/decisions/0015.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final
 from weakref import WeakValueDictionary
 
-from mooring.clock import timestamp
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.errors import CannotDo, GrowsLater, PoolFull
 from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
-from mooring.model.metadata import View
 from mooring.model.names import DELETE, PRE_RESIZE_CAPACITY, Phase
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.volume import Volume
 from mooring.node.errors import NoRoomToGrow
 from mooring.node.pools import Pools
+from mooring.node.steps import Steps
 from mooring.objects.errors import Forbidden
 from mooring.objects.objects import Objects
 from mooring.reconcile.backoff import Backoff
@@ -32,8 +31,6 @@ from mooring.rules import resizing as rules
 from mooring.rules.events import NORMAL, WARNING, EventNote
 from mooring.rules.pool_room import refusal
 from mooring.store.interface import Conflict
-
-V = TypeVar("V", bound=View)
 
 MARKED: Final = crash_point("resize.marked")
 RESERVED: Final = crash_point("resize.reserved")
@@ -56,6 +53,7 @@ class Resizer:
     ) -> None:
         """is_mounted  whether a volume has a path on this host"""
         self._objects, self._pools, self._node = objects, pools, node
+        self._steps = Steps(objects, pools.tell)
         self._is_mounted = is_mounted
         self.queue = Queue("resize", self.reconcile)
         self._backoff, self._refused = Backoff(objects.clock), Backoff(objects.clock)
@@ -131,11 +129,11 @@ class Resizer:
         resizer = pool.driver
         if rules.progress(claim) in rules.INFEASIBLE and rules.allocated(claim) == target:
             self._refuse_without_room(volume, pool, target)
-        marked = rules.begun(claim, target, resizer, self._now())
+        marked = rules.begun(claim, target, resizer, self._steps.now())
         if marked is not claim:
-            claim = await self._stored(claim, marked)
+            claim = await self._steps.stored(claim, marked)
             begun = f"External resizer is resizing volume {volume.name}"
-            self._tell(claim, NORMAL, "Resizing", begun, resizer)
+            self._steps.tell(claim, NORMAL, "Resizing", begun, resizer)
         passing(MARKED)
         volume = await self._charged(volume, pool, target)
         passing(RESERVED)
@@ -144,26 +142,28 @@ class Resizer:
         except GrowsLater:
             return await self._left_to_node(claim, volume, target)
         except _CANNOT:
-            await self._stored(volume, rules.unreserved(volume))
+            await self._steps.stored(volume, rules.unreserved(volume))
             passing(GIVEN_BACK)
             raise
         passing(GROWN)
-        await self._stored(volume, rules.enlarged(volume, size))
+        await self._steps.stored(volume, rules.enlarged(volume, size))
         passing(VOLUME_STORED)
-        claim = await self._stored(claim, rules.grown(claim, size))
+        claim = await self._steps.stored(claim, rules.grown(claim, size))
         passing(CLAIM_STORED)
-        self._tell(claim, NORMAL, "VolumeResizeSuccessful", "Resize volume succeeded", resizer)
+        self._steps.tell(
+            claim, NORMAL, "VolumeResizeSuccessful", "Resize volume succeeded", resizer
+        )
         return self._once_more(claim, f"grown to {size}")
 
     async def _left_to_node(self, claim: Claim, volume: Volume, size: Quantity) -> Outcome:
         """The backend has the size; the file system in it is mounted, and does not grow so."""
         passing(GROWN)
-        await self._stored(volume, rules.enlarged(volume, size, claim.capacity))
+        await self._steps.stored(volume, rules.enlarged(volume, size, claim.capacity))
         passing(VOLUME_STORED)
-        claim = await self._stored(claim, rules.waiting_for_node(claim, self._now()))
+        claim = await self._steps.stored(claim, rules.waiting_for_node(claim, self._steps.now()))
         passing(CLAIM_STORED)
         told = "Require file system resize of volume on node"
-        self._tell(claim, NORMAL, "FileSystemResizeRequired", told, volume.driver)
+        self._steps.tell(claim, NORMAL, "FileSystemResizeRequired", told, volume.driver)
         return Done("its file system grows when it is mounted next")
 
     async def _grown_at_node(
@@ -174,20 +174,20 @@ class Resizer:
             return await self._grown(claim, volume, pool, target)
         is_mounted = self._is_mounted(volume)
         if not is_mounted:
-            claim = await self._stored(claim, rules.begun_at_node(claim))
+            claim = await self._steps.stored(claim, rules.begun_at_node(claim))
             passing(NODE_MARKED)
         try:
             size = await self._expanded(volume, pool, target)
         except GrowsLater:
             if is_mounted:  # and was not grown by the mount itself
                 return Done("its file system grows when it is mounted next")
-            await self._stored(claim, rules.waiting_for_node(claim, self._now()))
+            await self._steps.stored(claim, rules.waiting_for_node(claim, self._steps.now()))
             delay_s = self._backoff.failed(volume.name, f"{volume.uid} {target}")
             return Again(delay_s, "something outside of Mooring has it mounted")
         passing(NODE_GROWN)
-        claim = await self._stored(claim, rules.grown(claim, size))
+        claim = await self._steps.stored(claim, rules.grown(claim, size))
         passing(NODE_CLAIM_STORED)
-        await self._stored(volume, rules.enlarged(volume, size))
+        await self._steps.stored(volume, rules.enlarged(volume, size))
         told = f"MountVolume.NodeExpandVolume succeeded for volume {volume.name!r} {self._node}"
         reason = "FileSystemResizeSuccessful"
         note = EventNote(claim.reference(), NORMAL, reason, told, rules.NODE_COMPONENT)
@@ -198,7 +198,7 @@ class Resizer:
         """Finish what was begun and nobody asks for any more, so that no room is charged for
         nothing: the claim is gone, or has what it wants."""
         if claim is not None and rules.progress(claim):
-            await self._stored(claim, rules.grown(claim, claim.capacity))
+            await self._steps.stored(claim, rules.grown(claim, claim.capacity))
         if not rules.is_unfinished(volume):
             return Done("large enough")
         if volume.phase == Phase.RELEASED and volume.reclaim_policy == DELETE:
@@ -206,12 +206,12 @@ class Resizer:
         try:
             size = await self._expanded(volume, pool, volume.takes)
         except GrowsLater:
-            await self._stored(volume, rules.enlarged(volume, volume.takes, volume.capacity))
+            await self._steps.stored(volume, rules.enlarged(volume, volume.takes, volume.capacity))
             return Done("its file system grows when it is mounted next")
         except _CANNOT:
-            await self._stored(volume, rules.unreserved(volume))
+            await self._steps.stored(volume, rules.unreserved(volume))
             return Done("its backend did not grow")
-        await self._stored(volume, rules.enlarged(volume, size))
+        await self._steps.stored(volume, rules.enlarged(volume, size))
         return Done(f"grown to {size}, though nobody asks for it any more")
 
     async def _expanded(self, volume: Volume, pool: Pool, target: Quantity) -> Quantity:
@@ -225,7 +225,7 @@ class Resizer:
     async def _charged(self, volume: Volume, pool: Pool, target: Quantity) -> Volume:
         """Take the room from the pool, in one commit with the note of it. Raises NoRoomToGrow."""
         try:
-            return await self._stored(volume, rules.reserved(volume, target))
+            return await self._steps.stored(volume, rules.reserved(volume, target))
         except Forbidden as error:
             self._refuse_without_room(volume, pool, target)
             raise NoRoomToGrow(volume, error.what) from error
@@ -245,33 +245,19 @@ class Resizer:
             return
         if isinstance(error, _CANNOT):
             marked = rules.infeasible(
-                claim, str(error), self._now(), at_node=rules.progress(claim) in rules.NODE_STEP
+                claim,
+                str(error),
+                self._steps.now(),
+                at_node=rules.progress(claim) in rules.NODE_STEP,
             )
-            await self._stored(claim, marked)
+            await self._steps.stored(claim, marked)
         if rules.progress(claim) in rules.NODE_STEP:
             reason, component = "FileSystemResizeFailed", rules.NODE_COMPONENT
             self._pools.tell(EventNote(claim.reference(), WARNING, reason, str(error), component))
             return
         why = f'resize volume "{volume.name}" by resizer "{volume.driver}" failed: {error}'
-        self._tell(claim, WARNING, "VolumeResizeFailed", why, volume.driver)
+        self._steps.tell(claim, WARNING, "VolumeResizeFailed", why, volume.driver)
 
     def _once_more(self, claim: Claim, why: str) -> Outcome:
         """The user may have asked for another size meanwhile."""
         return Again(0, why) if rules.lacks_room(claim) else Done(why)
-
-    async def _stored(self, old: V, new: V) -> V:
-        """Store one changed view. Returns it as it is then. Raises Conflict, Forbidden."""
-        if new == old:
-            return old
-        await self._objects.commit([(old, new)])
-        found = self._objects.view(type(old), old.key)
-        if found is None or found.uid != old.uid:
-            raise Conflict(old.key, 0, 0)
-        return found
-
-    def _tell(self, claim: Claim, type_: str, reason: str, message: str, driver: str) -> None:
-        component = f"{rules.COMPONENT} {driver}"
-        self._pools.tell(EventNote(claim.reference(), type_, reason, message, component))
-
-    def _now(self) -> str:
-        return timestamp(self._objects.clock.now())

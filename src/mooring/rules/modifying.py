@@ -8,6 +8,7 @@ from mooring.model.attributes_class import AttributesClass
 from mooring.model.claim import Claim, ClaimCondition, ModifyVolumeStatus
 from mooring.model.names import Phase
 from mooring.model.volume import Volume
+from mooring.rules.conditions import with_condition
 
 MODIFYING: Final = "ModifyingVolume"
 ERROR: Final = "ModifyVolumeError"
@@ -97,15 +98,16 @@ def pending(claim: Claim, name: str) -> Claim:
 
 def begun(claim: Claim, name: str, now: str) -> Claim:
     """It is set about; nothing has happened yet."""
-    condition = ClaimCondition(type=MODIFYING, message="ModifyVolume operation in progress.")
-    return _marked(claim, name, Progress.IN_PROGRESS, _with(claim, condition, now))
+    message = "ModifyVolume operation in progress."
+    conditions = with_condition(claim, MODIFYING, message, now, instead_of=CONDITIONS)
+    return _marked(claim, name, Progress.IN_PROGRESS, conditions)
 
 
 def infeasible(claim: Claim, name: str, why: str, now: str) -> Claim:
     """It cannot be done, and nothing was changed. The user may name another class."""
     message = f"ModifyVolume failed with error: {why}. Waiting for retry."
-    condition = ClaimCondition(type=ERROR, message=message)
-    return _marked(claim, name, Progress.INFEASIBLE, _with(claim, condition, now))
+    conditions = with_condition(claim, ERROR, message, now, instead_of=CONDITIONS)
+    return _marked(claim, name, Progress.INFEASIBLE, conditions)
 
 
 def modified(claim: Claim, name: str) -> Claim:
@@ -125,13 +127,3 @@ def _marked(
     if (status.modify_volume_status, status.conditions) == (modify, conditions):
         return claim
     return claim.with_status(modify_volume_status=modify, conditions=conditions)
-
-
-def _with(claim: Claim, new: ClaimCondition, now: str) -> tuple[ClaimCondition, ...]:
-    had = {one.type: one for one in claim.status.conditions}
-    old = had.get(new.type)
-    since = old.last_transition_time if old is not None and old.status == "True" else now
-    made = ClaimCondition(
-        type=new.type, status="True", last_transition_time=since, message=new.message
-    )
-    return (*(one for type_, one in had.items() if type_ not in CONDITIONS), made)

@@ -11,6 +11,7 @@ from mooring.model.claim import Claim, ClaimCondition
 from mooring.model.names import GROWS_TO, PRE_RESIZE_CAPACITY, STORAGE, STORAGE_RESIZER, Phase
 from mooring.model.quantity import Quantity, parse_quantity
 from mooring.model.volume import Volume
+from mooring.rules.conditions import with_condition
 
 COMPONENT: Final = "external-resizer"  # of events, before the name of the driver
 NODE_COMPONENT: Final = "kubelet"  # of those about what is done where the volume is used
@@ -114,7 +115,7 @@ def begun(claim: Claim, target: Quantity, resizer: str, now: str) -> Claim:
     if progress(claim) == Progress.AT_BACKEND and allocated(claim) == target:
         return claim
     marked = claim.annotated(**{STORAGE_RESIZER: resizer})
-    conditions = _with(claim, ClaimCondition(type=RESIZING), now, among=frozenset({RESIZING}))
+    conditions = with_condition(claim, RESIZING, "", now, instead_of=CONDITIONS)
     return _progressed(marked, Progress.AT_BACKEND, conditions).with_status(
         allocated_resources={**claim.status.allocated_resources, STORAGE: target.canonical()}
     )
@@ -127,16 +128,14 @@ def infeasible(claim: Claim, why: str, now: str, *, at_node: bool = False) -> Cl
         if at_node
         else (CONTROLLER_ERROR, Progress.BACKEND_CANNOT)
     )
-    return _progressed(
-        claim, state, _with(claim, ClaimCondition(type=type_, message=why), now, among=CONDITIONS)
-    )
+    return _progressed(claim, state, with_condition(claim, type_, why, now, instead_of=frozenset()))
 
 
 def waiting_for_node(claim: Claim, now: str) -> Claim:
     """The backend has the size; the file system in it gets it where it is mounted next."""
-    pending = ClaimCondition(type=FILE_SYSTEM_PENDING, message=WAITS_FOR_USER)
-    among = frozenset({FILE_SYSTEM_PENDING})
-    return _progressed(claim, Progress.NODE_TO_DO, _with(claim, pending, now, among=among))
+    type_, why = FILE_SYSTEM_PENDING, WAITS_FOR_USER
+    conditions = with_condition(claim, type_, why, now, instead_of=CONDITIONS)
+    return _progressed(claim, Progress.NODE_TO_DO, conditions)
 
 
 def begun_at_node(claim: Claim) -> Claim:
@@ -165,24 +164,6 @@ def _progressed(claim: Claim, state: Progress, conditions: tuple[ClaimCondition,
     ):
         return claim
     return claim.with_status(allocated_resource_statuses=statuses, conditions=conditions)
-
-
-def _with(
-    claim: Claim, new: ClaimCondition, now: str, *, among: frozenset[str]
-) -> tuple[ClaimCondition, ...]:
-    """All its conditions, of growth only those of `among`, and the new one, which is True."""
-    had = {one.type: one for one in claim.status.conditions}
-    old = had.get(new.type)
-    since = old.last_transition_time if old is not None and old.status == "True" else now
-    made = ClaimCondition(
-        type=new.type,
-        status="True",
-        last_transition_time=since,
-        reason=new.reason,
-        message=new.message,
-    )
-    kept = [one for type_, one in had.items() if type_ not in CONDITIONS or type_ in among]
-    return (*(one for one in kept if one.type != new.type), made)
 
 
 # The volume as it is at each step
