@@ -1,11 +1,15 @@
 """Views stored together: all that was read must still be so."""
 
+import asyncio
+
 import pytest
 
 from mooring.model.claim import Claim
-from mooring.model.names import Phase
+from mooring.model.names import GROWS_TO, Phase
+from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.objects.kind import Doc
+from mooring.objects.views import view
 from mooring.store.interface import Conflict
 from tests.api.client import Client
 
@@ -73,3 +77,47 @@ async def test_of_views_stored_each_for_itself_those_that_are_old_are_told() -> 
         assert [one and one.phase for one in after] == ["Pending", "Pending"]
         assert after[1] is not None
         assert after[1].annotations == {"a": "b"}
+
+
+POOL: Doc = {"driver": "directory.mooring.dev", "node": "here", "root": "/srv/p"}
+
+
+def of_pool(name: str) -> Doc:
+    source = {
+        "driver": "directory.mooring.dev",
+        "volumeHandle": name,
+        "volumeAttributes": {"mooring.dev/pool": "p"},
+    }
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "csi": source,
+    }
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+async def test_changes_that_charge_a_pool_do_not_get_in_the_way_of_what_is_made_there() -> None:
+    async with Client() as client:
+        objects, kinds = client.objects, client.objects.kinds
+        await objects.create(kinds[Pool.resource], "", {"metadata": {"name": "p"}, "spec": POOL})
+        volumes = kinds[Volume.resource]
+        old = [await objects.create(volumes, "", of_pool(f"old{number}")) for number in range(40)]
+        views = [view(Volume, entry) for entry in old]
+        grown = [objects.commit([(one, one.annotated(**{GROWS_TO: "2Gi"}))]) for one in views]
+        made = [objects.create(volumes, "", of_pool(f"new{number}")) for number in range(40)]
+        both = [work for pair in zip(grown, made, strict=True) for work in pair]
+        done = await asyncio.gather(*both, return_exceptions=True)
+        assert [one for one in done if isinstance(one, BaseException)] == []
+        pool = objects.view(Pool, "p")
+        assert pool is not None
+        assert (str(pool.allocated), pool.status.volumes) == ("120Gi", 80)
+
+
+async def test_a_pool_itself_must_be_as_it_was_read() -> None:
+    async with Client() as client:
+        objects, kinds = client.objects, client.objects.kinds
+        doc = {"metadata": {"name": "p"}, "spec": POOL}
+        pool = view(Pool, await objects.create(kinds[Pool.resource], "", doc))
+        await objects.create(kinds[Volume.resource], "", of_pool("v"))
+        with pytest.raises(Conflict):
+            await objects.commit([(pool, pool.annotated(a="b"))])

@@ -8,15 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-import msgspec
-
 from mooring.clock import Clock, SystemClock, timestamp
 from mooring.crashpoints import crash_point, passing
 from mooring.model.claim import Claim
 from mooring.model.metadata import View
-from mooring.model.names import POOL_ATTRIBUTE
-from mooring.model.pool import Pool
 from mooring.model.volume import Volume
+from mooring.objects.account import Account, Charged, pooled
 from mooring.objects.admission import admitted_create, admitted_subresource, admitted_update
 from mooring.objects.cache import Cache, Entry, Shelf
 from mooring.objects.documents import decoded, spliced, stored_form, unspliced
@@ -25,7 +22,6 @@ from mooring.objects.kind import Doc, Kind, Stamp, nothing
 from mooring.objects.quotas import Quotas
 from mooring.objects.views import overlaid, view
 from mooring.rules.garbage import Propagation, deletion_finalizers
-from mooring.rules.pool_room import recharged, refused_change
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
 
 V = TypeVar("V", bound=View)
@@ -34,8 +30,6 @@ BEFORE_COMMIT: Final = crash_point("objects.before-commit")
 AFTER_COMMIT: Final = crash_point("objects.after-commit")
 SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no words come out
 GENERATED_BASE_MAX: Final = 58  # of a generated name, so that it stays a label with its suffix
-POOLS: Final = Pool.resource
-POOL_SIGN: Final = f'"{POOL_ATTRIBUTE}"'.encode()  # in the bytes of a volume of a pool
 ANY_VERSION: Final = ("", "0")  # what a write says that does not care
 NAME_TRIES: Final = 8  # to find a name that is free, as kube-apiserver
 UIDS_AT_ONCE: Final = 64
@@ -78,7 +72,7 @@ class Objects:
         self.clock = clock or SystemClock()
         self.kinds = {kind.resource: kind for kind in kinds}
         self.cache = Cache(store, self.kinds.values())
-        self._account = asyncio.Lock()  # of pools
+        self._account = Account(self.cache, self.kinds, self._commit)
         self.quotas = Quotas(self)
         self._uids = _uids()
 
@@ -174,7 +168,7 @@ class Objects:
             elif others or unchanged:
                 revision = await self._commit([write, *others], [*checks, *unchanged])
             else:
-                revision = await self._commit_charged(write, None, _pooled(kind, doc), checks)
+                revision = await self._commit_charged(write, None, pooled(kind, doc), checks)
         except Conflict as conflict:
             if conflict.key == shelf.prefix + key:
                 raise AlreadyExists(kind, metadata["name"]) from conflict
@@ -244,8 +238,8 @@ class Objects:
             before = decoded(entry.body)
             revision = await self.quotas.commit(self._commit, [write], (), before, doc)
             return shelf.written(entry.key, stored, revision)
-        old = _pooled(shelf.kind, entry)
-        new = None if leaves or old is None else _pooled(shelf.kind, doc)
+        old = pooled(shelf.kind, entry)
+        new = None if leaves or old is None else pooled(shelf.kind, doc)
         revision = await self._commit_charged(write, old, new)
         return shelf.written(entry.key, stored, revision)
 
@@ -285,7 +279,7 @@ class Objects:
                 stored = stored_form(shelf.kind, doc)
             try:
                 write = Write(shelf.prefix + key, stored, entry.revision)
-                old = _pooled(shelf.kind, entry)
+                old = pooled(shelf.kind, entry)
                 revision = await self._commit_charged(write, old, old if held else None)
             except Conflict:
                 continue
@@ -301,8 +295,15 @@ class Objects:
 
         raises  Conflict if an object is no longer as it was read: look at it anew
         """
-        writes, unchanged = self._writes(pairs)
-        return await self._commit(writes, [*checks, *unchanged])
+
+        def charged() -> Charged:
+            writes, unchanged = self._writes(pairs)
+            return writes, [*checks, *unchanged]
+
+        writes, held = charged()
+        if any(self._account.is_of_pool(one) for one in writes):
+            return await self._account.in_turn(charged)
+        return await self._commit(writes, held)
 
     async def commit_each(
         self, several: Sequence[Sequence[tuple[View, View]]]
@@ -353,7 +354,7 @@ class Objects:
             writes.append(Write(shelf.prefix + old.key, value, read))
             if isinstance(old, Volume) and old.pool:
                 assert isinstance(new, Volume)
-                writes += self._charge(old, None if leaves else new)
+                writes += self._account.charge(old, None if leaves else new)
         return writes, unchanged
 
     def _is_charged(self, kind: Kind, namespace: str) -> bool:
@@ -368,38 +369,15 @@ class Objects:
         """
         if old is new:
             return await self._commit([write], checks)
-        known = self._pool_of(old, new) is not None
-        async with self._account:  # so that our own writes do not get in each other's way
-            for _ in range(TRIES):
-                if old is None and new is not None and known and not self._pool_of(old, new):
-                    why = f"pool {new.pool} was deleted at the same moment"
-                    raise Forbidden(self.kinds[Volume.resource], new.name, why)
-                extra = self._charge(old, new)
-                try:
-                    return await self._commit([write, *extra], checks)
-                except Conflict as conflict:
-                    if not extra or conflict.key != extra[0].key:
-                        raise
-        raise Stale(self.kinds[POOLS], extra[0].key.rpartition("/")[2])
+        known = self._account.pool_of(old, new) is not None
 
-    def _charge(self, old: Volume | None, new: Volume | None) -> list[Write]:
-        """The pool's new account, if it is another. Raises Forbidden if it has not the room."""
-        volume, entry = new or old, self._pool_of(old, new)
-        if volume is None or entry is None:
-            return []
-        pool = view(Pool, entry)
-        if why := refused_change(pool, old, new):
-            raise Forbidden(self.kinds[Volume.resource], volume.name, why)
-        after = recharged(pool, old, new)
-        if after == pool:
-            return []
-        shelf = self.cache.shelves[POOLS]
-        stored = overlaid(unspliced(entry.body, shelf.offset), pool, after)
-        return [Write(shelf.prefix + pool.key, stored, entry.revision)]
+        def charged() -> Charged:
+            if old is None and new is not None and known and not self._account.pool_of(old, new):
+                why = f"pool {new.pool} was deleted at the same moment"
+                raise Forbidden(self.kinds[Volume.resource], new.name, why)
+            return [write, *self._account.charge(old, new)], checks
 
-    def _pool_of(self, old: Volume | None, new: Volume | None) -> Entry | None:
-        volume = new or old
-        return self.entry(POOLS, volume.pool) if volume is not None else None
+        return await self._account.in_turn(charged)
 
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
         return await self._done(self._begun(writes, checks))
@@ -425,17 +403,6 @@ class Objects:
         if entry is None:
             raise NotFound(kind, key.rpartition("/")[2])
         return entry
-
-
-def _pooled(kind: Kind, found: Doc | Entry) -> Volume | None:
-    """The volume that this is, if it takes its room from a pool."""
-    if kind.resource != Volume.resource:
-        return None
-    if isinstance(found, Entry):
-        volume = view(Volume, found) if POOL_SIGN in found.body else None
-    else:
-        volume = msgspec.convert(found, Volume) if found["spec"].get("csi") else None
-    return volume if volume is not None and volume.pool else None
 
 
 def _key(kind: Kind, namespace: str, name: str) -> str:
