@@ -14,6 +14,7 @@ import pytest
 from mooring.drivers.interface import Place, asset_name
 from mooring.drivers.registry import driver_for
 from mooring.host import copies
+from mooring.host.scanning import Totals
 from mooring.model.backup import VolumeArchive
 from mooring.model.names import DIRECTORY_DRIVER
 from mooring.node.intents import Intent, Intents
@@ -112,6 +113,27 @@ def test_only_what_the_host_allows_is_read(plant: HostPlant, imports: Path) -> N
         assert plant.claim(name).phase == "Pending"
         condition = plant.objects.one(CLAIMS, f"default/{name}")["status"]["conditions"][0]  # type: ignore[index]
         assert (condition["type"], condition["status"]) == ("mooring.dev/Populating", "False")
+
+
+def test_a_directory_stays_the_one_that_was_opened(
+    plant: HostPlant, imports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, text in (("import/a/tree", "ours"), ("secret/tree", "secret")):
+        (imports.parent / place).mkdir(parents=True)
+        (imports.parent / place / "file").write_text(text)
+    look = copies.scanned
+
+    async def then_swapped(original: Path | int, tell: copies.Tell) -> Totals:
+        totals = await look(original, tell)
+        (imports / "a").rename(imports / "b")
+        (imports / "a").symlink_to(imports.parent / "secret")
+        return totals
+
+    monkeypatch.setattr(copies, "scanned", then_swapped)
+    plant.put(ARCHIVES, an_archive(directory=str(imports / "a/tree")))
+    plant.put(CLAIMS, a_claim_doc(class_="local", **from_("old")))
+    assert plant.claim().phase == "Bound"
+    assert (content(plant) / "file").read_text() == "ours"
 
 
 def test_what_is_too_large_is_told(plant: HostPlant, imports: Path) -> None:

@@ -19,20 +19,23 @@ _said: Final = msgspec.json.Decoder(Said)
 Tell = Callable[[Tick], None]
 
 
-async def scanned(original: Path, tell: Tell) -> Totals:
-    """What is in a directory. Raises as `copied`."""
-    return (await _ended(tell, "scan", str(original))).totals
+async def scanned(original: Path | int, tell: Tell) -> Totals:
+    """What is in a directory. Original and raises as of `copied`."""
+    path, inherits = _reached(original)
+    return (await _ended(tell, "scan", path, inherits=inherits)).totals
 
 
-async def copied(original: Path, copy: Path, tell: Tell) -> Ended:
+async def copied(original: Path | int, copy: Path, tell: Tell) -> Ended:
     """Make a directory what another is, and compare them. May be repeated, also after a crash.
 
+    original a directory, or a descriptor of one: then it is that one, whatever its path leads to
     copy     used by nobody else
     tell     is told how far it is
     returns  what was found. If anything changed or differs, the copy is not to be used.
     raises   DiskFull, TreeChanged, CopyFailed, HostStuck, ProgramFailed
     """
-    return await _ended(tell, "copy", str(original), str(copy))
+    path, inherits = _reached(original)
+    return await _ended(tell, "copy", path, str(copy), inherits=inherits)
 
 
 async def compared(original: Path, copy: Path, tell: Tell) -> Ended:
@@ -49,6 +52,14 @@ async def unpacked(archive: int, target: Path, room_bytes: int, tell: Tell) -> E
     """
     arguments = (str(archive), str(room_bytes), str(target))
     return await _ended(tell, *arguments, module="unpacking", inherits=(archive,))
+
+
+def _reached(original: Path | int) -> tuple[str, tuple[int, ...]]:
+    """How the process reaches a directory, and what it inherits for that."""
+    if isinstance(original, Path):
+        return str(original), ()
+    # Only what comes last must be no link, and the descriptor's entry in /proc looks like one.
+    return f"/proc/self/fd/{original}/.", (original,)
 
 
 async def _ended(

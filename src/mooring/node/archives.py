@@ -110,7 +110,7 @@ class _Archive:
             if is_tar:
                 await copies.unpacked(fd, root, room_bytes, told)
             else:
-                await self._copied(Path(os.readlink(f"/proc/self/fd/{fd}")), root, room_bytes, told)
+                await self._copied(fd, root, room_bytes, told)
         except DiskFull as error:
             raise TooLarge(str(path), room_bytes, error.need_bytes) from error
         finally:
@@ -126,10 +126,10 @@ class _Archive:
                 raise Unreadable(str(path), error.strerror or str(error)) from error
         raise NotAllowed(str(path), self._allowed)
 
-    async def _copied(self, original: Path, root: Path, room_bytes: int, told: copies.Tell) -> None:
+    async def _copied(self, original: int, root: Path, room_bytes: int, told: copies.Tell) -> None:
         totals = await copies.scanned(original, told)
         if totals.bytes > room_bytes:
-            raise TooLarge(str(original), room_bytes, totals.bytes)
+            raise TooLarge(self._archive.path, room_bytes, totals.bytes)
         ended: Ended = await copies.copied(original, root, told)
         if ended.changed.count:
             raise TreeChanged(ended.changed.named)
