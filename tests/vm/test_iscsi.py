@@ -1,5 +1,6 @@
 """Disks of a real iSCSI target. It and the kernel parts are in a machine: test_machines.py."""
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -68,7 +69,8 @@ def disks(tmp_path: Path) -> Iterator[list[Path]]:
 
 def volume(tmp_path: Path, lun: int = 1, **how: Any) -> IscsiSource:
     how = {"portals": (PORTAL,), "is_new": True, **how}
-    return IscsiSource(RemotePlaces(tmp_path / "state"), UIDS[lun], iqn=IQN, lun=lun, **how)
+    places = how.pop("places", None) or RemotePlaces(tmp_path / "state")
+    return IscsiSource(places, UIDS[lun], iqn=IQN, lun=lun, **how)
 
 
 def left(tmp_path: Path) -> list[str]:
@@ -106,6 +108,33 @@ async def test_a_session_ends_with_the_last_disk_of_its_target(
     assert iscsi.has_session(IQN)
     await volume(tmp_path, 2).release()
     assert (iscsi.has_session(IQN), left(tmp_path)) == (False, [])
+
+
+async def test_another_disk_is_let_go_while_one_is_being_mounted(
+    disks: list[Path], tmp_path: Path
+) -> None:
+    """In all orders that turn up: a release never takes away what is about to be mounted."""
+    places = RemotePlaces(tmp_path / "state")
+    first, second = (volume(tmp_path, lun, places=places) for lun in (1, 2))
+    await first.path()
+    for _ in range(5):
+        path, _ = await asyncio.gather(second.path(), first.release())
+        assert len(mounts.mounts_at(str(path))) == 1
+        first, second = second, first
+    await first.release()
+    assert (iscsi.has_session(IQN), left(tmp_path)) == (False, [])
+
+
+async def test_what_fails_after_the_login_ends_the_session(
+    disks: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(NoFileSystemOnDisk):
+        await volume(tmp_path, is_new=False).path()
+    assert not iscsi.has_session(IQN)
+    await volume(tmp_path, 2).path()
+    with pytest.raises(NoFileSystemOnDisk):
+        await volume(tmp_path, is_new=False).path()
+    assert iscsi.has_session(IQN)  # the other disk is used
 
 
 async def test_a_session_of_an_administrator_stays(disks: list[Path], tmp_path: Path) -> None:
@@ -152,6 +181,7 @@ async def test_a_damaged_file_system_is_mounted_nowhere(disks: list[Path], tmp_p
     with pytest.raises(DiskNeedsRepair):
         await volume(tmp_path).path()
     assert mounts.mounts_below(str(tmp_path)) == []
+    assert not iscsi.has_session(IQN)  # nobody else has a disk of it
 
 
 async def test_a_target_that_wants_a_password_gets_it(disks: list[Path], tmp_path: Path) -> None:

@@ -117,17 +117,26 @@ class IscsiSource:
         """Raises what is in node/errors.py about disks, BadSource, BadMountOption, LoginFailed."""
         self._refuse_bad()
         options = self._checked_options()
-        point = self.places.point(self.uid)
         async with self.places.turn(self.uid):
-            async with self.places.turn(self.iqn):
-                disk = await self._disk()
-            if not await self.places.run(partial(self._is_there, point, disk), str(point)):
-                kind = await self._kind(disk)
-                if kind == "ext4" and not self.read_only:
-                    await self._check(disk)
-                mount = partial(self._mount, point, disk, kind, options)
-                await self.places.run(mount, str(point), _MOUNT_S)
-                passing(DISK_MOUNTED)
+            try:
+                with self.places.using(self.iqn):  # nobody logs out until it is mounted
+                    return await self._mounted(options)
+            except Exception:
+                with suppress(MooringError, OSError):  # why it failed is what is told
+                    await end_unused(self.places, self.iqn)
+                raise
+
+    async def _mounted(self, options: tuple[str, ...]) -> Path:
+        point = self.places.point(self.uid)
+        async with self.places.turn(self.iqn):
+            disk = await self._disk()
+        if not await self.places.run(partial(self._is_there, point, disk), str(point)):
+            kind = await self._kind(disk)
+            if kind == "ext4" and not self.read_only:
+                await self._check(disk)
+            mount = partial(self._mount, point, disk, kind, options)
+            await self.places.run(mount, str(point), _MOUNT_S)
+            passing(DISK_MOUNTED)
         return point
 
     async def release(self) -> None:
@@ -165,7 +174,6 @@ class IscsiSource:
             if found:
                 return found[0]
             if clock.time() > until:
-                await end_unused(self.places, self.iqn, is_turn=True)
                 raise NoDisk(self.iqn, self.lun)
             await asyncio.sleep(_LOOK_S)
 
@@ -256,18 +264,15 @@ class IscsiSource:
                 mounts.attach(top, opened)
 
 
-async def end_unused(places: RemotePlaces, iqn: str = "", *, is_turn: bool = False) -> None:
-    """Log out of targets that we logged in to and of which no disk is used.
+async def end_unused(places: RemotePlaces, iqn: str = "") -> None:
+    """Log out of targets that we logged in to and of which no disk is used, nor is about to be.
 
-    iqn      only of this one
-    is_turn  the caller has the turn of it
+    iqn  only of this one
     """
     for session in await places.run(partial(_noted, places), SESSIONS):
         if iqn in ("", session.iqn):
-            if is_turn:
-                await _end_if_unused(places, session)
-            else:
-                async with places.turn(session.iqn):
+            async with places.turn(session.iqn):
+                if not places.is_in_use(session.iqn):
                     await _end_if_unused(places, session)
 
 

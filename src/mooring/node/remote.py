@@ -7,8 +7,9 @@ STATE/remote/.sessions/  what was logged in to: node/iscsi.py
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ class RemotePlaces:
         self.root = Path(os.path.realpath(state_dir)) / _PLACES  # as mountinfo has it
         self._blocking = Blocking("volumes of servers", width=_AT_ONCE, deadline_s=_CALL_DEADLINE_S)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._users: Counter[str] = Counter()  # by server
 
     def point(self, uid: str) -> Path:
         return self.root / uid
@@ -52,6 +54,20 @@ class RemotePlaces:
         """One at a time about the same volume, or the same server."""
         async with self._turns.setdefault(about, asyncio.Lock()):
             yield
+
+    @contextmanager
+    def using(self, server: str) -> Iterator[None]:
+        """Meanwhile it is in use, though no mount shows it yet."""
+        self._users[server] += 1
+        try:
+            yield
+        finally:
+            self._users[server] -= 1
+            if not self._users[server]:
+                del self._users[server]
+
+    def is_in_use(self, server: str) -> bool:
+        return server in self._users
 
     async def run(self, work: Callable[[], T], about: str, deadline_s: float | None = None) -> T:
         """In a thread. Raises HostStuck, OSError."""
