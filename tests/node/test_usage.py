@@ -142,6 +142,30 @@ def test_volumes_of_other_hosts_are_left_to_them(plant: UsagePlant, tmp_path: Pa
 
 
 @needs_mounts
+def test_a_volume_with_something_that_cannot_be_looked_at_is_counted_and_abnormal(
+    plant: UsagePlant, tmp_path: Path
+) -> None:
+    (tmp_path / "there/data").mkdir(parents=True)
+    (tmp_path / "there/data/file").write_bytes(b"x" * MIB)
+    (tmp_path / "there/data/lost").touch()
+    disk, point = tmp_path / "disk", tmp_path / "point"
+    with disk.open("wb") as file:
+        file.truncate(16 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-d", tmp_path / "there", disk], check=True)
+    damage = ["debugfs", "-w", "-R", "clri data/lost", disk]
+    subprocess.run(damage, check=True, capture_output=True)
+    point.mkdir()
+    subprocess.run(["mount", "-o", "loop", disk, point], check=True)
+    try:
+        found = plant.usage(plant.by_hand(point / "data"))
+    finally:
+        subprocess.run(["umount", point], check=True)
+    assert found is not None
+    assert found.used_bytes is not None
+    assert (found.used_bytes >= MIB, found.abnormal) == (True, "NotCounted")
+
+
+@needs_mounts
 def test_a_file_system_of_its_own_is_asked(plant: UsagePlant, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

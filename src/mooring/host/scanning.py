@@ -63,6 +63,9 @@ class Several:
     def __init__(self) -> None:
         self._seen: set[tuple[int, int]] = set()
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
     def is_new(self, found: os.stat_result) -> bool:
         if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode):
             return True

@@ -51,7 +51,8 @@ class VolumeUsage(NamedTuple):
 
     inodes      that there can be; None: as many as there is room for
     taken_at_s  when, in seconds since the epoch
-    abnormal    "" if all is well, else the code of what is wrong; the numbers are then older
+    abnormal    "" if all is well, else the code of what is wrong; the numbers are then older, or of
+                a part: TooManyFiles, NotCounted (host/counting.py)
     """
 
     capacity_bytes: int
@@ -300,4 +301,5 @@ def _within(
         inodes_used = count.entries
         if disk is not None and disk.inodes is not None and disk.inodes_used is not None:
             inodes = disk.inodes - disk.inodes_used + inodes_used  # those that it could have
-    return VolumeUsage(capacity_bytes, used, available, inodes, inodes_used, time.time())
+    fault = "" if count is None else count.fault
+    return VolumeUsage(capacity_bytes, used, available, inodes, inodes_used, time.time(), fault)
