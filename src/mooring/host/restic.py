@@ -18,8 +18,8 @@ import msgspec
 
 from mooring.errors import Effect, MooringError
 from mooring.host import processes
-from mooring.host.boxed import IO, VOLUME
-from mooring.host.errors import HostStuck, ProgramMissing
+from mooring.host.boxed import FULL, IO, VOLUME
+from mooring.host.errors import DiskFull, HostStuck, ProgramMissing
 
 PROGRAM: Final = "restic"
 ANSWER_WITHIN_S: Final = 60.0  # of what only looks; restic itself tries for a quarter of an hour
@@ -117,6 +117,7 @@ class _Line(msgspec.Struct):
     message_type: str = ""
     bytes_done: int = 0
     total_bytes: int = 0
+    total_size: int = 0
     written_bytes: int = 0
     snapshot_id: str = ""
     data_added: int = 0
@@ -126,10 +127,6 @@ class _Line(msgspec.Struct):
 
 class _Config(msgspec.Struct):
     id: str
-
-
-class _Stats(msgspec.Struct):
-    total_size: int = 0
 
 
 _line: Final = msgspec.json.Decoder(_Line)
@@ -209,12 +206,29 @@ class Restic:
 
     async def restore_size(self, snapshot: str) -> int:
         """How many bytes the files of a snapshot have, holes included."""
-        output = await self._got("look at the snapshot", "stats", "--no-lock", "--json", snapshot)
-        return msgspec.json.decode(output, type=_Stats).total_size
+        size_bytes = 0
 
-    async def restore(self, snapshot: str, target: Path, tell: Tell) -> None:
-        """Fill an empty directory from a snapshot. All is on disk when this returns."""
-        of_bytes = await self.restore_size(snapshot)
+        def heard(line: _Line) -> None:
+            nonlocal size_bytes
+            size_bytes = line.total_size or size_bytes
+
+        # It reads all directories of the snapshot, which may take as long as it goes on.
+        arguments = ("stats", "--no-lock", "--json", snapshot)
+        finished = await self._followed(arguments, heard, None, "-")
+        if finished.status:
+            raise self._error("look at the snapshot", finished.message)
+        return size_bytes
+
+    async def restore(
+        self, snapshot: str, target: Path, tell: Tell, of_bytes: int = 0, room_bytes: int = 0
+    ) -> None:
+        """Fill an empty directory from a snapshot. All is on disk when this returns.
+
+        of_bytes    its size, for those who are told; 0 has it found out
+        room_bytes  for its content without holes, if that is limited by nobody else; or 0
+        raises      DiskFull: there is more
+        """
+        of_bytes = of_bytes or await self.restore_size(snapshot)
         arguments = ["restore", "--target", "."]
         if await self.makes_holes():
             arguments.append("--sparse")
@@ -223,7 +237,10 @@ class Restic:
             if line.message_type == IO:  # it says nothing itself, in this version
                 tell(min(line.written_bytes, of_bytes), of_bytes)
 
-        finished = await self._followed([*arguments, snapshot], heard, target, "fill")
+        mode = f"fill={room_bytes}" if room_bytes else "fill"
+        finished = await self._followed([*arguments, snapshot], heard, target, mode)
+        if room_bytes and finished.status == FULL:
+            raise DiskFull(str(target), 0, 0)
         if finished.status:
             raise self._error("restore it", finished.message)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mooring.errors import MooringError
+from mooring.host.errors import DiskFull
 from mooring.host.restic import Restic
 from mooring.model.backup import VolumeBackup
 from mooring.model.claim import Claim, DataSource
@@ -52,9 +53,17 @@ class _Snapshot(NamedTuple):
     async def fill(self, root: Path, room_bytes: int, tell: Tell) -> None:
         id_ = self.backup.status.snapshot_id
         async with self.repositories.turns(self.restic).shared():
-            need_bytes = await self.restic.restore_size(id_)
+            # What the backup said counts a file once for each name, so it may be too much.
+            need_bytes = self.backup.status.size_bytes
+            if not need_bytes or need_bytes > room_bytes:
+                need_bytes = await self.restic.restore_size(id_)
             # What it writes has no holes until all of it is there.
             if need_bytes > room_bytes and not await self.restic.makes_holes():
                 raise TooLarge(f"backup {self.backup.key}", room_bytes, need_bytes)
             await self.restic.unlock()  # one of ours that was killed may have left a lock
-            await self.restic.restore(id_, root, lambda done, of: tell(Amount(done, of)))
+            try:
+                await self.restic.restore(
+                    id_, root, lambda done, of: tell(Amount(done, of)), need_bytes, room_bytes
+                )
+            except DiskFull as error:
+                raise TooLarge(f"backup {self.backup.key}", room_bytes) from error
