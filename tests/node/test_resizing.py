@@ -1,10 +1,14 @@
 """Storage semantics §14 with the agent of a host and real directories."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mooring.drivers.directory import DirectoryDriver
+from mooring.drivers.errors import PoolFull
+from mooring.drivers.interface import Asset, AssetName
 from mooring.model.claim import Claim
 from mooring.model.names import (
     GROWS_TO,
@@ -12,7 +16,10 @@ from mooring.model.names import (
     STORAGE_RESIZER,
 )
 from mooring.model.pool import Pool
+from mooring.node.agent import _has_news
+from mooring.objects.cache import Event
 from mooring.objects.kind import Doc
+from mooring.objects.views import view
 from mooring.rules.resizing import progress
 from tests.controllers.clocked import a_claim_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
@@ -221,3 +228,106 @@ def test_a_pool_of_another_host_is_not_ours(plant: HostPlant, tmp_path: Path) ->
     plant.put(CLAIMS, a_claim_doc("far", class_="grows", volumeName="v"))
     ask(plant, "2Gi", "far")
     assert (str(plant.claim("far").capacity), progress(plant.claim("far"))) == ("1Gi", "")
+
+
+# What is refused, and when it is tried again
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Has the backend answer that it has no room. Returns the sizes that it is asked for."""
+    asked: list[int] = []
+
+    async def expand(driver: DirectoryDriver, _name: AssetName, size_bytes: int) -> Asset:
+        asked.append(size_bytes)
+        raise PoolFull(driver.place.pool, size_bytes, 0)
+
+    monkeypatch.setattr(DirectoryDriver, "expand", expand)
+    return asked
+
+
+def with_another_pool(plant: HostPlant, tmp_path: Path) -> None:
+    plant.put("pools.mooring.dev", a_pool("other", tmp_path / "other"))
+    plant.put(CLASSES, a_pool_class("other"))
+    plant.put(CLAIMS, a_claim_doc("there", class_="other"))
+
+
+def counts(plant: HostPlant, reason: str, name: str = "db") -> list[int]:
+    return [one.get("count", 1) for one in plant.events(name) if one["reason"] == reason]
+
+
+def test_room_in_another_pool_has_nothing_tried_again(plant: HostPlant, tmp_path: Path) -> None:
+    with_another_pool(plant, tmp_path)
+    limit(plant, capacity="2Gi")
+    ask(plant, "5Gi")
+    plant.put(
+        CLAIMS, a_claim_doc("late", class_="grows", resources={"requests": {"storage": "3Gi"}})
+    )
+    tries, looks = counts(plant, "ProvisioningFailed", "late"), plant.agent.growth.adds
+    plant.drop("there")
+    assert counts(plant, "ProvisioningFailed", "late") == tries
+    assert plant.agent.growth.adds == looks
+    limit(plant, capacity="20Gi")
+    assert sizes(plant)[0] == "5Gi"
+    assert plant.claim("late").phase == "Bound"
+
+
+def test_other_amounts_are_told_once_a_minute(plant: HostPlant) -> None:
+    for name in ("a", "b"):
+        plant.put(CLAIMS, a_claim_doc(name, class_="grows"))
+    limit(plant, capacity="3Gi")
+    ask(plant, "9Gi")
+    before = plant.claim()
+    assert "3Gi is taken" in before.status.conditions[-1].message
+    plant.drop("a")
+    assert plant.claim().metadata.resource_version == before.metadata.resource_version
+    plant.pass_time(61)
+    assert "2Gi is taken" in plant.claim().status.conditions[-1].message
+    now = plant.claim().metadata.resource_version
+    plant.pass_time(120)  # nothing new to tell
+    assert plant.claim().metadata.resource_version == now
+
+
+def test_what_a_backend_refused_is_no_room_when_it_is_given_back(
+    plant: HostPlant, full_disk: list[int]
+) -> None:
+    heard: list[Event] = []
+    plant.objects.cache.shelves["pools.mooring.dev"].follow(heard.append)
+    ask(plant, "2Gi")
+    accounts = [view(Pool, one.after).allocated for one in heard if one.after]
+    assert [str(one) for one in accounts] == ["2Gi", "1Gi"]
+    assert not any(_has_news(one) for one in heard)
+    assert full_disk == [2 << 30]
+
+
+def test_what_a_backend_refused_is_asked_for_ever_less_often_and_without_marks(
+    plant: HostPlant, full_disk: list[int]
+) -> None:
+    ask(plant, "2Gi")
+    refused, told = plant.claim(), events(plant)
+    assert progress(refused) == "ControllerResizeInfeasible"
+    for _ in range(48):
+        plant.pass_time(300)
+    assert 3 < len(full_disk) < 18  # in four hours
+    assert plant.claim().metadata.resource_version == refused.metadata.resource_version
+    assert events(plant) == told
+    assert counts(plant, "Resizing") == counts(plant, "VolumeResizeFailed") == [1]
+
+
+def test_it_is_asked_at_once_when_a_volume_goes(plant: HostPlant, full_disk: list[int]) -> None:
+    plant.put(CLAIMS, a_claim_doc("a", class_="grows"))
+    ask(plant, "2Gi")
+    plant.drop("a")
+    assert len(full_disk) == 2
+    assert sizes(plant) == ("1Gi", "1Gi", "1Gi", 2**30)
+
+
+def test_a_pool_whose_volumes_cannot_grow_is_not_charged(
+    plant: HostPlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = replace(DirectoryDriver.features, expands=False)
+    monkeypatch.setattr(DirectoryDriver, "features", fixed)
+    before = plant.made()
+    ask(plant, "2Gi")
+    assert progress(plant.claim()) == "ControllerResizeInfeasible"
+    assert plant.made().metadata.resource_version == before.metadata.resource_version

@@ -45,3 +45,12 @@ def test_an_object_made_anew_under_the_same_key_has_failures_of_its_own() -> Non
     assert backoff.left_s("default/db", "new") <= 0
     assert backoff.failed("default/db", "new") == 0.5
     assert backoff.left_s("default/db", "new") == 0.5
+
+
+def test_one_that_may_be_tried_now_waits_longer_when_it_fails_again() -> None:
+    backoff = Backoff(HandClock())
+    delays = [backoff.failed("v", longest_s=1.5) for _ in range(2)]
+    backoff.allow("v")
+    backoff.allow("unknown")
+    assert backoff.left_s("v") <= 0
+    assert [*delays, backoff.failed("v", longest_s=1.5)] == [0.5, 1.0, 1.5]

@@ -92,7 +92,7 @@ class Agent:
             *(objects, pools, self._intents, node, self.users.release, failures),
             *(self.filling, self.modifier, self._origins),
         )
-        self.health = Health(objects, pools, self._intents, self._claims_hurry)
+        self.health = Health(objects, pools, self._intents, self._pool_hurries)
         self.usages = Usages(objects, self.mounting, self.publisher)
         self.snapshots = Snapshotter(objects, pools, Intents(state_dir, "snapshotting"))
         self.claims = Queue("provision", self._provisioner.provision)
@@ -177,15 +177,20 @@ class Agent:
         if event.after is None and event.before is not None:
             self._pools.forget(view(Pool, event.before).uid)
         if _has_news(event):
-            self._all_claims_again(event)
+            self._pool_hurries(event.key)
 
     def _all_claims_again(self, event: Event) -> None:
-        """Claims that failed for a pool or a class that is another now may go on at once."""
+        """Claims that failed for a class that is another now may go on at once."""
         self._claims_hurry()
+
+    def _pool_hurries(self, pool: str) -> None:
+        """What failed for a pool that is another now, or has got room, may go on at once."""
+        self._provisioner.hurry(pool)
+        self.resizer.hurry(pool)
+        self.snapshots.hurry()
 
     def _claims_hurry(self) -> None:
         self._provisioner.hurry()
-        self.resizer.hurry()
         self.claims.hurry()
         self.snapshots.hurry()
 
@@ -213,10 +218,16 @@ def _if_signed(sign: bytes, queue: Queue) -> Callable[[Entry], None]:
 
 
 def _has_news(event: Event) -> bool:
-    """Whether a pool is another or has more room than before; that it has less helps nobody."""
+    """Whether a pool is another or has more room than before; that it has less helps nobody.
+
+    It has if a volume went. What a growth gives back that its backend refused is no news: that
+    would be tried again for it, and given back again.
+    """
     if event.after is None:
         return False
     if event.before is None:
         return True
     before, after = view(Pool, event.before), view(Pool, event.after)
-    return before.spec != after.spec or after.allocated < before.allocated
+    return before.spec != after.spec or (
+        after.allocated < before.allocated and after.status.volumes < before.status.volumes
+    )

@@ -37,9 +37,9 @@ class Health:
     """Of the pools of one host. One whose place hangs keeps no other from being looked at."""
 
     def __init__(
-        self, objects: Objects, pools: Pools, intents: Intents, hurry: Callable[[], None]
+        self, objects: Objects, pools: Pools, intents: Intents, hurry: Callable[[str], None]
     ) -> None:
-        """hurry  told when a pool can give more than before: claims may have failed for it"""
+        """hurry  told the name of a pool that can give more than before"""
         self._objects, self._pools, self._hurry = objects, pools, hurry
         self.orphans = Orphans(objects, pools, intents)
         self.queue = Queue("pool-health", self.look)
@@ -111,7 +111,7 @@ class Health:
             for note in notes:
                 self._pools.tell(note)
             if _offers_more(pool, after):
-                self._hurry()
+                self._hurry(name)
             if look.reason:
                 return Again(WHEN_AWAY_S, look.message)
             after_s = min(EVERY_S, self._orphans_in_s(after))

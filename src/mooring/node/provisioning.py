@@ -87,17 +87,25 @@ class Provisioner:
         self._origins = origins
         self._rescheduler = Rescheduler(objects)
         self._giving = Blocking("new volumes")  # to their owners
+        self._from: dict[str, str] = {}  # claim → the pool that it is to be of, "" any
         self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
         self._unsure: set[str] = set()  # assets whose making may go on in a thread that hangs
 
-    def hurry(self) -> None:
-        """What failed to be made is not left alone any longer: a pool or a class is another."""
-        self._making.hurry()
+    def hurry(self, pool: str | None = None) -> None:
+        """What failed to be made is not left alone any longer: a class is another, or something
+        else that many claims may have waited for; or only this pool, by its name."""
+        if pool is None:
+            self._making.hurry()
+            return
+        for key in [key for key, of in self._from.items() if of in ("", pool)]:
+            self._making.forget(key)
+            self.again(key)
 
     def retry(self, key: str) -> None:
         """The same for one claim: somebody waits for it."""
         self._making.forget(key)
         self._failures.forget(key)
+        self._from.pop(key, None)
 
     async def provision(self, key: str) -> Outcome:
         """Make the volume of one claim, if it is ours to make."""
@@ -130,6 +138,7 @@ class Provisioner:
         if found and isinstance(found, str):  # the class names none: where the source is, perhaps
             origin = self._origins.pool(claim, class_)
             found = origin if origin is not None and self._pools.mine(origin) else found
+        self._from[key] = class_.pool
         if isinstance(found, str):
             return Done(found) if not found else await self._refused(claim, Unmade(claim, found))
         return await self._make(claim, class_, found, name)

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.errors import CannotDo, GrowsLater, PoolFull
-from mooring.drivers.interface import asset_name
+from mooring.drivers.interface import Driver, asset_name
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
 from mooring.model.names import DELETE, PRE_RESIZE_CAPACITY, Phase
@@ -25,7 +25,7 @@ from mooring.node.pools import Pools
 from mooring.node.steps import Steps
 from mooring.objects.errors import Forbidden
 from mooring.objects.objects import Objects
-from mooring.reconcile.backoff import Backoff
+from mooring.reconcile.backoff import LONGEST_DELAY_S, Backoff
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
 from mooring.rules import resizing as rules
 from mooring.rules.events import NORMAL, WARNING, EventNote
@@ -42,6 +42,9 @@ NODE_MARKED: Final = crash_point("resize.node-marked")
 NODE_GROWN: Final = crash_point("resize.node-grown")
 NODE_CLAIM_STORED: Final = crash_point("resize.node-claim-stored")
 
+_ROOM: Final = (PoolFull, NoRoomToGrow)  # until the pool has got some
+REFUSED_S: Final = 3600.0  # at most, after a backend refused: it takes writes to ask it once more
+RETOLD_S: Final = 60.0  # at least, between words about the same refusal: they tell amounts
 _CANNOT: Final = (PoolFull, CannotDo, NoRoomToGrow)  # until the pool or the request is another
 
 
@@ -56,14 +59,20 @@ class Resizer:
         self._steps = Steps(objects, pools.tell)
         self._is_mounted = is_mounted
         self.queue = Queue("resize", self.reconcile)
-        self._backoff, self._refused = Backoff(objects.clock), Backoff(objects.clock)
+        self._backoff = Backoff(objects.clock)
+        self._without_room: dict[str, str] = {}  # volume → the pool that had none for it
+        self._told: dict[str, tuple[str, type[MooringError], float]] = {}  # volume → refusal, when
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def hurry(self) -> None:
-        """A pool is another, so it may have room. What a backend refused waits for its time: room
-        that is charged, and given back when the backend has none, changes the pool as well."""
-        self._refused.hurry()
-        self.queue.hurry()
+    def hurry(self, pool: str) -> None:
+        """The pool of this name has got room: what it had none for may be tried.
+
+        Not to be called for what a growth gives back that its backend refused: it would be tried,
+        refused and given back for ever.
+        """
+        for name in [one for one, of in self._without_room.items() if of == pool]:
+            self._backoff.allow(name)
+            self.queue.add(name)
 
     async def reconcile(self, name: str) -> Outcome:
         """Bring one volume a step, or all steps, nearer to the size that its claim asks for."""
@@ -94,8 +103,7 @@ class Resizer:
         target = rules.growth_target(claim) if claim is not None else None
         # A user who asks for another size need not wait for what that of before failed for.
         attempt = f"{volume.uid} {target}"
-        waits = (self._backoff, self._refused)
-        if (left_s := max(one.left_s(name, attempt) for one in waits)) > 0:
+        if (left_s := self._backoff.left_s(name, attempt)) > 0:
             return Again(left_s, "it failed, and is tried again later")
         try:
             if claim is None or target is None:
@@ -109,16 +117,20 @@ class Resizer:
         except Conflict:
             raise
         except MooringError as error:
-            backoff = self._refused if isinstance(error, NoRoomToGrow) else self._backoff
-            delay_s = backoff.failed(name, attempt)
-            await self._failed(claim, volume, error)
+            self._without_room.pop(name, None)
+            if isinstance(error, _ROOM):
+                self._without_room[name] = pool.name
+            longest_s = REFUSED_S if isinstance(error, PoolFull | CannotDo) else LONGEST_DELAY_S
+            delay_s = self._backoff.failed(name, attempt, longest_s)
+            await self._failed(claim, volume, attempt, error)
             return Again(delay_s, str(error))
         self._forget(name)
         return outcome
 
     def _forget(self, name: str) -> None:
         self._backoff.forget(name)
-        self._refused.forget(name)
+        self._without_room.pop(name, None)
+        self._told.pop(name, None)
 
     def _claim_of(self, volume: Volume) -> Claim | None:
         ref = volume.claim_ref
@@ -128,13 +140,11 @@ class Resizer:
         """From the claim's wish to the backend's size, and to the end if nothing is left to do."""
         resizer = pool.driver
         if rules.progress(claim) in rules.INFEASIBLE and rules.allocated(claim) == target:
+            # The mark stays until the backend does it: else each try would be four writes.
             self._refuse_without_room(volume, pool, target)
-        marked = rules.begun(claim, target, resizer, self._steps.now())
-        if marked is not claim:
-            claim = await self._steps.stored(claim, marked)
-            begun = f"External resizer is resizing volume {volume.name}"
-            self._steps.tell(claim, NORMAL, "Resizing", begun, resizer)
-        passing(MARKED)
+        else:
+            claim = await self._begun(claim, volume, target)
+        await self._driver(pool)
         volume = await self._charged(volume, pool, target)
         passing(RESERVED)
         try:
@@ -154,6 +164,15 @@ class Resizer:
             claim, NORMAL, "VolumeResizeSuccessful", "Resize volume succeeded", resizer
         )
         return self._once_more(claim, f"grown to {size}")
+
+    async def _begun(self, claim: Claim, volume: Volume, target: Quantity) -> Claim:
+        marked = rules.begun(claim, target, volume.driver, self._steps.now())
+        if marked is not claim:
+            claim = await self._steps.stored(claim, marked)
+            told = f"External resizer is resizing volume {volume.name}"
+            self._steps.tell(claim, NORMAL, "Resizing", told, volume.driver)
+        passing(MARKED)
+        return claim
 
     async def _left_to_node(self, claim: Claim, volume: Volume, size: Quantity) -> Outcome:
         """The backend has the size; the file system in it is mounted, and does not grow so."""
@@ -216,11 +235,16 @@ class Resizer:
 
     async def _expanded(self, volume: Volume, pool: Pool, target: Quantity) -> Quantity:
         """Have the backend grow. Raises what the driver raises."""
+        driver = await self._driver(pool)
+        asset = await driver.expand(asset_name(volume.handle), target.bytes())
+        return max(Quantity.of_bytes(asset.size_bytes), target)
+
+    async def _driver(self, pool: Pool) -> Driver:
+        """Raises CannotDo, and what starting it raises."""
         driver = await self._pools.driver(pool)
         if not driver.features.expands:
             raise CannotDo("growth of its volumes", pool.name)
-        asset = await driver.expand(asset_name(volume.handle), target.bytes())
-        return max(Quantity.of_bytes(asset.size_bytes), target)
+        return driver
 
     async def _charged(self, volume: Volume, pool: Pool, target: Quantity) -> Volume:
         """Take the room from the pool, in one commit with the note of it. Raises NoRoomToGrow."""
@@ -238,7 +262,9 @@ class Resizer:
         if more.nanos > 0 and (why := refusal(now, namespace, more)):
             raise NoRoomToGrow(volume, why)
 
-    async def _failed(self, claim: Claim | None, volume: Volume, error: MooringError) -> None:
+    async def _failed(
+        self, claim: Claim | None, volume: Volume, attempt: str, error: MooringError
+    ) -> None:
         """Say so, on the claim too if it is no use to try the same again."""
         claim = self._claim_of(volume) if claim is not None else None
         if claim is None:
@@ -250,7 +276,13 @@ class Resizer:
                 self._steps.now(),
                 at_node=rules.progress(claim) in rules.NODE_STEP,
             )
+            now_s, about = self._objects.clock.monotonic_s(), (attempt, type(error))
+            *before, at_s = self._told.get(volume.name, ("", MooringError, 0.0))
+            is_same = tuple(before) == about and rules.progress(marked) == rules.progress(claim)
+            if marked is claim or (is_same and now_s - at_s < RETOLD_S):
+                return
             await self._steps.stored(claim, marked)
+            self._told[volume.name] = (*about, now_s)
         if rules.progress(claim) in rules.NODE_STEP:
             reason, component = "FileSystemResizeFailed", rules.NODE_COMPONENT
             self._pools.tell(EventNote(claim.reference(), WARNING, reason, str(error), component))

@@ -24,17 +24,22 @@ class Backoff:
         left_s = not_before - self._clock.monotonic_s() if not_before else 0.0
         return left_s if failed_uid == uid else 0.0
 
-    def failed(self, key: str, uid: str = "") -> float:
+    def failed(self, key: str, uid: str = "", longest_s: float = LONGEST_DELAY_S) -> float:
         """Note a failure. Returns after how many seconds to try again."""
         failed_uid, count, _ = self._failed.get(key, (uid, 0, 0.0))
         count = count if failed_uid == uid else 0
-        delay_s = min(FIRST_DELAY_S * (1 << min(count, 20)), LONGEST_DELAY_S)
+        delay_s = min(FIRST_DELAY_S * (1 << min(count, 20)), longest_s)
         self._failed[key] = uid, count + 1, self._clock.monotonic_s() + delay_s
         return delay_s
 
     def forget(self, key: str) -> None:
         """It worked, or is no longer wanted."""
         self._failed.pop(key, None)
+
+    def allow(self, key: str) -> None:
+        """Let it be tried now; if it fails again, it waits longer than the last time."""
+        if (known := self._failed.get(key)) is not None:
+            self._failed[key] = (*known[:2], 0.0)
 
     def hurry(self) -> None:
         """Let all be tried now: what they failed for may be different."""
