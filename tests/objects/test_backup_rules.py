@@ -113,3 +113,32 @@ def test_a_backup_is_of_one_moment_and_only_its_end_may_change(plant: Plant) -> 
 )
 def test_archives_that_make_no_sense_are_refused(plant: Plant, spec: Doc, field: str) -> None:
     assert list(refused(plant, ARCHIVES, spec)) == [field]
+
+
+@pytest.mark.parametrize(
+    ("id_", "is_taken"),
+    [
+        ("0123abcd" * 8, True),
+        ("0123abcd", True),
+        ("--password-command=sh -c id", False),
+        ("latest", False),
+        ("0123abc", False),
+        ("0123abcd\n", False),
+        ("0" * 65, False),
+    ],
+)
+def test_the_status_names_a_snapshot_by_its_id_only(plant: Plant, id_: str, is_taken: bool) -> None:
+    plant._run(plant.creation(BACKUPS, {"metadata": {"name": "x"}, "spec": SOURCE}))
+
+    def change(doc: Doc) -> Doc:
+        doc["status"] = {"phase": "Completed", "snapshotID": id_}
+        return doc
+
+    kind = plant.objects.kinds[BACKUPS]
+    update = plant.objects.update(kind, "default/x", change, subresource="status")
+    if is_taken:
+        plant._run(update)
+        return
+    with pytest.raises(Invalid) as refused:
+        plant._run(update)
+    assert [cause.field for cause in refused.value.causes] == ["status.snapshotID"]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ PROGRAM: Final = "restic"
 ANSWER_WITHIN_S: Final = 60.0  # of what only looks; restic itself tries for a quarter of an hour
 SILENCE_S: Final = 300.0  # without a byte read or written it is taken for stuck
 READS_INCOMPLETE: Final = 3  # its exit status if some files could not be read
+LISTS_AT_MOST_BYTES: Final = 64 << 20  # of what it says of all snapshots asked for
+_ID: Final = re.compile(r"[0-9a-f]{8,64}")
 _SPARSE_SINCE: Final = (0, 15)
 _VERSION: Final = re.compile(r"restic (\d+)\.(\d+)")
 _AWAY: Final = (
@@ -43,6 +45,7 @@ _NONE_THERE: Final = ("is there a repository at the following location", "does n
 _FULL: Final = ("no space left on device", "disk quota exceeded", "quotaexceeded")
 _DENIED: Final = ("access denied", "accessdenied", "invalidaccesskeyid", "signaturedoesnotmatch")
 
+_T = TypeVar("_T")
 Tell = Callable[[int, int], None]  # bytes done, and of how many
 
 
@@ -52,6 +55,14 @@ class ResticFailed(MooringError):
     def __init__(self, action: str, message: str) -> None:
         self.what = f"restic could not {action}: {message or 'it said nothing'}"
         self.remedy = "it is tried again; look at the repository if it stays so"
+
+
+class BadSnapshotId(MooringError):
+    code = "BadSnapshotID"
+
+    def __init__(self, id_: str) -> None:
+        self.what = f"{id_!r} is no id of a snapshot in a repository"
+        self.remedy = "status.snapshotID of the backup was written by somebody; make another backup"
 
 
 class WrongPassword(MooringError):
@@ -129,7 +140,20 @@ class _Config(msgspec.Struct):
     id: str
 
 
-_line: Final = msgspec.json.Decoder(_Line)
+def _checked(snapshot: str) -> str:
+    """An id may be written by whoever may write the status of a backup. Raises BadSnapshotId."""
+    if not _ID.fullmatch(snapshot):
+        raise BadSnapshotId(snapshot)
+    return snapshot
+
+
+def _decoded(action: str, output: bytes, type_: type[_T]) -> _T:
+    """Raises ResticFailed: it says something else, or more than is read."""
+    try:
+        return msgspec.json.decode(output, type=type_)
+    except msgspec.DecodeError as error:
+        said = f"what it says cannot be read ({len(output)} bytes): {error}"
+        raise ResticFailed(action, said) from error
 
 
 @dataclass(frozen=True)
@@ -149,7 +173,7 @@ class Restic:
 
     async def repository_id(self) -> str | None:
         """What the repository calls itself; None if there is none. Raises RepositoryAway …"""
-        finished = await self._asked("cat", "--no-lock", "config")
+        finished = await self._asked("cat", "--no-lock", "--", "config")
         if finished.status:
             said = finished.message.lower()
             if any(one in said for one in _NONE_THERE) and not any(
@@ -157,7 +181,7 @@ class Restic:
             ):
                 return None
             raise self._error("open it", finished.message)
-        return msgspec.json.decode(finished.output, type=_Config).id
+        return _decoded("open it", finished.output, _Config).id
 
     async def make(self) -> str:
         """A new repository, or the one that is there. Returns its id."""
@@ -168,10 +192,27 @@ class Restic:
         return found
 
     async def snapshots(self, tag: str) -> list[ResticSnapshot]:
-        """Those that have a tag, the oldest first."""
-        output = await self._got("list snapshots", "snapshots", "--no-lock", "--json", "--tag", tag)
-        found = msgspec.json.decode(output or b"[]", type=list[ResticSnapshot] | None) or []
-        return sorted(found, key=lambda one: one.time)
+        """Those that have a tag, the oldest first. Ask only for a tag that few have."""
+        return await self._listed("--tag", tag)
+
+    async def newest(self, tag: str) -> str:
+        """The id of the newest that has a tag, "" if none has, however many there are."""
+        found = await self._listed("--latest", "1", "--tag", tag)  # of each host that made some
+        return found[-1].id if found else ""
+
+    async def full_id(self, begins: str, tag: str) -> str:
+        """The id of a snapshot with a tag, whose first digits are known."""
+        found = [one.id for one in await self.snapshots(tag) if one.id.startswith(begins)]
+        if not begins or len(found) != 1:
+            raise ResticFailed("find the snapshot it made", f"{len(found)} have the id {begins!r}")
+        return found[0]
+
+    async def _listed(self, *which: str) -> list[ResticSnapshot]:
+        action = "list snapshots"
+        output = await self._got(action, "snapshots", "--no-lock", "--json", *which)
+        if output.strip() in (b"", b"null"):  # there is none
+            return []
+        return sorted(_decoded(action, output, list[ResticSnapshot]), key=lambda one: one.time)
 
     async def backup(
         self, source: Path, host: str, tags: Sequence[str], parent: str, tell: Tell
@@ -180,11 +221,11 @@ class Restic:
 
         parent  the id of a snapshot that is mostly alike: what it has is not read again
         """
-        arguments = ["backup", "--json", "--host", host, f"./{VOLUME}"]
+        arguments = ["backup", "--json", "--host", host]
         for tag in tags:
             arguments += ["--tag", tag]
         if parent:
-            arguments += ["--parent", parent]
+            arguments += ["--parent", _checked(parent)]
         summary = Summary()
 
         def heard(line: _Line) -> None:
@@ -197,7 +238,7 @@ class Restic:
                 summary.data_added = line.data_added
                 summary.total_bytes_processed = line.total_bytes_processed
 
-        finished = await self._followed(arguments, heard, source, "ro")
+        finished = await self._followed([*arguments, "--", f"./{VOLUME}"], heard, source, "ro")
         if finished.status not in (0, READS_INCOMPLETE) or not summary.snapshot_id:
             raise self._error("back it up", finished.message)
         if finished.status == READS_INCOMPLETE and not summary.skipped:
@@ -213,7 +254,7 @@ class Restic:
             size_bytes = line.total_size or size_bytes
 
         # It reads all directories of the snapshot, which may take as long as it goes on.
-        arguments = ("stats", "--no-lock", "--json", snapshot)
+        arguments = ("stats", "--no-lock", "--json", "--", _checked(snapshot))
         finished = await self._followed(arguments, heard, None, "-")
         if finished.status:
             raise self._error("look at the snapshot", finished.message)
@@ -238,7 +279,8 @@ class Restic:
                 tell(min(line.written_bytes, of_bytes), of_bytes)
 
         mode = f"fill={room_bytes}" if room_bytes else "fill"
-        finished = await self._followed([*arguments, snapshot], heard, target, mode)
+        command = [*arguments, "--", _checked(snapshot)]
+        finished = await self._followed(command, heard, target, mode)
         if room_bytes and finished.status == FULL:
             raise DiskFull(str(target), 0, 0)
         if finished.status:
@@ -253,7 +295,7 @@ class Restic:
     async def forget(self, snapshots: Sequence[str]) -> None:
         """The snapshots are gone, their data is not yet: see `prune`."""
         if snapshots:
-            await self._got("forget snapshots", "forget", *snapshots)
+            await self._got("forget snapshots", "forget", "--", *map(_checked, snapshots))
 
     async def prune(self) -> None:
         """Remove what no snapshot has any more."""
@@ -279,7 +321,10 @@ class Restic:
         command, environment = await asyncio.to_thread(self._command, arguments)
         try:
             return await processes.run(
-                *command, deadline_s=ANSWER_WITHIN_S, environment=environment
+                *command,
+                deadline_s=ANSWER_WITHIN_S,
+                environment=environment,
+                limit_bytes=LISTS_AT_MOST_BYTES,
             )
         except HostStuck as error:
             why = f"no answer within {ANSWER_WITHIN_S:.0f} s"
@@ -307,7 +352,7 @@ class Restic:
 
         def decoded(line: bytes) -> None:
             if line.startswith(b"{"):
-                heard(_line.decode(line))
+                heard(_decoded("say how far it is", line, _Line))
 
         boxed = processes.own("mooring.host.boxed")
         shown = "-" if source is None else str(source)

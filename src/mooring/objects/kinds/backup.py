@@ -23,6 +23,7 @@ TAGS_MAX: Final = 32
 RETRIES_MAX: Final = 100
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:=-]{0,127}")
 _SUBSET = re.compile(r"(?:\d{1,2}(?:\.\d+)?|100(?:\.0+)?)%|[1-9]\d{0,2}/[1-9]\d{0,2}|\d+[KMGT]?")
+_SNAPSHOT_ID = re.compile(r"[0-9a-f]{8,64}")
 _OWN_TAGS: Final = ("mooring", "claim=", "claim-uid=", "backup=")
 
 
@@ -210,6 +211,16 @@ def _backup_update_causes(doc: Doc, old: Doc) -> list[Cause]:
     return causes
 
 
+def _backup_status_causes(doc: Doc, old: Doc) -> list[Cause]:
+    """The id becomes an argument of a program that root runs."""
+    causes = metadata_update_causes(doc, old)
+    id_ = str((doc.get("status") or {}).get("snapshotID") or "")
+    if id_ and not _SNAPSHOT_ID.fullmatch(id_):
+        message = "must be the id of a restic snapshot: 8 to 64 of the digits 0-9a-f"
+        causes.append(invalid("status.snapshotID", id_, message))
+    return causes
+
+
 def _source(doc: Doc, _: Printing) -> str:
     source = doc["spec"].get("source") or {}
     snapshot = source.get("volumeSnapshotName")
@@ -245,7 +256,7 @@ BACKUP: Final = Kind(
     prepare_update=_keep_status,
     validate_create=lambda doc: metadata_causes(doc) + _backup_causes(doc),
     validate_update=_backup_update_causes,
-    subresources=_STATUS,
+    subresources={"status": Subresource(_only_status, _backup_status_causes)},
 )
 
 
