@@ -283,6 +283,42 @@ def test_one_that_is_deleted_while_it_is_made_leaves_nothing(backed: Backed) -> 
     eventually(lambda: backed.assets() == [], "nothing is left")
 
 
+def damaged(image: Path, content: bytes) -> None:
+    """Change what a disk has of some content, so that its file system finds it wrong."""
+    with image.open("r+b") as file:
+        at = 0
+        while True:
+            start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            file.seek(start)
+            if (found := file.read(at - start).find(content)) >= 0:
+                break
+        file.seek(start + found)
+        file.write(bytes(len(content)))
+
+
+@pytest.mark.parametrize("driver", ["btrfs"], indirect=True)
+def test_what_could_not_be_read_whole_is_no_backup_however_often_it_is_tried(
+    backed: Backed,
+) -> None:
+    backed.start()
+    backed.put_repository()
+    backed.claim("db")
+    backed.bound("db")
+    content = os.urandom(MIB)
+    (backed.mounted("db") / "file").write_bytes(content)
+    (backed.mounted("db") / "other").write_text("whole")
+    os.sync()
+    damaged(backed.place / "image", content[:4096])
+    backed.back_up("b", retries=1)
+    eventually(lambda: backed.status("b").get("phase") in ("Failed", "Completed"), backed.log())
+    status = backed.status("b")
+    assert status["phase"] == "Failed"
+    assert "not all of it could be read" in status["error"]
+    assert "snapshotID" not in status
+    assert backed.snapshots() == []  # not even for people
+
+
 # Killed
 
 POINTS = ("backup.cut", "backup.image-made", "backup.uploaded")
@@ -316,6 +352,8 @@ def test_a_kill_at_each_step_of_a_backup_is_gone_on_from(backed: Backed, point: 
     status = backed.completed("b")
     (snapshot,) = backed.snapshots()
     assert status["snapshotID"] == snapshot["id"]
+    assert status["sizeBytes"] > MIB
+    assert conditions(backed, "b") == {"Consistent": "True", "Verified": "True"}
     (claim,) = [one for one in backed.assets() if one.startswith("pvc-")]
     assert backed.assets() == [claim]
 

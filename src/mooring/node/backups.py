@@ -249,6 +249,7 @@ class Backups:
                     await self._cutter.clean(backup.key, backup.uid)
                     await restic.unlock()  # one of ours that was killed may have left a lock
                     await self._made(backup, original, restic, telling)
+                await self._tidy(backup, restic)
                 if backup.spec.verify not in (VERIFY_NONE, VERIFY_RESTORE):
                     async with turns.alone():  # restic locks others out while it looks
                         await self._check(backup, restic)
@@ -257,6 +258,8 @@ class Backups:
                 if not isinstance(error, MooringError | OSError):
                     log.exception("backup=%s ended unexpectedly", backup.key)
                 await telling.stop()
+                if isinstance(error, VerificationFailed):
+                    await self._tidy(backup, restic)
                 await self._note_failure(backup, str(error) or repr(error))
                 if isinstance(error, RepositoryAway | RepositoryDenied | WrongPassword):
                     self.doubt(backup.repository_key)  # so that no try is lost while it is away
@@ -284,15 +287,27 @@ class Backups:
     ) -> None:
         verify = backup.spec.verify
         found = await restic.snapshots(rules.tag_of(backup))
-        # What a crash left would have to be compared with a volume that is another by now.
-        if found and verify != VERIFY_RESTORE:
-            await self._put(backup, lambda one: one.with_status(snapshot_id=found[-1].id))
-        else:
-            async with self._cutter.image(backup.key, backup.uid, original) as image:
-                id_ = await self._uploaded(backup, original, restic, image, telling)
-                if verify == VERIFY_RESTORE:
-                    await self._verifying(backup)
-                    await self._compare(backup, original, restic, image, id_, telling)
+        # Only what is noted is known to be whole: restic keeps also what it could read of a part.
+        # And what a crash left would have to be compared with a volume that is another by now.
+        is_whole = any(one.id == backup.status.snapshot_id for one in found)
+        if is_whole and verify != VERIFY_RESTORE:
+            return
+        async with self._cutter.image(backup.key, backup.uid, original) as image:
+            id_ = await self._uploaded(backup, original, restic, image, telling)
+            if verify == VERIFY_RESTORE:
+                await self._verifying(backup)
+                await self._compare(backup, original, restic, image, id_, telling)
+
+    async def _tidy(self, backup: VolumeBackup, restic: Restic) -> None:
+        """Forget what tries before left of it, so that nobody takes that for the backup."""
+        known = self._objects.view(VolumeBackup, backup.key)
+        keep = known.status.snapshot_id if known is not None else ""
+        try:
+            found = await restic.snapshots(rules.tag_of(backup))
+            if any(one.id != keep for one in found):
+                await self._forget(backup, keep)
+        except MooringError as error:  # deleting the backup forgets them as well
+            log.warning("backup=%s incomplete tries stay for now: %s", backup.key, error)
 
     async def _check(self, backup: VolumeBackup, restic: Restic) -> None:
         await self._verifying(backup)
@@ -313,15 +328,14 @@ class Backups:
     ) -> str:
         """The id of the snapshot in the repository, once it is there."""
         tags = rules.tags(backup, original.claim, original.claim_uid)
-        alike = await restic.snapshots(f"claim-uid={original.claim_uid}")
-        parent = alike[-1].id if alike else ""
+        parent = await restic.newest(f"claim-uid={original.claim_uid}")
 
         def tell(done_bytes: int, of_bytes: int) -> None:
             telling(Amount(done_bytes, of_bytes))
 
         summary = await restic.backup(image.path, self._node, tags, parent, tell)
         passing(UPLOADED)
-        id_ = (await restic.snapshots(rules.tag_of(backup)))[-1].id
+        id_ = await restic.full_id(summary.snapshot_id, rules.tag_of(backup))
         await self._note_consistency(backup, image, summary)
         await self._put(
             backup,
@@ -407,14 +421,15 @@ class Backups:
             await self._objects.commit([(left, left.without_finalizer(BACKUP_PROTECTION))])
         return Done("forgotten")
 
-    async def _forget(self, backup: VolumeBackup) -> None:
+    async def _forget(self, backup: VolumeBackup, keep: str = "") -> None:
         restic = self._repositories.opened(backup.repository_key, is_ready=False)
         async with self._repositories.turns(restic).alone():
-            found = await restic.snapshots(rules.tag_of(backup))
+            tagged = await restic.snapshots(rules.tag_of(backup))
+            found = [one.id for one in tagged if one.id != keep]
             if found:  # noted first: a crash in between costs a look, not the room
                 await self._repositories.note_prune(backup.repository_key, needed=True)
                 await restic.unlock()
-                await restic.forget([one.id for one in found])
+                await restic.forget(found)
 
     def _is_terminating(self, namespace: str) -> bool:
         doc = self._objects.one("namespaces", namespace)
