@@ -1,6 +1,7 @@
 """Claims that are filled from archives of the host before anybody can mount them. Semantics §18."""
 
 import asyncio
+import lzma
 import os
 import subprocess
 import tarfile
@@ -8,12 +9,13 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
 from mooring.drivers.interface import Place, asset_name
 from mooring.drivers.registry import driver_for
-from mooring.host import copies
+from mooring.host import copies, files, unpacking
 from mooring.host.scanning import Totals
 from mooring.model.backup import VolumeArchive
 from mooring.model.names import DIRECTORY_DRIVER
@@ -336,3 +338,58 @@ async def test_an_archive_that_grows_beyond_all_measure_is_stopped(tmp_path: Pat
     path = a_tar(tmp_path / "a.tar", "w:gz", lambda tar: put(tar, "x", b"x" * (64 << 20)))
     assert await unpacked(path, tmp_path / "to", 1 << 20) == "DiskFull"
     assert sum(one.stat().st_blocks for one in (tmp_path / "to").iterdir()) * 512 <= 2 << 20
+
+
+def refusal(plant: HostPlant, archive: Path) -> str:
+    """Why a claim is not filled from it."""
+    plant.put(ARCHIVES, an_archive(tar=str(archive)))
+    plant.put(CLAIMS, a_claim_doc(class_="local", **from_("old")))
+    (failed,) = [one for one in plant.events("db") if one["reason"] == "PopulatorFailed"]
+    return str(failed["message"])
+
+
+def a_header(type_: bytes, size: int) -> bytes:
+    """The block that says that so much of a header follows."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = type_, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("type_", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_archive_with_a_header_of_gigabytes_is_refused(
+    plant: HostPlant, imports: Path, type_: bytes
+) -> None:
+    with (imports / "a.tar").open("wb") as file:
+        file.write(a_header(type_, 3 << 29))
+        file.truncate(2 << 30)
+    assert "a header in it has more than 1 MiB" in refusal(plant, imports / "a.tar")
+
+
+def test_an_archive_that_takes_much_memory_is_refused(plant: HostPlant, imports: Path) -> None:
+    packed = bytearray(lzma.compress(a_tar(imports / "a.tar", "w").read_bytes()))
+    length = (packed[12] + 1) * 4  # of the header of its block, from byte 12 on, with a sum at last
+    packed[16] = 37  # what it wants to be unpacked in: 3 << 29 bytes
+    packed[8 + length : 12 + length] = crc32(packed[12 : 8 + length]).to_bytes(4, "little")
+    (imports / "a.tar.xz").write_bytes(packed)
+    assert "more than 512 MiB of memory" in refusal(plant, imports / "a.tar.xz")
+
+
+def test_an_archive_of_headers_alone_is_refused(plant: HostPlant, imports: Path) -> None:
+    block = a_header(tarfile.XHDTYPE, 0)
+    (imports / "a.tar").write_bytes(block * 5000)
+    assert "the archive is refused" in refusal(plant, imports / "a.tar")
+
+
+def test_an_archive_of_too_many_entries_is_refused(imports: Path, tmp_path: Path) -> None:
+    with tarfile.open(imports / "a.tar", "w") as tar:
+        for number in range(5):
+            put(tar, f"f{number}")
+    (tmp_path / "to").mkdir()
+    with (
+        (imports / "a.tar").open("rb") as file,
+        tarfile.open(fileobj=file, mode="r|") as archive,
+        files.directory(tmp_path / "to") as target,
+        pytest.raises(unpacking.ArchiveTooCostly, match="more than 4 entries"),
+    ):
+        unpacking.Unpacking(target, 1 << 20, entries=4).run(archive, unpacking._Counted(file, 0))
+    assert len(list((tmp_path / "to").iterdir())) == 4

@@ -6,6 +6,7 @@ tarfile's own filters were not taken: `data` drops owners, `tar` drops modes, bo
 """
 
 import os
+import resource
 import stat
 import sys
 import tarfile
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, NamedTuple, Self, cast
 
 import zstandard
 
@@ -28,6 +29,10 @@ from mooring.host.trees import shown
 CHUNK_BYTES: Final = 1 << 20
 TICK_BYTES: Final = 4 << 20
 NICENESS: Final = 10
+MEMORY_BYTES: Final = 512 << 20  # that we may take, whatever the archive says
+HEADER_BYTES: Final = 1 << 20  # of one header: names and attributes of a file are far less
+ENTRIES: Final = 10_000_000
+_MIB: Final = 1 << 20
 _HOLE_BYTES: Final = 1 << 16  # zeros that are not written: as much as is looked at once
 _ZEROS: Final = bytes(_HOLE_BYTES)
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -44,6 +49,54 @@ class ArchiveRefused(MooringError):
     def __init__(self, name: str, why: str) -> None:
         self.what = f"the archive's entry {shown(name)!r} is refused: {why}"
         self.remedy = "make the archive anew, of relative names below its top: tar -C DIR -c ."
+
+
+class ArchiveTooCostly(MooringError):
+    """It takes more of the host than an archive of files does."""
+
+    code = "ArchiveRefused"
+
+    def __init__(self, why: str) -> None:
+        self.what = f"the archive is refused: {why}"
+        self.remedy = "make it anew, in several of fewer files if it has very many"
+
+
+class _Entry(tarfile.TarInfo):
+    """One whose headers are looked at before they are read, which is all at once."""
+
+    _HEADERS: Final = (
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    )
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        # The way in for whoever reads other kinds of headers, as tarfile.py says above it.
+        if self.type in self._HEADERS and not 0 <= self.size <= HEADER_BYTES:
+            raise ArchiveTooCostly(f"a header in it has more than {HEADER_BYTES // _MIB} MiB")
+        return cast(tarfile.TarInfo, super()._proc_member(archive))  # type: ignore[misc]
+
+
+class _Given(NamedTuple):
+    """What of an entry is given to the file it becomes."""
+
+    owner: tuple[int, int]
+    mode: int
+    attributes: tuple[tuple[str, bytes], ...]
+    times_ns: tuple[int, int]
+
+    @classmethod
+    def of(cls, member: tarfile.TarInfo) -> Self:
+        """Raises ArchiveRefused."""
+        attributes = tuple(
+            (name, value.encode("utf-8", "surrogateescape"))
+            for key, value in member.pax_headers.items()
+            if (name := key.removeprefix(_XATTR)) != key and name.startswith(_KEPT)
+        )
+        owner = (member.uid, member.gid)
+        return cls(owner, stat.S_IMODE(member.mode), attributes, _times_ns(member))
 
 
 class _Counted:
@@ -65,15 +118,23 @@ class _Counted:
 class Unpacking:
     """Of one archive into one directory that nobody else uses."""
 
-    def __init__(self, target: int, room_bytes: int) -> None:
-        """room_bytes  how much content there may be at most"""
-        self._target, self._room_bytes = target, room_bytes
+    def __init__(self, target: int, room_bytes: int, entries: int = ENTRIES) -> None:
+        """room_bytes  how much content there may be at most
+        entries     how many files and directories
+        """
+        self._target, self._room_bytes, self._entries = target, room_bytes, entries
         self.bytes = 0
-        self._directories: list[tuple[tuple[str, ...], tarfile.TarInfo]] = []
+        self._directories: list[tuple[tuple[str, ...], _Given]] = []
 
     def run(self, archive: tarfile.TarFile, counted: _Counted) -> None:
-        """All of it is there, and on disk. Raises ArchiveRefused, DiskFull, OSError, TarError."""
-        for member in archive:
+        """All of it is there, and on disk.
+
+        raises  ArchiveRefused, ArchiveTooCostly, DiskFull, OSError, TarError
+        """
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
+            if counted.files >= self._entries:
+                raise ArchiveTooCostly(f"it has more than {self._entries:,} entries")
             parts = _parts(member.name)
             if member.isdir():
                 self._make_directory(parts, member)
@@ -84,14 +145,14 @@ class Unpacking:
                     self._bring(archive, member, parts, parent)
             counted.files += 1
         # Last, and those below first, since what is made in a directory changes its times.
-        for parts, member in reversed(self._directories):
+        for parts, given in reversed(self._directories):
             with self._opened(parts) as directory:
-                _give(member, directory)
+                _give(given, directory)
         files.file_system_synced(self._target)
 
     def _make_directory(self, parts: tuple[str, ...], member: tarfile.TarInfo) -> None:
         with self._opened(parts, make=True):
-            self._directories.append((parts, member))
+            self._directories.append((parts, _Given.of(member)))
 
     @contextmanager
     def _parent(self, parts: tuple[str, ...]) -> Iterator[int]:
@@ -140,14 +201,14 @@ class Unpacking:
         elif member.isfifo():
             os.mkfifo(name, 0o600, dir_fd=parent)
             with handle(name, parent) as there:
-                _give(member, there)
+                _give(_Given.of(member), there)
         elif member.isreg():
             content = archive.extractfile(member)
             assert content is not None
             fd = os.open(name, _NEW, 0o600, dir_fd=parent)
             try:
                 self._write(content, fd, member.size)
-                _give(member, fd)
+                _give(_Given.of(member), fd)
             finally:
                 os.close(fd)
         else:
@@ -195,15 +256,13 @@ def _refuse_leading_out(member: tarfile.TarInfo, parts: tuple[str, ...]) -> None
             raise ArchiveRefused(member.name, "it is a link that leads out of the volume")
 
 
-def _give(member: tarfile.TarInfo, to: int | str) -> None:
+def _give(given: _Given, to: int | str) -> None:
     """Owner, mode, attributes, times, in an order in which none takes another back."""
-    os.chown(to, member.uid, member.gid)
-    os.chmod(to, stat.S_IMODE(member.mode))
-    for key, value in member.pax_headers.items():
-        name = key.removeprefix(_XATTR)
-        if name != key and name.startswith(_KEPT):
-            os.setxattr(to, name, value.encode("utf-8", "surrogateescape"))
-    os.utime(to, ns=_times_ns(member))
+    os.chown(to, *given.owner)
+    os.chmod(to, given.mode)
+    for name, value in given.attributes:
+        os.setxattr(to, name, value)
+    os.utime(to, ns=given.times_ns)
 
 
 def _times_ns(member: tarfile.TarInfo) -> tuple[int, int]:
@@ -218,6 +277,7 @@ def main(arguments: list[str]) -> None:
     """FD BYTES TARGET: an open archive, how much content it may bring, and the directory for it."""
     threading.Thread(target=end_when_deserted, daemon=True).start()
     os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     fd, room, target = arguments
     try:
         say(_unpacked(int(fd), target, int(room)))
@@ -225,6 +285,10 @@ def main(arguments: list[str]) -> None:
         say(Full(0))
     except MooringError as error:
         say(Failed(error.code, error.what, error.remedy))
+    except (MemoryError, RecursionError):
+        why = f"it takes more than {MEMORY_BYTES // _MIB} MiB of memory to unpack"
+        refused = ArchiveTooCostly(why)
+        say(Failed(refused.code, refused.what, refused.remedy))
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
         say(Failed("ArchiveDamaged", f"the archive cannot be read: {error}", "make it anew"))
     except OSError as error:
@@ -241,7 +305,9 @@ def _unpacked(fd: int, target: str, room_bytes: int) -> Said:
         ) if is_zstd else counted  # fmt: skip
         work = Unpacking(top, room_bytes)
         mode = "r|" if is_zstd else "r|*"
-        with tarfile.open(fileobj=stream, mode=mode, errors="surrogateescape") as archive:  # type: ignore[call-overload]
+        with tarfile.open(
+            fileobj=stream, mode=mode, errors="surrogateescape", tarinfo=_Entry
+        ) as archive:  # type: ignore[call-overload]
             work.run(archive, counted)
     return Ended(Totals(counted.files, work.bytes, work.bytes))
 
