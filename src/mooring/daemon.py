@@ -72,6 +72,7 @@ class Settings:
     node_name: str
     docker: DockerSettings | None = None  # None: no volume plugin is served
     import_dirs: tuple[Path, ...] = ()  # what lies below may fill volumes
+    backup_dirs: tuple[Path, ...] = ()  # there, and below, repositories of backups may be
 
 
 class CannotListen(MooringError):
@@ -163,7 +164,7 @@ async def _run(
     engine = _engine(settings.docker) if settings.docker is not None else None
     docker = _docker(engine, settings.docker) if engine and settings.docker else None
     name, state, allowed = settings.node_name, settings.data_dir, settings.import_dirs
-    agent = Agent(objects, name, state, tell, docker, allowed)
+    agent = Agent(objects, name, state, tell, docker, allowed, settings.backup_dirs)
     parts: list[Part] = [controllers, agent]
     adoptions = None
     if engine is not None and settings.docker is not None:

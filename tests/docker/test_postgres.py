@@ -51,7 +51,7 @@ def moored(bed: Bed) -> Mooring:
     for command in (("mkfs.xfs", "-q", image.name), ("mount", "-o", "loop", image.name, disk)):
         done = host.run(*map(str, command))
         assert done.code == 0, done.err
-    mooring = Mooring(host).start()
+    mooring = Mooring(host, "--backup-dir", str(host.place / "backups")).start()
     host.dockerd()
     try:
         load_postgres(host)

@@ -96,7 +96,7 @@ class Backed:
 
     def __init__(self, place: Path, driver: str, root: Path) -> None:
         self.place, self.driver, self.root = place, driver, root
-        self.server = Server(place)
+        self.server = Server(place, options=("--backup-dir", str(place)))
         self.repository = str(place / "repository")
         self.environment: dict[str, str] = {}
         self.trusting: list[str] = []  # options of restic

@@ -237,6 +237,35 @@ def test_a_wrong_password_is_told(backed: Backed) -> None:
     backed.server.kubectl("delete", "volumebackup", "b")  # nothing of it was begun
 
 
+def test_a_repository_is_only_where_the_host_allows_it(backed: Backed) -> None:
+    backed.server.options = ("--backup-dir", str(backed.place / "allowed"))
+    backed.start()
+    refused = {"elsewhere": "BackupDirRefused", "allowed/link/r": "BackupDirRefused"}
+    refused["allowed/pool/below"] = refused["allowed"] = "BackupAmongVolumes"
+    (backed.place / "allowed").mkdir()
+    (backed.place / "allowed/link").symlink_to(backed.place)
+    backed.server.apply(
+        "apiVersion: mooring.dev/v1\nkind: Pool\nmetadata: {name: there}\nspec:\n"
+        f"  {{driver: directory.mooring.dev, node: here, root: {backed.place}/allowed/pool}}\n---\n"
+    )
+
+    def told(code: str) -> bool:
+        repository = backed.server.get("backuprepository", "r")
+        conditions = repository.get("status", {}).get("conditions")
+        return bool(conditions) and conditions[0]["reason"] == code
+
+    for path, code in refused.items():
+        backed.put_repository(str(backed.place / path))
+        eventually(partial(told, code), f"{path} is refused; {backed.log()}")
+        assert not (backed.place / path / "config").exists()
+        backed.server.kubectl("delete", "backuprepository", "r")
+    backed.put_repository(str(backed.place / "allowed/repository"))
+    eventually(partial(told, "Found"), "it is made")
+    assert backed.server.get("backuprepository", "r")["spec"]["node"] == "here"
+    backed.put_repository()  # the same, and again without a host
+    assert backed.server.get("backuprepository", "r")["spec"]["node"] == "here"
+
+
 def test_a_full_repository_is_told_and_gone_on_with_when_there_is_room(backed: Backed) -> None:
     backed.start()
     with small_disk(backed.place / "small", "4m") as small:

@@ -18,6 +18,8 @@ from mooring.errors import MooringError
 AUTO: Final = "auto"
 PLUGIN_SOCKET: Final = Path("/run/docker/plugins/mooring.sock")
 
+BACKUPS: Final = Path("/var/backups/mooring")
+
 
 class BadAddress(MooringError):
     code = "BadAddress"
@@ -91,6 +93,15 @@ def up(
             help="Archives and directories below it may fill volumes; repeatable. Default: none.",
         ),
     ] = None,
+    backup_dir: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--backup-dir",
+            metavar="DIR",
+            help="It, and what is below, may be a repository of backups; repeatable.  "
+            f"[default: {BACKUPS}]",
+        ),
+    ] = None,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
@@ -117,6 +128,7 @@ def up(
         node_name=node_name or socket.gethostname().lower(),
         docker=docker,
         import_dirs=tuple(one.absolute() for one in import_dir or ()),
+        backup_dirs=tuple(one.absolute() for one in backup_dir or (BACKUPS,)),
     )
     _log()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -163,6 +163,7 @@ class Restic:
     workplace  a directory of ours alone, for its caches and the mounts of its processes
     keys       variables of the environment that its store wants
     authority  of the store's certificate, in PEM; None: those that the host trusts
+    permit     asked before each run. Raises MooringError: it may not be used
     """
 
     url: str
@@ -170,6 +171,7 @@ class Restic:
     workplace: Path
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     authority: bytes | None = field(default=None, repr=False)
+    permit: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
 
     async def repository_id(self) -> str | None:
         """What the repository calls itself; None if there is none. Raises RepositoryAway …"""
@@ -318,7 +320,7 @@ class Restic:
     # How it is run
 
     async def _asked(self, *arguments: str) -> processes.Finished:
-        command, environment = await asyncio.to_thread(self._command, arguments)
+        command, environment = await self._permitted(arguments)
         try:
             return await processes.run(
                 *command,
@@ -348,7 +350,7 @@ class Restic:
         source: Path | None,
         mode: str,
     ) -> processes.Finished:
-        command, environment = await asyncio.to_thread(self._command, arguments)
+        command, environment = await self._permitted(arguments)
 
         def decoded(line: bytes) -> None:
             if line.startswith(b"{"):
@@ -362,6 +364,11 @@ class Restic:
             silence_s=SILENCE_S,
             environment=environment,
         )
+
+    async def _permitted(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        if self.permit is not None:
+            await self.permit()
+        return await asyncio.to_thread(self._command, arguments)
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         first, *rest = arguments

@@ -54,6 +54,7 @@ class Agent:
         tell: Callable[[EventNote], None],
         docker: Docker | None = None,
         import_dirs: Sequence[Path] = (),
+        backup_dirs: Sequence[Path] = (),
     ) -> None:
         self._objects, self._node = objects, node
         self._pools = pools = Pools(objects, node, state_dir, tell)
@@ -81,7 +82,9 @@ class Agent:
         self.registrar = Registrar(objects, pools, node)
         self._intents = Intents(state_dir)
         again = self._claims_hurry
-        self.backing = Backing(objects, pools, self.users, node, state_dir, tell, again)
+        self.backing = Backing(
+            objects, pools, self.users, node, state_dir, tell, again, backup_dirs
+        )
         fillers: dict[str, Filler] = {
             VolumeArchive.kind_name: ArchiveFiller(objects, node, import_dirs),
             VolumeBackup.kind_name: self.backing.filler,

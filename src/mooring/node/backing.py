@@ -1,11 +1,13 @@
 """All of one host that has to do with backups, wired to what wakes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mooring.model.backup import BackupRepository, VolumeBackup
 from mooring.model.claim import Claim
+from mooring.model.pool import Pool
 from mooring.model.snapshot import Snapshot
+from mooring.node.backup_places import BackupPlaces
 from mooring.node.backups import Backups
 from mooring.node.cutting import Cutter
 from mooring.node.pools import Pools
@@ -32,10 +34,13 @@ class Backing:
         state_dir: Path,
         tell: Callable[[EventNote], None],
         again: Callable[[], None],
+        backup_dirs: Sequence[Path],
     ) -> None:
         """again  has claims looked at that wait for a backup or a repository"""
         self._objects, self._claims_again = objects, again
-        repositories = Repositories(objects, node, state_dir, tell)
+        self._node, self._state_dir = node, state_dir
+        places = BackupPlaces(backup_dirs, self._others)
+        repositories = Repositories(objects, node, state_dir, tell, places)
         self._cutter = Cutter(objects, pools, users, state_dir)
         self._backups = Backups(objects, pools, repositories, self._cutter, node, tell)
         self.filler = BackupFiller(objects, repositories)
@@ -44,6 +49,12 @@ class Backing:
         self._backups.again = self.backups.add
         self._backups.doubt = self.repositories.add
         self._unfollow: list[Callable[[], None]] = []
+
+    def _others(self) -> list[str]:
+        """Directories of this host that are no places for repositories."""
+        pools = self._objects.views(Pool)
+        mine = [one.root for one in pools if one.node in ("", self._node)]
+        return [str(self._state_dir), *(root for root in mine if root.startswith("/"))]
 
     @property
     def queues(self) -> tuple[Queue, Queue]:

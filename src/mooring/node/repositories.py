@@ -6,6 +6,7 @@ import logging
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -25,7 +26,10 @@ from mooring.model.backup import (
     Condition,
     with_condition,
 )
-from mooring.objects.objects import Objects
+from mooring.node.backup_places import BackupPlaces
+from mooring.objects.errors import NotFound
+from mooring.objects.kind import Doc
+from mooring.objects.objects import Objects, Preconditions
 from mooring.reconcile.queue import Again, Done, Outcome
 from mooring.rules.events import WARNING, EventNote
 from mooring.store.interface import Conflict
@@ -124,9 +128,14 @@ class Repositories:
     """Those that this host reaches."""
 
     def __init__(
-        self, objects: Objects, node: str, state_dir: Path, tell: Callable[[EventNote], None]
+        self,
+        objects: Objects,
+        node: str,
+        state_dir: Path,
+        tell: Callable[[EventNote], None],
+        places: BackupPlaces,
     ) -> None:
-        self._objects, self._node, self._tell = objects, node, tell
+        self._objects, self._node, self._tell, self._places = objects, node, tell, places
         self._workplace = state_dir / "backup"
         self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()
 
@@ -158,7 +167,8 @@ class Repositories:
             with suppress(SecretUnknown):
                 authority = self._secret(space, name, CA_CERTIFICATE)
         place = self._workplace / repository.uid
-        return Restic(spec.url, password.decode(), place, keys, authority)
+        permit = None if repository.is_remote else partial(self._places.check, spec.url)
+        return Restic(spec.url, password.decode(), place, keys, authority, permit)
 
     def _secret(self, namespace: str, name: str, entry: str) -> bytes:
         key = f"{namespace}/{name}"
@@ -181,6 +191,9 @@ class Repositories:
             return Done("the repository is gone")
         if repository.spec.node not in ("", self._node):
             return Done("of another host")
+        if not repository.is_remote and not repository.spec.node:
+            await self._take(repository)
+            return Done("it is this host's now, and is looked at as such")
         try:
             restic = self.opened(key, is_ready=False)
             found = await self._found(repository, restic)
@@ -193,6 +206,19 @@ class Repositories:
             await self._put(repository, _ready("False", error.code, why))
             return Again(FAILED_AGAIN_S, why)
         return Again(LOOK_AGAIN_S, "it can be opened")
+
+    async def _take(self, repository: BackupRepository) -> None:
+        """A directory is of one host; one that names none is of the first that sees it."""
+
+        def taken(doc: Doc) -> Doc:
+            doc["spec"]["node"] = doc["spec"].get("node") or self._node
+            return doc
+
+        kind, same = self._objects.kinds[BackupRepository.resource], repository.uid
+        with suppress(NotFound):
+            await self._objects.update(
+                kind, repository.key, taken, preconditions=Preconditions(uid=same)
+            )
 
     async def _found(self, repository: BackupRepository, restic: Restic) -> str:
         known = repository.status.repository_id

@@ -70,6 +70,13 @@ def _no_status(doc: Doc) -> None:
     doc["status"] = {}
 
 
+def _keep_node(doc: Doc, old: Doc) -> None:
+    """The host of a directory may have been filled in by the server."""
+    _keep_status(doc, old)
+    if (node := old["spec"].get("node")) and not doc["spec"].get("node"):
+        doc["spec"]["node"] = node
+
+
 def _repository_causes(doc: Doc) -> list[Cause]:
     spec = doc["spec"]
     causes = _url_causes(spec.get("url") or "")
@@ -86,7 +93,7 @@ def _repository_causes(doc: Doc) -> list[Cause]:
 
 
 def _url_causes(url: str) -> list[Cause]:
-    example = "such as /srv/backups or s3:https://s3.example.com/bucket/path"
+    example = "such as /var/backups/mooring/disk or s3:https://s3.example.com/bucket/path"
     if not url:
         return [required("spec.url", example)]
     if not url.startswith(S3):
@@ -109,7 +116,8 @@ def _url_causes(url: str) -> list[Cause]:
 def _repository_update_causes(doc: Doc, old: Doc) -> list[Cause]:
     causes = metadata_update_causes(doc, old) + _repository_causes(doc)
     for field in ("url", "node"):
-        if (doc["spec"].get(field) or "") != (old["spec"].get(field) or ""):
+        was = old["spec"].get(field) or ""
+        if was and (doc["spec"].get(field) or "") != was:
             message = "is immutable: backups lie there; make another repository"
             causes.append(forbidden(f"spec.{field}", message))
     return causes
@@ -131,7 +139,7 @@ REPOSITORY: Final = Kind(
     ),
     default=_default_repository,
     prepare_create=_no_status,
-    prepare_update=_keep_status,
+    prepare_update=_keep_node,
     validate_create=lambda doc: metadata_causes(doc) + _repository_causes(doc),
     validate_update=_repository_update_causes,
     subresources=_STATUS,
