@@ -108,7 +108,7 @@ def check_places(moored: Mooring) -> None:
     uid = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     kept = re.compile(
         r"mooring\.db(-wal|-shm)?|tokens\.json|kubeconfig|first-start-done|pki(/[a-z.-]+)?"
-        rf"|mooring\.db\.lock|pools(/{uid})?|provisioning|adoptions|mounts(/{uid}(/.*)?)?"
+        rf"|mooring\.db\.lock|pools(/{uid})?|provisioning|snapshotting|backup(/[a-z.-]+)?|adoptions|mounts(/{uid}(/.*)?)?"
         rf"|users(/\.epoch|/{uid}(/[0-9a-f]{{64}})?)?"
         rf"|pool(/\.mooring-pool|/pvc-{uid}(/size|/data)?)?"
     )

@@ -22,6 +22,8 @@ from tests.system.hostile_bodies import (
 from tests.system.hostile_samples import sample, samples
 
 JSON, YAML = "application/json", "application/yaml"
+# Those of kinds that are custom resources in Kubernetes: there is no protobuf of them.
+OWN_GROUPS = ("mooring.dev", "snapshot.storage.k8s.io")
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
@@ -367,7 +369,7 @@ class Hostile:
         return Draft("GET", f"/mooring/v1/{random.choice(below)}")
 
     def _protobuf(self, random: Random) -> Draft:
-        kinds = [kind for kind in ALL_KINDS if kind.group not in ("mooring.dev",)]
+        kinds = [kind for kind in ALL_KINDS if kind.group not in OWN_GROUPS]
         kind = random.choice(kinds)
         collection, path, name, namespace = self._path(random, kind)
         doc = sample(kind, self._samples, name, namespace)

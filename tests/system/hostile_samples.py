@@ -95,6 +95,9 @@ def samples(place: Path) -> dict[str, Doc]:
             "maximumVolumeSize": "1Gi",
             "nodeTopology": {"matchLabels": {"kubernetes.io/hostname": "here"}},
         },
+        **_limits(),
+        **_snapshots(),
+        **_backups(place),
         "pools.mooring.dev": {
             "spec": {
                 "driver": "directory.mooring.dev",
@@ -105,6 +108,96 @@ def samples(place: Path) -> dict[str, Doc]:
                 "directory": {"mode": "0755", "uid": 0, "gid": 0},
                 "loopfile": {"fsType": "xfs", "allocate": False},
                 "btrfs": {"mode": "0755", "uid": 0, "gid": 0, "quotas": "full"},
+            }
+        },
+    }
+
+
+def _limits() -> dict[str, Doc]:
+    return {
+        "resourcequotas": {
+            "spec": {
+                "hard": {"requests.storage": "10Gi", "persistentvolumeclaims": "40"},
+                "scopeSelector": {
+                    "matchExpressions": [
+                        {
+                            "scopeName": "VolumeAttributesClass",
+                            "operator": "NotIn",
+                            "values": ["hostile-1"],
+                        }
+                    ]
+                },
+            },
+            "status": {"hard": {"requests.storage": "10Gi"}, "used": {"requests.storage": "1"}},
+        },
+        "limitranges": {
+            "spec": {
+                "limits": [
+                    {
+                        "type": "PersistentVolumeClaim",
+                        "min": {"storage": "1Mi"},
+                        "max": {"storage": "1Ti"},
+                    }
+                ]
+            }
+        },
+        "volumeattributesclasses.storage.k8s.io": {
+            "driverName": "hostile.example.com",
+            "parameters": {"iops": "100", "täxt": "x"},
+        },
+    }
+
+
+def _snapshots() -> dict[str, Doc]:
+    group, error = "snapshot.storage.k8s.io", {"time": WHEN, "message": "it went wrong"}
+    return {
+        f"volumesnapshotclasses.{group}": {
+            "driver": "hostile.example.com",
+            "deletionPolicy": "Retain",
+            "parameters": {"a": "b"},
+        },
+        f"volumesnapshots.{group}": {
+            "spec": {
+                "source": {"persistentVolumeClaimName": "hostile-1"},
+                "volumeSnapshotClassName": "hostile-1",
+            },
+            "status": {"readyToUse": False, "restoreSize": "1Gi", "error": error},
+        },
+        f"volumesnapshotcontents.{group}": {
+            "spec": {
+                "driver": "hostile.example.com",
+                "deletionPolicy": "Retain",
+                "volumeSnapshotRef": {"name": "hostile-1", "namespace": "default"},
+                "source": {"snapshotHandle": "local/hostile"},
+                "sourceVolumeMode": "Filesystem",
+            },
+            "status": {"creationTime": 1, "restoreSize": 2, "readyToUse": False, "error": error},
+        },
+    }
+
+
+def _backups(place: Path) -> dict[str, Doc]:
+    source = {"persistentVolumeClaimName": "hostile-1"}
+    return {
+        "backuprepositories.mooring.dev": {
+            "spec": {
+                "url": str(place / "hostile-backups"),
+                "node": "elsewhere",
+                "passwordSecret": {"name": "hostile-1", "key": "key"},
+            }
+        },
+        "volumebackups.mooring.dev": {
+            "spec": {"source": source, "repository": "hostile-1", "tags": ["a"]},
+            "status": {"phase": "Pending", "progress": {"percent": 1}},
+        },
+        "volumearchives.mooring.dev": {"spec": {"tar": "/srv/hostile.tar", "node": "elsewhere"}},
+        "snapshotschedules.mooring.dev": {
+            "spec": {
+                "schedule": "0 3 1 1 *",
+                "timeZone": "Europe/Berlin",
+                "claimSelector": SELECTOR,
+                "keep": {"hourly": 2, "daily": 3},
+                "suspend": True,
             }
         },
     }

@@ -93,9 +93,9 @@ def test_what_is_not_there_is_said_to_be_so(
     assert server.refusal(*arguments) == (what, SEE_ALL)
 
 
-def test_only_claims_and_volumes_can_be_explained(server: Commands) -> None:
-    assert server.refusal("explain", "pod", "web") == (
-        "'pod' cannot be explained, only pvc and pv [BadQuestion]",
+def test_only_some_kinds_can_be_explained(server: Commands) -> None:
+    assert server.refusal("explain", "node", "here") == (
+        "'node' cannot be explained, only pvc, pv, snapshot and pod [BadQuestion]",
         "mooring explain pvc NAME, mooring explain pv NAME, or pvc --all",
     )
 
@@ -232,7 +232,7 @@ def test_the_shell_is_told_how_to_complete() -> None:
     ("line", "offered"),
     [
         ("mooring mo", ["mount"]),
-        ("mooring explain p", ["pvc", "pv"]),
+        ("mooring explain p", ["pvc", "pv", "pod"]),
         ("mooring explain pvc d", ["data", "dull"]),
         ("mooring explain pvc du", ["dull"]),
         ("mooring explain pv va", ["vast"]),

@@ -142,7 +142,12 @@ def test_a_pod_a_node_and_a_namespace(kubectl: Space) -> None:
     node = described(kubectl, "node", "here")
     assert "kubernetes.io/hostname=here" in node["Labels"]
     assert re.search("Ready +True", node["Conditions"])
-    assert described(kubectl, "ns", kubectl.name)["Status"] == "Active"
+    status = described(kubectl, "ns", kubectl.name)["Status"].splitlines()
+    assert [line for line in status if line] == [
+        "Active",
+        "No resource quota.",
+        "No LimitRange resource.",
+    ]
 
 
 def test_what_holds_data(kubectl: Space) -> None:

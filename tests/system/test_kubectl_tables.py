@@ -144,7 +144,7 @@ def test_classes(kubectl: Space) -> None:
         name, "example.com/none", "Retain", "WaitForFirstConsumer", "true", AGE
     ]  # fmt: skip
     default = table["local (default)"]
-    assert default[1:5] == ["directory.mooring.dev", "Delete", "Immediate", "false"]
+    assert default[1:5] == ["directory.mooring.dev", "Delete", "Immediate", "true"]
 
 
 def test_pods(kubectl: Space) -> None:

@@ -108,8 +108,13 @@ def test_a_pod_of_two_claims_from_two_pools_is_bound_and_gets_its_node(
         volume = core.read_persistent_volume(found.spec.volume_name)
         assert volume.spec.csi.volume_attributes == {"mooring.dev/pool": name}
     assert condition(core, namespace).status == "True"
-    told = core.list_namespaced_event(namespace).items
-    (scheduled,) = [one for one in told if one.reason == "Scheduled"]
+
+    def scheduled_events() -> list[Any]:
+        told = core.list_namespaced_event(namespace).items
+        return [one for one in told if one.reason == "Scheduled"]
+
+    eventually(lambda: len(scheduled_events()) == 1, "it is told")
+    (scheduled,) = scheduled_events()
     assert scheduled.source.component == "default-scheduler"
     assert scheduled.message == f"Successfully assigned {namespace}/web to {HERE}"
 

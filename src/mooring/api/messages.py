@@ -90,6 +90,15 @@ events.Event  1:metadata:ObjectMeta 2:eventTime:MicroTime 3:series:events.EventS
   9:related:ObjectReference 10:note 11:type 12:deprecatedSource:EventSource
   13:deprecatedFirstTimestamp:Time 14:deprecatedLastTimestamp:Time 15:deprecatedCount:int
 events.EventSeries  1:count!:int 2:lastObservedTime:MicroTime
+ResourceQuota  1:metadata:ObjectMeta 2:spec:ResourceQuotaSpec 3:status:ResourceQuotaStatus
+ResourceQuotaSpec  1:hard:{Quantity} 2:scopes:[str] 3:scopeSelector:ScopeSelector
+ResourceQuotaStatus  1:hard:{Quantity} 2:used:{Quantity}
+ScopeSelector  1:matchExpressions:[ScopedResourceSelectorRequirement]
+ScopedResourceSelectorRequirement  1:scopeName! 2:operator! 3:values:[str]
+LimitRange  1:metadata:ObjectMeta 2:spec:LimitRangeSpec
+LimitRangeSpec  1:limits!:[LimitRangeItem]
+LimitRangeItem  1:type! 2:max:{Quantity} 3:min:{Quantity} 4:default:{Quantity}
+  5:defaultRequest:{Quantity} 6:maxLimitRequestRatio:{Quantity}
 """
 
 _STORAGE: Final = """
@@ -188,6 +197,7 @@ CSINodeSpec  1:drivers:[CSINodeDriver]
 CSINodeDriver  1:name! 2:nodeID! 3:topologyKeys:[str] 4:allocatable:VolumeNodeResources
 VolumeNodeResources  1:count!:int
 Binding  1:metadata:ObjectMeta 2:target:ObjectReference
+VolumeAttributesClass  1:metadata:ObjectMeta 2:driverName! 3:parameters:{str}
 CSIStorageCapacity  1:metadata:ObjectMeta 2:nodeTopology:LabelSelector 3:storageClassName
   4:capacity:Quantity 5:maximumVolumeSize:Quantity
 """
@@ -407,13 +417,14 @@ UserInfo  1:username 2:uid 3:groups:[str] 4:extra:{ExtraValue}
 
 # By apiVersion: the kinds that are read, each by the message of its name.
 _KINDS: Final = {
-    "v1": "Binding ConfigMap Event Namespace Node PersistentVolume PersistentVolumeClaim Pod "
-    "Secret",
+    "v1": "Binding ConfigMap Event LimitRange Namespace Node PersistentVolume "
+    "PersistentVolumeClaim Pod ResourceQuota Secret",
     "authentication.k8s.io/v1": "SelfSubjectReview",
     "authorization.k8s.io/v1": "SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview",
     "coordination.k8s.io/v1": "Lease",
     "events.k8s.io/v1": "Event",
-    "storage.k8s.io/v1": "CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment",
+    "storage.k8s.io/v1": "CSIDriver CSINode CSIStorageCapacity StorageClass "
+    "VolumeAttachment VolumeAttributesClass",
 }
 _OTHER_NAMES: Final = {("events.k8s.io/v1", "Event"): "events.Event"}
 
