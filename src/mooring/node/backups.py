@@ -145,8 +145,6 @@ class Backups:
             return Done("it has ended" if backup.has_ended else "it is under way")
         if backup.status.node not in ("", self._node):
             return Done("of another host")
-        if (left_s := self._left_s(backup)) > 0:
-            return Again(left_s, "it failed, and is tried again later")
         try:
             original = self._original(backup)
             if original is None:
@@ -162,6 +160,8 @@ class Backups:
             self._waiting.add(key)
             await self._put(backup, lambda one: one.with_status(error=why))
             return Done(why)
+        if (left_s := self._left_s(backup)) > 0:
+            return Again(left_s, "it failed, and is tried again later")
         task = asyncio.create_task(self._run(backup, original, restic), name=f"backup {key}")
         self._tasks[key] = task
         task.add_done_callback(lambda ended: self._ended(key, ended))
@@ -262,7 +262,9 @@ class Backups:
                     await self._tidy(backup, restic)
                 await self._note_failure(backup, str(error) or repr(error))
                 if isinstance(error, RepositoryAway | RepositoryDenied | WrongPassword):
-                    self.doubt(backup.repository_key)  # so that no try is lost while it is away
+                    # so that no try is lost while it is away
+                    await self._repositories.note_away(backup.repository_key, error)
+                    self.doubt(backup.repository_key)
                 return
             finally:
                 await telling.stop()

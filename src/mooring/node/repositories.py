@@ -37,7 +37,8 @@ from mooring.store.interface import Conflict
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S: Final = 600.0  # at one that is ready
-FAILED_AGAIN_S: Final = 30.0
+DIRECTORY_AGAIN_S: Final = 5.0  # at one that is away: a look costs little
+STORE_AGAIN_S: Final = 30.0
 COMPONENT: Final = "backup.mooring.dev"
 
 MADE: Final = crash_point("repository.made")
@@ -204,7 +205,8 @@ class Repositories:
             why = str(error)
             self._tell(EventNote(repository.reference(), WARNING, error.code, why, COMPONENT))
             await self._put(repository, _ready("False", error.code, why))
-            return Again(FAILED_AGAIN_S, why)
+            is_directory = repository.spec.url.startswith("/")
+            return Again(DIRECTORY_AGAIN_S if is_directory else STORE_AGAIN_S, why)
         return Again(LOOK_AGAIN_S, "it can be opened")
 
     async def _take(self, repository: BackupRepository) -> None:
@@ -219,6 +221,13 @@ class Repositories:
             await self._objects.update(
                 kind, repository.key, taken, preconditions=Preconditions(uid=same)
             )
+
+    async def note_away(self, key: str, error: MooringError) -> None:
+        """Somebody could not reach it. Said at once: a look may be under way that began while it
+        was there, and restic tries again for minutes what it cannot find any more."""
+        repository = self._objects.view(BackupRepository, key)
+        if repository is not None:
+            await self._put(repository, _ready("False", error.code, str(error)))
 
     async def _found(self, repository: BackupRepository, restic: Restic) -> str:
         known = repository.status.repository_id
