@@ -325,15 +325,13 @@ class LoopfileDriver:
             image = stack.enter_context(await self._image(held))
             kind = await self._in(image, partial(self._images.kind, name))
             image_bytes = kind.grown_bytes(image.fd, has.image_bytes, size_bytes - has.size_bytes)
+            if kind is not XFS and not self.allocate:
+                await self._refuse_without_room(kind.growth_bytes(image_bytes - has.image_bytes))
             if kind is XFS or await self._in(image, loops.loop_of) is not None:
                 sizes = (image_bytes, self.allocate, has.image_bytes)
                 grow = partial(_grow_or_later, name, kind, sizes)
                 await self._in(image, grow, need_bytes=size_bytes)
             else:
-                if not self.allocate:
-                    await self._refuse_without_room(
-                        kind.growth_bytes(image_bytes - has.image_bytes)
-                    )
                 resize = partial(images.resize, size_bytes=image_bytes, allocate=self.allocate)
                 await self._in(image, resize, need_bytes=size_bytes)
                 try:
@@ -375,7 +373,7 @@ class LoopfileDriver:
         return await self._in(held, opened)
 
     async def _refuse_without_room(self, need_bytes: int) -> None:
-        """resize2fs leaves a file system damaged that meets a full disk. Raises PoolFull."""
+        """An ext4 is left damaged that meets a full disk as it grows, mounted or not. PoolFull."""
         free_bytes = await self._done(self._images.sure_bytes)
         if free_bytes < need_bytes:
             raise PoolFull(self.place.pool, need_bytes, free_bytes)
