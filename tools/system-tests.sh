@@ -19,12 +19,15 @@ lane docker -n 2 --dist loadfile tests/docker
 docker=$!
 lane clients -n 2 --dist loadfile tests/system
 clients=$!
-lane others --ignore tests/docker --ignore tests/system
+lane backends tests/conformance tests/drivers
+backends=$!
+lane others --ignore tests/docker --ignore tests/system --ignore tests/conformance \
+    --ignore tests/drivers
 others=$!
 
 failed=0
-for one in "$docker" "$clients" "$others"; do
+for one in "$docker" "$clients" "$backends" "$others"; do
     wait "$one" || failed=1
 done
-cat "$logs/docker" "$logs/clients" "$logs/others"
+cat "$logs/docker" "$logs/clients" "$logs/backends" "$logs/others"
 exit "$failed"

@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 OLD_KUBECTL = ROOT / ".tools/kubectl-1.20/usr/bin/kubectl"
 SOME_KUBECTL = shutil.which("kubectl") or str(OLD_KUBECTL)  # for tests that any will do for
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0  # other tests run beside
 
 
 def eventually(look: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:

@@ -67,7 +67,11 @@ def conditions(backed: Backed, name: str) -> dict[str, str]:
     return {one["type"]: one["status"] for one in backed.status(name)["conditions"]}
 
 
-@pytest.mark.parametrize("driver", POOLS, indirect=True)
+@pytest.mark.parametrize(
+    "driver",
+    [pytest.param(one, marks=pytest.mark.slow) if one == "loopfile" else one for one in POOLS],
+    indirect=True,
+)
 def test_what_is_restored_is_what_was_backed_up(backed: Backed, driver: str) -> None:
     backed.start()
     backed.put_repository()
@@ -109,7 +113,7 @@ def test_what_is_restored_is_what_was_backed_up(backed: Backed, driver: str) -> 
     eventually(lambda: data() == 0, "it is pruned")
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("scheme", [pytest.param("http", marks=pytest.mark.slow), "https"])
 def test_a_store_that_speaks_s3_keeps_backups(backed: Backed, scheme: str) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret"}
     authority = Authority(backed.place / "tls") if scheme == "https" else None

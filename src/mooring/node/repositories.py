@@ -205,8 +205,7 @@ class Repositories:
             why = str(error)
             self._tell(EventNote(repository.reference(), WARNING, error.code, why, COMPONENT))
             await self._put(repository, _ready("False", error.code, why))
-            is_directory = repository.spec.url.startswith("/")
-            return Again(DIRECTORY_AGAIN_S if is_directory else STORE_AGAIN_S, why)
+            return Again(STORE_AGAIN_S if repository.is_remote else DIRECTORY_AGAIN_S, why)
         return Again(LOOK_AGAIN_S, "it can be opened")
 
     async def _take(self, repository: BackupRepository) -> None:
