@@ -162,6 +162,7 @@ async def test_a_backend_keeps_the_contract_on_its_own_disk(
         await check(bench)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("check", CHECKS, ids=_named)
 async def test_a_driver_that_does_nothing_fails_every_check(check: Check, tmp_path: Path) -> None:
     with pytest.raises((Exception, pytest.fail.Exception)) as failure:

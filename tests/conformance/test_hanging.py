@@ -14,6 +14,7 @@ from tests.conformance.driver_bench import CHECKS, NAME, OTHER, SIZE_BYTES, Back
 HANGING = Backend("hanging", HangingDriver.at, "directory.")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_it_keeps_the_contract(check: Check, tmp_path: Path) -> None:
     await check(Bench(HANGING, tmp_path))

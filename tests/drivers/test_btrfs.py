@@ -127,6 +127,7 @@ async def test_another_file_system_is_refused_before_anything_is_made(tmp_path: 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.system
 @either
 @pytest.mark.parametrize("fill", [sequential, scattered, many_files])
 @pytest.mark.parametrize("size_bytes", [MIN_SIZE_BYTES, SIZE_BYTES])
