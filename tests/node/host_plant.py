@@ -33,8 +33,9 @@ class HostPlant(ClockedPlant):
         self._run(self.agent.start())
 
     def _agent(self) -> Agent:
-        tell, allowed = self.controllers.recorder.note, [self.state.parent / "import"]
-        return Agent(self.objects, HERE, self.state, tell, import_dirs=allowed)
+        tell, place = self.controllers.recorder.note, self.state.parent
+        allowed = {"import_dirs": [place / "import"], "backup_dirs": [place / "backups"]}
+        return Agent(self.objects, HERE, self.state, tell, **allowed)
 
     def restart(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """meanwhile  happens while nothing runs."""

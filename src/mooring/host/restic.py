@@ -193,9 +193,9 @@ class Restic:
             raise self._error("make a repository", finished.message)
         return found
 
-    async def snapshots(self, tag: str) -> list[ResticSnapshot]:
-        """Those that have a tag, the oldest first. Ask only for a tag that few have."""
-        return await self._listed("--tag", tag)
+    async def snapshots(self, *tags: str) -> list[ResticSnapshot]:
+        """Those that have any of these tags, the oldest first. Ask only for tags that few have."""
+        return await self._listed(*(word for tag in tags for word in ("--tag", tag)))
 
     async def newest(self, tag: str) -> str:
         """The id of the newest that has a tag, "" if none has, however many there are."""

@@ -41,6 +41,7 @@ class Backing:
         self._node, self._state_dir = node, state_dir
         places = BackupPlaces(backup_dirs, self._others)
         repositories = Repositories(objects, node, state_dir, tell, places)
+        self._repositories = repositories
         self._cutter = Cutter(objects, pools, users, state_dir)
         self._backups = Backups(objects, pools, repositories, self._cutter, node, tell)
         self.filler = BackupFiller(objects, repositories)
@@ -92,6 +93,7 @@ class Backing:
         for queue in self.queues:
             await queue.stop()
         await self._backups.close()
+        await self._repositories.close()
 
     def _backup_changed(self, event: Event) -> None:
         self.backups.add(event.key)

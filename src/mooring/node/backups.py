@@ -40,6 +40,7 @@ from mooring.model.pool import Pool
 from mooring.model.snapshot import Snapshot, SnapshotContent
 from mooring.model.volume import Volume
 from mooring.node.cutting import Cutter, Image, Original
+from mooring.node.forgetting import Forgetting
 from mooring.node.pools import Pools
 from mooring.node.repositories import (
     COMPONENT,
@@ -111,6 +112,7 @@ class Backups:
         self._repositories, self._cutter = repositories, cutter
         self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._forgetting = Forgetting(repositories, lambda key: self.again(key))
         self._waiting: set[str] = set()  # for a claim, a snapshot or a repository
         self.again: Callable[[str], None] = lambda _: None  # has one looked at once more
         self.doubt: Callable[[str], None] = lambda _: None  # has a repository looked at
@@ -123,12 +125,12 @@ class Backups:
 
     async def until_idle(self) -> None:
         """Wait until none is under way."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks.values()))
+        while tasks := {*self._tasks.values(), *self._forgetting.tasks}:
+            await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """End what is under way; it is made again after the next start."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._forgetting.tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -140,7 +142,10 @@ class Backups:
             if (task := self._tasks.get(key)) is not None:
                 task.cancel()
                 await asyncio.wait({task})
-            return Done("gone") if backup is None else await self._delete(backup)
+            if backup is None:
+                self._forgetting.drop(key)
+                return Done("gone")
+            return await self._delete(backup)
         if backup.has_ended or key in self._tasks:
             return Done("it has ended" if backup.has_ended else "it is under way")
         if backup.status.node not in ("", self._node):
@@ -307,7 +312,7 @@ class Backups:
         try:
             found = await restic.snapshots(rules.tag_of(backup))
             if any(one.id != keep for one in found):
-                await self._forget(backup, keep)
+                await self._forgetting.others(backup, keep)
         except MooringError as error:  # deleting the backup forgets them as well
             log.warning("backup=%s incomplete tries stay for now: %s", backup.key, error)
 
@@ -406,9 +411,10 @@ class Backups:
         if backup.status.node not in ("", self._node):
             return Done("of another host")
         try:
-            await self._cutter.clean(backup.key, backup.uid)
-            if backup.spec.deletion_policy == DELETE and backup.status.node:
-                await self._forget(backup)
+            await self._cutter.clean(backup.key, backup.uid)  # again when it is forgotten: no harm
+            is_kept = backup.spec.deletion_policy != DELETE or not backup.status.node
+            if not (is_kept or self._forgetting.is_forgotten(backup)):
+                return Done("it is being forgotten")
         except (RepositoryUnknown, SecretUnknown) as error:
             if not self._is_terminating(backup.namespace):
                 self._warn(backup, str(error))
@@ -422,16 +428,6 @@ class Backups:
         if left is not None and left.uid == backup.uid:
             await self._objects.commit([(left, left.without_finalizer(BACKUP_PROTECTION))])
         return Done("forgotten")
-
-    async def _forget(self, backup: VolumeBackup, keep: str = "") -> None:
-        restic = self._repositories.opened(backup.repository_key, is_ready=False)
-        async with self._repositories.turns(restic).alone():
-            tagged = await restic.snapshots(rules.tag_of(backup))
-            found = [one.id for one in tagged if one.id != keep]
-            if found:  # noted first: a crash in between costs a look, not the room
-                await self._repositories.note_prune(backup.repository_key, needed=True)
-                await restic.unlock()
-                await restic.forget(found)
 
     def _is_terminating(self, namespace: str) -> bool:
         doc = self._objects.one("namespaces", namespace)

@@ -92,16 +92,20 @@ class AnotherRepository(MooringError):
 
 
 class Turns:
-    """Of one repository: many may add to it at once, who takes from it is alone."""
+    """Of one repository: many may add to it at once, who takes from it is alone.
+
+    Who waits to be alone goes before those that come after, so that some that follow each other
+    without an end keep nobody waiting for ever.
+    """
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
-        self._many, self._alone = 0, False
+        self._many, self._alone, self._want_alone = 0, False, 0
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone)
+            await self._changed.wait_for(lambda: not self._alone and not self._want_alone)
             self._many += 1
         try:
             yield
@@ -112,8 +116,13 @@ class Turns:
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._alone and not self._many)
-            self._alone = True
+            self._want_alone += 1
+            try:
+                await self._changed.wait_for(lambda: not self._alone and not self._many)
+                self._alone = True
+            finally:
+                self._want_alone -= 1
+                self._changed.notify_all()  # those whom we kept waiting, if we gave up
         try:
             yield
         finally:
@@ -139,6 +148,7 @@ class Repositories:
         self._objects, self._node, self._tell, self._places = objects, node, tell, places
         self._workplace = state_dir / "backup"
         self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()
+        self._pruning: dict[str, asyncio.Task[None]] = {}
 
     def turns(self, restic: Restic) -> Turns:
         """Of a repository, whichever objects it is known by."""
@@ -199,14 +209,28 @@ class Repositories:
             restic = self.opened(key, is_ready=False)
             found = await self._found(repository, restic)
             await self._put(repository, _ready("True", "Found", "it can be opened"), found)
-            if repository.status.prune_needed:
-                await self._prune(repository, restic)
         except MooringError as error:
-            why = str(error)
-            self._tell(EventNote(repository.reference(), WARNING, error.code, why, COMPONENT))
-            await self._put(repository, _ready("False", error.code, why))
-            return Again(STORE_AGAIN_S if repository.is_remote else DIRECTORY_AGAIN_S, why)
+            return await self._failed(repository, error)
+        if repository.status.prune_needed and key not in self._pruning:
+            task = asyncio.create_task(self._prune(repository, restic), name=f"prune {key}")
+            self._pruning[key] = task
+            task.add_done_callback(lambda _: self._pruning.pop(key, None))
+        if key in self._pruning:
+            return Again(STORE_AGAIN_S, "what nobody has any more is removed")
         return Again(LOOK_AGAIN_S, "it can be opened")
+
+    async def _failed(self, repository: BackupRepository, error: MooringError) -> Outcome:
+        why = str(error)
+        self._tell(EventNote(repository.reference(), WARNING, error.code, why, COMPONENT))
+        await self._put(repository, _ready("False", error.code, why))
+        return Again(STORE_AGAIN_S if repository.is_remote else DIRECTORY_AGAIN_S, why)
+
+    async def close(self) -> None:
+        """End what is under way; it is done after the next start."""
+        tasks = list(self._pruning.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _take(self, repository: BackupRepository) -> None:
         """A directory is of one host; one that names none is of the first that sees it."""
@@ -240,11 +264,17 @@ class Repositories:
         return found
 
     async def _prune(self, repository: BackupRepository, restic: Restic) -> None:
-        async with self.turns(restic).alone():
-            await restic.unlock()
-            await restic.prune()
-            passing(PRUNED)
-            await self.note_prune(repository.key, needed=False)  # before others forget more
+        """Beside the looks, since it waits for backups that run, and takes as long as it takes."""
+        try:
+            async with self.turns(restic).alone():
+                await restic.unlock()
+                await restic.prune()
+                passing(PRUNED)
+                await self.note_prune(repository.key, needed=False)  # before others forget more
+        except MooringError as error:  # the looks that go on begin it anew
+            await self._failed(repository, error)
+        except Exception:
+            log.exception("repository=%s: tidying up ended unexpectedly", repository.key)
 
     async def note_prune(self, key: str, *, needed: bool) -> None:
         """Whether there is data in a repository that no snapshot has any more."""
