@@ -30,6 +30,8 @@ CGROUPS: Final = Path("/sys/fs/cgroup")
 COMMAND_S: Final = 60.0  # for whatever is run to its end
 DEADLINE_S: Final = 60.0  # for whatever is waited for
 LEFTOVERS_S: Final = 20.0
+FIRST_PAUSE_S: Final = 0.02  # between two looks at what is waited for
+LONGEST_PAUSE_S: Final = 0.3
 LOGGED_AT_MOST: Final = 3000  # characters of a log that are shown
 API: Final = "/v1.41"  # of dockerd 20.10
 # Of each host its own: what dockerd keeps there says nothing about another host, nor about the
@@ -63,14 +65,15 @@ def lacking() -> str:
 
 def eventually(look: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
     """Wait for a condition, not for a time. What cannot be asked yet is not so yet."""
-    ends = time.monotonic() + deadline_s
+    ends, pause_s = time.monotonic() + deadline_s, FIRST_PAUSE_S
     while True:
         with suppress(OSError, http.client.HTTPException):
             if look():
                 return
         if time.monotonic() > ends:
             raise AssertionError(f"still not so: {what}")
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)  # a look is often a whole process
 
 
 class Done(NamedTuple):

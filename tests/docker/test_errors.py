@@ -91,6 +91,7 @@ NOT_DOCKERS: Final = {
     "SecretMissing": "needs a host with iSCSI",
     "NoDisk": "needs an iSCSI target: tests/vm/test_iscsi.py",
     "OtherFileSystem": "likewise",
+    "DiskUnreadable": "needs a disk with errors: tests/node/test_iscsi_disks.py",
     "NotReadOnly": "only without root's rights",
     "PublishFailed": "needs a broken disk",
     "PoolFailed": "likewise",

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from testbed.hosts import FIRST_PAUSE_S, LONGEST_PAUSE_S
+
 ROOT = Path(__file__).parents[2]
 OLD_KUBECTL = ROOT / ".tools/kubectl-1.20/usr/bin/kubectl"
 SOME_KUBECTL = shutil.which("kubectl") or str(OLD_KUBECTL)  # for tests that any will do for
@@ -24,11 +26,12 @@ DEADLINE_S = 60.0  # other tests run beside
 
 def eventually(look: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
     """Wait for a condition, not for a time."""
-    ends = time.monotonic() + within_s
+    ends, pause_s = time.monotonic() + within_s, FIRST_PAUSE_S
     while not look():
         if time.monotonic() > ends:
             raise AssertionError(f"still not so: {what}")
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)  # a look is often a whole process
 
 
 def free_port() -> int:
