@@ -31,7 +31,7 @@ COMMAND_S: Final = 60.0  # for whatever is run to its end
 DEADLINE_S: Final = 60.0  # for whatever is waited for
 LEFTOVERS_S: Final = 20.0
 FIRST_PAUSE_S: Final = 0.02  # between two looks at what is waited for
-LONGEST_PAUSE_S: Final = 0.3
+LONGEST_PAUSE_S: Final = 0.1
 LOGGED_AT_MOST: Final = 3000  # characters of a log that are shown
 API: Final = "/v1.41"  # of dockerd 20.10
 # Of each host its own: what dockerd keeps there says nothing about another host, nor about the

@@ -1,8 +1,8 @@
 """Two thousand random steps on every backend, some of them killed: nothing leaks, nothing is lost.
 
-The short walks always have the same seed, so that what fails was changed; the long ones another
-each
-time. A seed that failed is tried again by MOORING_WALK_SEED=… and the name of the test.
+The short walks always have the same seed, so that what fails was changed; the long ones have
+another one each time. A seed that failed is tried again by MOORING_WALK_SEED=… and the name of the
+test.
 """
 
 import os
