@@ -270,6 +270,7 @@ def test_a_repository_is_only_where_the_host_allows_it(backed: Backed) -> None:
     assert backed.server.get("backuprepository", "r")["spec"]["node"] == "here"
 
 
+@pytest.mark.slow  # on a full disk restic tries again on its own, for minutes at some moments
 def test_a_full_repository_is_told_and_gone_on_with_when_there_is_room(backed: Backed) -> None:
     backed.start()
     with small_disk(backed.place / "small", "4m") as small:
