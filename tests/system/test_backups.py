@@ -228,8 +228,8 @@ def test_a_wrong_password_is_told(backed: Backed) -> None:
     backed.start()
     backed.put_repository()
     eventually(lambda: backed.repository_ready() == "True", "it is made")
-    backed.server.kubectl("delete", "secret", "key")
-    backed.server.kubectl("create", "secret", "generic", "key", "--from-literal=password=other")
+    other = '{"stringData":{"password":"other"}}'
+    backed.server.kubectl("patch", "secret", "key", "--type", "merge", "--patch", other)
     eventually(lambda: backed.repository_ready() == "False", "it cannot be opened")
     (condition,) = backed.server.get("backuprepository", "r")["status"]["conditions"]
     assert condition["reason"] == "WrongPassword"
