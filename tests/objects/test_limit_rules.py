@@ -8,21 +8,9 @@ from mooring.objects.admission import admitted_create
 from mooring.objects.errors import BadObject, Invalid
 from mooring.objects.kind import Doc
 from mooring.objects.kinds import limits
+from tests.objects.admitting import Nothing
 
 NOW = "2026-01-01T00:00:00Z"
-
-
-class Nothing:
-    """A world without objects."""
-
-    def one(self, resource: str, key: str) -> Doc | None:
-        return None
-
-    def all(self, resource: str) -> list[Doc]:
-        return []
-
-    def inside(self, resource: str, namespace: str) -> list[Doc]:
-        return []
 
 
 def quota(**spec: Any) -> Doc:

@@ -8,21 +8,9 @@ from mooring.objects.admission import admitted_create, admitted_subresource, adm
 from mooring.objects.errors import Invalid
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.kinds import snapshot, volumeattributesclass
+from tests.objects.admitting import Nothing
 
 NOW = "2026-01-01T00:00:00Z"
-
-
-class Nothing:
-    """A world without objects."""
-
-    def one(self, resource: str, key: str) -> Doc | None:
-        return None
-
-    def all(self, resource: str) -> list[Doc]:
-        return []
-
-    def inside(self, resource: str, namespace: str) -> list[Doc]:
-        return []
 
 
 def made(kind: Kind, doc: Doc) -> Doc:

@@ -9,9 +9,12 @@ from mooring.model.names import BACKUP_PROTECTION, DELETE, RETAIN
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource, World
 from mooring.objects.kinds.common import (
+    STATUS,
     forbidden,
     invalid,
     is_subdomain,
+    keep_spec,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     not_supported,
@@ -32,19 +35,6 @@ def path_causes(field: str, path: str) -> list[Cause]:
     if not path.startswith("/") or ".." in path.split("/") or not path.strip("/") or "\0" in path:
         return [invalid(field, path, "must be an absolute path, not '/', and without '..'")]
     return []
-
-
-def _keep_status(doc: Doc, old: Doc) -> None:
-    doc.pop("status", None)
-    if "status" in old:
-        doc["status"] = old["status"]
-
-
-def _only_status(doc: Doc, old: Doc) -> None:
-    doc["spec"] = old["spec"]
-
-
-_STATUS: Final = {"status": Subresource(_only_status, metadata_update_causes)}
 
 
 def _spec(doc: Doc) -> None:
@@ -72,7 +62,7 @@ def _no_status(doc: Doc) -> None:
 
 def _keep_node(doc: Doc, old: Doc) -> None:
     """The host of a directory may have been filled in by the server."""
-    _keep_status(doc, old)
+    keep_status(doc, old)
     if (node := old["spec"].get("node")) and not doc["spec"].get("node"):
         doc["spec"]["node"] = node
 
@@ -142,7 +132,7 @@ REPOSITORY: Final = Kind(
     prepare_update=_keep_node,
     validate_create=lambda doc: metadata_causes(doc) + _repository_causes(doc),
     validate_update=_repository_update_causes,
-    subresources=_STATUS,
+    subresources=STATUS,
     generation=True,
 )
 
@@ -261,10 +251,10 @@ BACKUP: Final = Kind(
     default=_default_backup,
     mutate=_protect_backup,
     prepare_create=_pending,
-    prepare_update=_keep_status,
+    prepare_update=keep_status,
     validate_create=lambda doc: metadata_causes(doc) + _backup_causes(doc),
     validate_update=_backup_update_causes,
-    subresources={"status": Subresource(_only_status, _backup_status_causes)},
+    subresources={"status": Subresource(keep_spec, _backup_status_causes)},
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from mooring.model.names import STORAGE
 from mooring.model.quantity import Quantity, QuantityError, canonical_storage, parse_quantity
-from mooring.objects.kind import Cause, Doc
+from mooring.objects.kind import Cause, Doc, Subresource
 
 REQUIRED, INVALID = "FieldValueRequired", "FieldValueInvalid"
 NOT_SUPPORTED, FORBIDDEN = "FieldValueNotSupported", "FieldValueForbidden"
@@ -220,3 +220,23 @@ def with_finalizer(doc: Doc, finalizer: str) -> None:
     finalizers = list(doc["metadata"].get("finalizers") or ())
     if finalizer not in finalizers:
         doc["metadata"]["finalizers"] = [*finalizers, finalizer]
+
+
+def keep_status(doc: Doc, old: Doc) -> None:
+    """A write of the object leaves its status as it is, in place."""
+    _keep("status", doc, old)
+
+
+def keep_spec(doc: Doc, old: Doc) -> None:
+    """A write of the status leaves the spec as it is, in place."""
+    _keep("spec", doc, old)
+
+
+def _keep(field: str, doc: Doc, old: Doc) -> None:
+    if field in old:
+        doc[field] = old[field]  # where it stands: what changes nothing is told by its bytes
+    else:
+        doc.pop(field, None)
+
+
+STATUS: Final = {"status": Subresource(keep_spec, metadata_update_causes)}

@@ -8,8 +8,10 @@ from typing import Final
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource
 from mooring.objects.kinds.common import (
+    STATUS,
     forbidden,
     invalid,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     required,
@@ -18,21 +20,6 @@ from mooring.objects.kinds.pod_volumes import default_templates, template_causes
 
 NAME: Final = Column("Name", printing.name, format="name")
 AGE: Final = Column("Age", printing.age)
-
-
-def _keep_status(doc: Doc, old: Doc) -> None:
-    if "status" in old:
-        doc["status"] = old["status"]
-    else:
-        doc.pop("status", None)
-
-
-def _keep_spec(doc: Doc, old: Doc) -> None:
-    if "spec" in old:
-        doc["spec"] = old["spec"]
-
-
-STATUS: Final = {"status": Subresource(_keep_spec, metadata_update_causes)}
 
 
 def _namespace_default(doc: Doc) -> None:
@@ -172,7 +159,7 @@ POD: Final = Kind(
     ),
     default=_pod_default,
     prepare_create=_pod_create,
-    prepare_update=_keep_status,
+    prepare_update=keep_status,
     validate_create=_pod_causes,
     validate_update=metadata_update_causes,
     subresources=STATUS,
@@ -231,7 +218,7 @@ NODE: Final = Kind(
         Column("Kernel-Version", _node_info("kernelVersion", "<unknown>"), priority=1),
         Column("Container-Runtime", _node_info("containerRuntimeVersion", "<unknown>"), priority=1),
     ),
-    prepare_update=_keep_status,
+    prepare_update=keep_status,
     validate_create=metadata_causes,
     validate_update=metadata_update_causes,
     subresources=STATUS,
@@ -329,7 +316,7 @@ VOLUME_ATTACHMENT: Final = Kind(
     ),
     returns_deleted=True,
     prepare_create=_attachment_create,
-    prepare_update=_keep_status,
+    prepare_update=keep_status,
     validate_create=lambda doc: metadata_causes(doc) + [
         required(f"spec.{field}")
         for field in ("attacher", "nodeName", "source")

@@ -14,6 +14,8 @@ from mooring.objects.kinds.common import (
     forbidden,
     invalid,
     is_qualified,
+    keep_spec,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     not_supported,
@@ -54,14 +56,6 @@ def _default_quota(doc: Doc) -> None:
 
 def _no_status(doc: Doc) -> None:
     doc["status"] = {}
-
-
-def _keep_status(doc: Doc, old: Doc) -> None:
-    doc["status"] = old.get("status", {})
-
-
-def _keep_spec(doc: Doc, old: Doc) -> None:
-    doc["spec"] = old.get("spec", {})
 
 
 def _amount_causes(path: str, key: str, value: Any) -> list[Cause]:
@@ -157,10 +151,10 @@ QUOTA: Final = Kind(
     returns_deleted=True,
     default=_default_quota,
     prepare_create=_no_status,
-    prepare_update=_keep_status,
+    prepare_update=keep_status,
     validate_create=_quota_causes,
     validate_update=_quota_update_causes,
-    subresources={"status": Subresource(_keep_spec, _quota_status_causes)},
+    subresources={"status": Subresource(keep_spec, _quota_status_causes)},
 )  # fmt: skip
 
 

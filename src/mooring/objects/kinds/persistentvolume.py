@@ -4,8 +4,9 @@ from typing import Final
 
 from mooring.model.names import PV_PROTECTION
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource, World
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, World
 from mooring.objects.kinds.common import (
+    STATUS,
     SUBDOMAIN_TEXT,
     VOLUME_MODES,
     access_mode_causes,
@@ -15,6 +16,7 @@ from mooring.objects.kinds.common import (
     forbidden,
     invalid,
     is_subdomain,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     not_supported,
@@ -48,14 +50,6 @@ def _protect(doc: Doc, _: World) -> None:
 
 def _prepare_create(doc: Doc) -> None:
     doc["status"] = {"phase": "Pending"}
-
-
-def _prepare_update(doc: Doc, old: Doc) -> None:
-    doc["status"] = old.get("status", {})
-
-
-def _prepare_status(doc: Doc, old: Doc) -> None:
-    doc["spec"] = old["spec"]
 
 
 def _stamp(doc: Doc, old: Doc | None, now: str) -> None:
@@ -175,9 +169,9 @@ KIND: Final = Kind(
     default=_default,
     mutate=_protect,
     prepare_create=_prepare_create,
-    prepare_update=_prepare_update,
+    prepare_update=keep_status,
     stamp=_stamp,
     validate_create=_validate_create,
     validate_update=_validate_update,
-    subresources={"status": Subresource(_prepare_status, metadata_update_causes)},
+    subresources=STATUS,
 )

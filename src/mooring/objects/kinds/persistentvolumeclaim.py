@@ -13,8 +13,9 @@ from mooring.model.names import (
 )
 from mooring.model.quota import LimitRange
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Denied, Doc, Kind, Printing, Subresource, World
+from mooring.objects.kind import Cause, Column, Denied, Doc, Kind, Printing, World
 from mooring.objects.kinds.common import (
+    STATUS,
     SUBDOMAIN_TEXT,
     VOLUME_MODES,
     access_mode_causes,
@@ -24,6 +25,7 @@ from mooring.objects.kinds.common import (
     forbidden,
     invalid,
     is_subdomain,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     not_supported,
@@ -75,7 +77,7 @@ def _prepare_create(doc: Doc) -> None:
 
 
 def _prepare_update(doc: Doc, old: Doc) -> None:
-    doc["status"] = old.get("status", {})
+    keep_status(doc, old)
     had = old["spec"].get("dataSource") or old["spec"].get("dataSourceRef")
     _normalise_source(doc["spec"], drop_unknown=not had)
 
@@ -94,10 +96,6 @@ def _normalise_source(spec: Doc, *, drop_unknown: bool = True) -> None:
         ref.pop("namespace", None)
         if not source:
             spec["dataSource"] = dict(ref)
-
-
-def _prepare_status(doc: Doc, old: Doc) -> None:
-    doc["spec"] = old["spec"]
 
 
 def _spec_causes(spec: Doc) -> list[Cause]:
@@ -272,5 +270,5 @@ KIND: Final = Kind(
     validate_create=_validate_create,
     validate_update=_validate_update,
     review=_review,
-    subresources={"status": Subresource(_prepare_status, metadata_update_causes)},
+    subresources=STATUS,
 )

@@ -15,12 +15,14 @@ from mooring.model.pool import (
 )
 from mooring.model.quantity import ONE
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource, World
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, World
 from mooring.objects.kinds.common import (
+    STATUS,
     amount,
     forbidden,
     invalid,
     is_subdomain,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     not_supported,
@@ -44,14 +46,6 @@ def _protect(doc: Doc, _: World) -> None:
 
 def _prepare_create(doc: Doc) -> None:
     doc["status"] = {"allocated": "0", "volumes": 0}
-
-
-def _prepare_update(doc: Doc, old: Doc) -> None:
-    doc["status"] = old.get("status", {})
-
-
-def _prepare_status(doc: Doc, old: Doc) -> None:
-    doc["spec"] = old["spec"]
 
 
 def _size_causes(field: str, value: Any) -> list[Cause]:
@@ -203,8 +197,8 @@ KIND: Final = Kind(
     default=_default,
     mutate=_protect,
     prepare_create=_prepare_create,
-    prepare_update=_prepare_update,
+    prepare_update=keep_status,
     validate_create=_validate_create,
     validate_update=_validate_update,
-    subresources={"status": Subresource(_prepare_status, metadata_update_causes)},
+    subresources=STATUS,
 )

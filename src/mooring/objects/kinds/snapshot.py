@@ -12,6 +12,8 @@ from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource
 from mooring.objects.kinds.common import (
     amount,
     invalid,
+    keep_spec,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     not_supported,
@@ -49,13 +51,7 @@ def _prepare_create(doc: Doc) -> None:
 
 def _prepare_update(doc: Doc, old: Doc) -> None:
     doc.setdefault("spec", {})
-    doc.pop("status", None)
-    if "status" in old:
-        doc["status"] = old["status"]
-
-
-def _prepare_status(doc: Doc, old: Doc) -> None:
-    doc["spec"] = old["spec"]
+    keep_status(doc, old)
 
 
 def _policy_causes(holder: Doc, prefix: str = "") -> list[Cause]:
@@ -182,7 +178,7 @@ SNAPSHOT: Final = Kind(
     prepare_update=_prepare_update,
     validate_create=_snapshot_causes,
     validate_update=_snapshot_update_causes,
-    subresources={"status": Subresource(_prepare_status, _status_causes)},
+    subresources={"status": Subresource(keep_spec, _status_causes)},
 )  # fmt: skip
 
 CONTENT: Final = Kind(
@@ -204,5 +200,5 @@ CONTENT: Final = Kind(
     prepare_update=_prepare_update,
     validate_create=_content_causes,
     validate_update=_content_update_causes,
-    subresources={"status": Subresource(_prepare_status, _status_causes)},
+    subresources={"status": Subresource(keep_spec, _status_causes)},
 )  # fmt: skip

@@ -8,12 +8,14 @@ from cronsim import CronSim, CronSimError
 from mooring.clock import EPOCH
 from mooring.model.backup import VERIFICATIONS
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
 from mooring.objects.kinds.common import (
+    STATUS,
     forbidden,
     invalid,
     is_label_value,
     is_subdomain,
+    keep_status,
     metadata_causes,
     metadata_update_causes,
     not_supported,
@@ -33,16 +35,6 @@ def _default(doc: Doc) -> None:
 
 def _prepare_create(doc: Doc) -> None:
     doc["status"] = {}
-
-
-def _keep_status(doc: Doc, old: Doc) -> None:
-    doc.pop("status", None)
-    if "status" in old:
-        doc["status"] = old["status"]
-
-
-def _only_status(doc: Doc, old: Doc) -> None:
-    doc["spec"] = old["spec"]
 
 
 def _time_causes(spec: Doc) -> list[Cause]:
@@ -146,9 +138,9 @@ KIND: Final = Kind(
     ),
     default=_default,
     prepare_create=_prepare_create,
-    prepare_update=_keep_status,
+    prepare_update=keep_status,
     validate_create=lambda doc: metadata_causes(doc) + _causes(doc),
     validate_update=lambda doc, old: metadata_update_causes(doc, old) + _causes(doc),
-    subresources={"status": Subresource(_only_status, metadata_update_causes)},
+    subresources=STATUS,
     generation=True,
 )
