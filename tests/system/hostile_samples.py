@@ -53,6 +53,27 @@ def samples(place: Path) -> dict[str, Doc]:
                 "leaseTransitions": 3,
             }
         },
+        **_storage(),
+        **_limits(),
+        **_snapshots(),
+        **_backups(place),
+        "pools.mooring.dev": {
+            "spec": {
+                "driver": "directory.mooring.dev",
+                "node": "here",
+                "root": str(place / "hostile-pool"),
+                "capacity": "10Gi",
+                "namespaces": [{"name": "default", "quota": "1Gi"}],
+                "directory": {"mode": "0755", "uid": 0, "gid": 0},
+                "loopfile": {"fsType": "xfs", "allocate": False},
+                "btrfs": {"mode": "0755", "uid": 0, "gid": 0, "quotas": "full"},
+            }
+        },
+    }
+
+
+def _storage() -> dict[str, Doc]:
+    return {
         "storageclasses.storage.k8s.io": {
             "provisioner": "hostile.example.com",
             "parameters": {"pool": "local", "täxt": "x"},
@@ -94,21 +115,6 @@ def samples(place: Path) -> dict[str, Doc]:
             "capacity": "10Gi",
             "maximumVolumeSize": "1Gi",
             "nodeTopology": {"matchLabels": {"kubernetes.io/hostname": "here"}},
-        },
-        **_limits(),
-        **_snapshots(),
-        **_backups(place),
-        "pools.mooring.dev": {
-            "spec": {
-                "driver": "directory.mooring.dev",
-                "node": "here",
-                "root": str(place / "hostile-pool"),
-                "capacity": "10Gi",
-                "namespaces": [{"name": "default", "quota": "1Gi"}],
-                "directory": {"mode": "0755", "uid": 0, "gid": 0},
-                "loopfile": {"fsType": "xfs", "allocate": False},
-                "btrfs": {"mode": "0755", "uid": 0, "gid": 0, "quotas": "full"},
-            }
         },
     }
 

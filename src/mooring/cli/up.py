@@ -17,7 +17,6 @@ from mooring.errors import MooringError
 
 AUTO: Final = "auto"
 PLUGIN_SOCKET: Final = Path("/run/docker/plugins/mooring.sock")
-
 BACKUPS: Final = Path("/var/backups/mooring")
 
 
@@ -30,78 +29,92 @@ class BadAddress(MooringError):
         super().__init__(self.what)
 
 
+# The options, as `mooring up -h` lists them.
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", metavar="DIR", help="Where all state is kept.")
+]
+Listen = Annotated[
+    str, typer.Option("--listen", metavar="ADDRESS:PORT", help="Where the API is served.")
+]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        metavar="FILE",
+        help="Written for kubectl, mode 0600. Default: kubeconfig in the data directory.",
+    ),
+]
+Pool = Annotated[
+    Path | None,
+    typer.Option(
+        "--pool",
+        metavar="DIR",
+        help="Root of the first pool, `local`. Default: pool in the data directory.",
+    ),
+]
+NodeName = Annotated[
+    str | None, typer.Option("--node-name", metavar="NAME", help="Default: the hostname.")
+]
+PluginSocket = Annotated[
+    str,
+    typer.Option(
+        "--plugin-socket",
+        metavar="PATH",
+        help="Of the Docker volume plugin; its file name is the driver's. auto: "
+        f"{PLUGIN_SOCKET}, if this is root's and Docker is here. Empty: none.",
+    ),
+]
+DockerSocket = Annotated[
+    Path, typer.Option("--docker-socket", metavar="PATH", help="Of the Docker engine.")
+]
+DockerNamespace = Annotated[
+    str,
+    typer.Option(
+        "--docker-namespace",
+        metavar="NAME",
+        help="Where the claims of Docker's volumes are, if these name no other.",
+    ),
+]
+DockerNamespaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--docker-namespaces",
+        metavar="NAME",
+        help="Another that volumes may name, as NAMESPACE/VOLUME; repeatable.",
+    ),
+]
+ImportDir = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--import-dir",
+        metavar="DIR",
+        help="Archives and directories below it may fill volumes; repeatable. Default: none.",
+    ),
+]
+BackupDir = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--backup-dir",
+        metavar="DIR",
+        help="It, and what is below, may be a repository of backups; repeatable.  "
+        f"[default: {BACKUPS}]",
+    ),
+]
+
+
 @failing_well
 def up(
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", metavar="DIR", help="Where all state is kept.")
-    ] = DEFAULT.parent,
-    listen: Annotated[
-        str, typer.Option("--listen", metavar="ADDRESS:PORT", help="Where the API is served.")
-    ] = "127.0.0.1:6443",
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(
-            "--kubeconfig",
-            metavar="FILE",
-            help="Written for kubectl, mode 0600. Default: kubeconfig in the data directory.",
-        ),
-    ] = None,
-    pool: Annotated[
-        Path | None,
-        typer.Option(
-            "--pool",
-            metavar="DIR",
-            help="Root of the first pool, `local`. Default: pool in the data directory.",
-        ),
-    ] = None,
-    node_name: Annotated[
-        str | None, typer.Option("--node-name", metavar="NAME", help="Default: the hostname.")
-    ] = None,
-    plugin_socket: Annotated[
-        str,
-        typer.Option(
-            "--plugin-socket",
-            metavar="PATH",
-            help="Of the Docker volume plugin; its file name is the driver's. auto: "
-            f"{PLUGIN_SOCKET}, if this is root's and Docker is here. Empty: none.",
-        ),
-    ] = AUTO,
-    docker_socket: Annotated[
-        Path, typer.Option("--docker-socket", metavar="PATH", help="Of the Docker engine.")
-    ] = Path("/var/run/docker.sock"),
-    docker_namespace: Annotated[
-        str,
-        typer.Option(
-            "--docker-namespace",
-            metavar="NAME",
-            help="Where the claims of Docker's volumes are, if these name no other.",
-        ),
-    ] = "default",
-    docker_namespaces: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--docker-namespaces",
-            metavar="NAME",
-            help="Another that volumes may name, as NAMESPACE/VOLUME; repeatable.",
-        ),
-    ] = None,
-    import_dir: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--import-dir",
-            metavar="DIR",
-            help="Archives and directories below it may fill volumes; repeatable. Default: none.",
-        ),
-    ] = None,
-    backup_dir: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--backup-dir",
-            metavar="DIR",
-            help="It, and what is below, may be a repository of backups; repeatable.  "
-            f"[default: {BACKUPS}]",
-        ),
-    ] = None,
+    data_dir: DataDir = DEFAULT.parent,
+    listen: Listen = "127.0.0.1:6443",
+    kubeconfig: Kubeconfig = None,
+    pool: Pool = None,
+    node_name: NodeName = None,
+    plugin_socket: PluginSocket = AUTO,
+    docker_socket: DockerSocket = Path("/var/run/docker.sock"),
+    docker_namespace: DockerNamespace = "default",
+    docker_namespaces: DockerNamespaces = None,
+    import_dir: ImportDir = None,
+    backup_dir: BackupDir = None,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here

@@ -81,9 +81,9 @@ class Agent:
         self.heartbeat = Heartbeat(objects, node)
         self.registrar = Registrar(objects, pools, node)
         self._intents = Intents(state_dir)
-        again = self._claims_hurry
         self.backing = Backing(
-            objects, pools, self.users, node, state_dir, tell, again, backup_dirs
+            *(objects, pools, self.users, node, state_dir, tell),
+            *(self._claims_hurry, backup_dirs),
         )
         fillers: dict[str, Filler] = {
             VolumeArchive.kind_name: ArchiveFiller(objects, node, import_dirs),
@@ -101,14 +101,17 @@ class Agent:
         self.claims = Queue("provision", self._provisioner.provision)
         self._provisioner.again = self.claims.add
         self.volumes = Queue("delete", self._provisioner.delete)
-        shelves = objects.cache.shelves
-        self._resyncs = (
-            Resync(shelves[Claim.resource], _if_signed(CLAIM_SIGN, self.claims)),
-            Resync(shelves[Volume.resource], _if_signed(VOLUME_SIGN, self.volumes)),
-            Resync(shelves[Claim.resource], self._look_at_size),
-            Resync(shelves[Claim.resource], self.modifier.look_at),
-        )
+        self._resyncs = self._looks_now_and_then()
         self._unfollow: list[Callable[[], None]] = []
+
+    def _looks_now_and_then(self) -> tuple[Resync, Resync, Resync, Resync]:
+        claims, volumes = (self._objects.cache.shelves[one.resource] for one in (Claim, Volume))
+        return (
+            Resync(claims, _if_signed(CLAIM_SIGN, self.claims)),
+            Resync(volumes, _if_signed(VOLUME_SIGN, self.volumes)),
+            Resync(claims, self._look_at_size),
+            Resync(claims, self.modifier.look_at),
+        )
 
     async def start(self) -> None:
         """Take over the mounts of an earlier process, and what it had begun to make.
