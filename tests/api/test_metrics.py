@@ -211,7 +211,7 @@ async def test_who_reads_slowly_stops_nobody_else(client: Client) -> None:
 async def test_who_reads_nothing_is_cut_off(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Metrics, "taken_within_s", 0.01, raising=False)
+    monkeypatch.setattr(Metrics, "taken_within_s", 0.01)
     reader = SlowReader(client)
     async with asyncio.timeout(5):
         await reader.scrape()

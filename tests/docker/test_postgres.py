@@ -11,7 +11,7 @@ import pytest
 from mooring.drivers.imagefs import can_have_xfs
 from testbed.debian import POSTGRES, POSTGRES_UID, NoPackages, load_postgres
 from tests.docker.mooring import Mooring
-from tests.docker.refusals import a_class, a_pool, applied, creating
+from tests.docker.refusals import a_claim, a_class, a_pool, applied, creating
 from tests.docker.testbed import Bed, eventually, needs_hosts
 
 pytestmark = [
@@ -25,6 +25,7 @@ pytestmark = [
 DRIVER: Final = "loopfile.mooring.dev"
 MIB: Final = 1 << 20
 LONG_S: Final = 180.0  # a second PostgreSQL recovers, a backup is verified: on a busy machine
+WORKS_S: Final = 70  # pgbench, in which a snapshot, a second database and a growth have their time
 DATA: Final = "/var/lib/postgresql"
 START: Final = (
     f"test -e {DATA}/d/PG_VERSION || initdb --no-locale -E UTF8 -D {DATA}/d >/dev/null; "
@@ -160,55 +161,74 @@ def size_of(database: Database) -> int:
     return int(database.run("df", "-k", DATA).splitlines()[-1].split()[1]) * 1024
 
 
+def a_snapshot(name: str, claim: str) -> dict[str, Any]:
+    spec = {"volumeSnapshotClassName": "db", "source": {"persistentVolumeClaimName": claim}}
+    return {
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshot",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": spec,
+    }
+
+
+def a_backup(name: str, claim: str) -> dict[str, Any]:
+    spec = {"source": {"persistentVolumeClaimName": claim}, "repository": "backups"}
+    return {
+        "apiVersion": "mooring.dev/v1",
+        "kind": "VolumeBackup",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": spec,
+    }
+
+
+def restored_from(backup: str, name: str) -> dict[str, Any]:
+    """A claim with what a backup has."""
+    source = {"apiGroup": "mooring.dev", "kind": "VolumeBackup", "name": backup}
+    asked = {"requests": {"storage": "1Gi"}}
+    return a_claim(name, storageClassName="db", resources=asked, dataSourceRef=source)
+
+
+def cloned(moored: Mooring) -> None:
+    """A second database, of a snapshot: it recovers, is whole, and is its own."""
+    applied(moored, a_snapshot("busy", "data"))
+    ready(moored, "volumesnapshots", "busy", "{.status.readyToUse}", "true")
+    moored.host.docker(*creating("copy", "class=db", "from=snapshot:busy"))
+    second = Database(moored, "second", "copy")
+    log = moored.host.try_docker("logs", "second")
+    assert "automatic recovery in progress" in log.out + log.err
+    assert len(second.balances) == 1, second.balances
+    assert second.transactions() > 0
+    second.ask("create table only_here (x int)")
+    second.stop()
+    moored.host.docker("volume", "rm", "copy")
+
+
+def grown(moored: Mooring, database: Database) -> None:
+    """What runs in the container has the room at once."""
+    before = size_of(database)
+    wanted = '{"spec":{"resources":{"requests":{"storage":"1Gi"}}}}'
+    moored.kubectl("patch", "pvc", "data", "--patch", wanted)
+    ready(moored, "pvc", "data", "{.status.capacity.storage}", "1Gi")
+    assert size_of(database) > before + 400 * MIB
+
+
 def test_a_database_is_snapshotted_cloned_grown_backed_up_and_restored(moored: Mooring) -> None:
     host = moored.host
     host.docker(*creating("data", "class=db", "size=512Mi"))
     database = Database(moored, "first", "data")
     database.run("pgbench", "-q", "-i", "-s", "3", "postgres")
-
-    # A snapshot and a clone of it, while transactions come and go.
-    working = database.working(40)
+    working = database.working(WORKS_S)
     eventually(lambda: database.transactions() > 200, "pgbench works", LONG_S)
-    snapshot = {
-        "apiVersion": "snapshot.storage.k8s.io/v1",
-        "kind": "VolumeSnapshot",
-        "metadata": {"name": "busy", "namespace": "default"},
-        "spec": {
-            "volumeSnapshotClassName": "db",
-            "source": {"persistentVolumeClaimName": "data"},
-        },
-    }
-    applied(moored, snapshot)
-    ready(moored, "volumesnapshots", "busy", "{.status.readyToUse}", "true")
-    host.docker(*creating("copy", "class=db", "from=snapshot:busy"))
-    second = Database(moored, "second", "copy")
-    log = host.try_docker("logs", "second")
-    assert "automatic recovery in progress" in log.out + log.err
-    assert len(second.balances) == 1, second.balances
-    assert second.transactions() > 0
-    second.ask("create table only_here (x int)")  # its own from now on
-    second.stop()
-    host.docker("volume", "rm", "copy")
-
-    # It grows under load, and what runs in the container has the room at once.
-    before = size_of(database)
-    grown = '{"spec":{"resources":{"requests":{"storage":"1Gi"}}}}'
-    moored.kubectl("patch", "pvc", "data", "--patch", grown)
-    ready(moored, "pvc", "data", "{.status.capacity.storage}", "1Gi")
-    assert size_of(database) > before + 400 * MIB
+    cloned(moored)
+    grown(moored, database)
+    assert working.poll() is None, "it was over before all this was: not under load"
     ended(working)
     assert len(database.balances) == 1
     assert database.ask("select to_regclass('only_here') is null") == "t"
 
     # Backed up while the server runs; then all of it goes, and comes back from the backup.
-    backup = {
-        "apiVersion": "mooring.dev/v1",
-        "kind": "VolumeBackup",
-        "metadata": {"name": "nightly", "namespace": "default"},
-        "spec": {"source": {"persistentVolumeClaimName": "data"}, "repository": "backups"},
-    }
     content = database.content
-    applied(moored, backup)
+    applied(moored, a_backup("nightly", "data"))
     ready(moored, "volumebackups", "nightly", "{.status.phase}", "Completed")
     assert database.content == content
     database.stop()
@@ -216,22 +236,7 @@ def test_a_database_is_snapshotted_cloned_grown_backed_up_and_restored(moored: M
     host.docker("volume", "rm", "data")
     pool = host.place / "disk" / "pool"
     eventually(lambda: not list(pool.glob("[!.]*")), "nothing is left in the pool", LONG_S)
-    restored = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "again", "namespace": "default"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": "db",
-            "resources": {"requests": {"storage": "1Gi"}},
-            "dataSourceRef": {
-                "apiGroup": "mooring.dev",
-                "kind": "VolumeBackup",
-                "name": "nightly",
-            },
-        },
-    }
-    applied(moored, restored)
+    applied(moored, restored_from("nightly", "again"))
     ready(moored, "pvc", "again", "{.status.phase}", "Bound")
     third = Database(moored, "third", "again")
     assert third.content == content

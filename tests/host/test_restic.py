@@ -1,11 +1,12 @@
 """What real restic is asked, and what is made of its answers."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mooring.host import processes, restic
+from mooring.host import processes
 from mooring.host.restic import BadSnapshotId, Restic, ResticFailed
 from tests.host.privileges import needs_mounts
 from tests.system.backups import HAS_RESTIC
@@ -34,7 +35,7 @@ async def backed_up(repository: Restic, place: Path, content: str) -> str:
 
 
 async def test_the_newest_is_found_however_long_the_list_of_all_is(
-    repository: Restic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Restic, tmp_path: Path
 ) -> None:
     assert await repository.newest("of=us") == ""
     ids = [await backed_up(repository, tmp_path / "data", str(number)) for number in range(2)]
@@ -43,10 +44,10 @@ async def test_the_newest_is_found_however_long_the_list_of_all_is(
     assert [one.id for one in listed] == ids
     assert sum(len(tag) for one in listed for tag in one.tags) > processes.OUTPUT_LIMIT_BYTES
     assert await repository.full_id(ids[1][:8], "of=us") == ids[1]
-    monkeypatch.setattr(restic, "LISTS_AT_MOST_BYTES", processes.OUTPUT_LIMIT_BYTES)
-    assert await repository.newest("of=us") == ids[1]
+    short = replace(repository, lists_at_most_bytes=processes.OUTPUT_LIMIT_BYTES)
+    assert await short.newest("of=us") == ids[1]
     with pytest.raises(ResticFailed, match="cannot be read"):
-        await repository.snapshots("of=us")
+        await short.snapshots("of=us")
 
 
 @pytest.mark.parametrize("id_", ["--password-command=touch RAN", "-h", "latest", "", "0" * 65])

@@ -172,6 +172,7 @@ class Restic:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     authority: bytes | None = field(default=None, repr=False)
     permit: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+    lists_at_most_bytes: int = LISTS_AT_MOST_BYTES
 
     async def repository_id(self) -> str | None:
         """What the repository calls itself; None if there is none. Raises RepositoryAway …"""
@@ -326,7 +327,7 @@ class Restic:
                 *command,
                 deadline_s=ANSWER_WITHIN_S,
                 environment=environment,
-                limit_bytes=LISTS_AT_MOST_BYTES,
+                limit_bytes=self.lists_at_most_bytes,
             )
         except HostStuck as error:
             why = f"no answer within {ANSWER_WITHIN_S:.0f} s"
