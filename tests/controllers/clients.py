@@ -8,6 +8,7 @@ from mooring.model.claim import Claim
 from mooring.model.names import (
     BIND_COMPLETED,
     DEFAULT_CLASS,
+    MAX_WASTE,
     PROVISIONED_BY,
     SELECTED_NODE,
     STORAGE_PROVISIONER,
@@ -50,6 +51,7 @@ class Clients:
             *[self.create_volume] * 3,
             *[self.delete] * 2,
             *[self.change_a_class] * 2,
+            self.limit_waste,
             self.rush,
             self.point_a_volume,
             self.change_a_volume,
@@ -163,6 +165,14 @@ class Clients:
             doc["metadata"]["annotations"] = annotations
 
         self.plant.edit(CLASSES, name, change)
+
+    def limit_waste(self) -> None:
+        annotations = self._one(({}, {MAX_WASTE: "1"}, {MAX_WASTE: "1.5"}))
+
+        def change(doc: Doc) -> None:
+            doc["metadata"]["annotations"] = annotations
+
+        self.plant.edit("namespaces", "default", change)
 
     def change_a_pod(self) -> None:
         if self._one((True, False)):

@@ -29,6 +29,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.objects.cache import Event
 from mooring.objects.views import view
+from mooring.objects.waste import limit_for
 from tests.controllers.clients import Clients
 from tests.controllers.plant import CLAIMS, VOLUMES, Plant
 from tests.rules.plain_scan import acceptable
@@ -159,7 +160,8 @@ class Machine(RuleBasedStateMachine):
         classes = {one.name: one for one in self.plant.objects.views(StorageClass)}
         class_ = classes.get(claim.class_name)
         delay = class_ is not None and class_.waits_for_consumer
-        assert acceptable(self.plant.volumes(), claim, delay=delay) == set(), claim
+        limit = limit_for(self.plant.objects, claim)
+        assert acceptable(self.plant.volumes(), claim, delay=delay, limit=limit) == set(), claim
         assert claim.has_class or not any(one.is_default for one in classes.values())
         wanted = class_ is not None and (not delay or SELECTED_NODE in claim.annotations)
         assert STORAGE_PROVISIONER in claim.annotations or not wanted

@@ -7,9 +7,12 @@ import pytest
 from mooring.objects.admission import admitted_create, admitted_update
 from mooring.objects.errors import Forbidden, Invalid
 from mooring.objects.kind import Doc, Kind
-from mooring.objects.kinds import persistentvolume, persistentvolumeclaim, storageclass
+from mooring.objects.kinds import core, persistentvolume, persistentvolumeclaim, storageclass
 
 VOLUME, CLAIM, CLASS = persistentvolume.KIND, persistentvolumeclaim.KIND, storageclass.KIND
+NAMESPACE = core.NAMESPACE
+MAX_WASTE = "mooring.dev/max-waste"
+WASTE_INVALID = {f"metadata.annotations.{MAX_WASTE}": "Invalid"}
 NOW = "2026-01-01T00:00:00Z"
 CSI = {"driver": "d.example.com", "volumeHandle": "h"}
 ISCSI = {"targetPortal": "10.0.0.1", "iqn": "iqn.2026-01.org.example:a", "lun": 1}
@@ -282,6 +285,19 @@ def test_1_2_a_selector_of_a_claim_must_be_one(selector: Doc, expected: dict[str
     assert refusals(CLAIM, claim(selector=selector)) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("4", {}), ("", WASTE_INVALID), ("0.99", WASTE_INVALID), ("4x", WASTE_INVALID)],
+)
+def test_the_limit_of_waste_of_a_namespace_is_a_number_of_at_least_1(
+    text: str, expected: dict[str, str]
+) -> None:
+    doc = {"metadata": {"name": "n", "annotations": {MAX_WASTE: text}}}
+    assert refusals(NAMESPACE, doc) == expected
+    old = admitted_create(NAMESPACE, {"metadata": {"name": "n"}}, World(), NOW)
+    assert refusals(NAMESPACE, doc, old) == expected
+
+
 TOPOLOGY = "allowedTopologies[0].matchLabelExpressions[0]"
 
 
@@ -292,6 +308,8 @@ TOPOLOGY = "allowedTopologies[0].matchLabelExpressions[0]"
         ({"reclaimPolicy": "Recycle"}, {"reclaimPolicy": "NotSupported"}),
         ({"volumeBindingMode": "Later"}, {"volumeBindingMode": "NotSupported"}),
         ({"parameters": {"": "x"}}, {"parameters": "Invalid"}),
+        ({"parameters": {MAX_WASTE: "1.5"}}, {}),
+        ({"parameters": {MAX_WASTE: "0.5"}}, {f"parameters[{MAX_WASTE}]": "Invalid"}),
         (
             {"allowedTopologies": [{"matchLabelExpressions": [{"key": "zone"}]}]},
             {f"{TOPOLOGY}.values": "Required"},

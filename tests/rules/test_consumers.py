@@ -1,6 +1,7 @@
 """The first consumer on a node, §6 at its end."""
 
 from collections.abc import Iterable
+from fractions import Fraction
 
 from mooring.model.claim import Claim
 from mooring.model.names import HOSTNAME, Phase
@@ -8,6 +9,7 @@ from mooring.model.selector import only_node
 from mooring.model.volume import Volume
 from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.matching import fits
+from mooring.rules.waste import WasteLimit
 from tests.rules.making import a_claim, a_volume, pointer
 from tests.rules.worlds import Worlds
 
@@ -38,9 +40,9 @@ class Volumes:
         self.looked_at += 1
         return self.all.get(name)
 
-    def chosen(self, claim: Claim) -> str | None:
+    def chosen(self, claim: Claim, limit: WasteLimit | None = None) -> str | None:
         """What a consumer on n1 chooses."""
-        found = self.index.choice(claim, self.look, LABELS, "n1")
+        found = self.index.choice(claim, self.look, LABELS, "n1", limit=limit)
         return found.name if found else None
 
 
@@ -48,11 +50,14 @@ def chosen(claim: Claim, *volumes: Volume) -> str | None:
     return Volumes(*volumes).chosen(claim)
 
 
-def by_plain_scan(claim: Claim, volumes: Iterable[Volume]) -> str | None:
+def by_plain_scan(
+    claim: Claim, volumes: Iterable[Volume], limit: WasteLimit | None = None
+) -> str | None:
     fitting = [
         one
         for one in volumes
-        if fits(claim, one) and not (one.claim_ref is not None and one.phase == Phase.BOUND)
+        if fits(claim, one, limit=limit)
+        and not (one.claim_ref is not None and one.phase == Phase.BOUND)
     ]
     pointing = [one for one in fitting if one.claim_ref is not None]
     if pointing:
@@ -99,6 +104,13 @@ def test_where_the_node_does_not_reach_the_volume_that_points_at_the_claim_no_ot
     assert chosen(a_claim(), pointing, a_volume("b")) is None
 
 
+def test_a_limit_of_waste_is_for_volumes_that_do_not_point_at_the_claim() -> None:
+    limit, large = WasteLimit(Fraction(2), "class fast"), a_volume("a", size="9Gi")
+    pointing = a_volume("b", size="9Gi", claim=pointer(), phase=Phase.AVAILABLE)
+    assert Volumes(large).chosen(a_claim(), limit) is None
+    assert Volumes(large, pointing).chosen(a_claim(), limit) == "b"
+
+
 def test_volumes_that_cannot_be_chosen_are_not_looked_at() -> None:
     others = [a_volume(f"of-class-{number}", class_="fast") for number in range(100)]
     small = [a_volume(f"small-{number}", size="1Mi") for number in range(100)]
@@ -106,6 +118,8 @@ def test_volumes_that_cannot_be_chosen_are_not_looked_at() -> None:
     elsewhere = [a_volume(f"elsewhere-{n}", affinity=ON_N2) for n in range(100)]
     volumes = Volumes(*others, *small, *bound, *elsewhere, a_volume("a"), a_volume("b", size="2Gi"))
     assert volumes.chosen(a_claim()) == "a"
+    volumes.remove("a")
+    assert volumes.chosen(a_claim(), WasteLimit(Fraction("1.5"), "class fast")) is None
     assert volumes.looked_at == 1
 
 
@@ -118,5 +132,6 @@ def test_the_index_agrees_with_a_plain_scan_whatever_happened_to_the_volumes() -
                 volumes.remove(name)
             else:
                 volumes.put(worlds.volume(name))
-            claim = worlds.claim()
-            assert volumes.chosen(claim) == by_plain_scan(claim, volumes.all.values()), seed
+            claim, limit = worlds.claim(), worlds.limit()
+            right = by_plain_scan(claim, volumes.all.values(), limit)
+            assert volumes.chosen(claim, limit) == right, seed

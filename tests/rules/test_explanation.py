@@ -16,7 +16,7 @@ from mooring.model.pool import NamespaceUse, Pool, PoolNamespace, PoolSpec, Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.claims import claim_decision
-from mooring.rules.explanation import LINES_AT_MOST, Explanation, Sight, explained_claim, waste
+from mooring.rules.explanation import LINES_AT_MOST, Explanation, Sight, explained_claim
 from mooring.rules.filling import POPULATING
 from mooring.rules.matching import VolumeIndex, refusals
 from tests.rules.making import LONG_AGO, a_claim, a_class, a_volume, labelled, pointer
@@ -427,11 +427,6 @@ def test_a_claim_being_deleted_waits_for_pods_that_have_a_node_ended_or_not(phas
         "Terminating",
         "it stays until its users are gone: default/web",
     )
-
-
-@pytest.mark.parametrize(("size", "wasted"), [("1Ti", "1023Gi"), ("1Gi", "0"), ("1Mi", "0")])
-def test_waste_is_what_was_not_asked_for(size: str, wasted: str) -> None:
-    assert waste(a_claim(size="1Gi"), a_volume(size=size)).canonical() == wasted
 
 
 # Lines

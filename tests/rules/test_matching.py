@@ -292,10 +292,10 @@ def disagreement(seed: int) -> str:
         else:
             volumes[name] = worlds.volume(name)
             index.put(volumes[name])
-        claim, delay = worlds.claim(), worlds.often(0.1)
-        right = acceptable(volumes.values(), claim, delay=delay) or {None}
-        if (found := index.best(claim, delay=delay)) not in right:
-            return f"seed {seed} step {step}: {found} instead of {right} for {claim}"
+        claim, delay, limit = worlds.claim(), worlds.often(0.1), worlds.limit()
+        right = acceptable(volumes.values(), claim, delay=delay, limit=limit) or {None}
+        if (found := index.best(claim, delay=delay, limit=limit)) not in right:
+            return f"seed {seed} step {step}: {found} instead of {right} for {claim} within {limit}"
     if len(index) != len(volumes):
         return f"seed {seed}: {len(index)} volumes instead of {len(volumes)}"
     for name in volumes:
@@ -317,8 +317,9 @@ def test_a_volume_fits_exactly_if_a_plain_scan_of_it_alone_accepts_it() -> None:
     for seed in range(QUICK):
         worlds = Worlds(seed)
         claim, volume, delay = worlds.claim(), worlds.volume("v"), worlds.often(0.1)
-        accepted = acceptable([volume], claim, delay=delay) == {"v"}
-        assert fits(claim, volume, delay=delay) is accepted, (claim, volume)
+        limit = worlds.limit()
+        accepted = acceptable([volume], claim, delay=delay, limit=limit) == {"v"}
+        assert fits(claim, volume, delay=delay, limit=limit) is accepted, (claim, volume, limit)
 
 
 def test_the_index_agrees_with_a_plain_scan_when_there_are_many_volumes() -> None:
@@ -326,8 +327,9 @@ def test_the_index_agrees_with_a_plain_scan_when_there_are_many_volumes() -> Non
     volumes = {f"v{number}": worlds.free_volume(f"v{number}") for number in range(5_000)}
     index = indexed(*volumes.values())
     for number in range(0, 5_000, 100):
-        claim = worlds.claim()
-        assert index.best(claim) in (acceptable(volumes.values(), claim) or {None})
+        claim, limit = worlds.claim(), worlds.limit()
+        right = acceptable(volumes.values(), claim, limit=limit) or {None}
+        assert index.best(claim, limit=limit) in right
         for name in (f"v{one}" for one in range(number, number + 50)):
             index.remove(name)
             del volumes[name]

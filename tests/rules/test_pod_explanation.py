@@ -236,7 +236,8 @@ def test_a_node_that_the_pod_may_not_be_on(node: Node, pod: Pod, why: str, helps
             a_claim(class_="zoned"),
             [],
             "class zoned makes no volumes there, by its allowedTopologies",
-            "a class that allows node n1, or a volume (RWO, 1Gi or more) that is there",
+            "a class that allows node n1, or a volume of class zoned, RWO, 1Gi or more, for node "
+            "n1",
         ),
     ],
 )

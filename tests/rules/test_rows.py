@@ -25,6 +25,13 @@ def test_a_row_gives_all_of_a_size_and_more_the_smallest_first(count: int) -> No
 
 
 @SIZES
+def test_a_row_gives_none_that_is_larger_than_asked_for(count: int) -> None:
+    row = a_row(count)
+    assert list(row.from_size(1, 1)) == [(1, n, f"v{n}") for n in (2, 3) if n < count]
+    assert list(row.from_size(2, 1)) == []
+
+
+@SIZES
 def test_a_row_can_be_emptied_in_any_order(count: int) -> None:
     row = a_row(count)
     for number in [*range(0, count, 2), *range(1, count, 2)]:

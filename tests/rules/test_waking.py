@@ -1,10 +1,12 @@
 """Which claim a volume that became free wakes: the one that makes the best of it, and no other."""
 
 import random
+from fractions import Fraction
 
 import pytest
 
 from mooring.rules.waking import WaitingClaims
+from mooring.rules.waste import WasteLimit
 from tests.rules.making import a_claim, a_volume, labelled
 from tests.rules.plain_scan import acceptable
 from tests.rules.worlds import Worlds
@@ -68,20 +70,47 @@ def test_a_claim_put_again_waits_as_it_is_now() -> None:
     assert index.take_for(a_volume(size="2Gi")) == "default/db"
 
 
+def within(times: str) -> WasteLimit:
+    return WasteLimit(Fraction(times), "namespace default")
+
+
+def test_a_claim_is_left_alone_by_a_volume_that_would_waste_too_much() -> None:
+    index = WaitingClaims()
+    index.put(a_claim(size="1Gi"), within("1.5"))
+    assert index.take_for(a_volume(size="1537Mi")) is None
+    assert index.take_for(a_volume(size="1536Mi")) == "default/db"
+
+
+def test_a_smaller_claim_that_may_waste_is_woken_where_a_larger_one_may_not() -> None:
+    index = WaitingClaims()
+    index.put(a_claim("a", size="3Gi"), within("2"))
+    index.put(a_claim("b", size="1Gi"))
+    assert index.take_for(a_volume(size="7Gi")) == "default/b"
+    assert "default/a" in index
+
+
+def test_a_claim_whose_limit_changed_waits_by_the_new_one() -> None:
+    index = WaitingClaims()
+    index.put(a_claim(), within("2"))
+    index.put(a_claim())
+    assert index.take_for(a_volume(size="9Gi")) == "default/db"
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_a_volume_wakes_a_claim_if_and_only_if_it_would_satisfy_one(seed: int) -> None:
     worlds, chance = Worlds(seed), random.Random(seed)
-    index, claims = WaitingClaims(), {}
+    index, claims, limits = WaitingClaims(), {}, {}
     for number in range(60):
         claim = worlds.claim(f"c{number % 20}")
         if chance.random() < 0.2:
             index.remove(claim.key)
             claims.pop(claim.key, None)
         else:
-            index.put(claim)
+            limits[claim.key] = worlds.limit()
+            index.put(claim, limits[claim.key])
             claims[claim.key] = claim
         volume = worlds.free_volume("v")
-        would = {key for key, one in claims.items() if acceptable([volume], one)}
+        would = {key for key, one in claims.items() if acceptable([volume], one, limit=limits[key])}
         woken = index.take_for(volume)
         assert woken in (would or {None})
         claims.pop(woken, None)

@@ -1,12 +1,14 @@
 """Random volumes and claims that are near enough to each other to match now and then."""
 
 import random
+from fractions import Fraction
 
 from mooring.model.claim import Claim
 from mooring.model.metadata import ObjectReference
 from mooring.model.names import HOSTNAME, STORAGE_CLASS_BETA, Phase
 from mooring.model.selector import LabelSelector, only_node
 from mooring.model.volume import Volume
+from mooring.rules.waste import WasteLimit
 from tests.rules.making import a_claim, a_volume, labelled, pointer
 
 SIZES = ("1500m", "1", "1G", "1Gi", "1024Mi", "2Gi", "2G", "3Gi", "8Gi")
@@ -15,6 +17,7 @@ CLASSES = ("", "", "", "fast")
 VOLUME_MODES = ("Filesystem", "Filesystem", None, None, "Block")
 ATTRIBUTES_CLASSES = (None, None, None, None, None, "", "gold")
 KEYS, VALUES = ("app", "tier"), ("a", "b", "c")
+LIMITS = ("1", "1.5", "2", "4")  # of waste
 PHASES = (*[Phase.AVAILABLE] * 9, Phase.PENDING, Phase.BOUND, Phase.RELEASED, Phase.FAILED)
 CLAIMS = ("db", "web", "log")
 UIDS = ("", "uid-db", "uid-web", "uid-of-old")
@@ -68,6 +71,12 @@ class Worlds:
             selector=self._selector() if self.often(0.3) else None,
             annotations={STORAGE_CLASS_BETA: choice(CLASSES)} if self.often(0.1) else {},
         )
+
+    def limit(self) -> WasteLimit | None:
+        """Of waste, or none."""
+        if self.often(0.5):
+            return None
+        return WasteLimit(Fraction(self._random.choice(LIMITS)), "namespace default")
 
     def _pointer(self) -> ObjectReference:
         return pointer(self._random.choice(CLAIMS), uid=self._random.choice(UIDS))

@@ -28,6 +28,7 @@ from mooring.model.decoding import ViewDecoder
 from mooring.model.event import Event
 from mooring.model.metadata import View
 from mooring.model.names import Phase
+from mooring.model.namespace import Namespace
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
@@ -41,10 +42,11 @@ from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 from mooring.rules.deletion import deletion_of_claim, deletion_of_volume
-from mooring.rules.explanation import Explanation, Sight, explained_claim, waste
+from mooring.rules.explanation import Explanation, Sight, explained_claim
 from mooring.rules.matching import VolumeIndex
 from mooring.rules.pod_explanation import PodSight, explained_pod
 from mooring.rules.volume_explanation import explained_volume
+from mooring.rules.waste import waste
 
 V = TypeVar("V", bound=View)
 PATH: Final = "/mooring/v1/"
@@ -52,7 +54,7 @@ WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
 VIEWS: Final[tuple[type[View], ...]] = (
     *(Claim, Volume, StorageClass, Pool, Node, Pod, Event),
     *(Snapshot, SnapshotContent, SnapshotClass),
-    *(CsiDriver, StorageCapacity),
+    *(CsiDriver, StorageCapacity, Namespace),
 )
 
 
@@ -142,15 +144,22 @@ class World:
             drivers=self.all(CsiDriver),
             told=list(self.all(StorageCapacity).values()),
             users={key: self.users(key) for key in keys},
+            namespace=self.one(Namespace, pod.namespace),
         )
         return explained_pod(pod, sight)
 
     def _sight(
         self, claim: Claim, volumes: dict[str, Volume], index: VolumeIndex | None = None
     ) -> Sight:
-        classes = self.all(StorageClass)
-        nodes = list(self.all(Node).values())
-        return Sight(volumes, classes, self._pools(), nodes, self.users(claim.key), index)
+        return Sight(
+            volumes,
+            self.all(StorageClass),
+            self.one(Namespace, claim.namespace),
+            self._pools(),
+            list(self.all(Node).values()),
+            self.users(claim.key),
+            index,
+        )
 
     def _told(self, about: Claim | Volume, reason: str) -> str:
         """What was told last of an object, for this reason; "" if nothing."""

@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from mooring.model.claim import Claim
+from mooring.model.namespace import Namespace
 from mooring.model.pod import Pod
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.objects.cache import Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
+from mooring.objects.waste import limit_for
 from mooring.rules.default_class import default_of
 from mooring.rules.matching import VolumeIndex
 from mooring.rules.volumes import is_at_rest
@@ -44,6 +46,7 @@ class Landscape:
             ("persistentvolumeclaims", self._claim_changed),
             ("storageclasses.storage.k8s.io", self._class_changed),
             ("pods", self._pod_changed),
+            (Namespace.resource, self._namespace_changed),
         )
         for resource, changed in follow:
             shelf = self.objects.cache.shelves[resource]
@@ -70,7 +73,7 @@ class Landscape:
         return default_of(self.objects.views(StorageClass))
 
     def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
-        name = self.index.best(claim, delay=delay)
+        name = self.index.best(claim, delay=delay, limit=limit_for(self.objects, claim))
         return self.volume(name) if name else None
 
     def pods_of(self, claim_key: str) -> list[Pod]:
@@ -94,7 +97,7 @@ class Landscape:
         if offered != taken:
             self._offer_anew(offered)
         if waits:
-            self._waiting.put(claim)
+            self._waiting.put(claim, limit_for(self.objects, claim))
 
     def settled(self, taken: str) -> None:
         """The bind is stored and seen, or failed: then others may have the volume."""
@@ -183,6 +186,16 @@ class Landscape:
         if after is not None and after.is_default and not (before and before.is_default):
             for key in self._pending.get(None, ()):
                 self._wake_claim(key)
+
+    def _namespace_changed(self, event: Event) -> None:
+        """A limit of waste that is another one now lets claims have what they did not get."""
+        if event.before is None or event.after is None:
+            return
+        if view(Namespace, event.before).max_waste == view(Namespace, event.after).max_waste:
+            return
+        for entry in self.objects.cache.shelves[Claim.resource].entries(event.key):
+            if entry.key in self._class_of:
+                self._wake_claim(entry.key)
 
     def _pod_changed(self, event: Event) -> None:
         for entry, keep in ((event.before, False), (event.after, True)):

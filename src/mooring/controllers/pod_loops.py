@@ -9,6 +9,7 @@ from mooring.controllers.scheduler import Scheduler
 from mooring.model.claim import Claim
 from mooring.model.csi import CsiDriver, StorageCapacity
 from mooring.model.names import Phase
+from mooring.model.namespace import Namespace
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.storage_class import StorageClass
@@ -46,6 +47,7 @@ class PodLoops:
             (StorageClass.resource, self._class_changed),
             (StorageCapacity.resource, self._capacity_changed),
             (CsiDriver.resource, self._driver_changed),
+            (Namespace.resource, self._namespace_changed),
         )
         shelves = self._objects.cache.shelves
         for resource, changed in follow:
@@ -115,6 +117,11 @@ class PodLoops:
 
     def _driver_changed(self, _: Event) -> None:
         self._wake(self.scheduler.waiting.all())
+
+    def _namespace_changed(self, event: Event) -> None:
+        """Its limit of waste may be another one now."""
+        waiting = self.scheduler.waiting.all()
+        self._wake(key for key in waiting if key.startswith(f"{event.key}/"))
 
     def _wake(self, keys: Iterable[str]) -> None:
         for key in keys:

@@ -25,6 +25,7 @@ from mooring.objects.index import Index
 from mooring.objects.objects import Objects
 from mooring.objects.unclaimed import UnclaimedVolumes
 from mooring.objects.views import view
+from mooring.objects.waste import limit_for
 from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Error, Outcome, Step
 from mooring.rules.binding import pointing
@@ -192,7 +193,8 @@ class Scheduler:
             return claim, claim
         if name := dict(plan.points).get(key):
             volume = self.volume(name)
-            if volume is None or not fits(claim, volume):
+            limit = limit_for(self._objects, claim)
+            if volume is None or not fits(claim, volume, limit=limit):
                 return None
             return volume, pointing(volume, claim)
         if claim.annotations.get(SELECTED_NODE, plan.node) != plan.node:

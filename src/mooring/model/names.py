@@ -56,6 +56,8 @@ DRIVERS: Final = frozenset({DIRECTORY_DRIVER, LOOPFILE_DRIVER, BTRFS_DRIVER, NFS
 # In csi.volumeAttributes of a volume; annotation of the content of a snapshot that is to be cut.
 POOL_ATTRIBUTE: Final = "mooring.dev/pool"
 POOL_PARAMETER: Final = "pool"  # in the parameters of a class
+# Annotation of a namespace and parameter of a class: how many times too large a volume may be.
+MAX_WASTE: Final = "mooring.dev/max-waste"
 SIZE_PARAMETER: Final = "defaultSize"  # of Docker volumes that say no size, likewise
 USED: Final = "mooring.dev/used"  # annotation of a volume that was mounted: it is never made anew
 GROWS_TO: Final = "mooring.dev/grows-to"  # likewise: what its pool is charged before it is so large

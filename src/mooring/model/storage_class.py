@@ -1,16 +1,19 @@
 """StorageClass: a kind of storage that claims may ask for by name."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import ClassVar
 
 import msgspec
 
+from mooring.model.factor import factor
 from mooring.model.metadata import Part, View
 from mooring.model.names import (
     DEFAULT_CLASS,
     DEFAULT_CLASS_BETA,
     DELETE,
     IMMEDIATE,
+    MAX_WASTE,
     POOL_PARAMETER,
     WAIT_FOR_FIRST_CONSUMER,
 )
@@ -66,3 +69,8 @@ class StorageClass(View, frozen=True):
     def pool(self) -> str:
         """The Pool it is served from, "" for the driver's only one."""
         return self.parameters.get(POOL_PARAMETER, "")
+
+    @property
+    def max_waste(self) -> Fraction | None:
+        """How many times as large as its claims ask their volumes may be; None: any."""
+        return factor(self.parameters.get(MAX_WASTE))

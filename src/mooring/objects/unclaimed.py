@@ -9,6 +9,7 @@ from mooring.model.volume import Volume
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
+from mooring.objects.waste import limit_for
 from mooring.rules.consumers import ConsumerIndex
 
 # In the bytes of a volume that is bound. Labels can look like that, but then no volume is taken.
@@ -37,7 +38,8 @@ class UnclaimedVolumes:
             self._unfollow = shelf.follow(self._changed)
             for entry in shelf.entries():
                 self._take_in(entry)
-        return self._index.choice(claim, partial(self._objects.view, Volume), labels, node, taken)
+        volume_of, limit = partial(self._objects.view, Volume), limit_for(self._objects, claim)
+        return self._index.choice(claim, volume_of, labels, node, taken, limit)
 
     def _changed(self, event: Event) -> None:
         if event.after is None:

@@ -16,6 +16,7 @@ from mooring.model.selector import only_node
 from mooring.model.volume import Volume
 from mooring.rules.matching import fits
 from mooring.rules.rows import Item, Row
+from mooring.rules.waste import WasteLimit
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -65,6 +66,7 @@ class ConsumerIndex:
         labels: Mapping[str, str],
         node: str,
         taken: Collection[str] = NOTHING,
+        limit: WasteLimit | None = None,
     ) -> Volume | None:
         """One that points at the claim, else the smallest that a consumer on a node can reach.
 
@@ -73,26 +75,31 @@ class ConsumerIndex:
         volume_of     by name
         labels, node  of the node. Access modes are no matter of groups here: §6, the last paragraph
         taken         names of volumes that are not in question
+        limit         none that wastes more, unless it points at the claim
         """
+        most = None if limit is None else limit.most(claim).nanos
         free = _Place("", claim.class_name)
         places = [_Place(claim.key, "")], [free, free._replace(host=labels.get(HOSTNAME, ""))]
         for together in places:
             unreached = False
-            for _, _, name in self._large_enough(claim, together):
+            points = bool(together[0].claim)
+            for _, _, name in self._large_enough(claim, together, None if points else most):
                 volume = volume_of(name) if name not in taken else None
                 if volume is None or not fits(claim, volume):
                     continue
                 affinity = volume.spec.node_affinity
                 if affinity is None or affinity.allows(labels, node):
                     return volume
-                unreached = bool(together[0].claim)
+                unreached = points
             if unreached:
                 return None
         return None
 
-    def _large_enough(self, claim: Claim, places: Iterable[_Place]) -> Iterator[Item]:
+    def _large_enough(
+        self, claim: Claim, places: Iterable[_Place], most: int | None
+    ) -> Iterator[Item]:
         rows = [self._rows[place] for place in dict.fromkeys(places) if place in self._rows]
-        return merge(*(row.from_size(claim.request.nanos) for row in rows))
+        return merge(*(row.from_size(claim.request.nanos, most) for row in rows))
 
 
 def _only_host(volume: Volume) -> str:

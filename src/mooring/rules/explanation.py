@@ -4,30 +4,29 @@ What will happen is asked of the same function that decides it (rules.claims); w
 candidate, of the rules of §6 as rules.matching has them.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
 from mooring.model.names import DRIVERS, IN_TREE, PVC_PROTECTION, SELECTED_NODE, Phase
+from mooring.model.namespace import Namespace
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
-from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.rules.candidates import candidates, wanted
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.default_class import default_of
 from mooring.rules.filling import filling_told
 from mooring.rules.growth_explanation import unfinished
-from mooring.rules.matching import TOO_SMALL, Refusal, VolumeIndex, fits, quoted, refusals, short
+from mooring.rules.matching import VolumeIndex, fits, short
 from mooring.rules.outlook import outlook
+from mooring.rules.waste import WasteLimit, waste, waste_limit
 
 LINES_AT_MOST: Final = 8
-KINDS_AT_MOST: Final = 4  # of refusals that are counted apart
 NAMES_AT_MOST: Final = 3  # of pods in one line
-FITTING: Final = "fitting"
 TEXT_AT_MOST: Final = 400  # characters of a line; somebody else may have written part of it
 
 
@@ -67,6 +66,7 @@ Reasons = tuple[str, tuple[str, ...], str]  # why, details, help
 class Sight:
     """All that there is to judge a claim by. Answers rules.claims.World.
 
+    namespace  of the claim
     nodes  with an agent if they are Ready
     pods   that use the claim
     index  of all volumes; without it they are looked at one by one
@@ -76,6 +76,7 @@ class Sight:
 
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     classes: Mapping[str, StorageClass] = field(default_factory=dict)
+    namespace: Namespace | None = None
     pools: Sequence[Pool] = ()
     nodes: Sequence[Node] = ()
     pods: Sequence[Pod] = ()
@@ -94,10 +95,12 @@ class Sight:
 
     def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
         """By §6: the fewest modes, then one that points at the claim, then the smallest."""
+        limit = self.limit(claim)
         if self.index is not None:
-            name = self.index.best(claim, delay=delay)
+            name = self.index.best(claim, delay=delay, limit=limit)
             return self.volumes[name] if name else None
-        fitting = [one for one in self.volumes.values() if fits(claim, one, delay=delay)]
+        volumes = self.volumes.values()
+        fitting = [one for one in volumes if fits(claim, one, delay=delay, limit=limit)]
         return min(
             fitting,
             key=lambda one: (
@@ -109,6 +112,16 @@ class Sight:
             ),
             default=None,
         )
+
+    def limit(self, claim: Claim) -> WasteLimit | None:
+        return waste_limit(claim, self.namespace, self.storage_class(claim.class_name))
+
+    def wasteful(self, claim: Claim) -> Volume | None:
+        """The volume that it would get if there were no limit of waste, None if none."""
+        if self.limit(claim) is None:
+            return None
+        unlimited = replace(self, namespace=None, classes={})
+        return unlimited.best_volume(claim, delay=False)
 
     def has_waiting_pod(self, claim: Claim) -> bool:
         return any(not pod.node_name and not pod.has_ended for pod in self.pods)
@@ -193,21 +206,44 @@ def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
     class_, default = sight.storage_class(claim.class_name), sight.default_class()
     if not claim.has_class and default is not None:
         return f"it is about to get the default class {default.name}", (), ""
-    details = () if in_short else candidates(claim, list(sight.volumes.values()))
-    wanted = f"a volume of {_wanted(claim)}"
+    lack = _lack(claim, sight, in_short)
     if class_ is not None and class_.waits_for_consumer and SELECTED_NODE not in claim.annotations:
-        return _unused(claim, class_, sight, details)
+        return _unused(claim, class_, sight, lack.details)
     if class_ is not None:
-        return _provisioned(claim, class_, sight, details, wanted)
+        return _provisioned(claim, class_, sight, lack)
     if claim.class_name:
-        why = f"no volume fits, and class {claim.class_name}, which could make one, does not exist"
-        return why, details, f"create StorageClass {claim.class_name}, or {wanted}"
+        why = f"{lack.why}, and class {claim.class_name}, which could make one, does not exist"
+        return why, lack.details, f"create StorageClass {claim.class_name}, or {lack.wanted}"
     if claim.has_class:
         maker = sight.maker(claim)
         other = f"a new claim of class {maker}" if maker else "a class with a pool"
-        return 'no volume fits, and class "" makes none', details, f"{wanted}; or {other}"
-    why = "no volume fits, it names no class, and there is no default class"
-    return why, details, f"{wanted}; or a default StorageClass"
+        return f'{lack.why}, and class "" makes none', lack.details, f"{lack.wanted}; or {other}"
+    why = f"{lack.why}, it names no class, and there is no default class"
+    return why, lack.details, f"{lack.wanted}; or a default StorageClass"
+
+
+class _Lack(NamedTuple):
+    """why  no volume is bound   details  which there are   wanted  those that would do"""
+
+    why: str
+    details: tuple[str, ...]
+    wanted: str
+
+
+def _lack(claim: Claim, sight: Sight, in_short: bool) -> _Lack:
+    limit, wasteful = sight.limit(claim), sight.wasteful(claim)
+    details = () if in_short else candidates(claim, list(sight.volumes.values()), limit)
+    why, suitable = "no volume fits", f"a volume of {wanted(claim, limit)}"
+    if limit is not None and wasteful is not None:
+        why = f"what fits is {limit}"
+        suitable += f"; or to have {wasteful.name} nevertheless: {_naming(claim, wasteful)}"
+    return _Lack(why, details, suitable)
+
+
+def _naming(claim: Claim, volume: Volume) -> str:
+    """The command that gives it this volume, which no claim has."""
+    patch = f'{{"spec":{{"volumeName":"{volume.name}"}}}}'
+    return f"kubectl patch pvc {claim.name} -n {claim.namespace} -p '{patch}'"
 
 
 def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...]) -> Reasons:
@@ -225,20 +261,18 @@ def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str
     return why, details, help_
 
 
-def _provisioned(
-    claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...], wanted: str
-) -> Reasons:
-    by = class_.provisioner
+def _provisioned(claim: Claim, class_: StorageClass, sight: Sight, lack: _Lack) -> Reasons:
+    by, details, suitable = class_.provisioner, lack.details, lack.wanted
     if by.startswith(IN_TREE):
-        why = f"no volume fits, and class {class_.name} makes none: its provisioner is {by}"
-        return why, details, wanted
+        why = f"{lack.why}, and class {class_.name} makes none: its provisioner is {by}"
+        return why, details, suitable
     if by not in DRIVERS:
-        why = f"no volume fits, and {by}, which makes those of class {class_.name}, made none yet"
-        return why, (*_failure(sight), *details), f"see that this provisioner runs; or {wanted}"
+        why = f"{lack.why}, and {by}, which makes those of class {class_.name}, made none yet"
+        return why, (*_failure(sight), *details), f"see that this provisioner runs; or {suitable}"
     selected = claim.annotations.get(SELECTED_NODE, "") if class_.waits_for_consumer else ""
     pool, why, change = outlook(claim, class_, sight.pools, sight.nodes, selected)
     if why or pool is None:
-        return f"no volume fits, and none can be made: {why}", details, f"{change}; or {wanted}"
+        return f"{lack.why}, and none can be made: {why}", details, f"{change}; or {suitable}"
     if progress := filling_told(claim):
         return f"its volume is being filled: {progress}", (), ""
     by = selected or pool.node or "any host"
@@ -249,53 +283,6 @@ def _provisioned(
 
 def _failure(sight: Sight) -> tuple[str, ...]:
     return (f"it failed last with: {sight.told}",) if sight.told else ()
-
-
-def candidates(claim: Claim, volumes: Sequence[Volume]) -> tuple[str, ...]:
-    """How many volumes were refused, each counted under the first rule that it fails, and the
-    one that is nearest to fitting."""
-    if not volumes:
-        return ("there are no volumes at all",)
-    kinds = [(one, _first_refusal(claim, one)) for one in volumes]
-    counts = Counter(kind for _, kind in kinds)
-    largest = max((one.capacity for one, kind in kinds if kind == TOO_SMALL), default=None)
-    common = counts.most_common(KINDS_AT_MOST)
-    counted = [
-        f"{count} {kind}" + (f" (largest {largest})" if kind == TOO_SMALL else "")
-        for kind, count in common
-    ]
-    if others := len(kinds) - sum(count for _, count in common):
-        counted.append(f"{others} for other reasons")
-    plural = "volumes" if len(kinds) > 1 else "volume"
-    details = [f"{len(kinds)} {plural} looked at: {', '.join(counted)}"]
-    free = [(one, list(refusals(claim, one))) for one in volumes if one.claim_ref is None]
-    if free and not counts[FITTING]:
-        near, found = min(free, key=lambda pair: _distance(claim, *pair))
-        reasons = ", and ".join(one.why for one in found)
-        details.append(f"nearest is {near.name} ({near.capacity}, {short(near.modes)}): {reasons}")
-    return tuple(details)
-
-
-def _first_refusal(claim: Claim, volume: Volume) -> str:
-    refusal = next(refusals(claim, volume), None)
-    return FITTING if refusal is None else refusal.kind
-
-
-def _distance(claim: Claim, volume: Volume, found: list[Refusal]) -> tuple[bool, int, int, str]:
-    apart = abs(volume.capacity.nanos - claim.request.nanos)
-    return volume.being_deleted, len(found), apart, volume.name
-
-
-def _wanted(claim: Claim) -> str:
-    mode = f", volumeMode {claim.volume_mode}" if claim.spec.volume_mode == "Block" else ""
-    selected = ", with the labels it selects" if claim.spec.selector is not None else ""
-    class_ = f"class {quoted(claim.class_name)}"
-    return f"{class_}, {short(claim.modes)}, {claim.request} or more{mode}{selected}"
-
-
-def waste(claim: Claim, volume: Volume) -> Quantity:
-    """How much of a volume its claim did not ask for."""
-    return max(volume.capacity.minus(claim.request), Quantity(0))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -14,11 +14,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
-from mooring.model.names import SHORT_MODES, Phase
+from mooring.model.names import MAX_WASTE, SHORT_MODES, Phase
 from mooring.model.volume import Volume
 from mooring.rules.rows import LabelledRow
+from mooring.rules.waste import WasteLimit
 
 TOO_SMALL: Final = "too small"
+TOO_LARGE: Final = "too large"  # by the limit of waste
 NO_LABELS: Final[dict[str, str]] = {}  # one for all volumes that have none
 
 
@@ -110,12 +112,15 @@ class VolumeIndex:
         """The bind was stored and is in the index, or failed."""
         self._assumed.discard(name)
 
-    def best(self, claim: Claim, *, delay: bool = False) -> str | None:
+    def best(
+        self, claim: Claim, *, delay: bool = False, limit: WasteLimit | None = None
+    ) -> str | None:
         """The volume to bind the claim to, or None.
 
         delay  the claim waits for its first consumer: only volumes that point at it count
+        limit  none that wastes more, unless it points at the claim
         """
-        request, wanted = claim.request.nanos, claim.modes
+        wanted, most = claim.modes, None if limit is None else limit.most(claim).nanos
         pointing = self._pointing_at(claim)
         mark = Shelfmark.of(claim)
         groups = self._groups.get(mark, {}) if not delay else {}
@@ -125,7 +130,7 @@ class VolumeIndex:
         for modes in sorted(mode_sets, key=lambda modes: (len(modes), sorted(modes))):
             if modes in pointing:
                 return min(pointing[modes])
-            if name := self._smallest(groups[modes], request, claim):
+            if name := self._smallest(groups[modes], claim, most):
                 return name
         return None
 
@@ -150,9 +155,9 @@ class VolumeIndex:
             names |= self._pointing.get((claim.key, uid), set())
         return names
 
-    def _smallest(self, group: LabelledRow, request: int, claim: Claim) -> str | None:
+    def _smallest(self, group: LabelledRow, claim: Claim, most: int | None) -> str | None:
         selector = claim.spec.selector
-        for _, _, name in group.from_size(request, selector):
+        for _, _, name in group.from_size(claim.request.nanos, selector, most):
             if name in self._assumed:
                 continue
             if selector is None or selector.matches(self._slim[name].labels):
@@ -177,7 +182,8 @@ def _slim(volume: Volume) -> Slim:
 class Refusal(NamedTuple):
     """A rule of §6 by which a volume is no candidate for a claim.
 
-    rule  its number in §6; 0: the access modes, by which the groups are chosen
+    rule  its number in §6; 0: the access modes, by which the groups are chosen; 10: the limit of
+          waste, which is ours
     kind  to go on with "3 volumes are", the same for all that fail in the same way
     why   of this one, to go on with "it is": what it would have to be
     """
@@ -187,12 +193,14 @@ class Refusal(NamedTuple):
     why: str
 
 
-def refusals(claim: Claim, volume: Volume, *, delay: bool = False) -> Iterator[Refusal]:
+def refusals(
+    claim: Claim, volume: Volume, *, delay: bool = False, limit: WasteLimit | None = None
+) -> Iterator[Refusal]:
     """Each rule that the volume fails, the hardest to mend first; none: it is a candidate.
 
     Whoever asks for the first alone does not pay for the others.
 
-    delay  as in VolumeIndex.best
+    delay, limit  as in VolumeIndex.best
     """
     mine = volume.points_at(claim)  # then phase, class and labels are not looked at, by rule 6
     ref = volume.claim_ref
@@ -222,14 +230,18 @@ def refusals(claim: Claim, volume: Volume, *, delay: bool = False) -> Iterator[R
     if volume.capacity < claim.request:
         missing = claim.request.minus(volume.capacity)
         yield Refusal(2, TOO_SMALL, f"{missing} too small")
+    if limit is not None and ref is None and volume.capacity > limit.most(claim):
+        yield Refusal(10, TOO_LARGE, f"{limit}, which {limit.by} forbids by {MAX_WASTE}")
     if delay and not mine:
         kind = "left for the first consumer to choose"
         yield Refusal(7, kind, kind)
 
 
-def fits(claim: Claim, volume: Volume, *, delay: bool = False) -> bool:
+def fits(
+    claim: Claim, volume: Volume, *, delay: bool = False, limit: WasteLimit | None = None
+) -> bool:
     """Whether a volume is a candidate: no rule refuses it."""
-    return next(refusals(claim, volume, delay=delay), None) is None
+    return next(refusals(claim, volume, delay=delay, limit=limit), None) is None
 
 
 def short(modes: Iterable[str]) -> str:

@@ -11,13 +11,14 @@ from typing import Final
 from mooring.model.claim import Claim
 from mooring.model.csi import CsiDriver, StorageCapacity
 from mooring.model.names import NO_PROVISIONER, SELECTED_NODE, Phase
+from mooring.model.namespace import Namespace
 from mooring.model.node import Node
 from mooring.model.pod import DEFAULT_SCHEDULER, Pod
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.rules.candidates import wanted
 from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.explanation import Explanation, Reasons, listed
-from mooring.rules.matching import short
 from mooring.rules.nodes import OTHER_NODE_WANTED, UNSCHEDULABLE
 from mooring.rules.scheduling import (
     NO_SPACE,
@@ -33,6 +34,7 @@ from mooring.rules.scheduling import (
     plan_on,
     reaches,
 )
+from mooring.rules.waste import WasteLimit, waste_limit
 
 NODES_AT_MOST: Final = 5  # that are told about one by one
 
@@ -43,6 +45,7 @@ class PodSight:
 
     capacities_  by class
     users        pods by the claim that they use
+    namespace    of the pod
     """
 
     nodes: Sequence[Node] = ()
@@ -52,6 +55,7 @@ class PodSight:
     drivers: Mapping[str, CsiDriver] = field(default_factory=dict)
     told: Sequence[StorageCapacity] = ()
     users: Mapping[str, Sequence[Pod]] = field(default_factory=dict)
+    namespace: Namespace | None = None
 
     def claim(self, key: str) -> Claim | None:
         return self.claims.get(key)
@@ -69,7 +73,11 @@ class PodSight:
         return [one for one in self.told if one.storage_class_name == class_name]
 
     def free_volume(self, claim: Claim, node: Node, taken: Collection[str]) -> Volume | None:
-        return self._index.choice(claim, self.volumes.get, node.labels, node.name, taken)
+        limit, of = self.limit(claim), self.volumes.get
+        return self._index.choice(claim, of, node.labels, node.name, taken, limit)
+
+    def limit(self, claim: Claim) -> WasteLimit | None:
+        return waste_limit(claim, self.namespace, self.storage_class(claim.class_name))
 
     def has_rival(self, claim: Claim, pod: Pod) -> bool:
         return bool(self.rivals(claim, pod))
@@ -252,14 +260,15 @@ def _none(node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
         if selected is None and sight.free_volume(claim, node, ()) is not None:
             continue
         class_ = sight.storage_class(claim.class_name)
-        wanted = f"{short(claim.modes)}, {claim.request} or more"
+        limit = sight.limit(claim)
+        suitable = f"a volume of {wanted(claim, limit)}, for node {node.name}"
         if class_ is None or class_.provisioner in ("", NO_PROVISIONER):
-            why = f"no free volume for claim {claim.name} is reached from it, and none is made"
-            return why, f"a volume of class {claim.class_name}, {wanted}, for node {node.name}"
+            size = "" if limit is None else f" of at most {limit.most(claim)}"
+            why = (
+                f"no free volume{size} for claim {claim.name} is reached from it, and none is made"
+            )
+            return why, suitable
         if not class_.allows(node.labels):
             why = f"class {class_.name} makes no volumes there, by its allowedTopologies"
-            return (
-                why,
-                f"a class that allows node {node.name}, or a volume ({wanted}) that is there",
-            )
+            return why, f"a class that allows node {node.name}, or {suitable}"
     return "no free volumes are left for all its claims", "more volumes"

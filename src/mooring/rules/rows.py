@@ -43,12 +43,14 @@ class Row:
         else:
             self._items.remove(item)
 
-    def from_size(self, size: int) -> Iterator[Item]:
-        """Items of this size and more, the smallest first."""
+    def from_size(self, size: int, most: int | None = None) -> Iterator[Item]:
+        """Items of this size and more, up to `most`, the smallest first."""
         least = (size,)  # before all of this size
+        beyond = None if most is None else (most + 1,)
         if isinstance(self._items, list):
-            return iter(self._items[bisect_left(self._items, least) :])
-        found: Iterator[Item] = self._items.irange(least)
+            end = None if beyond is None else bisect_left(self._items, beyond)
+            return iter(self._items[bisect_left(self._items, least) : end])
+        found: Iterator[Item] = self._items.irange(least, beyond, inclusive=(True, False))
         return found
 
     def first_from(self, size: int) -> Item | None:
@@ -86,8 +88,10 @@ class LabelledRow:
             if not row:
                 del self._labelled[label]
 
-    def from_size(self, size: int, selector: LabelSelector | None) -> Iterator[Item]:
-        """Items of this size and more, the smallest first, that the selector may match.
+    def from_size(
+        self, size: int, selector: LabelSelector | None, most: int | None = None
+    ) -> Iterator[Item]:
+        """Items of this size and more, up to `most`, the smallest first, that may match.
 
         All that it matches, and others: those that have the rarest of the labels it asks for.
         """
@@ -97,8 +101,8 @@ class LabelledRow:
             if sum(map(len, having)) <= sum(map(len, rows)):
                 rows = having
         if len(rows) == 1:
-            return rows[0].from_size(size)
-        return merge(*(row.from_size(size) for row in rows))
+            return rows[0].from_size(size, most)
+        return merge(*(row.from_size(size, most) for row in rows))
 
 
 def asked_labels(selector: LabelSelector) -> Iterator[set[Label]]:

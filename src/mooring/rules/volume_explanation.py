@@ -7,9 +7,10 @@ from mooring.model.names import DELETE, DRIVERS, PV_PROTECTION, RETAIN, Phase
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.rules.claims import misfit
-from mooring.rules.explanation import Explanation, Reasons, about, listed, waste
+from mooring.rules.explanation import Explanation, Reasons, about, listed
 from mooring.rules.matching import quoted, short
 from mooring.rules.volumes import reclaim_decision, volume_decision
+from mooring.rules.waste import waste
 
 
 def explained_volume(

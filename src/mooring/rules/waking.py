@@ -1,13 +1,15 @@
 """Which claim to wake for a volume that became free: matching (§6) from the volume's side.
 
 A claim is put here when it was looked at and nothing fitted, and leaves when it is to be looked at
-again, so one volume wakes one claim. Claims lie by what they must equal, by their access modes and
-by their selector, in the order of their size; a question costs O(log n) for each set of modes and
-each selector that asks for a label of the volume, whatever the number of claims.
+again, so one volume wakes one claim. Claims lie by what they must equal, by their access modes, by
+their selector and by their limit of waste, in the order of their size; a question costs O(log n)
+for each set of modes, and each selector that asks for a label of the volume with each limit,
+whatever the number of claims.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +19,14 @@ from mooring.model.selector import LabelSelector
 from mooring.model.volume import Volume
 from mooring.rules.matching import Shelfmark
 from mooring.rules.rows import Item, Label, Row, asked_labels, with_bare
+from mooring.rules.waste import WasteLimit
+
+
+class Choosiness(NamedTuple):
+    """What a claim asks of volumes beside what they must equal, and their size."""
+
+    selector: bytes  # encoded, b"" for none
+    times: Fraction | None  # as large as it asks they may be, None: any size
 
 
 class Place(NamedTuple):
@@ -24,22 +34,33 @@ class Place(NamedTuple):
 
     mark: Shelfmark
     modes: frozenset[str]
-    selector: bytes  # encoded, b"" for none
+    choosiness: Choosiness
     item: Item  # (request in nanos, negative; turn; key)
 
 
 class Alike:
-    """Claims that wait for the same with the same selector."""
+    """Claims that wait for the same, as choosy as each other."""
 
-    __slots__ = ("hook", "row", "selector")
+    __slots__ = ("hook", "row", "selector", "times")
 
-    def __init__(self, selector: LabelSelector | None, hook: frozenset[Label]) -> None:
+    def __init__(
+        self, selector: LabelSelector | None, times: Fraction | None, hook: frozenset[Label]
+    ) -> None:
         self.selector = selector
+        self.times = times
         self.hook = hook  # a volume must have one of these labels; none: it may be any volume
         self.row = Row()
 
-    def matches(self, volume: Volume) -> bool:
-        return self.selector is None or self.selector.matches(volume.metadata.labels)
+    def first_for(self, volume: Volume) -> Item | None:
+        """The one with the largest request that the volume satisfies."""
+        if self.selector is not None and not self.selector.matches(volume.metadata.labels):
+            return None
+        size = volume.capacity.nanos
+        item = self.row.first_from(-size)
+        # What is too much waste for the largest is so for all.
+        if item is not None and self.times is not None and size > -item[0] * self.times:
+            return None
+        return item
 
 
 class Hall:
@@ -48,41 +69,40 @@ class Hall:
     __slots__ = ("_alike", "_anyhow", "_hooked")
 
     def __init__(self) -> None:
-        self._alike: dict[bytes, Alike] = {}
-        self._anyhow: set[bytes] = set()
-        self._hooked: defaultdict[Label, set[bytes]] = defaultdict(set)
+        self._alike: dict[Choosiness, Alike] = {}
+        self._anyhow: set[Choosiness] = set()
+        self._hooked: defaultdict[Label, set[Choosiness]] = defaultdict(set)
 
     def __len__(self) -> int:
         return len(self._alike)
 
     def add(self, place: Place, selector: LabelSelector | None) -> None:
-        alike = self._alike.get(place.selector)
+        key = place.choosiness
+        alike = self._alike.get(key)
         if alike is None:
-            alike = self._alike[place.selector] = Alike(selector, self._hook_for(selector))
-            for selectors in self._hooks(alike):
-                selectors.add(place.selector)
+            alike = self._alike[key] = Alike(selector, key.times, self._hook_for(selector))
+            for hooked in self._hooks(alike):
+                hooked.add(key)
         alike.row.add(place.item)
 
     def remove(self, place: Place) -> None:
-        alike = self._alike[place.selector]
+        alike = self._alike[place.choosiness]
         alike.row.remove(place.item)
         if alike.row:
             return
-        del self._alike[place.selector]
-        for selectors in self._hooks(alike):
-            selectors.discard(place.selector)
+        del self._alike[place.choosiness]
+        for hooked in self._hooks(alike):
+            hooked.discard(place.choosiness)
         for label in alike.hook:
             if not self._hooked[label]:
                 del self._hooked[label]
 
     def first_for(self, volume: Volume) -> Item | None:
         """The one with the largest request that the volume satisfies."""
-        least = -volume.capacity.nanos
-        alike = (self._alike[selector] for selector in self._to_ask(volume))
-        firsts = (one.row.first_from(least) for one in alike if one.matches(volume))
+        firsts = (self._alike[key].first_for(volume) for key in self._to_ask(volume))
         return min((item for item in firsts if item is not None), default=None)
 
-    def _to_ask(self, volume: Volume) -> set[bytes]:
+    def _to_ask(self, volume: Volume) -> set[Choosiness]:
         asked = set(self._anyhow)
         for label in with_bare(volume.metadata.labels):
             asked |= self._hooked.get(label, set())
@@ -96,7 +116,7 @@ class Hall:
     def _crowd(self, labels: frozenset[Label]) -> int:
         return sum(len(self._hooked[label]) for label in labels if label in self._hooked)
 
-    def _hooks(self, alike: Alike) -> Iterator[set[bytes]]:
+    def _hooks(self, alike: Alike) -> Iterator[set[Choosiness]]:
         if not alike.hook:
             yield self._anyhow
         for label in alike.hook:
@@ -117,13 +137,17 @@ class WaitingClaims:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def put(self, claim: Claim) -> None:
-        """Nothing fits it now. One that waits already, and for the same, keeps its turn."""
+    def put(self, claim: Claim, limit: WasteLimit | None = None) -> None:
+        """Nothing fits it now. One that waits already, and for the same, keeps its turn.
+
+        limit  as in VolumeIndex.best
+        """
         self._turn += 1
         selector = claim.spec.selector
         encoded = msgspec.json.encode(selector, order="deterministic") if selector else b""
         item = (-claim.request.nanos, self._turn, claim.key)
-        place = Place(Shelfmark.of(claim), claim.modes, encoded, item)
+        choosiness = Choosiness(encoded, None if limit is None else limit.times)
+        place = Place(Shelfmark.of(claim), claim.modes, choosiness, item)
         if (old := self._places.get(claim.key)) and _same_but_for_the_turn(old, place):
             return
         self.remove(claim.key)

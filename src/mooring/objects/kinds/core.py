@@ -5,6 +5,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Final
 
+from mooring.model.factor import FACTOR_TEXT, factor
+from mooring.model.names import MAX_WASTE
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource
 from mooring.objects.kinds.common import (
@@ -46,6 +48,21 @@ def _finalize(doc: Doc, old: Doc) -> None:
     doc.update({**old, "spec": {**old["spec"], "finalizers": finalizers}})
 
 
+def _waste_causes(doc: Doc) -> list[Cause]:
+    annotations = doc["metadata"].get("annotations") or {}
+    if MAX_WASTE not in annotations or factor(annotations[MAX_WASTE]) is not None:
+        return []
+    return [invalid(f"metadata.annotations.{MAX_WASTE}", annotations[MAX_WASTE], FACTOR_TEXT)]
+
+
+def _namespace_create_causes(doc: Doc) -> list[Cause]:
+    return metadata_causes(doc, label_name=True) + _waste_causes(doc)
+
+
+def _namespace_update_causes(doc: Doc, old: Doc) -> list[Cause]:
+    return metadata_update_causes(doc, old, label_name=True) + _waste_causes(doc)
+
+
 NAMESPACE: Final = Kind(
     "", "v1", "Namespace", "namespaces", "namespace", False,
     short_names=("ns",),
@@ -55,8 +72,8 @@ NAMESPACE: Final = Kind(
     default=_namespace_default,
     prepare_create=_namespace_create,
     prepare_update=_namespace_update,
-    validate_create=lambda doc: metadata_causes(doc, label_name=True),
-    validate_update=lambda doc, old: metadata_update_causes(doc, old, label_name=True),
+    validate_create=_namespace_create_causes,
+    validate_update=_namespace_update_causes,
     subresources={**STATUS, "finalize": Subresource(_finalize, metadata_update_causes)},
     selectable={"status.phase": lambda doc: str(doc.get("status", {}).get("phase", ""))},
 )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from mooring.model.names import DEFAULT_CLASS, DEFAULT_CLASS_BETA
+from mooring.model.factor import FACTOR_TEXT, factor
+from mooring.model.names import DEFAULT_CLASS, DEFAULT_CLASS_BETA, MAX_WASTE
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
 from mooring.objects.kinds.common import (
@@ -48,7 +49,10 @@ def _causes(doc: Doc) -> list[Cause]:
         causes.append(required("provisioner"))
     elif not is_qualified(provisioner.lower()):
         causes.append(invalid("provisioner", provisioner, "must be a qualified name"))
-    causes += parameter_causes(doc.get("parameters") or {})
+    parameters = doc.get("parameters") or {}
+    causes += parameter_causes(parameters)
+    if MAX_WASTE in parameters and factor(parameters[MAX_WASTE]) is None:
+        causes.append(invalid(f"parameters[{MAX_WASTE}]", parameters[MAX_WASTE], FACTOR_TEXT))
     if doc["reclaimPolicy"] not in POLICIES:
         causes.append(not_supported("reclaimPolicy", doc["reclaimPolicy"], POLICIES))
     mode = doc["volumeBindingMode"]

@@ -1,0 +1,73 @@
+"""Which volumes there are for a claim that got none, and which would do."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from mooring.model.claim import Claim
+from mooring.model.volume import Volume
+from mooring.rules.matching import TOO_LARGE, TOO_SMALL, Refusal, quoted, refusals, short
+from mooring.rules.waste import WasteLimit
+
+KINDS_AT_MOST: Final = 4  # of refusals that are counted apart
+FITTING: Final = "fitting"
+
+
+def candidates(
+    claim: Claim, volumes: Sequence[Volume], limit: WasteLimit | None = None
+) -> tuple[str, ...]:
+    """How many volumes were refused, each counted under the first rule that it fails, and the
+    one that is nearest to fitting."""
+    if not volumes:
+        return ("there are no volumes at all",)
+    kinds = [(one, _first_refusal(claim, one, limit)) for one in volumes]
+    counts = Counter(kind for _, kind in kinds)
+    common = counts.most_common(KINDS_AT_MOST)
+    counted = [f"{count} {kind}{_extreme(kind, kinds)}" for kind, count in common]
+    if others := len(kinds) - sum(count for _, count in common):
+        counted.append(f"{others} for other reasons")
+    plural = "volumes" if len(kinds) > 1 else "volume"
+    details = [f"{len(kinds)} {plural} looked at: {', '.join(counted)}"]
+    free = [
+        (one, list(refusals(claim, one, limit=limit))) for one in volumes if one.claim_ref is None
+    ]
+    if free and not counts[FITTING]:
+        near, found = min(free, key=lambda pair: _distance(claim, *pair))
+        reasons = ", and ".join(one.why for one in found)
+        details.append(f"nearest is {near.name} ({near.capacity}, {short(near.modes)}): {reasons}")
+    return tuple(details)
+
+
+def _first_refusal(claim: Claim, volume: Volume, limit: WasteLimit | None) -> str:
+    refusal = next(refusals(claim, volume, limit=limit), None)
+    return FITTING if refusal is None else refusal.kind
+
+
+def _extreme(kind: str, kinds: Sequence[tuple[Volume, str]]) -> str:
+    """Of those that have the wrong size, the one that is the least wrong."""
+    sizes = [one.capacity for one, which in kinds if which == kind]
+    if kind == TOO_SMALL:
+        return f" (largest {max(sizes)})"
+    return f" (smallest {min(sizes)})" if kind == TOO_LARGE else ""
+
+
+def _distance(
+    claim: Claim, volume: Volume, found: list[Refusal]
+) -> tuple[bool, int, bool, int, str]:
+    """Less is nearer. A limit can be put aside, and all other refusals are for good."""
+    apart = abs(volume.capacity.nanos - claim.request.nanos)
+    for_good = found[-1].kind != TOO_LARGE
+    return volume.being_deleted, len(found), for_good, apart, volume.name
+
+
+def wanted(claim: Claim, limit: WasteLimit | None) -> str:
+    """What a volume would have to be."""
+    mode = f", volumeMode {claim.volume_mode}" if claim.spec.volume_mode == "Block" else ""
+    selected = ", with the labels it selects" if claim.spec.selector is not None else ""
+    size = f"{claim.request} or more" if limit is None else _sizes(claim, limit)
+    return f"class {quoted(claim.class_name)}, {short(claim.modes)}, {size}{mode}{selected}"
+
+
+def _sizes(claim: Claim, limit: WasteLimit) -> str:
+    most = limit.most(claim)
+    return f"{claim.request}" if most == claim.request else f"{claim.request} to {most}"
