@@ -30,6 +30,7 @@ from mooring.dockerplugin.transport import Transport, plugin_listener
 from mooring.engine.engine import Announcer, Engine
 from mooring.errors import MooringError
 from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
+from mooring.model.populator import VolumePopulator
 from mooring.node.agent import Agent
 from mooring.node.containers import Mirror
 from mooring.node.use import Docker
@@ -39,6 +40,7 @@ from mooring.objects.kinds.common import is_subdomain
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
+from mooring.rules.filling import FILLED_FROM, GROUP
 from mooring.store.interface import Store
 from mooring.store.sqlite import SqliteStore
 
@@ -397,13 +399,18 @@ def _token_of(path: Path) -> str | None:
 
 
 async def _first_start(objects: Objects, settings: Settings) -> None:
-    """Namespaces always; Pool and StorageClass `local` once. Raises NodeRenamed."""
+    """Namespaces and what Mooring fills from always; Pool and StorageClass `local` once.
+
+    Raises NodeRenamed.
+    """
     marker = settings.data_dir / FIRST_START
     before = _text(marker)
     if before and before != settings.node_name:
         raise NodeRenamed(settings.data_dir, before, settings.node_name)
     for name in ("default", "kube-system"):
         await _made(objects, "namespaces", {"metadata": {"name": name}})
+    for kind in sorted(FILLED_FROM):
+        await _made(objects, VolumePopulator.resource, _registration(kind))
     if marker.exists():
         return
     pool = {
@@ -425,6 +432,12 @@ async def _first_start(objects: Objects, settings: Settings) -> None:
     }
     await _made(objects, "storageclasses.storage.k8s.io", class_)
     private_file(marker, settings.node_name.encode())
+
+
+def _registration(kind: str) -> Doc:
+    """Tells clients of a kind that Mooring itself fills new volumes from."""
+    source = {"group": GROUP, "kind": kind}
+    return {"metadata": {"name": f"{kind.lower()}.{GROUP}"}, "sourceKind": source}
 
 
 def _text(path: Path) -> str:

@@ -241,8 +241,11 @@ def test_what_was_begun_in_another_pool_is_taken_back_when_its_volume_is_elsewhe
     assert (plant.assets(), plant.intents()) == ([name], [])
 
 
-def test_a_source_of_somebody_elses_kind_is_left_to_its_populator(plant: HostPlant) -> None:
-    plant.put(CLAIMS, a_claim_doc(class_="local", **from_("x", "Thing", "example.com")))
+@pytest.mark.parametrize("group", ["example.com", "mooring.dev", "snapshot.storage.k8s.io"])
+def test_a_source_of_somebody_elses_kind_is_left_to_its_populator(
+    plant: HostPlant, group: str
+) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local", **from_("x", "Thing", group)))
     messages = [one["message"] for one in plant.events("db") if one["reason"] == "Provisioning"]
     assert messages == ["Assuming an external populator will provision the volume"]
     assert (plant.claim().phase, plant.assets()) == ("Pending", [])

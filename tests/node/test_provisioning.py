@@ -114,14 +114,6 @@ def test_what_cannot_be_made_is_told(plant: HostPlant, spec: dict[str, object], 
     assert (plant.claim().phase, plant.assets(), plant.intents()) == ("Pending", [], [])
 
 
-def test_what_a_populator_is_to_fill_is_left_to_it(plant: HostPlant) -> None:
-    source = {"apiGroup": "example.com", "kind": "Archive", "name": "a"}
-    plant.put(CLAIMS, a_claim_doc(class_="local", dataSourceRef=source))
-    told = [one["message"] for one in plant.events("db") if one["reason"] == "Provisioning"]
-    assert told == ["Assuming an external populator will provision the volume"]
-    assert (plant.claim().phase, plant.assets(), plant.intents()) == ("Pending", [], [])
-
-
 def test_a_snapshot_that_a_pool_cannot_have_says_so_and_keeps_no_claim(plant: HostPlant) -> None:
     group = "snapshot.storage.k8s.io"
     class_ = {"metadata": {"name": "c"}, "driver": DIRECTORY_DRIVER, "deletionPolicy": "Delete"}

@@ -419,6 +419,8 @@ def test_14_a_bound_claim_grows_if_its_class_allows_it_now(class_name: str, grow
 
 
 CLONED = {"kind": "PersistentVolumeClaim", "name": "other"}
+OTHER = {"apiGroup": "example.com", "kind": "Image", "name": "other"}
+BOTH = ("dataSource", "dataSourceRef")
 FOREIGN = {"apiGroup": "example.com", "kind": "Image", "name": "i"}
 
 
@@ -426,8 +428,47 @@ def test_18_a_source_is_copied_into_its_mirror_and_an_unknown_one_dropped() -> N
     spec = made(CLAIM, claim(dataSource=CLONED))["spec"]
     assert spec["dataSourceRef"] == CLONED
     assert "dataSource" not in made(CLAIM, claim(dataSource=dict(FOREIGN)))["spec"]
-    spec = made(CLAIM, claim(dataSourceRef={**FOREIGN, "namespace": "far"}))["spec"]
+    spec = made(CLAIM, claim(dataSourceRef=dict(FOREIGN)))["spec"]
     assert spec["dataSource"] == spec["dataSourceRef"] == FOREIGN
+    assert "dataSource" not in made(CLAIM, claim(dataSource={}))["spec"]
+
+
+def test_18_a_source_in_another_namespace_is_dropped_and_none_of_its_name_taken_instead() -> None:
+    far = {**CLONED, "namespace": "far"}
+    spec = made(CLAIM, claim(dataSourceRef=far))["spec"]
+    assert not {"dataSource", "dataSourceRef"} & set(spec)
+    spec = made(CLAIM, claim(dataSourceRef=far, dataSource=dict(CLONED)))["spec"]
+    assert spec["dataSource"] == spec["dataSourceRef"] == CLONED
+    near = {**CLONED, "namespace": ""}
+    assert made(CLAIM, claim(dataSourceRef=near))["spec"]["dataSource"] == CLONED
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (
+            {"dataSourceRef": {}},
+            {
+                **{f"spec.{one}.{key}": "Required" for one in BOTH for key in ("name", "kind")},
+                **dict.fromkeys([f"spec.{one}" for one in BOTH], "Invalid"),
+            },
+        ),
+        (
+            {"dataSourceRef": {"kind": "Image", "name": "i"}},
+            dict.fromkeys([f"spec.{one}" for one in BOTH], "Invalid"),
+        ),
+        (
+            {"dataSourceRef": {**FOREIGN, "apiGroup": "Not.A_Group"}},
+            dict.fromkeys([f"spec.{one}.apiGroup" for one in BOTH], "Invalid"),
+        ),
+        ({"dataSource": CLONED, "dataSourceRef": FOREIGN}, {"spec": "Invalid"}),
+        ({"dataSource": FOREIGN, "dataSourceRef": FOREIGN}, {}),
+        ({"dataSource": CLONED, "dataSourceRef": {**CLONED, "apiGroup": ""}}, {"spec": "Invalid"}),
+    ],
+)
+def test_18_a_source_is_refused_by_the_path_of_what_is_wrong(spec: Doc, expected: Doc) -> None:
+    copies = {key: dict(value) for key, value in spec.items()}
+    assert refusals(CLAIM, claim(**copies)) == expected
 
 
 @pytest.mark.parametrize(
@@ -436,11 +477,31 @@ def test_18_a_source_is_copied_into_its_mirror_and_an_unknown_one_dropped() -> N
         ({"dataSource": None}, {}),
         ({"dataSourceRef": None}, {}),
         ({"dataSource": None, "dataSourceRef": None}, {"spec": "Forbidden"}),
+        ({"dataSource": None, "dataSourceRef": OTHER}, {"spec": "Forbidden"}),
+        ({"dataSourceRef": {**CLONED, "namespace": "far"}}, {"spec": "Forbidden"}),
     ],
 )
-def test_18_a_client_may_leave_out_one_of_the_mirrored_sources(after: Doc, expected: Doc) -> None:
-    old = made(CLAIM, claim(dataSource=CLONED))
+@pytest.mark.parametrize("source", [CLONED, FOREIGN])
+def test_18_a_client_may_leave_out_one_of_the_mirrored_sources(
+    after: Doc, expected: Doc, source: Doc
+) -> None:
+    old = made(CLAIM, claim(dataSourceRef=dict(source)))
     assert refusals(CLAIM, changed(old, **after), old) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ({"dataSource": FOREIGN}, {}),
+        ({"dataSourceRef": {**FOREIGN, "namespace": "far"}}, {}),
+        ({"dataSource": CLONED}, {"spec": "Forbidden"}),
+        ({"dataSourceRef": FOREIGN}, {"spec": "Forbidden"}),
+    ],
+)
+def test_18_a_claim_gets_no_source_later(after: Doc, expected: Doc) -> None:
+    old = made(CLAIM, claim())
+    copies = {key: dict(value) for key, value in after.items()}
+    assert refusals(CLAIM, changed(old, **copies), old) == expected
 
 
 @pytest.mark.parametrize(

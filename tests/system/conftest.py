@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.system.server import OLD_KUBECTL, Server
+from tests.system.server import OLD_KUBECTL, SOME_KUBECTL, Server
 
 CURRENT = shutil.which("kubectl")
 # Some packages bring several versions beside it.
@@ -85,9 +85,19 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.process.wait()
 
 
-@pytest.fixture(params=KUBECTLS)
-def kubectl(request: pytest.FixtureRequest, shared_server: Server) -> Space:
-    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
-    space = Space(shared_server, request.param, name[-60:].strip("-"))
+def _space_of(test: str, server: Server, kubectl: str) -> Space:
+    name = re.sub("[^a-z0-9]+", "-", test.removeprefix("test_").lower())
+    space = Space(server, kubectl, name[-60:].strip("-"))
     space("create", "namespace", space.name)
     return space
+
+
+@pytest.fixture(params=KUBECTLS)
+def kubectl(request: pytest.FixtureRequest, shared_server: Server) -> Space:
+    return _space_of(request.node.name, shared_server, request.param)
+
+
+@pytest.fixture
+def space(request: pytest.FixtureRequest, shared_server: Server) -> Space:
+    """For what any kubectl will do for."""
+    return _space_of(request.node.name, shared_server, SOME_KUBECTL)

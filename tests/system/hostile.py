@@ -23,7 +23,7 @@ from tests.system.hostile_samples import sample, samples
 
 JSON, YAML = "application/json", "application/yaml"
 # Those of kinds that are custom resources in Kubernetes: there is no protobuf of them.
-OWN_GROUPS = ("mooring.dev", "snapshot.storage.k8s.io")
+OWN_GROUPS = ("mooring.dev", "snapshot.storage.k8s.io", "populator.storage.k8s.io")
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"

@@ -56,6 +56,7 @@ def samples(place: Path) -> dict[str, Doc]:
         **_storage(),
         **_limits(),
         **_snapshots(),
+        **_populators(),
         **_backups(place),
         "pools.mooring.dev": {
             "spec": {
@@ -180,6 +181,11 @@ def _snapshots() -> dict[str, Doc]:
             "status": {"creationTime": 1, "restoreSize": 2, "readyToUse": False, "error": error},
         },
     }
+
+
+def _populators() -> dict[str, Doc]:
+    source = {"group": "hostile.example.com", "kind": "Hostile"}
+    return {"volumepopulators.populator.storage.k8s.io": {"sourceKind": source}}
 
 
 def _backups(place: Path) -> dict[str, Doc]:

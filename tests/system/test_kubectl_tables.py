@@ -222,6 +222,15 @@ def test_events(kubectl: Space) -> None:
         ),
         (
             {
+                "apiVersion": "populator.storage.k8s.io/v1beta1",
+                "kind": "VolumePopulator",
+                "sourceKind": {"kind": "Hello", "group": "hello.example.com"},
+            },
+            ["SOURCEKIND"],
+            ['{"group":"hello.example.com","kind":"Hello"}'],
+        ),
+        (
+            {
                 "apiVersion": "storage.k8s.io/v1",
                 "kind": "VolumeAttachment",
                 "spec": {

@@ -32,6 +32,7 @@ from mooring.model.namespace import Namespace
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
+from mooring.model.populator import VolumePopulator
 from mooring.model.quantity import Quantity
 from mooring.model.snapshot import Snapshot, SnapshotClass, SnapshotContent
 from mooring.model.storage_class import StorageClass
@@ -50,11 +51,12 @@ from mooring.rules.waste import waste
 
 V = TypeVar("V", bound=View)
 PATH: Final = "/mooring/v1/"
+NOT_MADE: Final = ("ProvisioningFailed", "PopulatorFailed")  # reasons of events
 WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
 VIEWS: Final[tuple[type[View], ...]] = (
     *(Claim, Volume, StorageClass, Pool, Node, Pod, Event),
     *(Snapshot, SnapshotContent, SnapshotClass),
-    *(CsiDriver, StorageCapacity, Namespace),
+    *(CsiDriver, StorageCapacity, Namespace, VolumePopulator),
 )
 
 
@@ -96,7 +98,7 @@ class World:
             volumes = {} if volume is None else {volume.name: volume}
         else:
             volumes = self.all(Volume)
-        told = "" if claim.volume_name else self._told(claim, "ProvisioningFailed")
+        told = "" if claim.volume_name else self._told(claim, *NOT_MADE)
         sight = replace(self._sight(claim, volumes), told=told, path=path)
         return explained_claim(claim, sight)
 
@@ -158,16 +160,16 @@ class World:
             self._pools(),
             list(self.all(Node).values()),
             self.users(claim.key),
+            list(self.all(VolumePopulator).values()),
             index,
         )
 
-    def _told(self, about: Claim | Volume, reason: str) -> str:
-        """What was told last of an object, for this reason; "" if nothing."""
+    def _told(self, about: Claim | Volume, *reasons: str) -> str:
+        """What was told last of an object, for one of these reasons; "" if nothing."""
         decode, uid = ViewDecoder(Event).decode, about.uid.encode()
         events = [decode(entry.body) for entry in self._snapshots[Event] if uid in entry.body]
-        fitting = [
-            one for one in events if (one.involved_object.uid, one.reason) == (about.uid, reason)
-        ]
+        of_it = (one for one in events if one.involved_object.uid == about.uid)
+        fitting = [one for one in of_it if one.reason in reasons]
         return max(fitting, key=lambda one: one.last_time).message if fitting else ""
 
     def _claim_of(self, volume: Volume) -> Claim | None:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from mooring.controllers.attributes_classes import AttributesClasses
 from mooring.controllers.binder import Binder
+from mooring.controllers.data_sources import DataSources
 from mooring.controllers.expander import Expander
 from mooring.controllers.expiry import Expiry
 from mooring.controllers.garbage import Garbage
@@ -90,6 +91,7 @@ class Controllers:
             self.snapshots,
             quotas,
             schedules,
+            DataSources(objects, self.recorder.note),
         )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []

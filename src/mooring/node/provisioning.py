@@ -46,7 +46,7 @@ from mooring.objects.objects import Objects, Preconditions
 from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome
 from mooring.rules.events import NORMAL, WARNING, EventNote
-from mooring.rules.filling import is_for_others, own_source
+from mooring.rules.filling import own_source, source_for_others
 from mooring.rules.pool_room import is_full
 from mooring.rules.provisioning import unmakeable
 from mooring.rules.volumes import may_delete_externally
@@ -128,7 +128,7 @@ class Provisioner:
             return Done("made already")
         if self._filling.runs(name):
             return Done("it is being filled")
-        if is_for_others(claim):
+        if source_for_others(claim) is not None:
             told = "Assuming an external populator will provision the volume"
             self._tell(claim, NORMAL, "Provisioning", wanted, told)
             return Done("another populator's")

@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from mooring.model.claim import Claim
+from mooring.model.claim import Claim, DataSource
 from mooring.model.names import DRIVERS, IN_TREE, PVC_PROTECTION, SELECTED_NODE, Phase
 from mooring.model.namespace import Namespace
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
+from mooring.model.populator import VolumePopulator
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.candidates import candidates, wanted
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.default_class import default_of
-from mooring.rules.filling import filling_told
+from mooring.rules.filling import filling_told, source_for_others
 from mooring.rules.growth_explanation import unfinished
 from mooring.rules.matching import VolumeIndex, fits, short
 from mooring.rules.outlook import outlook
@@ -66,12 +67,13 @@ Reasons = tuple[str, tuple[str, ...], str]  # why, details, help
 class Sight:
     """All that there is to judge a claim by. Answers rules.claims.World.
 
-    namespace  of the claim
-    nodes  with an agent if they are Ready
-    pods   that use the claim
-    index  of all volumes; without it they are looked at one by one
-    told   the last failure that whoever makes its volume told of, "" if none
-    path   where it is mounted on the host of the server, "" if it is not
+    namespace   of the claim
+    nodes       with an agent if they are Ready
+    pods        that use the claim
+    populators  all that are registered
+    index       of all volumes; without it they are looked at one by one
+    told        the last failure that whoever makes its volume told of, "" if none
+    path        where it is mounted on the host of the server, "" if it is not
     """
 
     volumes: Mapping[str, Volume] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Sight:
     pools: Sequence[Pool] = ()
     nodes: Sequence[Node] = ()
     pods: Sequence[Pod] = ()
+    populators: Sequence[VolumePopulator] = ()
     index: VolumeIndex | None = None
     told: str = ""
     path: str = ""
@@ -266,6 +269,8 @@ def _provisioned(claim: Claim, class_: StorageClass, sight: Sight, lack: _Lack) 
     if by.startswith(IN_TREE):
         why = f"{lack.why}, and class {class_.name} makes none: its provisioner is {by}"
         return why, details, suitable
+    if (source := source_for_others(claim)) is not None:
+        return _populated(source, sight, lack)
     if by not in DRIVERS:
         why = f"{lack.why}, and {by}, which makes those of class {class_.name}, made none yet"
         return why, (*_failure(sight), *details), f"see that this provisioner runs; or {suitable}"
@@ -279,6 +284,21 @@ def _provisioned(claim: Claim, class_: StorageClass, sight: Sight, lack: _Lack) 
     why = f"the agent of {by} is to make its volume in pool {pool.name}"
     help_ = "put that right, and it is made by itself" if sight.told else ""
     return why, _failure(sight), help_
+
+
+def _populated(source: DataSource, sight: Sight, lack: _Lack) -> Reasons:
+    kind = f"{source.kind}.{source.api_group}"
+    found = [one.name for one in sight.populators if one.source_kind.is_of(source)]
+    if found:
+        why = (
+            f"{lack.why}, and populator {listed(found)}, which is to fill one from {kind} "
+            f"{source.name}, gave it none yet"
+        )
+        help_ = f"see that this populator runs, and that there is a {source.kind} {source.name}"
+    else:
+        why = f"{lack.why}, and no VolumePopulator is registered for its dataSourceRef: {kind}"
+        help_ = f"install the populator of {kind}, or a new claim with another source or none"
+    return why, (*_failure(sight), *lack.details), f"{help_}; or {lack.wanted}"
 
 
 def _failure(sight: Sight) -> tuple[str, ...]:

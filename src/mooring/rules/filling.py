@@ -4,11 +4,11 @@ from typing import Final, NamedTuple
 
 from mooring.model.backup import VolumeArchive, VolumeBackup
 from mooring.model.claim import Claim, DataSource
+from mooring.rules.sources import is_clone, is_restore, source_of
 
 GROUP: Final = "mooring.dev"
 FILLED_FROM: Final = frozenset({VolumeBackup.kind_name, VolumeArchive.kind_name})
 POPULATING: Final = "mooring.dev/Populating"  # a condition of claims, while they are filled
-_KNOWN_GROUPS: Final = ("", "snapshot.storage.k8s.io", GROUP)
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _MEASURED_S: Final = 0.5  # before that the rest cannot be told
 
@@ -49,10 +49,12 @@ def own_source(claim: Claim) -> DataSource | None:
     return source
 
 
-def is_for_others(claim: Claim) -> bool:
-    """Whether a populator of somebody else is to fill it: its kind is none that we know."""
-    source = claim.spec.data_source_ref
-    return source is not None and source.api_group not in _KNOWN_GROUPS
+def source_for_others(claim: Claim) -> DataSource | None:
+    """What a populator of somebody else is to fill it from, None if Mooring makes its volume."""
+    source = source_of(claim)
+    if source is None or is_clone(source) or is_restore(source) or own_source(claim) is not None:
+        return None
+    return source
 
 
 def filling_told(claim: Claim) -> str:

@@ -6,9 +6,7 @@ from mooring.model.claim import Claim
 from mooring.model.names import BLOCK
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
-from mooring.rules.filling import own_source
 from mooring.rules.pool_room import refusal
-from mooring.rules.sources import is_clone, is_restore, source_of
 
 
 def pool_for(class_: StorageClass, pools: Sequence[Pool], node: str) -> Pool | str:
@@ -41,10 +39,6 @@ def alike(class_: StorageClass, pools: Sequence[Pool], node: str) -> list[Pool]:
 
 def unmakeable(claim: Claim, pool: Pool) -> str:
     """Why no volume can be made for a claim from a pool, "" if one can."""
-    source = source_of(claim)
-    known = source is None or is_clone(source) or is_restore(source) or own_source(claim)
-    if source is not None and not known:
-        return f"{pool.driver} fills no volume from a source of kind {source.kind}"
     if claim.spec.selector is not None:
         return "claim.spec.selector is not supported for dynamic provisioning"
     if claim.volume_mode == BLOCK:

@@ -60,6 +60,11 @@ def not_supported(field: str, value: Any, supported: Iterable[str]) -> Cause:
     return Cause(field, NOT_SUPPORTED, f'Unsupported value: "{value}": supported values: {listed}')
 
 
+def is_label(name: str) -> bool:
+    """As names of namespaces are."""
+    return _LABEL.fullmatch(name) is not None
+
+
 def is_subdomain(name: str) -> bool:
     return len(name) <= SUBDOMAIN_MAX and _is_subdomain(name)  # long texts are not remembered
 
@@ -97,7 +102,7 @@ def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
     name = metadata.get("name", "")
     if not name:
         causes.append(required("metadata.name", "name or generateName is required"))
-    elif label_name and not _LABEL.fullmatch(name):
+    elif label_name and not is_label(name):
         causes.append(invalid("metadata.name", name, LABEL_TEXT))
     elif not label_name and not (len(name) <= SUBDOMAIN_MAX and _SUBDOMAIN.fullmatch(name)):
         causes.append(invalid("metadata.name", name, SUBDOMAIN_TEXT))

@@ -15,6 +15,7 @@ from mooring.model.quota import LimitRange
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Denied, Doc, Kind, Printing, World
 from mooring.objects.kinds.common import (
+    LABEL_TEXT,
     STATUS,
     SUBDOMAIN_TEXT,
     VOLUME_MODES,
@@ -24,6 +25,7 @@ from mooring.objects.kinds.common import (
     effective_class,
     forbidden,
     invalid,
+    is_label,
     is_subdomain,
     keep_status,
     metadata_causes,
@@ -38,6 +40,11 @@ from mooring.rules.quota import out_of_range
 
 REQUEST: Final = "spec.resources.requests.storage"
 CLASSES: Final = "storageclasses.storage.k8s.io"
+# All that dataSource could be, before there was dataSourceRef: (group, kind).
+OLD_SOURCES: Final = (
+    ("", "PersistentVolumeClaim"),
+    ("snapshot.storage.k8s.io", "VolumeSnapshot"),
+)
 
 
 def _default(doc: Doc) -> None:
@@ -73,32 +80,38 @@ def _is_default(class_: Doc) -> bool:
 
 def _prepare_create(doc: Doc) -> None:
     doc["status"] = {"phase": "Pending"}
-    _normalise_source(doc["spec"])
+    _normalise_source(doc["spec"], {})
 
 
 def _prepare_update(doc: Doc, old: Doc) -> None:
     keep_status(doc, old)
-    had = old["spec"].get("dataSource") or old["spec"].get("dataSourceRef")
-    _normalise_source(doc["spec"], drop_unknown=not had)
+    _normalise_source(doc["spec"], old["spec"])
 
 
-def _normalise_source(spec: Doc, *, drop_unknown: bool = True) -> None:
-    """§18: unknown kinds are dropped, one of the two is copied into the other."""
-    source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
-    if source and not ref:
-        named = (source.get("apiGroup") or "", source.get("kind"))
-        known = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
-        if drop_unknown and named not in known:
+def _normalise_source(spec: Doc, old: Doc) -> None:
+    """§18: what old clients got dropped is dropped, one of the two is copied into the other.
+
+    old  the spec as it was, empty at creation
+    """
+    ref = spec.get("dataSourceRef")
+    if ref is not None and ref.get("namespace") and old.get("dataSourceRef") is None:
+        # Kubernetes' gate for sources in other namespaces is off. What is left without its
+        # namespace would be another object, of the same name in this one.
+        del spec["dataSourceRef"]
+        ref = None
+    source = spec.get("dataSource")
+    if ref is None and source is not None:
+        had = old.get("dataSource") is not None or old.get("dataSourceRef") is not None
+        if had or (source.get("apiGroup") or "", source.get("kind")) in OLD_SOURCES:
+            spec["dataSourceRef"] = dict(source)
+        else:
             del spec["dataSource"]
-            return
-        spec["dataSourceRef"] = dict(source)
-    elif ref:
-        ref.pop("namespace", None)
-        if not source:
-            spec["dataSource"] = dict(ref)
+    elif ref is not None and source is None and not ref.get("namespace"):
+        spec["dataSource"] = {key: ref[key] for key in ref if key != "namespace"}
 
 
-def _spec_causes(spec: Doc) -> list[Cause]:
+def _spec_causes(spec: Doc, old: Doc) -> list[Cause]:
+    """old  the spec as it was, empty at creation."""
     causes = access_mode_causes(spec.get("accessModes"))
     asked = storage_of((spec.get("resources") or {}).get("requests"))
     if asked is None:
@@ -113,34 +126,44 @@ def _spec_causes(spec: Doc) -> list[Cause]:
         if spec.get(field) and not is_subdomain(spec[field]):
             causes.append(invalid(f"spec.{field}", spec[field], SUBDOMAIN_TEXT))
     causes += label_selector_causes("spec.selector", spec.get("selector") or {})
-    return causes + _source_causes(spec)
-
-
-def _source_causes(spec: Doc) -> list[Cause]:
-    causes = []
     for field in ("dataSource", "dataSourceRef"):
-        source = spec.get(field)
-        if not source:
-            continue
-        causes += [
-            required(f"spec.{field}.{key}") for key in ("name", "kind") if not source.get(key)
-        ]
-        if not source.get("apiGroup") and source.get("kind") != "PersistentVolumeClaim":
-            message = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
-            causes.append(invalid(f"spec.{field}", source.get("kind", ""), message))
-    source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
-    if source and ref and any(source.get(k) != ref.get(k) for k in ("apiGroup", "kind", "name")):
-        message = "must match dataSourceRef"
-        causes.append(invalid("spec", "dataSource", message))
+        if (source := spec.get(field)) is not None:
+            causes += _source_causes(f"spec.{field}", source, old.get(field) or {})
+    return causes + _both_sources_causes(spec)
+
+
+def _source_causes(field: str, source: Doc, old: Doc) -> list[Cause]:
+    causes = [required(f"{field}.{key}") for key in ("name", "kind") if not source.get(key)]
+    group, space = source.get("apiGroup") or "", source.get("namespace") or ""
+    if not group and source.get("kind") != "PersistentVolumeClaim":
+        message = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
+        causes.append(invalid(field, source.get("kind", ""), message))
+    if group and group != old.get("apiGroup") and not is_subdomain(group):
+        causes.append(invalid(f"{field}.apiGroup", group, SUBDOMAIN_TEXT))
+    if space and not is_label(space):
+        causes.append(invalid(f"{field}.namespace", space, LABEL_TEXT))
     return causes
 
 
+def _both_sources_causes(spec: Doc) -> list[Cause]:
+    source, ref = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source is None or ref is None:
+        return []
+    if ref.get("namespace"):
+        message = "may not be specified when dataSourceRef.namespace is specified"
+    elif any(source.get(key) != ref.get(key) for key in ("apiGroup", "kind", "name")):
+        message = "must match dataSourceRef"
+    else:
+        return []
+    return [invalid("spec", "dataSource", message)]
+
+
 def _validate_create(doc: Doc) -> list[Cause]:
-    return metadata_causes(doc) + _spec_causes(doc["spec"])
+    return metadata_causes(doc) + _spec_causes(doc["spec"], {})
 
 
 def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
-    causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"])
+    causes = metadata_update_causes(doc, old) + _spec_causes(doc["spec"], old["spec"])
     spec, had = doc["spec"], old["spec"]
     beta = _class_annotation(doc) or ""
     if beta != (_class_annotation(old) or ""):

@@ -16,6 +16,7 @@ from mooring.objects.kinds import (
     snapshotschedule,
     storageclass,
     volumeattributesclass,
+    volumepopulator,
 )
 
 ALL_KINDS: Final[tuple[Kind, ...]] = (
@@ -40,6 +41,7 @@ ALL_KINDS: Final[tuple[Kind, ...]] = (
     snapshot.CLASS,
     snapshot.SNAPSHOT,
     snapshot.CONTENT,
+    volumepopulator.KIND,
     pool.KIND,
     backup.REPOSITORY,
     backup.BACKUP,
