@@ -5,7 +5,8 @@ STAMP := .venv/.made-from-lock
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data schemas lock clean
+.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data schemas \
+    conformance lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,6 +55,9 @@ docs/first-steps.md: setup examples/demo.py examples/first-steps.md.in $(wildcar
 
 schemas: setup ## generate the committed API schemas anew
 	$(VENV)/python -m tools.schemas
+
+conformance: setup programs ## run the tests that show rules of Kubernetes, and write docs/conformance.md
+	$(VENV)/python -m tools.conformance $(ARGS)
 
 lock: # after a change of the dependencies in pyproject.toml; needs uv
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes \

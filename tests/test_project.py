@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.spec.plugin import COLLECTED
+from tests.spec.rules import sections
+from tools import conformance
+
 ROOT = Path(__file__).parent.parent
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -80,5 +84,31 @@ def test_every_target_a_user_calls_is_in_the_help() -> None:
     described = set(re.findall(r"^([a-z-]+):.*## \S", MAKEFILE, re.MULTILINE))
     assert described == {
         *("help", "setup", "demo", "test", "check", "slow"),
-        *("run", "bench", "bench-docker", "bench-data", "schemas", "clean"),
+        *("run", "bench", "bench-docker", "bench-data", "schemas", "conformance", "clean"),
     }
+
+
+# docs/conformance.md: `make conformance` writes it
+
+PAGE_RULES, PAGE_TESTS = conformance.named(conformance.PAGE.read_text())
+
+
+def test_the_page_of_rules_has_each_rule_as_it_is() -> None:
+    rules = (rule for section in sections() for rule in section.rules)
+    assert {rule.id: conformance.said(rule) for rule in rules} == PAGE_RULES
+
+
+def test_the_page_of_rules_names_the_tests_that_show_them(request: pytest.FixtureRequest) -> None:
+    """Of the files that this run has collected, which `make check` does with all."""
+    if any("::" in one for one in request.config.args) or request.config.getoption("--last-failed"):
+        pytest.skip("files were collected in part")
+    collected = request.config.stash[COLLECTED]
+    files = {str(path.relative_to(ROOT)) for path in collected.files}
+    shown = {
+        (rule, conformance.without_case(test))
+        for test, rules in collected.rules.items()
+        for rule in rules
+    }
+    assert {(rule, test) for rule, test in PAGE_TESTS if test.partition("::")[0] in files} == shown
+    named = {test.partition("::")[0] for _, test in PAGE_TESTS}
+    assert [file for file in named if not (ROOT / file).is_file()] == []

@@ -107,6 +107,7 @@ async def test_a_label_selector_that_is_none_is_refused(client: Client, selector
     assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
 
 
+@pytest.mark.rule("1.4.12")
 @pytest.mark.parametrize(
     ("selector", "found"),
     [
@@ -122,6 +123,7 @@ async def test_names_select(client: Client, selector: str, found: list[str]) -> 
     assert await names(client, f"fieldSelector={quote(selector)}") == found
 
 
+@pytest.mark.rule("1.4.13")
 @pytest.mark.parametrize("selector", ["name=a", "status.phase=Bound", "metadata.name", "data.x=1"])
 async def test_1_4_other_fields_do_not_select(client: Client, selector: str) -> None:
     refused = await client.send("GET", f"{MAPS}?fieldSelector={quote(selector)}")

@@ -68,6 +68,7 @@ async def test_1_4_claims_of_all_namespaces_can_only_be_read(
     assert len((await client.send("GET", EVERY_CLAIM)).body["items"]) == 1
 
 
+@pytest.mark.rule("1.4.9", "1.4.10")
 @pytest.mark.parametrize(
     ("said", "status"),
     [
@@ -92,6 +93,7 @@ async def test_1_4_a_put_may_leave_out_what_the_server_gave(
             assert answer.body["metadata"][field] == made["metadata"][field]
 
 
+@pytest.mark.rule("1.4.14", "1.4.15", "1.4.16")
 async def test_1_4_a_deletion_is_not_taken_back_by_a_put(client: Client) -> None:
     await client.send("POST", VOLUMES, volume())
     doomed = (await client.send("DELETE", f"{VOLUMES}/v")).body

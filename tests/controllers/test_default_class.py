@@ -23,6 +23,7 @@ def class_of(plant: ClockedPlant, name: str = "db") -> str | None:
 # At creation
 
 
+@pytest.mark.rule("2.12", "12.1", "12.2")
 @pytest.mark.parametrize("key", [GA, BETA])
 def test_a_new_claim_that_says_no_class_gets_the_default(plant: ClockedPlant, key: str) -> None:
     plant.create(CLASSES, a_class_doc("fast", **{key: "true"}))
@@ -30,6 +31,7 @@ def test_a_new_claim_that_says_no_class_gets_the_default(plant: ClockedPlant, ke
     assert class_of(plant) == "fast"
 
 
+@pytest.mark.rule("2.12", "12.2")
 @pytest.mark.parametrize("value", ["false", "True", "TRUE", "yes", "1", "", " true"])
 def test_a_class_is_default_only_if_the_value_is_exactly_true(
     plant: ClockedPlant, value: str
@@ -39,6 +41,7 @@ def test_a_class_is_default_only_if_the_value_is_exactly_true(
     assert class_of(plant) is None
 
 
+@pytest.mark.rule("12.5")
 def test_without_a_default_the_claim_says_no_class(plant: ClockedPlant) -> None:
     plant.create(CLASSES, a_class_doc("fast"))
     plant.put(CLAIMS, a_claim_doc())
@@ -46,6 +49,7 @@ def test_without_a_default_the_claim_says_no_class(plant: ClockedPlant) -> None:
     assert plant.told("db") == [("Normal", "FailedBinding")]
 
 
+@pytest.mark.rule("12.6", "22.2")
 def test_trap_2_an_empty_class_is_never_defaulted(plant: ClockedPlant) -> None:
     plant.create(CLASSES, a_class_doc("fast", **{GA: "true"}))
     plant.put(CLAIMS, a_claim_doc(class_=""))
@@ -55,6 +59,7 @@ def test_trap_2_an_empty_class_is_never_defaulted(plant: ClockedPlant) -> None:
     assert class_of(plant) == ""
 
 
+@pytest.mark.rule("1.2.36")
 def test_a_class_in_the_old_annotation_counts_even_if_empty(plant: ClockedPlant) -> None:
     plant.create(CLASSES, a_class_doc("fast", **{GA: "true"}))
     for name, value in (("a", ""), ("b", "other")):
@@ -65,6 +70,7 @@ def test_a_class_in_the_old_annotation_counts_even_if_empty(plant: ClockedPlant)
         assert plant.claim(name).class_name == value
 
 
+@pytest.mark.rule("12.3")
 def test_of_several_defaults_the_newest_wins(plant: ClockedPlant) -> None:
     for name in ("b-old", "c-newest", "a-older"):
         plant.create(CLASSES, a_class_doc(name, **{GA: "true"}))
@@ -73,6 +79,7 @@ def test_of_several_defaults_the_newest_wins(plant: ClockedPlant) -> None:
     assert class_of(plant) == "c-newest"
 
 
+@pytest.mark.rule("12.4")
 def test_of_defaults_of_the_same_second_the_first_by_name_wins(plant: ClockedPlant) -> None:
     for name in ("b", "a", "c"):
         plant.create(CLASSES, a_class_doc(name, **{GA: "true"}))
@@ -80,6 +87,7 @@ def test_of_defaults_of_the_same_second_the_first_by_name_wins(plant: ClockedPla
     assert class_of(plant) == "a"
 
 
+@pytest.mark.rule("12.7")
 def test_a_claim_that_names_a_volume_gets_the_default_and_then_does_not_fit_it(
     plant: ClockedPlant,
 ) -> None:
@@ -94,6 +102,7 @@ def test_a_claim_that_names_a_volume_gets_the_default_and_then_does_not_fit_it(
 # Later
 
 
+@pytest.mark.rule("4.A2", "12.8")
 def test_pending_claims_without_class_get_the_default_when_one_comes(plant: ClockedPlant) -> None:
     for name in ("a", "b"):
         plant.put(CLAIMS, a_claim_doc(name))
@@ -102,6 +111,7 @@ def test_pending_claims_without_class_get_the_default_when_one_comes(plant: Cloc
     assert ("Normal", "ExternalProvisioning") in plant.told("a")
 
 
+@pytest.mark.rule("12.8")
 def test_pending_claims_get_the_default_when_a_class_becomes_it(plant: ClockedPlant) -> None:
     plant.create(CLASSES, a_class_doc("fast"))
     plant.put(CLAIMS, a_claim_doc())
@@ -110,6 +120,7 @@ def test_pending_claims_get_the_default_when_a_class_becomes_it(plant: ClockedPl
     assert class_of(plant) == "fast"
 
 
+@pytest.mark.rule("12.8")
 def test_the_choice_among_several_is_the_same_later(plant: ClockedPlant) -> None:
     for name in ("old", "b-new", "a-new"):
         plant.create(CLASSES, a_class_doc(name))
@@ -122,6 +133,7 @@ def test_the_choice_among_several_is_the_same_later(plant: ClockedPlant) -> None
     assert class_of(plant) == "a-new"
 
 
+@pytest.mark.rule("4.A1", "12.8")
 def test_a_claim_that_a_volume_fits_is_bound_and_gets_no_class_later(plant: ClockedPlant) -> None:
     plant.put(VOLUMES, a_volume_doc())
     plant.put(CLAIMS, a_claim_doc())
@@ -129,6 +141,7 @@ def test_a_claim_that_a_volume_fits_is_bound_and_gets_no_class_later(plant: Cloc
     assert (class_of(plant), plant.claim().phase) == (None, "Bound")
 
 
+@pytest.mark.rule("4.B5", "12.9")
 def test_a_claim_that_names_a_volume_gets_no_class_later(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(volumeName="v1"))
     plant.put(CLASSES, a_class_doc("fast", **{GA: "true"}))
@@ -137,6 +150,7 @@ def test_a_claim_that_names_a_volume_gets_no_class_later(plant: ClockedPlant) ->
     assert plant.claim().phase == "Bound"
 
 
+@pytest.mark.rule("12.10")
 def test_another_default_changes_no_claim_that_has_a_class(plant: ClockedPlant) -> None:
     plant.create(CLASSES, a_class_doc("fast", **{GA: "true"}))
     plant.put(CLAIMS, a_claim_doc())
@@ -147,6 +161,7 @@ def test_another_default_changes_no_claim_that_has_a_class(plant: ClockedPlant) 
     assert class_of(plant) == "fast"
 
 
+@pytest.mark.rule("4.A1a", "12.11", "12.12")
 def test_a_class_that_is_deleted_takes_nothing_from_bound_claims_nor_from_matching(
     plant: ClockedPlant,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_volume_doc
 from tests.controllers.plant import CLAIMS, VOLUMES
@@ -32,6 +34,7 @@ def owners(plant: ClockedPlant, claim: str = "p-own") -> list[Doc]:
     return found
 
 
+@pytest.mark.rule("19.1", "19.2")
 def test_a_claim_of_the_pods_name_and_the_volumes_is_made_and_owned_by_the_pod(
     plant: ClockedPlant,
 ) -> None:
@@ -68,6 +71,7 @@ def test_the_pod_gets_its_node_with_it(plant: ClockedPlant) -> None:
     assert pod_of(plant).node_name == "n1"
 
 
+@pytest.mark.rule("11.2", "19.5")
 def test_a_claim_of_that_name_is_never_adopted_and_the_pod_is_told(plant: ClockedPlant) -> None:
     add_node(plant, "n1")
     plant.put(VOLUMES, a_volume_doc())
@@ -82,6 +86,7 @@ def test_a_claim_of_that_name_is_never_adopted_and_the_pod_is_told(plant: Clocke
     assert pod_of(plant).node_name == ""
 
 
+@pytest.mark.rule("19.6")
 def test_when_the_claim_of_others_goes_the_pod_gets_its_own(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc("p-own", ""))
     plant.put(PODS, a_pod())
@@ -90,6 +95,7 @@ def test_when_the_claim_of_others_goes_the_pod_gets_its_own(plant: ClockedPlant)
     assert [one["kind"] for one in owners(plant)] == ["Pod"]
 
 
+@pytest.mark.rule("19.5")
 def test_a_claim_of_an_earlier_pod_of_the_name_is_not_its_own(plant: ClockedPlant) -> None:
     plant.put(PODS, a_pod())
     held = {"finalizers": ["example.com/keep"]}
@@ -101,6 +107,7 @@ def test_a_claim_of_an_earlier_pod_of_the_name_is_not_its_own(plant: ClockedPlan
     assert REFUSED in plant.told("p")
 
 
+@pytest.mark.rule("19.4")
 def test_a_pod_that_is_being_deleted_gets_none(plant: ClockedPlant) -> None:
     plant.away()
     doc = a_pod()
@@ -124,6 +131,7 @@ def test_what_refuses_the_claim_is_told_and_tried_again(plant: ClockedPlant) -> 
     assert [one["kind"] for one in owners(plant)] == ["Pod"]
 
 
+@pytest.mark.rule("19.7")
 def test_the_claim_goes_with_its_pod(plant: ClockedPlant) -> None:
     plant.put(PODS, a_pod())
     plant.delete(PODS, "default/p")

@@ -24,6 +24,7 @@ def the_event(plant: ClockedPlant, reason: str, about: str = "db") -> Doc:
     return found[0]
 
 
+@pytest.mark.rule("11.1", "11.26")
 def test_an_event_has_all_that_kubernetes_writes(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
     event = the_event(plant, "FailedBinding")
@@ -122,6 +123,7 @@ CASES: dict[str, tuple[list[tuple[str, Doc]], Doc, str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.rule("10.1", "10.2", "11.1", "11.2", "11.3", "11.5", "11.7", "11.10")
 @pytest.mark.parametrize("case", CASES)
 def test_what_becomes_of_a_claim_is_told(plant: ClockedPlant, case: str) -> None:
     before, claim, type_, reason, message = CASES[case]
@@ -137,6 +139,7 @@ def _copy(doc: Doc) -> Doc:
     return {key: dict(value) if isinstance(value, dict) else value for key, value in doc.items()}
 
 
+@pytest.mark.rule("4.A3a", "11.6")
 def test_the_pod_that_is_awaited_is_told_once_there_is_one(plant: ClockedPlant) -> None:
     plant.put(CLASSES, a_class_doc("late", mode="WaitForFirstConsumer"))
     plant.create("pods", a_pod_doc("p", "db", ""))
@@ -144,6 +147,7 @@ def test_the_pod_that_is_awaited_is_told_once_there_is_one(plant: ClockedPlant) 
     assert plant.told("db") == [("Normal", "WaitForPodScheduled")]
 
 
+@pytest.mark.rule("10.3", "22.13")
 def test_trap_13_a_selected_node_asks_for_provisioning(plant: ClockedPlant) -> None:
     plant.put(CLASSES, a_class_doc("late", mode="WaitForFirstConsumer"))
     doc = a_claim_doc(class_="late")
@@ -152,6 +156,7 @@ def test_trap_13_a_selected_node_asks_for_provisioning(plant: ClockedPlant) -> N
     assert plant.told("db") == [("Normal", "ExternalProvisioning")]
 
 
+@pytest.mark.rule("11.25")
 def test_a_bind_is_told_to_nobody(plant: ClockedPlant) -> None:
     plant.put(VOLUMES, a_volume_doc())
     plant.put(CLAIMS, a_claim_doc(class_=""))
@@ -164,6 +169,7 @@ def bound(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
 
 
+@pytest.mark.rule("3.3", "4.C1", "4.C5", "11.12")
 def test_a_claim_that_loses_its_volume_is_told_once(plant: ClockedPlant) -> None:
     bound(plant)
     plant.away()
@@ -179,6 +185,7 @@ def test_a_claim_that_loses_its_volume_is_told_once(plant: ClockedPlant) -> None
     )
 
 
+@pytest.mark.rule("4.C4", "4.C5", "11.13")
 def test_a_claim_whose_volume_is_anothers_is_told_once(plant: ClockedPlant) -> None:
     bound(plant)
     plant.edit(VOLUMES, "v1", lambda doc: doc["spec"]["claimRef"].update(uid="other"))
@@ -192,6 +199,7 @@ def test_a_claim_whose_volume_is_anothers_is_told_once(plant: ClockedPlant) -> N
     )
 
 
+@pytest.mark.rule("4.C2", "4.C4", "4.C6", "8.4", "22.4")
 def test_trap_4_a_bound_claim_meeting_a_pointer_without_uid_is_misbound(
     plant: ClockedPlant,
 ) -> None:
@@ -207,6 +215,7 @@ def test_trap_4_a_bound_claim_meeting_a_pointer_without_uid_is_misbound(
 # About volumes
 
 
+@pytest.mark.rule("5.4a", "11.4")
 def test_a_volume_mode_that_differs_is_told_on_both(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
     uid = plant.claim().uid
@@ -231,6 +240,7 @@ def released(plant: ClockedPlant, policy: str, **source: object) -> None:
     plant.settle()
 
 
+@pytest.mark.rule("1.1.40", "9.5", "9.6b", "11.14", "11.18")
 @pytest.mark.parametrize(
     ("policy", "source", "reason", "message"),
     [
@@ -264,6 +274,7 @@ def a_pool(plant: ClockedPlant, root: Path) -> None:
     plant.put("pools.mooring.dev", {"metadata": {"name": "p"}, "spec": spec})
 
 
+@pytest.mark.rule("9.6a", "11.16")
 def test_a_recycled_volume_is_empty_and_free_again_and_that_is_told(
     plant: ClockedPlant, tmp_path: Path
 ) -> None:
@@ -278,6 +289,7 @@ def test_a_recycled_volume_is_empty_and_free_again_and_that_is_told(
     assert (event["type"], event["message"]) == ("Normal", "Volume recycled")
 
 
+@pytest.mark.rule("9.6a")
 def test_a_recycled_volume_that_an_admin_reserved_stays_reserved(
     plant: ClockedPlant, tmp_path: Path
 ) -> None:
@@ -290,6 +302,7 @@ def test_a_recycled_volume_that_an_admin_reserved_stays_reserved(
     assert (found.key, found.uid, plant.volume().phase) == ("default/db", "", "Available")
 
 
+@pytest.mark.rule("9.6", "11.18")
 def test_pods_of_the_old_claim_put_recycling_off_and_that_is_normal(
     plant: ClockedPlant, tmp_path: Path
 ) -> None:
@@ -305,6 +318,7 @@ def test_pods_of_the_old_claim_put_recycling_off_and_that_is_normal(
     assert plant.volume().phase == "Available"
 
 
+@pytest.mark.rule("9.6")
 def test_a_new_claim_of_the_old_name_does_not_put_recycling_off(
     plant: ClockedPlant, tmp_path: Path
 ) -> None:
@@ -317,6 +331,7 @@ def test_a_new_claim_of_the_old_name_does_not_put_recycling_off(
     assert plant.volume().phase == "Available"
 
 
+@pytest.mark.rule("3.9", "8.3", "9.2c")
 def test_a_reclaim_that_fails_is_tried_again_when_its_time_has_come(
     plant: ClockedPlant, tmp_path: Path
 ) -> None:
@@ -334,6 +349,7 @@ def test_a_reclaim_that_fails_is_tried_again_when_its_time_has_come(
     assert ("Warning", "VolumeFailedRecycle") in plant.told("v1")
 
 
+@pytest.mark.rule("3.4", "9.5")
 def test_a_static_volume_below_tmp_is_deleted_with_its_data(plant: ClockedPlant) -> None:
     data = Path(mkdtemp(dir="/tmp"))
     (data / "file").write_text("x")
@@ -343,6 +359,7 @@ def test_a_static_volume_below_tmp_is_deleted_with_its_data(plant: ClockedPlant)
     assert plant.events("v1") == []
 
 
+@pytest.mark.rule("9.2b", "11.15")
 @needs_mounts
 def test_what_is_in_use_is_deleted_later_and_that_is_normal(
     plant: ClockedPlant, tmp_path: Path
@@ -361,6 +378,7 @@ def test_what_is_in_use_is_deleted_later_and_that_is_normal(
 # Again and again
 
 
+@pytest.mark.rule("11.27")
 def test_the_same_event_again_is_counted_and_dated(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
     first, count = plant.clock.text, the_event(plant, "FailedBinding")["count"]
@@ -371,6 +389,7 @@ def test_the_same_event_again_is_counted_and_dated(plant: ClockedPlant) -> None:
     assert (event["firstTimestamp"], event["lastTimestamp"]) == (first, plant.clock.text)
 
 
+@pytest.mark.rule("11.27")
 def test_the_same_event_is_counted_on_after_a_restart(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
     count = the_event(plant, "FailedBinding")["count"]
@@ -409,6 +428,7 @@ def test_an_object_that_is_told_about_all_the_time_is_told_about_less(plant: Clo
 # An hour
 
 
+@pytest.mark.rule("11.28")
 def test_an_event_goes_an_hour_after_it_was_last_written(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
     plant.clock.move(3000)

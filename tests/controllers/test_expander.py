@@ -42,6 +42,7 @@ def told(plant: ClockedPlant) -> list[tuple[str, str, int]]:
     return [(one["type"], one["message"], one["count"]) for one in found]
 
 
+@pytest.mark.rule("11.20")
 def test_a_volume_of_a_driver_is_waited_for(plant: ClockedPlant) -> None:
     bound(plant, **CSI)
     ask(plant, "2Gi")
@@ -54,6 +55,7 @@ def test_a_volume_of_a_driver_is_waited_for(plant: ClockedPlant) -> None:
     assert told(plant) == [("Normal", why, 2)]
 
 
+@pytest.mark.rule("11.20")
 def test_nobody_grows_a_path_of_a_host(plant: ClockedPlant) -> None:
     bound(plant)
     ask(plant, "2Gi")
@@ -71,6 +73,7 @@ def test_what_waited_before_a_restart_is_told_of_again(plant: ClockedPlant) -> N
     assert [count for _, _, count in told(plant)] == [2]
 
 
+@pytest.mark.rule("14.14")
 def test_the_size_before_is_forgotten_when_the_file_system_has_grown(plant: ClockedPlant) -> None:
     bound(plant, **CSI)
     ask(plant, "2Gi")
@@ -99,6 +102,7 @@ def test_the_size_before_is_forgotten_when_the_file_system_has_grown(plant: Cloc
     assert PRE_RESIZE_CAPACITY not in plant.volume().annotations
 
 
+@pytest.mark.rule("14.20", "22.8")
 def test_the_capacity_of_a_claim_does_not_follow_its_volume(plant: ClockedPlant) -> None:
     bound(plant, **CSI)
     plant.edit(VOLUMES, "v1", lambda doc: doc["spec"]["capacity"].update(storage="9Gi"))

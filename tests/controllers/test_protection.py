@@ -36,6 +36,7 @@ def volume_is_gone(plant: ClockedPlant, name: str = "v1") -> bool:
 # Claims
 
 
+@pytest.mark.rule("13.1")
 def test_a_new_claim_is_protected_behind_its_own_finalizers(plant: ClockedPlant) -> None:
     doc = a_claim_doc()
     doc["metadata"]["finalizers"] = ["example.com/own"]
@@ -43,6 +44,7 @@ def test_a_new_claim_is_protected_behind_its_own_finalizers(plant: ClockedPlant)
     assert plant.claim().metadata.finalizers == ("example.com/own", PVC_PROTECTION)
 
 
+@pytest.mark.rule("13.2")
 def test_a_live_claim_that_lost_its_protection_gets_it_again(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc())
     plant.edit(CLAIMS, "default/db", drop_finalizers)
@@ -50,6 +52,7 @@ def test_a_live_claim_that_lost_its_protection_gets_it_again(plant: ClockedPlant
     assert plant.claim().has_finalizer(PVC_PROTECTION)
 
 
+@pytest.mark.rule("13.3")
 def test_a_claim_that_no_pod_uses_goes_at_once(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc())
     plant.delete(CLAIMS, "default/db")
@@ -57,6 +60,7 @@ def test_a_claim_that_no_pod_uses_goes_at_once(plant: ClockedPlant) -> None:
     assert is_gone(plant)
 
 
+@pytest.mark.rule("13.3", "13.19")
 def test_a_claim_being_deleted_stays_while_a_pod_with_a_node_uses_it(plant: ClockedPlant) -> None:
     plant.put(VOLUMES, a_volume_doc())
     plant.put(CLAIMS, a_claim_doc())
@@ -71,6 +75,7 @@ def test_a_claim_being_deleted_stays_while_a_pod_with_a_node_uses_it(plant: Cloc
     assert plant.volume().phase == "Released"
 
 
+@pytest.mark.rule("13.3")
 def test_a_claim_stays_until_the_last_of_its_pods_is_gone(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc())
     for name in ("a", "b"):
@@ -84,6 +89,7 @@ def test_a_claim_stays_until_the_last_of_its_pods_is_gone(plant: ClockedPlant) -
     assert is_gone(plant)
 
 
+@pytest.mark.rule("13.4", "22.9")
 @pytest.mark.parametrize("phase", ["Pending", "Running", "Succeeded", "Failed", "Unknown"])
 def test_trap_9_a_pod_holds_its_claim_whatever_its_phase(plant: ClockedPlant, phase: str) -> None:
     plant.put(CLAIMS, a_claim_doc())
@@ -94,6 +100,7 @@ def test_trap_9_a_pod_holds_its_claim_whatever_its_phase(plant: ClockedPlant, ph
     assert not is_gone(plant)
 
 
+@pytest.mark.rule("13.5", "22.9")
 def test_trap_9_a_pod_without_node_holds_no_claim(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc())
     plant.create("pods", a_pod_doc("p", "db", ""))
@@ -102,6 +109,7 @@ def test_trap_9_a_pod_without_node_holds_no_claim(plant: ClockedPlant) -> None:
     assert is_gone(plant)
 
 
+@pytest.mark.rule("13.6")
 def test_a_pod_of_another_namespace_holds_no_claim(plant: ClockedPlant) -> None:
     plant.put("namespaces", {"metadata": {"name": "other"}})
     plant.put(CLAIMS, a_claim_doc())
@@ -128,6 +136,7 @@ def an_ephemeral_claim(plant: ClockedPlant, *, owned: bool) -> str:
     return uid
 
 
+@pytest.mark.rule("13.7")
 def test_a_pod_holds_the_claim_that_is_made_for_it_until_it_is_shut_down(
     plant: ClockedPlant,
 ) -> None:
@@ -160,6 +169,7 @@ def test_a_pod_that_names_a_claim_holds_it_until_the_pod_is_gone(plant: ClockedP
     assert is_gone(plant)
 
 
+@pytest.mark.rule("3.2")
 def test_pods_hold_claims_after_a_restart_too(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc())
     plant.create("pods", a_pod_doc("p", "db", "n1"))
@@ -180,6 +190,7 @@ def test_a_claim_with_a_finalizer_of_somebody_else_waits_for_them(plant: Clocked
     assert is_gone(plant)
 
 
+@pytest.mark.rule("1.4.16")
 def test_no_finalizer_is_added_to_a_claim_being_deleted(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc())
     plant.create("pods", a_pod_doc("p", "db", "n1"))
@@ -194,6 +205,7 @@ def test_no_finalizer_is_added_to_a_claim_being_deleted(plant: ClockedPlant) -> 
 # Volumes
 
 
+@pytest.mark.rule("13.8")
 def test_a_new_volume_is_protected_behind_its_own_finalizers(plant: ClockedPlant) -> None:
     doc = a_volume_doc()
     doc["metadata"]["finalizers"] = ["example.com/own"]
@@ -201,6 +213,7 @@ def test_a_new_volume_is_protected_behind_its_own_finalizers(plant: ClockedPlant
     assert plant.volume().metadata.finalizers == ("example.com/own", PV_PROTECTION)
 
 
+@pytest.mark.rule("5.0", "13.9")
 def test_a_live_volume_that_lost_its_protection_gets_it_again(plant: ClockedPlant) -> None:
     plant.put(VOLUMES, a_volume_doc())
     plant.edit(VOLUMES, "v1", drop_finalizers)
@@ -208,6 +221,7 @@ def test_a_live_volume_that_lost_its_protection_gets_it_again(plant: ClockedPlan
     assert plant.volume().has_finalizer(PV_PROTECTION)
 
 
+@pytest.mark.rule("13.10")
 @pytest.mark.parametrize("reserved", [False, True])
 def test_a_volume_that_is_not_bound_goes_at_once(plant: ClockedPlant, reserved: bool) -> None:
     ref = {"claimRef": {"namespace": "default", "name": "db"}} if reserved else {}
@@ -217,6 +231,7 @@ def test_a_volume_that_is_not_bound_goes_at_once(plant: ClockedPlant, reserved: 
     assert volume_is_gone(plant)
 
 
+@pytest.mark.rule("13.16", "13.18")
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 def test_a_bound_volume_being_deleted_stays_bound_until_its_claim_goes(
     plant: ClockedPlant, policy: str
@@ -237,6 +252,7 @@ def test_a_bound_volume_being_deleted_stays_bound_until_its_claim_goes(
         assert data.exists()
 
 
+@pytest.mark.rule("2.15", "9.2", "13.14", "13.17")
 def test_a_volume_made_in_tree_goes_after_its_data_with_policy_delete(plant: ClockedPlant) -> None:
     with TemporaryDirectory(dir="/tmp") as place:
         data = Path(place) / "data"
@@ -253,6 +269,7 @@ def test_a_volume_made_in_tree_goes_after_its_data_with_policy_delete(plant: Clo
         assert not data.exists()
 
 
+@pytest.mark.rule("9.3")
 def test_a_volume_that_an_external_provisioner_holds_waits_for_it(plant: ClockedPlant) -> None:
     doc = a_volume_doc(policy="Delete")
     doc["metadata"] |= {
@@ -268,6 +285,7 @@ def test_a_volume_that_an_external_provisioner_holds_waits_for_it(plant: Clocked
     assert plant.volume().phase == "Released"
 
 
+@pytest.mark.rule("6.5", "13.15")
 def test_a_volume_being_deleted_is_never_newly_bound(plant: ClockedPlant) -> None:
     doc = a_volume_doc()
     doc["metadata"]["finalizers"] = ["example.com/own"]

@@ -50,6 +50,7 @@ def refusal(plant: ClockedPlant, doc: Doc) -> str:
     return str(error.value)
 
 
+@pytest.mark.rule("1.4.5", "16.2", "16.6", "16.10")
 def test_claims_are_charged_until_nothing_is_left(plant: ClockedPlant) -> None:
     put(plant, a_quota(requests_storage="3Gi", persistentvolumeclaims="5"))
     assert plant.create(CLAIMS, a_claim("a", "2Gi"))
@@ -61,6 +62,7 @@ def test_claims_are_charged_until_nothing_is_left(plant: ClockedPlant) -> None:
     assert used(plant)["requests.storage"] == "3Gi"
 
 
+@pytest.mark.rule("16.9", "20.12")
 def test_what_is_charged_is_whole_bytes(plant: ClockedPlant) -> None:
     put(plant, a_quota(requests_storage="1"))
     assert plant.create(CLAIMS, a_claim("a", "100m"))
@@ -68,6 +70,7 @@ def test_what_is_charged_is_whole_bytes(plant: ClockedPlant) -> None:
     assert not plant.create(CLAIMS, a_claim("b", "100m"))
 
 
+@pytest.mark.rule("16.1")
 @pytest.mark.parametrize("key", ["persistentvolumeclaims", "count/persistentvolumeclaims"])
 def test_claims_are_counted(plant: ClockedPlant, key: str) -> None:
     put(plant, a_quota(**{key: "1"}))
@@ -75,6 +78,7 @@ def test_claims_are_counted(plant: ClockedPlant, key: str) -> None:
     assert not plant.create(CLAIMS, a_claim("b"))
 
 
+@pytest.mark.rule("16.3", "16.4")
 def test_a_class_has_limits_of_its_own_and_claims_without_one_take_nothing_of_them(
     plant: ClockedPlant,
 ) -> None:
@@ -86,6 +90,7 @@ def test_a_class_has_limits_of_its_own_and_claims_without_one_take_nothing_of_th
     assert used(plant) == {FAST_REQUESTS: "1Gi", FAST_CLAIMS: "1"}
 
 
+@pytest.mark.rule("1.4.6", "16.4")
 def test_the_class_that_counts_is_the_one_it_gets_by_default(plant: ClockedPlant) -> None:
     default = {"storageclass.kubernetes.io/is-default-class": "true"}
     class_ = {"metadata": {"name": "fast", "annotations": default}, "provisioner": "example.com/d"}
@@ -95,6 +100,7 @@ def test_the_class_that_counts_is_the_one_it_gets_by_default(plant: ClockedPlant
     assert used(plant) == {FAST_CLAIMS: "1"}
 
 
+@pytest.mark.rule("16.11")
 def test_a_claim_that_goes_gives_its_share_back(plant: ClockedPlant) -> None:
     put(plant, a_quota(requests_storage="1Gi"))
     assert plant.create(CLAIMS, a_claim("a"))
@@ -204,6 +210,7 @@ def test_a_request_that_is_only_tried_is_refused_too(plant: ClockedPlant) -> Non
         plant._run(plant.objects.create(kind, "default", a_claim("a"), dry_run=True))
 
 
+@pytest.mark.rule("16.5")
 @pytest.mark.parametrize(
     ("expression", "counted"),
     [
@@ -230,6 +237,7 @@ def a_range(**limit: Doc) -> Doc:
     return {"metadata": {"name": "r", "namespace": "default"}, "spec": {"limits": limits}}
 
 
+@pytest.mark.rule("16.12")
 def test_a_claim_keeps_within_the_limits_of_its_namespace(plant: ClockedPlant) -> None:
     plant.put("limitranges", a_range(min={"storage": "1Gi"}, max={"storage": "2Gi"}))
     assert "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 512Mi" in (

@@ -80,6 +80,7 @@ def delay(plant: ClockedPlant, name: str = "db", **spec: Any) -> None:
 # A volume is made
 
 
+@pytest.mark.rule("2.7", "10.32", "10.34")
 def test_a_pod_gets_its_node_when_the_volume_made_for_it_is_bound(plant: ClockedPlant) -> None:
     add_node(plant, "n1")
     add_class(plant)
@@ -97,6 +98,7 @@ def test_a_pod_gets_its_node_when_the_volume_made_for_it_is_bound(plant: Clocked
     assert event["source"] == {"component": "default-scheduler"}
 
 
+@pytest.mark.rule("10.34")
 def test_several_claims_are_all_waited_for(plant: ClockedPlant) -> None:
     add_node(plant, "n1")
     add_class(plant)
@@ -112,6 +114,7 @@ def test_several_claims_are_all_waited_for(plant: ClockedPlant) -> None:
     assert pod_of(plant).node_name == "n1"
 
 
+@pytest.mark.rule("19.10")
 def test_a_node_with_enough_room_is_chosen_and_none_without(plant: ClockedPlant) -> None:
     plant.put(DRIVERS, {"metadata": {"name": "example.com"}, "spec": {"storageCapacity": True}})
     add_node(plant, "n1")
@@ -127,6 +130,7 @@ def test_a_node_with_enough_room_is_chosen_and_none_without(plant: ClockedPlant)
     assert selected(plant) == "n2"
 
 
+@pytest.mark.rule("10.33")
 def test_the_topology_that_a_class_allows_decides(plant: ClockedPlant) -> None:
     add_node(plant, "n1")
     add_node(plant, "n2")
@@ -140,6 +144,7 @@ def test_the_topology_that_a_class_allows_decides(plant: ClockedPlant) -> None:
 # A volume is there
 
 
+@pytest.mark.rule("6.12", "10.31")
 def test_a_volume_that_is_there_is_bound_by_the_scheduler(plant: ClockedPlant) -> None:
     add_node(plant, "n1")
     add_node(plant, "n2")
@@ -152,6 +157,7 @@ def test_a_volume_that_is_there_is_bound_by_the_scheduler(plant: ClockedPlant) -
     assert BOUND_BY_CONTROLLER in plant.volume().annotations
 
 
+@pytest.mark.rule("7.1a")
 def test_a_volume_that_somebody_else_pointed_at_the_claim_is_not_marked(
     plant: ClockedPlant,
 ) -> None:
@@ -283,6 +289,7 @@ def test_a_heartbeat_of_a_node_looks_at_no_pod(plant: ClockedPlant) -> None:
     assert plant.events("p") == [before]
 
 
+@pytest.mark.rule("19.13")
 def test_a_claim_for_one_pod_goes_to_the_next_when_the_first_has_ended(
     plant: ClockedPlant,
 ) -> None:
@@ -306,6 +313,7 @@ def test_a_claim_for_one_pod_goes_to_the_next_when_the_first_has_ended(
 # What goes wrong
 
 
+@pytest.mark.rule("10.35")
 def test_a_pod_is_placed_anew_when_the_provisioner_gives_its_node_up(plant: ClockedPlant) -> None:
     add_node(plant, "n1")
     add_class(plant)
@@ -322,6 +330,7 @@ def test_a_pod_is_placed_anew_when_the_provisioner_gives_its_node_up(plant: Cloc
     assert selected(plant) == "n0"
 
 
+@pytest.mark.rule("10.34")
 def test_a_pod_is_placed_anew_after_ten_minutes(plant: ClockedPlant) -> None:
     add_node(plant, "n1")
     add_class(plant)

@@ -40,6 +40,7 @@ AMOUNTS = st.builds(
 # Syntax
 
 
+@pytest.mark.rule("20.1", "20.2")
 @pytest.mark.parametrize("text", NOT_QUANTITIES)
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(QuantityError):
@@ -57,6 +58,7 @@ def test_an_integer_too_long_to_write_is_no_quantity() -> None:
         parse_quantity(10**5000)
 
 
+@pytest.mark.rule("20.1")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_decimal_suffix_is_a_power_of_ten(suffix: str) -> None:
     assert (
@@ -64,11 +66,13 @@ def test_a_decimal_suffix_is_a_power_of_ten(suffix: str) -> None:
     )
 
 
+@pytest.mark.rule("20.1")
 @pytest.mark.parametrize("suffix", BINARY)
 def test_a_binary_suffix_is_a_power_of_two(suffix: str) -> None:
     assert parse_quantity(f"3{suffix}").bytes() == 3 << (10 * (BINARY.index(suffix) + 1))
 
 
+@pytest.mark.rule("20.1", "20.3", "20.4")
 @pytest.mark.parametrize(
     ("text", "size_bytes"),
     [
@@ -136,11 +140,13 @@ CANONICAL = {
 }
 
 
+@pytest.mark.rule("20.5", "20.6", "20.8")
 @pytest.mark.parametrize("text", CANONICAL)
 def test_canonical_has_no_fraction_and_the_largest_suffix(text: str) -> None:
     assert parse_quantity(text).canonical() == str(parse_quantity(text)) == CANONICAL[text]
 
 
+@pytest.mark.rule("20.7")
 @given(AMOUNTS)
 @example("1e-9")
 @example("-0.5Ki")
@@ -155,6 +161,7 @@ def test_canonical_loses_no_precision_and_is_its_own_canonical(text: str) -> Non
 # Rounding
 
 
+@pytest.mark.rule("20.9")
 @pytest.mark.parametrize(
     ("text", "nanos"),
     [
@@ -170,6 +177,7 @@ def test_finer_than_a_billionth_is_rounded_away_from_zero(text: str, nanos: int)
     assert parse_quantity(text).nanos == nanos
 
 
+@pytest.mark.rule("20.10")
 @pytest.mark.parametrize(
     ("text", "stored"),
     [
@@ -190,6 +198,7 @@ def test_a_stored_amount_is_rounded_up_to_a_thousandth(text: str | float, stored
     assert canonical_storage(text) == stored
 
 
+@pytest.mark.rule("20.11")
 @pytest.mark.parametrize("text", ["8Ei", "8192Pi", "100000Ei"])
 def test_a_binary_amount_is_capped_at_what_64_bits_hold(text: str) -> None:
     assert parse_quantity(text).bytes() == 2**63 - 1
@@ -200,6 +209,7 @@ def test_a_decimal_amount_is_not_capped() -> None:
     assert parse_quantity("10E").bytes() == 10**19
 
 
+@pytest.mark.rule("20.12")
 @pytest.mark.parametrize(
     ("text", "size_bytes"),
     [
@@ -227,6 +237,7 @@ def test_rounding_never_makes_an_amount_smaller_by_size(text: str) -> None:
 # Comparison and sums
 
 
+@pytest.mark.rule("20.13")
 @pytest.mark.parametrize(
     ("less", "more"), [("1G", "1Gi"), ("999999999", "1e9"), ("-1", "0"), ("1m", "1"), ("1Ei", "2E")]
 )
@@ -252,6 +263,7 @@ def test_an_amount_is_no_number() -> None:
     assert parse_quantity("1") != 1
 
 
+@pytest.mark.rule("20.14")
 @pytest.mark.parametrize(
     ("first", "second", "total"),
     [

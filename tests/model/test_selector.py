@@ -66,6 +66,7 @@ def affinity(*terms: NodeSelectorTerm) -> NodeAffinity:
     return NodeAffinity(required=NodeSelector(node_selector_terms=terms))
 
 
+@pytest.mark.rule("6.12")
 def test_one_of_the_terms_is_enough_and_within_a_term_all_expressions_must_match() -> None:
     either = affinity(term(("app", "db"), ("rack", "13")), term(("rack", "12")))
     assert either.allows(LABELS)

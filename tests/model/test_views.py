@@ -16,6 +16,7 @@ def seen(type_: type[View], doc: dict) -> View:
     return ViewDecoder(type_).decode(json.dumps(doc).encode())
 
 
+@pytest.mark.rule("1.2.35", "1.2.36", "2.11")
 @pytest.mark.parametrize(
     ("annotation", "spec", "effective", "said"),
     [
@@ -35,6 +36,7 @@ def test_the_class_of_a_claim_is_the_annotation_if_there_else_the_spec(
     assert (claim.class_name, claim.has_class) == (effective, said)
 
 
+@pytest.mark.rule("1.2.35", "2.11")
 def test_the_class_of_a_volume_is_the_annotation_if_there_else_the_spec() -> None:
     assert a_volume(class_="c").class_name == "c"
     assert a_volume(class_="c", annotations={STORAGE_CLASS_BETA: ""}).class_name == ""
@@ -62,6 +64,7 @@ def test_fields_that_the_view_does_not_name_are_skipped() -> None:
     assert (volume.name, volume.driver, volume.source_name) == ("v", "d", "csi")
 
 
+@pytest.mark.rule("20.4")
 def test_sizes_may_be_json_numbers() -> None:
     claim = seen(Claim, {"spec": {"resources": {"requests": {"storage": 1024}}}})
     assert claim.request.bytes() == 1024

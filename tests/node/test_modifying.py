@@ -54,6 +54,7 @@ def failures(plant: HostPlant) -> list[str]:
     return sorted(one["message"] for one in found)
 
 
+@pytest.mark.rule("15.6")
 def test_a_class_that_does_not_exist_is_waited_for(plant: HostPlant) -> None:
     assert name_class(plant, "fast")
     assert change_of(plant.claim()) == ("fast", "Pending", [])
@@ -65,6 +66,7 @@ def test_a_class_that_does_not_exist_is_waited_for(plant: HostPlant) -> None:
     assert change_of(plant.claim())[1] == "Infeasible"  # it was looked at anew at once
 
 
+@pytest.mark.rule("15.8")
 def test_what_the_driver_does_not_know_is_infeasible_and_says_what_it_knows(
     plant: HostPlant,
 ) -> None:
@@ -79,6 +81,7 @@ def test_what_the_driver_does_not_know_is_infeasible_and_says_what_it_knows(
     assert plant.made().attributes_class == ""
 
 
+@pytest.mark.rule("15.8")
 def test_a_class_of_another_driver_is_infeasible(plant: HostPlant) -> None:
     plant.put(VACS, a_vac("other", "btrfs.mooring.dev", compression="zstd"))
     name_class(plant, "other")
@@ -88,6 +91,7 @@ def test_a_class_of_another_driver_is_infeasible(plant: HostPlant) -> None:
     ]
 
 
+@pytest.mark.rule("15.4")
 def test_a_volume_is_not_made_until_its_class_exists_and_fits(plant: HostPlant) -> None:
     plant.put(CLAIMS, a_claim_doc("new", class_="local", volumeAttributesClassName="fast"))
     told = {one["reason"]: one["message"] for one in plant.events("new")}
@@ -113,6 +117,7 @@ def removed(plant: HostPlant, name: str = "fast") -> None:
     plant.settle()
 
 
+@pytest.mark.rule("2.17")
 def test_a_class_that_nothing_names_goes_at_once(plant: HostPlant) -> None:
     plant.put(VACS, a_vac("fast"))
     found = vac(plant)
@@ -122,6 +127,7 @@ def test_a_class_that_nothing_names_goes_at_once(plant: HostPlant) -> None:
     assert vac(plant) is None
 
 
+@pytest.mark.rule("15.10")
 def test_a_class_stays_while_a_claim_names_it(plant: HostPlant) -> None:
     plant.put(VACS, a_vac("fast"))
     name_class(plant, "fast")
@@ -135,6 +141,7 @@ def test_a_class_stays_while_a_claim_names_it(plant: HostPlant) -> None:
     assert vac(plant, "slow") is not None
 
 
+@pytest.mark.rule("15.10")
 def test_a_class_stays_while_a_volume_names_it(plant: HostPlant) -> None:
     plant.put(VACS, a_vac("fast"))
     volume = {
@@ -156,6 +163,7 @@ def test_a_class_stays_while_a_volume_names_it(plant: HostPlant) -> None:
     assert vac(plant) is None
 
 
+@pytest.mark.rule("15.10")
 def test_a_class_goes_with_the_last_claim_that_names_it(plant: HostPlant) -> None:
     plant.put(VACS, a_vac("fast"))
     for name in ("one", "two"):

@@ -21,6 +21,7 @@ from mooring.node.intents import Intent, Intents
 from tests.controllers.clocked import a_claim_doc, a_volume_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
 from tests.node.host_plant import HERE, HostPlant, a_pool, a_pool_class
+from tests.spec.plugin import case
 
 GIB = 2**30
 
@@ -35,6 +36,7 @@ def plant(tmp_path: Path) -> Iterator[HostPlant]:
 # Made
 
 
+@pytest.mark.rule("10.9", "10.10", "10.20", "11.8", "11.9")
 def test_a_claim_gets_a_directory_of_its_own_and_is_told_so(plant: HostPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="local"))
     claim, volume = plant.claim(), plant.made()
@@ -56,6 +58,7 @@ def test_a_claim_gets_a_directory_of_its_own_and_is_told_so(plant: HostPlant) ->
     assert components["ProvisioningSucceeded"] == DIRECTORY_DRIVER
 
 
+@pytest.mark.rule("2.3", "10.13", "10.14", "10.15", "10.16", "10.17", "10.18", "10.19", "13.12")
 def test_the_volume_is_what_the_claim_and_the_class_say(plant: HostPlant) -> None:
     plant.put(CLASSES, a_pool_class("kept", "Retain", parameters={"pool": "local"}))
     modes = ["ReadWriteOnce", "ReadOnlyMany"]
@@ -73,6 +76,7 @@ def test_the_volume_is_what_the_claim_and_the_class_say(plant: HostPlant) -> Non
     assert not volume.has_finalizer(EXTERNAL_PROVISIONER_FINALIZER)
 
 
+@pytest.mark.rule("10.7")
 def test_a_class_that_waits_is_served_on_the_selected_node_only(plant: HostPlant) -> None:
     late = a_pool_class(
         "late", parameters={"pool": "local"}, volumeBindingMode="WaitForFirstConsumer"
@@ -95,12 +99,16 @@ def test_a_class_that_waits_is_served_on_the_selected_node_only(plant: HostPlant
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ({"volumeMode": "Block"}, "directory.mooring.dev makes no Block volumes"),
-        (
+        case(
+            "10.11 11.10", {"volumeMode": "Block"}, "directory.mooring.dev makes no Block volumes"
+        ),
+        case(
+            "10.28",
             {"selector": {"matchLabels": {"a": "b"}}},
             "claim.spec.selector is not supported for dynamic provisioning",
         ),
-        (
+        case(
+            "18.21",
             {"dataSource": {"kind": "PersistentVolumeClaim", "name": "other"}},
             "source claim default/other does not exist",
         ),
@@ -138,6 +146,7 @@ def failures(plant: HostPlant, name: str = "db") -> int:
     return sum(one["count"] for one in plant.events(name) if one["reason"] == "ProvisioningFailed")
 
 
+@pytest.mark.rule("3.9", "10.24")
 def test_what_failed_is_tried_again_when_its_time_has_come_and_not_before(
     plant: HostPlant, tmp_path: Path
 ) -> None:
@@ -179,6 +188,7 @@ def test_a_claim_that_found_no_room_goes_on_when_there_is_room(
     assert plant.claim("second").phase == "Bound"
 
 
+@pytest.mark.rule("10.24")
 def test_of_claims_that_take_the_last_room_at_once_one_gets_it_and_nothing_is_left_behind(
     plant: HostPlant, tmp_path: Path
 ) -> None:
@@ -197,6 +207,7 @@ def test_of_claims_that_take_the_last_room_at_once_one_gets_it_and_nothing_is_le
 # Deleted meanwhile
 
 
+@pytest.mark.rule("10.25")
 @pytest.mark.parametrize("turns", [0, 3, 10, 30, 100, 300])
 def test_of_a_claim_deleted_while_its_volume_is_made_nothing_is_left(
     plant: HostPlant, turns: int
@@ -240,6 +251,7 @@ def leave_behind(plant: HostPlant, asset: str = LEFT, *, noted: bool = True) -> 
     plant.settle()
 
 
+@pytest.mark.rule("10.25")
 def test_an_asset_whose_claim_is_gone_is_taken_back_at_the_next_start(plant: HostPlant) -> None:
     leave_behind(plant)
     assert (plant.assets(), plant.intents()) == ([], [])
@@ -265,6 +277,7 @@ def test_an_asset_that_got_its_volume_is_kept(plant: HostPlant) -> None:
     assert (plant.assets(), plant.intents()) == ([asset], [])
 
 
+@pytest.mark.rule("10.22")
 def test_an_asset_whose_claim_waits_still_becomes_its_volume(
     plant: HostPlant, tmp_path: Path
 ) -> None:
@@ -319,6 +332,7 @@ def test_a_volume_goes_with_its_directory_and_its_room(plant: HostPlant) -> None
     assert (pool.status.volumes, pool.allocated.canonical()) == (0, "0")
 
 
+@pytest.mark.rule("9.8d", "11.14")
 def test_a_volume_that_cannot_be_deleted_stays_released_and_is_told_and_tried_again(
     plant: HostPlant, tmp_path: Path
 ) -> None:
@@ -399,6 +413,7 @@ def test_a_volume_whose_pool_was_removed_by_force_stays_released_and_that_is_tol
     assert plant.told(name) == [("Warning", "VolumeFailedDelete")]
 
 
+@pytest.mark.rule("9.8e", "13.11", "13.12", "22.10")
 def test_trap_10_the_policy_of_the_moment_counts(plant: HostPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="local"))
     name = plant.made().name
@@ -413,6 +428,7 @@ def test_trap_10_the_policy_of_the_moment_counts(plant: HostPlant) -> None:
     assert (plant.volumes(), plant.assets()) == ([], [])
 
 
+@pytest.mark.rule("9.8c", "13.17")
 def test_a_volume_deleted_before_its_claim_goes_with_its_directory(plant: HostPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="local"))
     name = plant.made().name
@@ -423,6 +439,7 @@ def test_a_volume_deleted_before_its_claim_goes_with_its_directory(plant: HostPl
     assert (plant.volumes(), plant.assets()) == ([], [])
 
 
+@pytest.mark.rule("13.18")
 def test_a_retained_volume_that_an_admin_deletes_leaves_its_directory(plant: HostPlant) -> None:
     plant.put(CLASSES, a_pool_class("kept", "Retain", parameters={"pool": "local"}))
     plant.put(CLAIMS, a_claim_doc(class_="kept"))

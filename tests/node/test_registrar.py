@@ -170,6 +170,7 @@ def test_a_pod_waits_until_there_is_room(host: HostPlant) -> None:
     assert pod_of(host).node_name == HERE
 
 
+@pytest.mark.rule("2.7", "10.26")
 def test_a_node_that_cannot_make_the_volume_after_all_is_given_up(host: HostPlant) -> None:
     """The pool has room, and this namespace may not take it: no capacity tells that."""
     add_pool(host, namespaces=[{"name": "other"}])

@@ -75,6 +75,7 @@ def events(plant: HostPlant) -> list[tuple[str, str, str]]:
     )
 
 
+@pytest.mark.rule("14.10", "14.11", "11.21")
 def test_a_claim_that_asks_for_more_gets_it(plant: HostPlant) -> None:
     assert sizes(plant) == ("1Gi", "1Gi", "1Gi", 2**30)
     assert ask(plant, "3Gi")
@@ -90,17 +91,20 @@ def test_a_claim_that_asks_for_more_gets_it(plant: HostPlant) -> None:
     ]
 
 
+@pytest.mark.rule("20.15")
 def test_sizes_of_the_volume_are_of_the_binary_family(plant: HostPlant) -> None:
     assert ask(plant, "2G")
     assert plant.claim().status.capacity == {STORAGE: "1953125Ki"}
 
 
+@pytest.mark.rule("14.2")
 def test_a_class_that_does_not_allow_it_refuses_the_request(plant: HostPlant) -> None:
     plant.put(CLAIMS, a_claim_doc("fixed", class_="local"))
     assert not ask(plant, "2Gi", "fixed")
     assert sizes(plant, "fixed")[0] == "1Gi"
 
 
+@pytest.mark.rule("11.23", "14.6", "14.7", "14.15", "14.16")
 def test_a_pool_without_the_room_says_so_and_the_user_may_ask_for_less(plant: HostPlant) -> None:
     limit(plant, capacity="2Gi")
     assert ask(plant, "5Gi")
@@ -121,6 +125,7 @@ def test_a_pool_without_the_room_says_so_and_the_user_may_ask_for_less(plant: Ho
     assert (plant.claim().status.conditions, progress(plant.claim())) == ((), "")
 
 
+@pytest.mark.rule("14.15")
 def test_it_goes_on_when_the_pool_gets_room(plant: HostPlant) -> None:
     limit(plant, capacity="2Gi")
     ask(plant, "5Gi")
@@ -134,6 +139,7 @@ def test_a_namespace_grows_within_its_quota(plant: HostPlant) -> None:
     assert "may take 2Gi, has 1Gi" in plant.claim().status.conditions[-1].message
 
 
+@pytest.mark.rule("14.15", "14.19")
 def test_a_backend_that_is_away_is_asked_again_and_the_room_is_kept(plant: HostPlant) -> None:
     away = plant.root.with_name("away")
     plant.root.rename(away)
@@ -168,6 +174,7 @@ def test_what_a_claim_that_is_gone_had_begun_is_brought_to_an_end(plant: HostPla
     assert GROWS_TO not in plant.volume(name).annotations
 
 
+@pytest.mark.rule("14.17")
 def test_a_restart_in_between_changes_nothing(plant: HostPlant) -> None:
     plant.restart(meanwhile=lambda: None)
     plant.settle()

@@ -142,6 +142,7 @@ def test_a_capacity_is_of_a_class_and_not_negative(fields: Doc, paths: list[str]
     assert list(refused(csi.STORAGE_CAPACITY, a_capacity(**fields))) == paths
 
 
+@pytest.mark.rule("19.8")
 def test_of_a_capacity_topology_and_class_stay() -> None:
     here = {"matchLabels": {"kubernetes.io/hostname": "n1"}}
     old = made(csi.STORAGE_CAPACITY, a_capacity(nodeTopology=here, capacity="1Gi"))

@@ -1,97 +1,29 @@
-"""What the storage kinds default and refuse. Storage semantics §1, by field path and reason."""
+"""What volumes and classes default and refuse. Storage semantics §1, by field path and reason."""
 
 from typing import Any
 
 import pytest
 
-from mooring.objects.admission import admitted_create, admitted_update
-from mooring.objects.errors import Forbidden, Invalid
+from mooring.objects.errors import Invalid
 from mooring.objects.kind import Doc, Kind
-from mooring.objects.kinds import core, persistentvolume, persistentvolumeclaim, storageclass
+from tests.objects.storage_making import (
+    CLAIM,
+    CLASS,
+    CSI,
+    ISCSI,
+    NAMESPACE,
+    VOLUME,
+    changed,
+    claim,
+    class_,
+    made,
+    refusals,
+    volume,
+)
+from tests.spec.plugin import case
 
-VOLUME, CLAIM, CLASS = persistentvolume.KIND, persistentvolumeclaim.KIND, storageclass.KIND
-NAMESPACE = core.NAMESPACE
 MAX_WASTE = "mooring.dev/max-waste"
 WASTE_INVALID = {f"metadata.annotations.{MAX_WASTE}": "Invalid"}
-NOW = "2026-01-01T00:00:00Z"
-CSI = {"driver": "d.example.com", "volumeHandle": "h"}
-ISCSI = {"targetPortal": "10.0.0.1", "iqn": "iqn.2026-01.org.example:a", "lun": 1}
-
-
-class World:
-    """A world of these classes alone."""
-
-    def __init__(self, *classes: Doc) -> None:
-        self._classes = list(classes)
-
-    def one(self, resource: str, key: str) -> Doc | None:
-        return next((one for one in self._classes if one["metadata"]["name"] == key), None)
-
-    def all(self, resource: str) -> list[Doc]:
-        return self._classes
-
-    def inside(self, resource: str, namespace: str) -> list[Doc]:
-        return []
-
-
-def volume(metadata: Doc | None = None, **spec: Any) -> Doc:
-    """spec: what differs; None leaves a field out."""
-    whole = {
-        "capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteOnce"],
-        "hostPath": {"path": "/srv/v"},
-        **spec,
-    }
-    return {
-        "metadata": {"name": "v", **(metadata or {})},
-        "spec": {key: value for key, value in whole.items() if value is not None},
-    }
-
-
-def claim(metadata: Doc | None = None, **spec: Any) -> Doc:
-    whole = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": "1Gi"}},
-        **spec,
-    }
-    return {
-        "metadata": {"name": "c", "namespace": "default", **(metadata or {})},
-        "spec": {key: value for key, value in whole.items() if value is not None},
-    }
-
-
-def class_(**fields: Any) -> Doc:
-    return {"metadata": {"name": "s"}, "provisioner": "d.example.com", **fields}
-
-
-def made(kind: Kind, doc: Doc, *classes: Doc) -> Doc:
-    return admitted_create(kind, doc, World(*classes), NOW)
-
-
-def refusals(kind: Kind, doc: Doc, old: Doc | None = None) -> dict[str, str]:
-    """{field: reason} of a create, or of an update of `old`; empty if it is let in."""
-    try:
-        if old is None:
-            admitted_create(kind, doc, World(), NOW)
-        else:
-            admitted_update(kind, doc, old, World(), NOW)
-    except Invalid as refused:
-        return {cause.field: cause.reason.removeprefix("FieldValue") for cause in refused.causes}
-    except Forbidden as refused:
-        return {"": str(refused)}
-    return {}
-
-
-def changed(old: Doc, metadata: Doc | None = None, **spec: Any) -> Doc:
-    """A copy with other fields in its spec; None takes one away."""
-    whole = {**old["spec"], **spec}
-    return {
-        **old,
-        "metadata": {**old["metadata"], **(metadata or {})},
-        "spec": {key: value for key, value in whole.items() if value is not None},
-    }
-
-
 TERM = "spec.nodeAffinity.required.nodeSelectorTerms"
 
 
@@ -102,30 +34,37 @@ def affinity(**expression: Any) -> Doc:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"capacity": None}, {"spec.capacity": "NotSupported"}),
-        ({"capacity": {"storage": "1Gi", "x": "1"}}, {"spec.capacity": "NotSupported"}),
-        ({"capacity": {"storage": "0"}}, {"spec.capacity[storage]": "Invalid"}),
-        ({"accessModes": []}, {"spec.accessModes": "Required"}),
-        ({"accessModes": ["RWO"]}, {"spec.accessModes": "NotSupported"}),
-        (
+        case("1.1.4", {"capacity": None}, {"spec.capacity": "NotSupported"}),
+        case(
+            "1.1.4",
+            {"capacity": {"storage": "1Gi", "x": "1"}},
+            {"spec.capacity": "NotSupported"},
+        ),
+        case("1.1.5", {"capacity": {"storage": "0"}}, {"spec.capacity[storage]": "Invalid"}),
+        case("1.1.7", {"accessModes": []}, {"spec.accessModes": "Required"}),
+        case("1.1.8", {"accessModes": ["RWO"]}, {"spec.accessModes": "NotSupported"}),
+        case(
+            "1.1.9",
             {"accessModes": ["ReadWriteOncePod", "ReadWriteOnce"]},
             {"spec.accessModes": "Forbidden"},
         ),
-        ({"volumeMode": "Raw"}, {"spec.volumeMode": "NotSupported"}),
-        (
+        case("1.1.16", {"volumeMode": "Raw"}, {"spec.volumeMode": "NotSupported"}),
+        case(
+            "1.1.12",
             {"persistentVolumeReclaimPolicy": "Keep"},
             {"spec.persistentVolumeReclaimPolicy": "NotSupported"},
         ),
-        (
+        case(
+            "1.1.13",
             {"persistentVolumeReclaimPolicy": "Recycle", "hostPath": {"path": "/./"}},
             {"spec.persistentVolumeReclaimPolicy": "Forbidden"},
         ),
-        ({"storageClassName": "A_b"}, {"spec.storageClassName": "Invalid"}),
-        ({"hostPath": None}, {"spec": "Required"}),
-        ({"csi": CSI, "nfs": {"server": "s", "path": "/"}}, {"spec.nfs": "Forbidden",
+        case("1.1.19", {"storageClassName": "A_b"}, {"spec.storageClassName": "Invalid"}),
+        case("1.1.21", {"hostPath": None}, {"spec": "Required"}),
+        case("1.1.22", {"csi": CSI, "nfs": {"server": "s", "path": "/"}}, {"spec.nfs": "Forbidden",
                                                               "spec.csi": "Forbidden"}),
-        ({"hostPath": {"path": ""}}, {"spec.hostPath.path": "Required"}),
-        ({"hostPath": {"path": "/a/../b"}}, {"spec.hostPath.path": "Invalid"}),
+        case("1.1.25", {"hostPath": {"path": ""}}, {"spec.hostPath.path": "Required"}),
+        case("1.1.26", {"hostPath": {"path": "/a/../b"}}, {"spec.hostPath.path": "Invalid"}),
         ({"hostPath": {"path": "/a", "type": "Dir"}}, {"spec.hostPath.type": "NotSupported"}),
         (
             {"hostPath": None, "iscsi": {"iqn": "iqn.26.x", "lun": 256}},
@@ -144,6 +83,13 @@ def affinity(**expression: Any) -> Doc:
             {"spec.iscsi.secretRef.name": "Required"},
         ),
         ({"hostPath": None, "iscsi": ISCSI}, {}),
+        case("1.1.30", {"claimRef": {"kind": "Moon", "name": "A_b", "uid": "?"}}, {}),
+        case("1.1.32", {"mountOptions": ["", "any thing"]}, {}),
+        case(
+            "1.1.25 1.1.28",
+            {"hostPath": None, "local": {"path": ""}},
+            {"spec.local.path": "Required", "spec.nodeAffinity": "Required"},
+        ),
         (
             {"hostPath": None, "nfs": {"path": "a"}},
             {"spec.nfs.server": "Required", "spec.nfs.path": "Invalid"},
@@ -156,8 +102,12 @@ def affinity(**expression: Any) -> Doc:
             {"hostPath": None, "csi": {**CSI, "nodePublishSecretRef": {"name": "s"}}},
             {"spec.csi.nodePublishSecretRef.namespace": "Required"},
         ),
-        ({"hostPath": None, "local": {"path": "/a"}}, {"spec.nodeAffinity": "Required"}),
-        ({"nodeAffinity": {}}, {"spec.nodeAffinity.required": "Required"}),
+        case(
+            "1.1.28",
+            {"hostPath": None, "local": {"path": "/a"}},
+            {"spec.nodeAffinity": "Required"},
+        ),
+        case("1.1.27", {"nodeAffinity": {}}, {"spec.nodeAffinity.required": "Required"}),
         ({"nodeAffinity": {"required": {}}}, {TERM: "Required"}),
         (
             {"nodeAffinity": affinity(key="a", operator="Is")},
@@ -167,8 +117,9 @@ def affinity(**expression: Any) -> Doc:
             {"nodeAffinity": affinity(key="a", operator="Gt", values=["1", "2"])},
             {f"{TERM}[0].matchExpressions[0].values": "Required"},
         ),
-        ({"volumeAttributesClassName": "gold"}, {"spec.csi": "Required"}),
-        (
+        case("1.1.35", {"volumeAttributesClassName": "gold"}, {"spec.csi": "Required"}),
+        case(
+            "1.1.34",
             {"hostPath": None, "csi": CSI, "volumeAttributesClassName": ""},
             {"spec.volumeAttributesClassName": "Required"},
         ),
@@ -184,6 +135,7 @@ def test_1_1_a_volume_is_refused_by_the_path_of_what_is_wrong(
     assert refusals(VOLUME, volume(**spec)) == expected
 
 
+@pytest.mark.rule("1.1.3", "1.1.46")
 def test_1_1_a_missing_capacity_is_both_required_and_not_supported() -> None:
     with pytest.raises(Invalid) as refused:
         made(VOLUME, volume(capacity=None))
@@ -193,6 +145,7 @@ def test_1_1_a_missing_capacity_is_both_required_and_not_supported() -> None:
     ]
 
 
+@pytest.mark.rule("1.1.11", "1.1.15")
 def test_1_1_a_volume_has_kubernetes_defaults() -> None:
     spec = made(VOLUME, volume(persistentVolumeReclaimPolicy=""))["spec"]
     assert spec["persistentVolumeReclaimPolicy"] == "Retain"
@@ -200,6 +153,7 @@ def test_1_1_a_volume_has_kubernetes_defaults() -> None:
     assert spec["hostPath"] == {"path": "/srv/v", "type": ""}
 
 
+@pytest.mark.rule("1.1.33")
 def test_1_1_mount_options_by_annotation_are_for_sources_that_know_them() -> None:
     key = "volume.beta.kubernetes.io/mount-options"
     noted = {"annotations": {key: "ro"}}
@@ -211,15 +165,29 @@ def test_1_1_mount_options_by_annotation_are_for_sources_that_know_them() -> Non
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ({}, {"hostPath": {"path": "/b"}}, {"spec.persistentvolumesource": "Forbidden"}),
-        ({}, {"volumeMode": "Block"}, {"volumeMode": "Invalid"}),
-        ({}, {"nodeAffinity": affinity(key="a", operator="Exists")}, {}),
-        (
+        case(
+            "1.1.23", {}, {"hostPath": {"path": "/b"}}, {"spec.persistentvolumesource": "Forbidden"}
+        ),
+        case("1.1.17", {}, {"volumeMode": "Block"}, {"volumeMode": "Invalid"}),
+        case("1.1.29", {}, {"nodeAffinity": affinity(key="a", operator="Exists")}, {}),
+        case(
+            "1.1.29",
             {"nodeAffinity": affinity(key="a", operator="Exists")},
             {"nodeAffinity": affinity(key="b", operator="Exists")},
             {"nodeAffinity": "Invalid"},
         ),
-        ({}, {"capacity": {"storage": "5Gi"}, "storageClassName": "x"}, {}),
+        case("1.1.6 1.1.20", {}, {"capacity": {"storage": "5Gi"}, "storageClassName": "x"}, {}),
+        case("1.1.10", {}, {"accessModes": ["ReadWriteMany", "ReadOnlyMany"]}, {}),
+        case("1.1.14", {}, {"persistentVolumeReclaimPolicy": "Delete"}, {}),
+        case("1.1.31", {}, {"claimRef": {"namespace": "n", "name": "c"}}, {}),
+        case("1.1.31", {"claimRef": {"namespace": "n", "name": "c"}}, {"claimRef": None}, {}),
+        case("1.1.32", {"mountOptions": ["ro"]}, {"mountOptions": ["rw"]}, {}),
+        case(
+            "1.1.36",
+            {"hostPath": None, "csi": CSI, "volumeAttributesClassName": "gold"},
+            {"volumeAttributesClassName": None},
+            {"spec.volumeAttributesClassName": "Forbidden"},
+        ),
     ],
 )
 def test_1_1_what_may_change_of_a_volume(before: Doc, after: Doc, expected: Doc) -> None:
@@ -227,6 +195,7 @@ def test_1_1_what_may_change_of_a_volume(before: Doc, after: Doc, expected: Doc)
     assert refusals(VOLUME, changed(old, **after), old) == expected
 
 
+@pytest.mark.rule("1.1.24")
 def test_1_1_the_secret_for_growth_may_be_told_once() -> None:
     first, second = ({"name": name, "namespace": "n"} for name in ("a", "b"))
     bare = made(VOLUME, volume(hostPath=None, csi=CSI))
@@ -255,34 +224,15 @@ def test_1_4_metadata_is_refused_by_the_path_of_what_is_wrong(
     assert refusals(VOLUME, volume(metadata)) == expected
 
 
-EXPRESSION = "spec.selector.matchExpressions[0]"
-
-
-@pytest.mark.parametrize(
-    ("selector", "expected"),
-    [
-        ({"matchLabels": {"a b": "c"}}, {"spec.selector.matchLabels": "Invalid"}),
-        ({"matchLabels": {"a": "b c"}}, {"spec.selector.matchLabels": "Invalid"}),
-        (
-            {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]},
-            {f"{EXPRESSION}.operator": "Invalid"},
-        ),
-        (
-            {"matchExpressions": [{"key": "a", "operator": "In"}]},
-            {f"{EXPRESSION}.values": "Required"},
-        ),
-        (
-            {"matchExpressions": [{"key": "", "operator": "Exists", "values": ["1"]}]},
-            {f"{EXPRESSION}.key": "Invalid", f"{EXPRESSION}.values": "Forbidden"},
-        ),
-        (
-            {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b c"]}]},
-            {f"{EXPRESSION}.values[0]": "Invalid"},
-        ),
-    ],
-)
-def test_1_2_a_selector_of_a_claim_must_be_one(selector: Doc, expected: dict[str, str]) -> None:
-    assert refusals(CLAIM, claim(selector=selector)) == expected
+@pytest.mark.rule("1.1.2", "1.4.2")
+@pytest.mark.parametrize(("kind", "doc"), [(VOLUME, volume), (CLAIM, claim)])
+def test_1_a_name_is_a_subdomain_and_all_that_is_wrong_is_told(kind: Kind, doc: Any) -> None:
+    wrong = doc({"name": "A_b"}, accessModes=[], volumeMode="Raw")
+    assert refusals(kind, wrong) == {
+        "metadata.name": "Invalid",
+        "spec.accessModes": "Required",
+        "spec.volumeMode": "NotSupported",
+    }
 
 
 @pytest.mark.parametrize(
@@ -294,8 +244,14 @@ def test_the_limit_of_waste_of_a_namespace_is_a_number_of_at_least_1(
 ) -> None:
     doc = {"metadata": {"name": "n", "annotations": {MAX_WASTE: text}}}
     assert refusals(NAMESPACE, doc) == expected
-    old = admitted_create(NAMESPACE, {"metadata": {"name": "n"}}, World(), NOW)
+    old = made(NAMESPACE, {"metadata": {"name": "n"}})
     assert refusals(NAMESPACE, doc, old) == expected
+
+
+@pytest.mark.rule("1.3.9", "1.3.12")
+def test_1_3_a_class_has_kubernetes_defaults() -> None:
+    doc = made(CLASS, class_())
+    assert (doc["reclaimPolicy"], doc["volumeBindingMode"]) == ("Delete", "Immediate")
 
 
 TOPOLOGY = "allowedTopologies[0].matchLabelExpressions[0]"
@@ -304,23 +260,32 @@ TOPOLOGY = "allowedTopologies[0].matchLabelExpressions[0]"
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"provisioner": ""}, {"provisioner": "Required"}),
-        ({"reclaimPolicy": "Recycle"}, {"reclaimPolicy": "NotSupported"}),
-        ({"volumeBindingMode": "Later"}, {"volumeBindingMode": "NotSupported"}),
-        ({"parameters": {"": "x"}}, {"parameters": "Invalid"}),
+        case("1.3.2", {"provisioner": ""}, {"provisioner": "Required"}),
+        case("1.3.3", {"provisioner": "a b"}, {"provisioner": "Invalid"}),
+        case("1.3.3", {"provisioner": "Example.com/NFS"}, {}),
+        case("1.3.5", {"parameters": {f"k{n}": "" for n in range(513)}}, {"parameters": "TooLong"}),
+        case("1.3.5", {"parameters": {f"k{n}": "" for n in range(512)}}, {}),
+        case("1.3.6", {"parameters": {"k": "v" * (256 << 10)}}, {"parameters": "TooLong"}),
+        case("1.3.6", {"parameters": {"k": "v" * ((256 << 10) - 1)}}, {}),
+        case("1.3.10", {"reclaimPolicy": "Recycle"}, {"reclaimPolicy": "NotSupported"}),
+        case("1.3.13", {"volumeBindingMode": "Later"}, {"volumeBindingMode": "NotSupported"}),
+        case("1.3.7", {"parameters": {"": "x"}}, {"parameters": "Invalid"}),
         ({"parameters": {MAX_WASTE: "1.5"}}, {}),
         ({"parameters": {MAX_WASTE: "0.5"}}, {f"parameters[{MAX_WASTE}]": "Invalid"}),
-        (
+        case(
+            "1.3.15",
             {"allowedTopologies": [{"matchLabelExpressions": [{"key": "zone"}]}]},
             {f"{TOPOLOGY}.values": "Required"},
         ),
-        (
+        case(
+            "1.3.16",
             {"allowedTopologies": [
                 {"matchLabelExpressions": [{"key": "zone", "values": ["a", "a"]}]}
             ]},
             {f"{TOPOLOGY}.values[1]": "Duplicate"},
         ),
-        (
+        case(
+            "1.3.16",
             {"allowedTopologies": 2 * [
                 {"matchLabelExpressions": [{"key": "zone", "values": ["a"]}]}
             ]},
@@ -334,185 +299,22 @@ def test_1_3_a_class_is_refused_by_the_path_of_what_is_wrong(
     assert refusals(CLASS, class_(**fields)) == expected
 
 
-def bound(doc: Doc, has: str = "1Gi") -> Doc:
-    """A stored claim as it is once bound."""
-    return {**doc, "status": {"phase": "Bound", "capacity": {"storage": has}}}
-
-
-BETA = "volume.beta.kubernetes.io/storage-class"
-REQUEST = "spec.resources.requests.storage"
-
-
-def asking(size: str) -> Doc:
-    return {"resources": {"requests": {"storage": size}}}
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        ({}, {"accessModes": ["ReadOnlyMany"]}, {"spec": "Forbidden"}),
-        ({}, {"selector": {}}, {"spec": "Forbidden"}),
-        ({}, asking("2Gi"), {"spec": "Forbidden"}),
-        ({}, asking("1073741824"), {}),
-        ({}, {"volumeMode": "Block"}, {"spec": "Forbidden", "volumeMode": "Invalid"}),
-        ({}, {"volumeName": "v"}, {}),
-        ({"volumeName": "v"}, {"volumeName": "w"}, {"spec": "Forbidden"}),
-        ({"volumeName": "v"}, {"volumeName": None}, {"spec": "Forbidden"}),
-        ({}, {"storageClassName": "x"}, {}),
-        ({}, {"storageClassName": ""}, {}),
-        ({"storageClassName": ""}, {"storageClassName": "x"}, {"spec": "Forbidden"}),
-        ({"storageClassName": "x"}, {"storageClassName": None}, {"spec": "Forbidden"}),
-        ({}, {"volumeAttributesClassName": "x"}, {"spec": "Forbidden"}),
-    ],
-)
-def test_1_2_what_may_change_of_a_pending_claim(before: Doc, after: Doc, expected: Doc) -> None:
-    old = made(CLAIM, claim(**before))
-    assert refusals(CLAIM, changed(old, **after), old) == expected
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        (asking("2Gi"), asking("1Gi"), {REQUEST: "Forbidden"}),
-        (asking("3Gi"), asking("2Gi"), {}),
-        ({}, {"volumeAttributesClassName": "x"}, {}),
-        (
-            {"volumeAttributesClassName": "x"},
-            {"volumeAttributesClassName": None},
-            {"spec.volumeAttributesClassName": "Forbidden"},
-        ),
-        (
-            {"volumeAttributesClassName": "x"},
-            {"volumeAttributesClassName": ""},
-            {"spec.volumeAttributesClassName": "Forbidden"},
-        ),
-    ],
-)
-def test_1_2_what_may_change_of_a_bound_claim(before: Doc, after: Doc, expected: Doc) -> None:
-    old = bound(made(CLAIM, claim(**before)))
-    assert refusals(CLAIM, changed(old, **after), old) == expected
-
-
-def test_1_2_a_class_known_by_annotation_may_be_said_in_the_spec_too() -> None:
-    old = made(CLAIM, claim({"annotations": {BETA: "gold"}}))
-    assert refusals(CLAIM, changed(old, storageClassName="gold"), old) == {}
-    assert refusals(CLAIM, changed(old, storageClassName="lead"), old) == {"spec": "Forbidden"}
-    lost = changed(old, {"annotations": {}})
-    assert refusals(CLAIM, lost, old) == {f"metadata.annotations.{BETA}": "Invalid"}
-
-
-GROWS: Doc = {"metadata": {"name": "grows"}, "allowVolumeExpansion": True}
-FIXED: Doc = {"metadata": {"name": "fixed"}}
-
-
-@pytest.mark.parametrize(
-    ("class_name", "grows"), [("grows", True), ("fixed", False), ("gone", False), ("", False)]
-)
-def test_14_a_bound_claim_grows_if_its_class_allows_it_now(class_name: str, grows: bool) -> None:
-    old = bound(made(CLAIM, claim(storageClassName=class_name)))
-    new, world = changed(old, **asking("2Gi")), World(GROWS, FIXED)
-    if grows:
-        admitted_update(CLAIM, new, old, world, NOW)
-        return
-    with pytest.raises(Forbidden):
-        admitted_update(CLAIM, new, old, world, NOW)
-
-
-CLONED = {"kind": "PersistentVolumeClaim", "name": "other"}
-OTHER = {"apiGroup": "example.com", "kind": "Image", "name": "other"}
-BOTH = ("dataSource", "dataSourceRef")
-FOREIGN = {"apiGroup": "example.com", "kind": "Image", "name": "i"}
-
-
-def test_18_a_source_is_copied_into_its_mirror_and_an_unknown_one_dropped() -> None:
-    spec = made(CLAIM, claim(dataSource=CLONED))["spec"]
-    assert spec["dataSourceRef"] == CLONED
-    assert "dataSource" not in made(CLAIM, claim(dataSource=dict(FOREIGN)))["spec"]
-    spec = made(CLAIM, claim(dataSourceRef=dict(FOREIGN)))["spec"]
-    assert spec["dataSource"] == spec["dataSourceRef"] == FOREIGN
-    assert "dataSource" not in made(CLAIM, claim(dataSource={}))["spec"]
-
-
-def test_18_a_source_in_another_namespace_is_dropped_and_none_of_its_name_taken_instead() -> None:
-    far = {**CLONED, "namespace": "far"}
-    spec = made(CLAIM, claim(dataSourceRef=far))["spec"]
-    assert not {"dataSource", "dataSourceRef"} & set(spec)
-    spec = made(CLAIM, claim(dataSourceRef=far, dataSource=dict(CLONED)))["spec"]
-    assert spec["dataSource"] == spec["dataSourceRef"] == CLONED
-    near = {**CLONED, "namespace": ""}
-    assert made(CLAIM, claim(dataSourceRef=near))["spec"]["dataSource"] == CLONED
-
-
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        (
-            {"dataSourceRef": {}},
-            {
-                **{f"spec.{one}.{key}": "Required" for one in BOTH for key in ("name", "kind")},
-                **dict.fromkeys([f"spec.{one}" for one in BOTH], "Invalid"),
-            },
-        ),
-        (
-            {"dataSourceRef": {"kind": "Image", "name": "i"}},
-            dict.fromkeys([f"spec.{one}" for one in BOTH], "Invalid"),
-        ),
-        (
-            {"dataSourceRef": {**FOREIGN, "apiGroup": "Not.A_Group"}},
-            dict.fromkeys([f"spec.{one}.apiGroup" for one in BOTH], "Invalid"),
-        ),
-        ({"dataSource": CLONED, "dataSourceRef": FOREIGN}, {"spec": "Invalid"}),
-        ({"dataSource": FOREIGN, "dataSourceRef": FOREIGN}, {}),
-        ({"dataSource": CLONED, "dataSourceRef": {**CLONED, "apiGroup": ""}}, {"spec": "Invalid"}),
-    ],
-)
-def test_18_a_source_is_refused_by_the_path_of_what_is_wrong(spec: Doc, expected: Doc) -> None:
-    copies = {key: dict(value) for key, value in spec.items()}
-    assert refusals(CLAIM, claim(**copies)) == expected
-
-
-@pytest.mark.parametrize(
-    ("after", "expected"),
-    [
-        ({"dataSource": None}, {}),
-        ({"dataSourceRef": None}, {}),
-        ({"dataSource": None, "dataSourceRef": None}, {"spec": "Forbidden"}),
-        ({"dataSource": None, "dataSourceRef": OTHER}, {"spec": "Forbidden"}),
-        ({"dataSourceRef": {**CLONED, "namespace": "far"}}, {"spec": "Forbidden"}),
-    ],
-)
-@pytest.mark.parametrize("source", [CLONED, FOREIGN])
-def test_18_a_client_may_leave_out_one_of_the_mirrored_sources(
-    after: Doc, expected: Doc, source: Doc
-) -> None:
-    old = made(CLAIM, claim(dataSourceRef=dict(source)))
-    assert refusals(CLAIM, changed(old, **after), old) == expected
-
-
-@pytest.mark.parametrize(
-    ("after", "expected"),
-    [
-        ({"dataSource": FOREIGN}, {}),
-        ({"dataSourceRef": {**FOREIGN, "namespace": "far"}}, {}),
-        ({"dataSource": CLONED}, {"spec": "Forbidden"}),
-        ({"dataSourceRef": FOREIGN}, {"spec": "Forbidden"}),
-    ],
-)
-def test_18_a_claim_gets_no_source_later(after: Doc, expected: Doc) -> None:
-    old = made(CLAIM, claim())
-    copies = {key: dict(value) for key, value in after.items()}
-    assert refusals(CLAIM, changed(old, **copies), old) == expected
-
-
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("provisioner", "other.example.com", "Forbidden"),
-        ("parameters", {"a": "b"}, "Forbidden"),
-        ("reclaimPolicy", "Retain", "Forbidden"),
-        ("volumeBindingMode", "WaitForFirstConsumer", "Invalid"),
-        ("allowVolumeExpansion", True, ""),
-        ("mountOptions", ["ro"], ""),
+        case("1.3.4", "provisioner", "other.example.com", "Forbidden"),
+        case("1.3.8", "parameters", {"a": "b"}, "Forbidden"),
+        case("1.3.11", "reclaimPolicy", "Retain", "Forbidden"),
+        case("1.3.14", "volumeBindingMode", "WaitForFirstConsumer", "Invalid"),
+        case("1.3.17", "allowVolumeExpansion", True, ""),
+        case("1.3.17", "mountOptions", ["ro"], ""),
+        case(
+            "1.3.17",
+            "allowedTopologies",
+            [{"matchLabelExpressions": [{"key": "zone", "values": ["a"]}]}],
+            "",
+        ),
+        case("1.3.17", "metadata", {"name": "s", "labels": {"a": "b"}}, ""),
     ],
 )
 def test_1_3_what_may_change_of_a_class(field: str, value: Any, reason: str) -> None:

@@ -43,6 +43,7 @@ def test_a_template_gets_the_defaults_of_a_claim() -> None:
     assert (spec["volumeMode"], spec["resources"]["requests"]["storage"]) == ("Filesystem", "1Gi")
 
 
+@pytest.mark.rule("19.3")
 def test_metadata_of_a_template_may_hold_labels_and_annotations_alone() -> None:
     assert made(a_pod(a_template(labels={"a": "b"}, annotations={"c": "d"})))
     assert made(a_pod(a_template(creationTimestamp=None)))

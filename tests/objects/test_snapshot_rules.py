@@ -44,6 +44,7 @@ OF_CLAIM = {"persistentVolumeClaimName": "db"}
 OF_CONTENT = {"volumeSnapshotContentName": "c"}
 
 
+@pytest.mark.rule("18.29")
 @pytest.mark.parametrize("source", [{}, OF_CLAIM | OF_CONTENT])
 def test_a_snapshot_has_exactly_one_source(source: Doc) -> None:
     with pytest.raises(Invalid) as error:
@@ -51,6 +52,7 @@ def test_a_snapshot_has_exactly_one_source(source: Doc) -> None:
     assert "exactly one of volumeSnapshotContentName" in causes(error)["spec.source"]
 
 
+@pytest.mark.rule("18.28")
 def test_the_class_of_a_snapshot_may_be_absent_and_not_empty() -> None:
     assert made(snapshot.SNAPSHOT, a_snapshot(OF_CLAIM))
     with pytest.raises(Invalid) as error:
@@ -58,6 +60,7 @@ def test_the_class_of_a_snapshot_may_be_absent_and_not_empty() -> None:
     assert list(causes(error)) == ["spec.volumeSnapshotClassName"]
 
 
+@pytest.mark.rule("18.29")
 def test_the_source_of_a_snapshot_stays() -> None:
     old = made(snapshot.SNAPSHOT, a_snapshot(OF_CLAIM))
     with pytest.raises(Invalid) as error:
@@ -80,6 +83,7 @@ def test_the_status_of_a_snapshot_is_written_by_its_subresource_alone() -> None:
     assert changed(snapshot.SNAPSHOT, a_snapshot(OF_CLAIM), stored)["status"] == status
 
 
+@pytest.mark.rule("18.30")
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
@@ -104,6 +108,7 @@ def test_the_mode_of_a_contents_source_stays() -> None:
     assert list(causes(error)) == ["spec.sourceVolumeMode"]
 
 
+@pytest.mark.rule("18.25")
 def test_a_snapshot_class_names_driver_and_policy() -> None:
     with pytest.raises(Invalid) as error:
         made(snapshot.CLASS, {"metadata": {"name": "k"}})
@@ -115,6 +120,7 @@ def attributes(**fields: Any) -> Doc:
     return {"metadata": {"name": "fast"}, **whole}
 
 
+@pytest.mark.rule("15.1")
 def test_an_attributes_class_names_a_driver_and_at_least_one_parameter() -> None:
     with pytest.raises(Invalid) as error:
         made(volumeattributesclass.KIND, attributes(driverName="", parameters={}))
@@ -124,6 +130,7 @@ def test_an_attributes_class_names_a_driver_and_at_least_one_parameter() -> None
     }
 
 
+@pytest.mark.rule("15.2")
 @pytest.mark.parametrize("field", ["driverName", "parameters"])
 def test_an_attributes_class_stays_as_it_is(field: str) -> None:
     old = made(volumeattributesclass.KIND, attributes())

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
+import pytest
+
 from mooring.model.claim import Claim
 from mooring.model.names import HOSTNAME, Phase
 from mooring.model.selector import only_node
@@ -72,6 +74,7 @@ def reaches(volume: Volume) -> bool:
     return affinity is None or affinity.allows(LABELS, "n1")
 
 
+@pytest.mark.rule("6.12")
 def test_a_consumer_chooses_the_smallest_volume_that_its_node_reaches() -> None:
     volumes = [
         a_volume("a", size="1Gi", affinity=ON_N2),
@@ -82,6 +85,7 @@ def test_a_consumer_chooses_the_smallest_volume_that_its_node_reaches() -> None:
     assert chosen(a_claim(), volumes[0]) is None
 
 
+@pytest.mark.rule("6.14")
 def test_for_a_consumer_the_size_counts_whatever_the_modes() -> None:
     assert chosen(a_claim(), a_volume("a", modes="RWO,ROX"), a_volume("b", size="9Gi")) == "a"
     assert chosen(a_claim(modes="RWX"), a_volume(modes="RWO,ROX")) is None
@@ -97,6 +101,7 @@ def test_a_volume_that_points_at_the_claim_is_taken_though_a_smaller_one_would_d
     assert chosen(a_claim(), pointing, a_volume("b")) == "a"
 
 
+@pytest.mark.rule("6.13")
 def test_where_the_node_does_not_reach_the_volume_that_points_at_the_claim_no_other_will_do() -> (
     None
 ):

@@ -47,6 +47,7 @@ def states(claim: Claim) -> tuple[str, list[str]]:
     return rules.progress(claim), [one.type for one in claim.status.conditions]
 
 
+@pytest.mark.rule("15.6", "15.7", "15.8", "15.9")
 def test_a_change_is_marked_at_each_step() -> None:
     claim = of("b", "a").with_status(conditions=(OTHER,))
     assert states(rules.pending(claim, "b")) == ("Pending", ["Resizing"])
@@ -87,6 +88,7 @@ def test_a_class_has_to_fit_the_driver(
     assert rules.unfit(class_, "d", OFFERED) == (what, remedy)
 
 
+@pytest.mark.rule("15.10")
 def test_a_class_is_named_by_spec_current_target_and_volume() -> None:
     assert rules.names_of_claim(of("c", "a", "InProgress", "b")) == {"a", "b", "c"}
     assert rules.names_of_claim(of("")) == set()

@@ -28,6 +28,7 @@ def conditions(claim: Claim) -> dict[str, tuple[str, str | None]]:
     return {one.type: (one.status, one.last_transition_time) for one in claim.status.conditions}
 
 
+@pytest.mark.rule("14.17", "14.19")
 @pytest.mark.parametrize(
     ("claim", "target"),
     [
@@ -52,6 +53,7 @@ def test_what_a_volume_is_to_become(claim: Claim, target: Quantity | None) -> No
     assert rules.growth_target(claim) == target
 
 
+@pytest.mark.rule("2.8", "14.9", "14.9a", "14.9b")
 def test_the_start_marks_the_claim() -> None:
     old = growing(
         "ControllerResizeInfeasible",
@@ -66,6 +68,7 @@ def test_the_start_marks_the_claim() -> None:
     assert rules.begun(claim, TWO, "d", "later") is claim
 
 
+@pytest.mark.rule("14.11")
 def test_without_a_node_step_it_is_done() -> None:
     claim = rules.grown(rules.begun(growing(conditions=(OTHER,)), TWO, "d", NOW), TWO)
     assert claim.status.capacity == {STORAGE: "2Gi"}
@@ -74,6 +77,7 @@ def test_without_a_node_step_it_is_done() -> None:
     assert claim.status.allocated_resources == {STORAGE: "2Gi"}
 
 
+@pytest.mark.rule("14.12", "14.13")
 def test_with_a_node_step_it_waits_for_that() -> None:
     claim = rules.waiting_for_node(rules.begun(growing(), TWO, "d", LONG_AGO), NOW)
     assert conditions(claim) == {"FileSystemResizePending": ("True", NOW)}
@@ -86,6 +90,7 @@ def test_with_a_node_step_it_waits_for_that() -> None:
     assert rules.grown(begun, TWO).status.conditions == ()
 
 
+@pytest.mark.rule("14.16")
 @pytest.mark.parametrize(
     ("at_node", "state", "type_"),
     [
@@ -114,6 +119,7 @@ def test_a_volume_is_charged_with_the_larger_of_what_it_has_and_what_it_is_to_ha
     assert volume.annotated(**{GROWS_TO: "much"}).takes == GIB
 
 
+@pytest.mark.rule("2.9", "14.12")
 def test_the_size_before_is_noted_while_the_file_system_has_to_grow() -> None:
     charged = rules.reserved(a_volume(), TWO)
     pending = rules.enlarged(charged, TWO, GIB)
@@ -123,6 +129,7 @@ def test_the_size_before_is_noted_while_the_file_system_has_to_grow() -> None:
     assert not rules.is_unfinished(rules.enlarged(pending, TWO))
 
 
+@pytest.mark.rule("14.8")
 def test_a_volume_is_of_the_claim_that_it_points_at_by_uid() -> None:
     claim = growing()
     volume = a_volume(claim=pointer("db", uid="uid-db"))

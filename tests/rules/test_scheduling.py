@@ -33,6 +33,7 @@ from mooring.rules.scheduling import (
 )
 from tests.rules.making import NOW, a_claim, a_class, a_volume, pointer
 from tests.rules.test_nodes import a_node
+from tests.spec.plugin import case
 
 ON_N1, ON_N2 = only_node(HOSTNAME, "n1"), only_node(HOSTNAME, "n2")
 LATE = a_class("late", waits=True, provisioner="example.com")
@@ -122,6 +123,7 @@ def why(count: int, *reasons: str) -> str:
 # Claims that must be bound before
 
 
+@pytest.mark.rule("10.38")
 @pytest.mark.parametrize(
     ("world", "said"),
     [
@@ -178,6 +180,7 @@ def test_where_there_is_no_node_nothing_is_placed() -> None:
 # Bound volumes
 
 
+@pytest.mark.rule("6.12")
 @pytest.mark.parametrize(
     ("affinity", "found"),
     [
@@ -214,6 +217,7 @@ def test_reasons_are_counted_and_in_order_and_all_of_a_nodes_volumes_count() -> 
 # One pod at most
 
 
+@pytest.mark.rule("19.13")
 def test_a_claim_for_one_pod_is_not_for_a_second() -> None:
     world = World([bound(modes="RWOP")], [a_volume(modes="RWOP")])
     assert placement(a_pod("db"), [N1], world) == Plan("n1")
@@ -226,6 +230,7 @@ def test_a_claim_for_one_pod_is_not_for_a_second() -> None:
 # Claims that wait for the pod: volumes that are there
 
 
+@pytest.mark.rule("10.31")
 def test_first_a_volume_that_is_there_and_reached_is_chosen() -> None:
     volumes = [
         a_volume("a", class_="late", affinity=ON_N2),
@@ -236,6 +241,7 @@ def test_first_a_volume_that_is_there_and_reached_is_chosen() -> None:
     assert placement(a_pod("db"), [N2], world) == Plan("n2", (("default/db", "a"),))
 
 
+@pytest.mark.rule("6.11")
 def test_the_smallest_claim_chooses_first_and_no_volume_is_for_two() -> None:
     volumes = [a_volume("small", class_="late"), a_volume("large", class_="late", size="5Gi")]
     world = World([late("x", size="3Gi"), late("y")], volumes)
@@ -248,6 +254,7 @@ def test_volumes_that_other_pods_are_about_to_get_are_not_chosen() -> None:
     assert placement(a_pod("db"), [N1], world, {"v1"}) == why(1, f"1 {NO_VOLUMES}")
 
 
+@pytest.mark.rule("6.13")
 def test_a_volume_that_points_at_the_claim_decides_the_node() -> None:
     pointing = a_volume(claim=pointer(), affinity=ON_N2, class_="late")
     world = World([late()], [pointing, a_volume("v2", class_="late")], drivers=[a_driver()])
@@ -263,15 +270,18 @@ def test_a_node_where_all_is_there_is_better_than_one_where_it_is_to_be_made() -
 # Claims that wait for the pod: volumes that are to be made
 
 
+@pytest.mark.rule("10.32")
 def test_else_the_volume_is_made_on_the_node() -> None:
     assert placement(a_pod("db"), [N1], World([late()])) == Plan("n1", (), ("default/db",))
 
 
+@pytest.mark.rule("10.32")
 def test_where_nobody_makes_volumes_the_node_will_not_do() -> None:
     world = World([a_claim(class_="hand")])
     assert placement(a_pod("db"), [N1], world) == why(1, f"1 {NO_VOLUMES}")
 
 
+@pytest.mark.rule("10.33")
 @pytest.mark.parametrize(
     ("topologies", "found"),
     [
@@ -296,6 +306,7 @@ def test_the_topologies_that_a_class_allows_must_match(
     assert placement(a_pod("db"), [N1], World([late()], classes=[class_])) == found
 
 
+@pytest.mark.rule("19.9", "19.10", "19.11", "19.12")
 @pytest.mark.parametrize(
     ("told", "suffices"),
     [
@@ -321,6 +332,7 @@ def test_some_capacity_of_class_and_node_must_suffice_if_the_driver_tells(
     assert placement(a_pod("db"), [N1], silent) == made
 
 
+@pytest.mark.rule("19.9")
 def test_capacity_does_not_matter_to_volumes_that_are_there() -> None:
     world = World([late()], [a_volume(class_="late")], drivers=[a_driver()])
     assert placement(a_pod("db"), [N1], world) == Plan("n1", (("default/db", "v1"),))
@@ -342,6 +354,7 @@ def test_what_the_pod_prefers_comes_before_room() -> None:
     assert found == Plan("n1", (), ("default/db",))
 
 
+@pytest.mark.rule("10.39", "22.13")
 def test_a_selected_node_stays_and_no_volume_that_is_there_is_taken_any_longer() -> None:
     world = World([late(selected="n2")], [a_volume(class_="late")])
     assert placement(a_pod("db"), [N1, N2], world) == Plan("n2", (), ("default/db",))
@@ -360,7 +373,7 @@ WRITTEN = {"default/db"}
     ("plan", "world", "said"),
     [
         (MADE_ON_N1, World([late(selected="n1")]), ""),
-        (MADE_ON_N1, World([late()]), 'selectedNode annotation reset for PVC "db"'),
+        case("10.35", MADE_ON_N1, World([late()]), 'selectedNode annotation reset for PVC "db"'),
         (MADE_ON_N1, World([late(selected="n2")]), 'provisioning failed for PVC "db"'),
         (
             MADE_ON_N1,
@@ -368,21 +381,24 @@ WRITTEN = {"default/db"}
             'failed to check binding: persistentvolume "v1" not found',
         ),
         (MADE_ON_N1, World(), 'persistentvolumeclaim "db" not found'),
-        (
+        case(
+            "10.37",
             MADE_ON_N1,
             World([bound(class_="late")], [a_volume(affinity=ON_N2)]),
             'pv "v1" node affinity doesn\'t match node "n1": no matching NodeSelectorTerms',
         ),
         (MADE_ON_N1, World([bound(class_="late")], [a_volume(affinity=ON_N1)]), ""),
         (POINTED, World([late()], [a_volume(claim=pointer(late()))]), ""),
-        (POINTED, World([late()], [a_volume()]), 'ClaimRef got reset for pv "v1"'),
+        case("10.36", POINTED, World([late()], [a_volume()]), 'ClaimRef got reset for pv "v1"'),
         (POINTED, World([late()]), 'ClaimRef got reset for pv "v1"'),
-        (
+        case(
+            "10.36",
             POINTED,
             World([late()], [a_volume(claim=pointer())]),
             'ClaimRef got reset for pv "v1"',
         ),
-        (
+        case(
+            "10.37",
             POINTED,
             World([late()], [a_volume(claim=pointer(late()), affinity=ON_N2)]),
             'pv "v1" node affinity doesn\'t match node "n1": no matching NodeSelectorTerms',

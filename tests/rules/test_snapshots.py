@@ -43,6 +43,7 @@ from tests.rules.snapshot_making import (
     pointing_elsewhere,
     ready,
 )
+from tests.spec.plugin import case
 
 V = TypeVar("V", bound=View)
 GOING = {SNAPSHOT_GOING: "yes", POOL_ATTRIBUTE: "fast"}
@@ -97,6 +98,7 @@ def reasons(decision: Decision) -> list[tuple[str, str]]:
 # Of a claim
 
 
+@pytest.mark.rule("18.31", "18.35", "18.36", "18.37")
 def test_a_snapshot_of_a_claim_gets_a_content_and_all_is_kept_meanwhile() -> None:
     claim, volume = a_pair()
     snapshot, pool = a_snapshot(class_="snaps"), a_pool()
@@ -134,6 +136,7 @@ def test_a_snapshot_of_a_claim_gets_a_content_and_all_is_kept_meanwhile() -> Non
     }
 
 
+@pytest.mark.rule("2.13", "18.26")
 def test_without_a_class_it_gets_its_drivers_default() -> None:
     claim, volume = a_pair()
     others = [a_snapshot_class("far", default=True, driver="x.example.com"), a_snapshot_class("b")]
@@ -159,13 +162,20 @@ CLASS = a_snapshot_class()
             "SnapshotContentCreationFailed",
             "claim db is being deleted",
         ),
-        (
+        case(
+            "18.40",
             "snaps",
             (*a_pair(phase="Pending", volume=""), CLASS),
             "SnapshotContentCreationFailed",
             "the PVC db is not yet bound to a PV",
         ),
-        ("snaps", (PAIR[0], CLASS), "SnapshotContentCreationFailed", "not yet bound to a PV"),
+        case(
+            "18.40",
+            "snaps",
+            (PAIR[0], CLASS),
+            "SnapshotContentCreationFailed",
+            "not yet bound to a PV",
+        ),
         (
             "snaps",
             (PAIR[0], pointing_elsewhere(PAIR[1]), CLASS),
@@ -192,7 +202,8 @@ CLASS = a_snapshot_class()
             "is of x.example.com, the volume of btrfs.mooring.dev",
         ),
         (None, (*PAIR, CLASS), "SetDefaultSnapshotClassFailed", "cannot find default"),
-        (
+        case(
+            "18.27",
             None,
             (*PAIR, a_snapshot_class("b", default=True), a_snapshot_class("a", default=True)),
             "SetDefaultSnapshotClassFailed",
@@ -218,6 +229,7 @@ def test_what_keeps_a_snapshot_from_being_made_is_in_its_status_and_tried_again(
 # Bound
 
 
+@pytest.mark.rule("18.32")
 def test_a_snapshot_says_what_its_content_has_and_people_are_told_once() -> None:
     snapshot = a_snapshot(content="snapcontent-uid-monday", finalizers=BOTH, ready_to_use=False)
     content = a_content(
@@ -236,6 +248,7 @@ def test_a_snapshot_says_what_its_content_has_and_people_are_told_once() -> None
     assert decided(new, content)[1:3] == ((), ())
 
 
+@pytest.mark.rule("18.32")
 def test_an_error_of_the_content_is_told_by_the_snapshot_until_it_is_over() -> None:
     snapshot = a_snapshot(content="snapcontent-uid-monday", finalizers=BOTH)
     error = SnapshotError(time=NOW, message="failed to take snapshot")
@@ -245,6 +258,7 @@ def test_an_error_of_the_content_is_told_by_the_snapshot_until_it_is_over() -> N
     assert healed.status.error is None
 
 
+@pytest.mark.rule("18.38")
 def test_a_content_that_was_there_before_gets_the_uid_and_the_class() -> None:
     snapshot = a_snapshot(of="", content="old", class_="snaps")
     content = a_content(snapshot, name="old", uid="", handle="fast/kept", finalizers=())
@@ -256,6 +270,7 @@ def test_a_content_that_was_there_before_gets_the_uid_and_the_class() -> None:
     assert after(decision, snapshot).content_name == "old"
 
 
+@pytest.mark.rule("18.39")
 @pytest.mark.parametrize(
     ("content", "reason", "why"),
     [
@@ -309,6 +324,7 @@ def leaving(snapshot: Snapshot, *things: View, waiting: Sequence[Claim] = ()) ->
 GONE = a_snapshot(content="snapcontent-uid-monday", finalizers=BOTH, deleted=True)
 
 
+@pytest.mark.rule("18.35")
 def test_a_snapshot_stays_while_a_claim_is_restored_from_it() -> None:
     decision = leaving(GONE, a_content(GONE), waiting=[from_snapshot()])
     assert (decision.writes, decision.delete) == ((), None)
@@ -316,6 +332,7 @@ def test_a_snapshot_stays_while_a_claim_is_restored_from_it() -> None:
     assert "default/new" in decision.events[0].message
 
 
+@pytest.mark.rule("18.33")
 def test_its_content_is_told_first_then_deleted_then_it_goes() -> None:
     content = a_content(GONE)
     first = leaving(GONE, content)
@@ -327,6 +344,7 @@ def test_its_content_is_told_first_then_deleted_then_it_goes() -> None:
     assert after(second, GONE).metadata.finalizers == ()
 
 
+@pytest.mark.rule("18.34")
 def test_a_content_of_policy_retain_is_told_and_stays() -> None:
     decision = leaving(GONE, a_content(GONE, policy="Retain", annotations=GOING))
     assert decision.delete is None
@@ -343,6 +361,7 @@ def test_without_a_content_of_its_own_it_just_goes(content: SnapshotContent | No
 # Contents by themselves
 
 
+@pytest.mark.rule("18.33", "18.34")
 @pytest.mark.parametrize("other", [None, a_snapshot("monday").with_metadata(uid="another")])
 def test_a_content_whose_snapshot_was_seen_going_goes_by_its_policy(
     other: Snapshot | None,
@@ -366,6 +385,7 @@ def test_a_content_that_waits_for_its_snapshot_is_left_alone() -> None:
     assert content_decision(content, None, None).writes == ()
 
 
+@pytest.mark.rule("18.36")
 def test_a_content_is_protected_and_knows_its_pool() -> None:
     snapshot = a_snapshot()
     content = a_content(snapshot, annotations={}, finalizers=())
@@ -390,6 +410,7 @@ def test_a_handle_tells_pool_and_asset(handle: str, pool: str, asset: str) -> No
 # Claims that something is made from
 
 
+@pytest.mark.rule("18.37")
 @pytest.mark.parametrize(
     ("snapshots", "kept"),
     [
@@ -409,6 +430,7 @@ def test_a_claim_is_kept_while_a_snapshot_of_it_is_cut(
     assert new.has_finalizer(CLAIM_AS_SOURCE) == kept
 
 
+@pytest.mark.rule("2.16", "18.16")
 @pytest.mark.parametrize("clones", [[], [from_claim()]])
 def test_a_claim_is_kept_while_it_is_cloned(clones: list[Claim]) -> None:
     claim = a_pair()[0].with_finalizer(CLONING_PROTECTION)

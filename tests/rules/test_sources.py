@@ -24,6 +24,7 @@ from tests.rules.snapshot_making import (
     pointing_elsewhere,
     ready,
 )
+from tests.spec.plugin import case
 
 CLASS = a_class("fast", provisioner=DRIVER)
 Pair = tuple[Claim | None, Volume | None]
@@ -35,6 +36,7 @@ def test_a_clone_is_of_what_its_source_has() -> None:
     assert cloned(from_claim(), CLASS, claim, volume) == Origin("fast", asset="pvc-db")
 
 
+@pytest.mark.rule("18.13", "18.14")
 def test_a_clone_may_be_larger_and_of_another_class_of_the_same_driver() -> None:
     claim, volume = a_pair()
     other = a_class("other", provisioner=DRIVER)
@@ -48,26 +50,31 @@ def _pair(change: Callable[[Claim, Volume], Pair] = lambda *pair: pair, **claim:
 @pytest.mark.parametrize(
     ("pair", "why"),
     [
-        ((None, None), "source claim default/db does not exist"),
-        (_pair(deleted=True), "source claim default/db is being deleted"),
-        (_pair(phase="Pending"), "source claim default/db is not Bound"),
-        (_pair(phase="Lost"), "source claim default/db is not Bound"),
-        (_pair(class_=None), "claim default/db has no storage class"),
-        (_pair(lambda claim, _: (claim, None)), "volume pvc-db is not its own"),
-        (
+        case("18.11", (None, None), "source claim default/db does not exist"),
+        case("18.11", _pair(deleted=True), "source claim default/db is being deleted"),
+        case("18.11", _pair(phase="Pending"), "source claim default/db is not Bound"),
+        case("18.11", _pair(phase="Lost"), "source claim default/db is not Bound"),
+        case("18.12", _pair(class_=None), "claim default/db has no storage class"),
+        case("18.15", _pair(lambda claim, _: (claim, None)), "volume pvc-db is not its own"),
+        case(
+            "18.15",
             _pair(lambda claim, volume: (claim, pointing_elsewhere(volume))),
             "volume pvc-db is not its own",
         ),
-        (
+        case(
+            "18.13",
             _pair(lambda claim, volume: (claim, in_pool(volume, "loopfile.mooring.dev"))),
             "source claim default/db is of loopfile.mooring.dev, and class fast of btrfs",
         ),
-        (
+        case(
+            "18.13",
             _pair(lambda claim, volume: (claim, volume.with_spec(csi=None))),
             "source claim default/db is of no driver",
         ),
-        (_pair(volume_mode="Block"), "is of volumeMode Block, asked for Filesystem"),
-        (_pair(size="2Gi"), "source claim default/db asks for 2Gi, and spec.resources"),
+        case("18.13", _pair(volume_mode="Block"), "is of volumeMode Block, asked for Filesystem"),
+        case(
+            "18.14", _pair(size="2Gi"), "source claim default/db asks for 2Gi, and spec.resources"
+        ),
     ],
 )
 def test_what_cannot_be_cloned(pair: Pair, why: str) -> None:
@@ -76,6 +83,7 @@ def test_what_cannot_be_cloned(pair: Pair, why: str) -> None:
     assert why in found
 
 
+@pytest.mark.rule("18.12")
 def test_a_clone_needs_a_class_of_its_own() -> None:
     found = cloned(from_claim(class_=None), CLASS, *a_pair())
     assert found == "claim default/new has no storage class, and a clone needs one on both sides"
@@ -108,35 +116,42 @@ def _other(content: SnapshotContent) -> SnapshotContent:
 @pytest.mark.parametrize(
     ("kept", "why"),
     [
-        ((None, None), "snapshot default/monday does not exist"),
-        (
+        case("18.17", (None, None), "snapshot default/monday does not exist"),
+        case(
+            "18.17",
             _kept(lambda one: one.with_metadata(deletion_timestamp="2026-01-01T00:00:00Z")),
             "snapshot default/monday is being deleted",
         ),
-        (
+        case(
+            "18.17",
             _kept(lambda one: one.with_status(bound_volume_snapshot_content_name="")),
             "snapshot default/monday is not bound to a content yet",
         ),
-        (
+        case(
+            "18.17",
             _kept(lambda one: one.with_status(ready_to_use=False)),
             "snapshot default/monday is not ready to use",
         ),
-        (
+        case(
+            "18.17",
             _kept(lambda one: one.with_status(ready_to_use=None)),
             "snapshot default/monday is not ready to use",
         ),
         (_kept(content=lambda _: None), "which does not exist"),
-        (_kept(content=_other), "is not of snapshot default/monday"),
-        (
+        case("18.18", _kept(content=_other), "is not of snapshot default/monday"),
+        case(
+            "18.18",
             _kept(driver="loopfile.mooring.dev"),
             "snapshot default/monday is of loopfile.mooring.dev, and class fast of btrfs",
         ),
-        (
+        case(
+            "18.19",
             _kept(lambda one: one.with_status(restore_size="2Gi")),
             "snapshot default/monday needs 2Gi, and spec.resources.requests.storage is 1Gi",
         ),
-        (_kept(mode="Block"), f"has not annotation {ALLOW_MODE_CHANGE}=true"),
-        (
+        case("18.20", _kept(mode="Block"), f"has not annotation {ALLOW_MODE_CHANGE}=true"),
+        case(
+            "18.20",
             _kept(mode="Block", annotations={ALLOW_MODE_CHANGE: "yes"}),
             f"has not annotation {ALLOW_MODE_CHANGE}=true",
         ),
@@ -148,11 +163,13 @@ def test_what_cannot_be_restored(kept: Kept, why: str) -> None:
     assert why in found
 
 
+@pytest.mark.rule("18.20")
 def test_another_volume_mode_may_be_had_if_the_content_says_so() -> None:
     kept = _kept(mode="Block", annotations={ALLOW_MODE_CHANGE: "true"})
     assert isinstance(restored(from_snapshot(), CLASS, *kept), Origin)
 
 
+@pytest.mark.rule("18.19")
 def test_a_restore_may_be_larger() -> None:
     assert isinstance(restored(from_snapshot(size="5Gi"), CLASS, *_kept()), Origin)
 

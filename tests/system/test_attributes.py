@@ -62,6 +62,7 @@ def is_of(server: Growing, vac: str) -> bool:
     return done and "modifyVolumeStatus" not in status
 
 
+@pytest.mark.rule("15.5", "15.8", "15.9")
 def test_a_class_is_changed_while_the_volume_is_used(server: Growing) -> None:
     for name, wanted in (("direct", "true"), ("cached", "false")):
         server.objects(a_vac(name, LOOPFILE, directIO=wanted))
@@ -88,6 +89,7 @@ def test_a_class_is_changed_while_the_volume_is_used(server: Growing) -> None:
     server.mooring("umount", "data")
 
 
+@pytest.mark.rule("15.9")
 @pytest.mark.parametrize("point", MODIFY_POINTS)
 def test_killed_at_any_step_the_next_start_goes_on(server: Growing, point: str) -> None:
     server.objects(a_vac("cached", LOOPFILE, directIO="false"))

@@ -39,6 +39,7 @@ def test_an_ext4_that_nobody_uses_grows_at_once(server: Growing) -> None:
     server.mooring("umount", "data")
 
 
+@pytest.mark.rule("2.9", "14.12", "14.13")
 def test_an_ext4_that_is_used_grows_when_it_is_unmounted(server: Growing) -> None:
     server.prepare()
     path = server.mounted()
@@ -88,6 +89,7 @@ def _died(server: Growing, point: str, size: str, *, used: bool = False) -> bool
     return True
 
 
+@pytest.mark.rule("14.17")
 @pytest.mark.parametrize("point", [one for one in POOL_POINTS if one != "resize.given-back"])
 def test_killed_at_any_step_the_next_start_goes_on(server: Growing, point: str) -> None:
     server.prepare()
@@ -99,6 +101,7 @@ def test_killed_at_any_step_the_next_start_goes_on(server: Growing, point: str) 
         pytest.skip("this kernel grows an ext4 that is mounted, so there is no step at the node")
 
 
+@pytest.mark.rule("11.23", "14.6", "14.16")
 def test_a_disk_that_is_full_gives_the_room_back(server: Growing) -> None:
     """Its pool has no limit of its own: the disk says no, once the room was charged."""
     with disk(server.place, "ext4", 256 * MIB) as place:

@@ -48,6 +48,7 @@ PVC = ["NAME", "STATUS", "VOLUME", "CAPACITY", "ACCESS MODES", "STORAGECLASS",
        "VOLUMEATTRIBUTESCLASS", "AGE"]  # fmt: skip
 
 
+@pytest.mark.rule("17.1", "17.2", "17.3", "17.5", "17.7", "17.16")
 def test_volumes(kubectl: Space) -> None:
     free, kept = f"{kubectl.name}-free", f"{kubectl.name}-kept"
     spec = {
@@ -79,6 +80,7 @@ def test_volumes(kubectl: Space) -> None:
     assert shown(kubectl, "pv", free)[""] == PV
 
 
+@pytest.mark.rule("17.8", "17.9", "17.10", "17.16")
 def test_claims(kubectl: Space) -> None:
     late = volume(f"{kubectl.name}-late", "3Gi", "/srv/late")
     kubectl("create", "-f", "-", stdin=claim("free", class_="none") + claim("fits", class_=""))
@@ -99,6 +101,7 @@ def test_claims(kubectl: Space) -> None:
     assert shown(kubectl, "pvc", "fits") == {"": PVC, "fits": bound}
 
 
+@pytest.mark.rule("8.6", "17.4")
 def test_what_is_being_deleted_is_terminating(kubectl: Space) -> None:
     held = {
         "apiVersion": "v1",
@@ -123,6 +126,7 @@ def test_what_is_being_deleted_is_terminating(kubectl: Space) -> None:
         eventually(lambda which=which: kubectl.run("get", which).returncode != 0, "it is gone")
 
 
+@pytest.mark.rule("17.11", "17.12")
 def test_classes(kubectl: Space) -> None:
     name = f"{kubectl.name}-class"
     create(

@@ -54,6 +54,7 @@ def test_what_mooring_fills_from_is_registered(shared_server: Server) -> None:
     assert found["volumearchive.mooring.dev"]["sourceKind"] == source
 
 
+@pytest.mark.rule("18.22", "18.23", "18.24")
 def test_a_claim_is_filled_by_a_populator_through_the_api_alone(
     space: Space, populator: Populator
 ) -> None:

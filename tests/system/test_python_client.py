@@ -326,6 +326,7 @@ def test_lists_come_in_pages(core: client.CoreV1Api, namespace: str) -> None:
     assert pages == [["page-0", "page-1"], ["page-2", "page-3"], ["page-4"]]
 
 
+@pytest.mark.rule("1.4.1", "1.4.10")
 def test_an_error_is_a_status(core: client.CoreV1Api, namespace: str) -> None:
     def refused(call: Any, *arguments: Any, **more: Any) -> dict[str, Any]:
         with pytest.raises(ApiException) as caught:

@@ -92,6 +92,7 @@ def node_of(core: client.CoreV1Api, namespace: str) -> str | None:
     return found
 
 
+@pytest.mark.rule("10.32")
 def test_a_pod_of_two_claims_from_two_pools_is_bound_and_gets_its_node(
     core: client.CoreV1Api, api: client.ApiClient, shared_server: Server, namespace: str
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_topology_that_no_node_has(
     core.patch_node(HERE, {"metadata": {"labels": {"zone": None}}})
 
 
+@pytest.mark.rule("19.7")
 def test_a_claim_of_the_pods_own_comes_and_goes_with_it(
     core: client.CoreV1Api, api: client.ApiClient, shared_server: Server, namespace: str
 ) -> None:

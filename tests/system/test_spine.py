@@ -28,6 +28,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     server.process.wait()
 
 
+@pytest.mark.rule("7.14", "10.8", "10.30", "13.19")
 def test_a_claim_of_the_default_class_gets_a_directory_and_loses_it_with_the_claim(
     server: Server,
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_claim_of_the_default_class_gets_a_directory_and_loses_it_with_the_cla
     assert server.get("pool", "local")["status"].get("allocated", "0") == "0"
 
 
+@pytest.mark.rule("6.9", "9.1", "22.5")
 def test_a_claim_takes_the_smallest_volume_that_fits_and_a_retained_one_stays(
     server: Server,
 ) -> None:
@@ -76,6 +78,7 @@ def test_a_claim_takes_the_smallest_volume_that_fits_and_a_retained_one_stays(
     assert server.get("pvc", "db")["spec"]["volumeName"] == "big"
 
 
+@pytest.mark.rule("3.6")
 def test_a_pending_claim_is_bound_when_a_volume_comes(server: Server) -> None:
     server.apply(claim("waits", "1Gi", ""))
     eventually(lambda: "FailedBinding" in server.kubectl("get", "events"), "it was told why")
@@ -109,6 +112,7 @@ def test_a_namespace_goes_with_all_that_is_in_it(server: Server) -> None:
     assert server.get("pv")["items"] == []
 
 
+@pytest.mark.rule("1.4.2")
 def test_what_is_wrong_is_said_all_at_once(server: Server) -> None:
     bad = volume("bad", "0", "/srv/../etc", "Burn").replace("[ReadWriteOnce]", "[Sometimes]")
     answer = server.run("create", "--validate=false", "-f", "-", stdin=bad)

@@ -1,0 +1,3 @@
+"""What all tests have: marks that name the rules that they show."""
+
+pytest_plugins = ["tests.spec.plugin"]
