@@ -81,6 +81,66 @@ async def test_the_newer_group_selects_by_what_an_event_is_about() -> None:
             assert len(found.body["items"]) == count
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(f"involvedObject.{part}={value}" for part, value in {**PVC, "fieldPath": ""}.items()),
+        "involvedObject.apiVersion=",
+        "involvedObject.resourceVersion=",
+        "reason=Told",
+        "type=Normal",
+        "source=teller",
+        "reportingComponent=",
+        "metadata.name=one",
+        "metadata.namespace=default",
+    ],
+)
+async def test_events_are_selected_by_each_field_that_kubernetes_knows(query: str) -> None:
+    async with Client() as client:
+        await client.send("POST", CORE, core(source={"component": "teller"}))
+        await client.send("POST", NEW, newer(regarding={**PVC, "name": "other"}))
+        other = {"metadata": {"name": "three"}, "type": "Warning", "reason": "Else"}
+        about = {"kind": "Pod", "namespace": "default", "fieldPath": "spec.containers{a}"}
+        more = {"uid": "v", "name": "p", "apiVersion": "v1", "resourceVersion": "7"}
+        told = {"source": {"component": "x"}, "reportingComponent": "x"}
+        made = {**other, **told, "involvedObject": about | more}
+        assert (await client.send("POST", CORE, made)).status == 201
+        found = (await client.send("GET", f"{CORE}?fieldSelector={query}")).body["items"]
+        names = [one["metadata"]["name"] for one in found]
+        excluded = query.replace("=", "!=", 1)
+        others = (await client.send("GET", f"{CORE}?fieldSelector={excluded}")).body["items"]
+    assert "one" in names
+    assert ("three" in names) == ("namespace" in query)
+    assert {"one", "two", "three"} == {*names, *(one["metadata"]["name"] for one in others)}
+    assert not {*names} & {one["metadata"]["name"] for one in others}
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (CORE, "source=x.y/z"),
+        (CORE, "reportingComponent=x.y/z"),
+        (NEW, "reportingController=x.y/z"),
+    ],
+)
+async def test_who_reports_an_event_of_the_newer_form_is_its_source(path: str, query: str) -> None:
+    async with Client() as client:
+        await client.send("POST", CORE, core())
+        await client.send("POST", NEW, newer())
+        found = (await client.send("GET", f"{path}?fieldSelector={query}")).body["items"]
+    assert [one["metadata"]["name"] for one in found] == ["two"]
+
+
+async def test_a_series_is_counted_in_both_groups() -> None:
+    series = {"count": 5, "lastObservedTime": "2026-01-01T00:10:00.000000Z"}
+    media = "application/strategic-merge-patch+json"
+    async with Client() as client:
+        await client.send("POST", NEW, newer())
+        done = await client.send("PATCH", f"{NEW}/two", {"series": series}, media)
+        assert (done.status, done.body["series"]) == (200, series)
+        assert (await client.send("GET", f"{CORE}/two")).body["series"] == series
+
+
 async def test_owners_that_the_newer_group_is_told_of_are_not_stored() -> None:
     """They would be read as those of the core group's fields."""
     async with Client() as client:

@@ -8,6 +8,7 @@ import pytest
 from mooring.model.names import SELECTED_NODE
 from mooring.model.volume import Volume
 from mooring.objects.kind import Doc
+from mooring.rules.events import EventNote
 from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_class_doc, a_volume_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES, a_pod_doc
 from tests.host.privileges import bound as bound_at
@@ -416,13 +417,60 @@ def test_a_claim_made_anew_under_the_same_name_has_events_of_its_own(plant: Cloc
 
 def test_an_object_that_is_told_about_all_the_time_is_told_about_less(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
+    looks = the_event(plant, "FailedBinding")["count"] + 40
     for _ in range(40):
         plant.look_at("default/db")
     assert the_event(plant, "FailedBinding")["count"] == 25
     plant.clock.move(300)
     for _ in range(3):
         plant.look_at("default/db")
-    assert the_event(plant, "FailedBinding")["count"] == 26
+    # What was not told meanwhile counts with it, as in Kubernetes; the two after it not yet.
+    assert the_event(plant, "FailedBinding")["count"] == looks + 1
+
+
+def told(plant: ClockedPlant, *messages: str) -> list[tuple[str, int]]:
+    """[(message, count)] of all events about the claim db, after these were told of it as well."""
+    for message in messages:
+        note = EventNote(plant.claim().reference(), "Warning", "Tried", message, "tester")
+        plant.controllers.recorder.note(note)
+    plant.settle()
+    found = [one for one in plant.events("db") if one["reason"] == "Tried"]
+    return sorted((one["message"], one["count"]) for one in found)
+
+
+def test_many_that_differ_by_their_message_alone_become_one(plant: ClockedPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="none"))
+    apart = [f"try {number}" for number in range(9)]
+    assert told(plant, *apart) == [(one, 1) for one in apart]
+    assert told(plant, "try 9") == [
+        ("(combined from similar events): try 9", 1),
+        *((one, 1) for one in apart),
+    ]
+    assert told(plant, "try 10", "try 0")[:2] == [
+        ("(combined from similar events): try 10", 2),
+        ("try 0", 2),
+    ]
+    plant.clock.move(601)
+    assert ("try 11", 1) in told(plant, "try 11")
+
+
+def test_other_reasons_objects_and_components_are_not_similar(plant: ClockedPlant) -> None:
+    for name in ("db", "web"):
+        plant.put(CLAIMS, a_claim_doc(name, class_="none"))
+    about = [plant.claim(name).reference() for name in ("db", "web")]
+    notes = [
+        EventNote(one, "Warning", reason, f"try {number}", component)
+        for one in about
+        for reason in ("Tried", "Failed")
+        for component in ("one", "other")
+        for number in range(9)
+    ]
+    for note in notes:
+        plant.controllers.recorder.note(note)
+    plant.settle()
+    found = [one for one in plant.events() if one["reason"] in ("Tried", "Failed")]
+    assert len(found) == len(notes)
+    assert not any(one["message"].startswith("(combined") for one in found)
 
 
 # An hour

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mooring.drivers.directory import DirectoryDriver
-from mooring.drivers.errors import PoolFull
+from mooring.drivers.errors import GrowsLater, PoolFull
 from mooring.drivers.interface import Asset, AssetName
 from mooring.model.claim import Claim
 from mooring.model.names import (
@@ -22,7 +22,7 @@ from mooring.objects.kind import Doc
 from mooring.objects.views import view
 from mooring.rules.resizing import progress
 from tests.controllers.clocked import a_claim_doc
-from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
+from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES, a_pod_doc
 from tests.node.host_plant import HostPlant, a_pool, a_pool_class
 
 RESIZER = "external-resizer directory.mooring.dev"
@@ -235,6 +235,28 @@ def test_a_pool_of_another_host_is_not_ours(plant: HostPlant, tmp_path: Path) ->
     plant.put(CLAIMS, a_claim_doc("far", class_="grows", volumeName="v"))
     ask(plant, "2Gi", "far")
     assert (str(plant.claim("far").capacity), progress(plant.claim("far"))) == ("1Gi", "")
+
+
+def test_what_is_done_where_it_is_used_is_told_of_the_pods_there_too(
+    plant: HostPlant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, node in (("here", "here"), ("elsewhere", "there")):
+        plant.create("pods", a_pod_doc(name, "db", node))
+    plant.create("pods", a_pod_doc("of-another", "none", "here"))
+    grows = DirectoryDriver.expand
+
+    async def later(_: DirectoryDriver, name: AssetName, size_bytes: int) -> Asset:
+        raise GrowsLater(str(name), "a test")
+
+    monkeypatch.setattr(DirectoryDriver, "expand", later)
+    ask(plant, "2Gi")
+    assert ("Normal", "FileSystemResizeRequired", RESIZER) in events(plant)
+    monkeypatch.setattr(DirectoryDriver, "expand", grows)
+    plant.pass_time(60)
+    assert ("Normal", "FileSystemResizeSuccessful", "kubelet") in events(plant)
+    told = {name: plant.told(name) for name in ("here", "elsewhere", "of-another")}
+    assert ("Normal", "FileSystemResizeSuccessful") in told["here"]
+    assert "FileSystemResizeSuccessful" not in str([told["elsewhere"], told["of-another"]])
 
 
 # What is refused, and when it is tried again

@@ -5,7 +5,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from contextlib import suppress
-from typing import Final
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from mooring.clock import Clock, timestamp
 from mooring.errors import MooringError
@@ -17,11 +17,34 @@ log = logging.getLogger(__name__)
 
 WAITING_AT_MOST: Final = 10_000  # notes; more are dropped: events are a courtesy, not a record
 LATER_S: Final = 0.05
-# Of one component about one object, as client-go's recorder: so many at once, then one in five
-# minutes. An object that is looked at all the time must not fill the store with its events.
+# As client-go's recorder. Of one component about one object so many at once, then one in five
+# minutes: an object that is looked at all the time must not fill the store with its events.
 BURST: Final = 25
 REFILL_S: Final = 300.0
-REMEMBERED: Final = 4096  # objects, the last that were told about
+# Events that differ by their message alone, from the tenth message on, are told as one, until there
+# was none for ten minutes.
+APART_AT_MOST: Final = 9
+ALIKE_FOR_S: Final = 600.0
+COMBINED: Final = "(combined from similar events): "
+REMEMBERED: Final = 4096  # of each: objects, sorts of events, events; the last that came up
+
+V = TypeVar("V")
+
+
+class Remembered(Generic[V]):
+    """Values by key; those that were not set for the longest time are forgotten."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, V] = OrderedDict()
+
+    def take(self, key: str, otherwise: V) -> V:
+        return self._values.pop(key, otherwise)
+
+    def put(self, key: str, value: V) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > REMEMBERED:
+            self._values.popitem(last=False)
 
 
 class Allowance:
@@ -29,18 +52,44 @@ class Allowance:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._left: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        self._left = Remembered[tuple[float, float]]()
 
     def allows(self, note: EventNote) -> bool:
         """Whether it may be told; if so, it is counted."""
-        key, now = (note.about.uid, note.component), self._clock.monotonic_s()
-        left, since = self._left.pop(key, (float(BURST), now))
+        key, now = f"{note.about.uid}/{note.component}", self._clock.monotonic_s()
+        left, since = self._left.take(key, (float(BURST), now))
         left = min(left + (now - since) / REFILL_S, float(BURST))
         allowed = left >= 1
-        self._left[key] = (left - 1 if allowed else left), now
-        if len(self._left) > REMEMBERED:
-            self._left.popitem(last=False)
+        self._left.put(key, ((left - 1 if allowed else left), now))
         return allowed
+
+
+class Sorted(NamedTuple):
+    """A note as it is told. Those of one key are one event."""
+
+    note: EventNote
+    key: str
+    times: int = 1
+
+
+class Sorts:
+    """Which notes are told as one event."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._messages = Remembered[tuple[frozenset[str], float]]()  # of each sort; last told at
+
+    def sorted(self, note: EventNote) -> Sorted:
+        sort = f"{note.about.uid}/{note.type}/{note.reason}/{note.component}"
+        now = self._clock.monotonic_s()
+        messages, last = self._messages.take(sort, (frozenset[str](), now))
+        if now - last > ALIKE_FOR_S:
+            messages = frozenset()
+        is_apart = note.message in messages or len(messages) < APART_AT_MOST
+        self._messages.put(sort, (messages | {note.message} if is_apart else messages, now))
+        if is_apart:
+            return Sorted(note, f"{sort}/{note.message}")
+        return Sorted(note._replace(message=COMBINED + note.message), sort)
 
 
 class Recorder:
@@ -51,17 +100,21 @@ class Recorder:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(WAITING_AT_MOST)
+        self._waiting: asyncio.Queue[Sorted] = asyncio.Queue(WAITING_AT_MOST)
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._allowance = Allowance(objects.clock)
+        self._allowance, self._sorts = Allowance(objects.clock), Sorts(objects.clock)
+        self._untold = Remembered[int]()  # how often, by key of the event
 
     def note(self, note: EventNote) -> None:
-        """Have it written soon."""
+        """Have it written soon. What is too much is counted with the next that may be told."""
+        told = self._sorts.sorted(note)
+        times = self._untold.take(told.key, 0) + 1
         if not self._allowance.allows(note):
+            self._untold.put(told.key, times)
             return
         try:
-            self._waiting.put_nowait(note)
+            self._waiting.put_nowait(told._replace(times=times))
         except asyncio.QueueFull:
             log.warning("event dropped reason=%s about=%s", note.reason, note.about.key)
 
@@ -82,33 +135,34 @@ class Recorder:
     async def _run(self) -> None:
         while True:
             if self._waiting.empty():
-                note = await self._waiting.get()
+                told = await self._waiting.get()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LATER_S):
                         await self._hurry.wait()
             else:
-                note = self._waiting.get_nowait()
+                told = self._waiting.get_nowait()
             try:
-                await self._write(note)
+                await self._write(told)
             except MooringError as error:
-                log.warning("event not written reason=%s error=%s", note.reason, error)
+                log.warning("event not written reason=%s error=%s", told.note.reason, error)
             finally:
                 self._waiting.task_done()
 
-    async def _write(self, note: EventNote) -> None:
-        kind = self._objects.kinds["events"]
+    async def _write(self, told: Sorted) -> None:
+        note, kind = told.note, self._objects.kinds["events"]
         namespace = note.about.namespace or "default"
         # The name says it all, so the same event is found again, after a restart too.
-        same = f"{note.about.uid}/{note.type}/{note.reason}/{note.message}/{note.component}"
-        name = f"{note.about.name[:200]}.{hashlib.sha256(same.encode()).hexdigest()[:16]}"
+        digest = hashlib.sha256(told.key.encode()).hexdigest()
+        name = f"{note.about.name[:200]}.{digest[:16]}"
         now = timestamp(self._objects.clock.now())
         if self._objects.entry("events", f"{namespace}/{name}") is None:
-            await self._objects.create(kind, namespace, _event(note, name, now))
+            doc = {**_event(note, name, now), "count": told.times}
+            await self._objects.create(kind, namespace, doc)
             return
 
         def again(doc: Doc) -> Doc:
-            doc["count"] = doc.get("count", 1) + 1
-            doc["lastTimestamp"] = now
+            doc["count"] = doc.get("count", 1) + told.times
+            doc["lastTimestamp"], doc["message"] = now, note.message
             return doc
 
         await self._objects.update(kind, f"{namespace}/{name}", again)
@@ -132,7 +186,6 @@ def _event(note: EventNote, name: str, now: str) -> Doc:
         "source": {"component": note.component},
         "firstTimestamp": now,
         "lastTimestamp": now,
-        "count": 1,
         "type": note.type,
         "eventTime": None,
         "reportingComponent": note.component,

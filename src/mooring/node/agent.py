@@ -206,7 +206,7 @@ class Agent:
         self.mounting.stop()
         await self.registrar.stop()
         self._origins.stop()
-        queues = (self.claims, self.volumes, self.growth, self.modifier, self.snapshots)
+        queues = (self.claims, self.volumes, self.resizer, self.modifier, self.snapshots)
         for part in (self.heartbeat, self.health, *self._resyncs, *queues, self.users):
             await part.stop()
         await self.backing.stop()

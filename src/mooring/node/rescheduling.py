@@ -6,9 +6,8 @@ from mooring.model.pod import Pod
 from mooring.objects.cache import Entry
 from mooring.objects.index import Index
 from mooring.objects.objects import Objects
+from mooring.objects.using import claims_of
 from mooring.objects.views import view
-
-SIGN = b'"persistentVolumeClaim"', b'"ephemeral"'  # in the bytes of a pod that has claims
 
 
 class Rescheduler:
@@ -28,9 +27,5 @@ class Rescheduler:
 
 
 def _claims_waited_for(entry: Entry) -> list[str]:
-    if not any(sign in entry.body for sign in SIGN):
-        return []
-    pod = view(Pod, entry)
-    if not pod.is_to_be_placed:
-        return []
-    return [f"{pod.namespace}/{name}" for name in pod.claim_names]
+    claims = claims_of(entry)
+    return claims if claims and view(Pod, entry).is_to_be_placed else []

@@ -17,6 +17,7 @@ from mooring.drivers.interface import Driver, asset_name
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
 from mooring.model.names import DELETE, PRE_RESIZE_CAPACITY, Phase
+from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.volume import Volume
@@ -24,7 +25,9 @@ from mooring.node.errors import NoRoomToGrow
 from mooring.node.pools import Pools
 from mooring.node.steps import Steps
 from mooring.objects.errors import Forbidden
+from mooring.objects.index import Index
 from mooring.objects.objects import Objects
+from mooring.objects.using import claims_of
 from mooring.reconcile.backoff import LONGEST_DELAY_S, Backoff
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
 from mooring.rules import resizing as rules
@@ -58,11 +61,16 @@ class Resizer:
         self._objects, self._pools, self._node = objects, pools, node
         self._steps = Steps(objects, pools.tell)
         self._is_mounted = is_mounted
+        self._users = Index(objects.cache.shelves[Pod.resource], claims_of)
         self.queue = Queue("resize", self.reconcile)
         self._backoff = Backoff(objects.clock)
         self._without_room: dict[str, str] = {}  # volume → the pool that had none for it
         self._told: dict[str, tuple[str, type[MooringError], float]] = {}  # volume → refusal, when
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def stop(self) -> None:
+        self._users.stop()
+        await self.queue.stop()
 
     def hurry(self, pool: str) -> None:
         """The pool of this name has got room: what it had none for may be tried.
@@ -208,9 +216,7 @@ class Resizer:
         passing(NODE_CLAIM_STORED)
         await self._steps.stored(volume, rules.enlarged(volume, size))
         told = f"MountVolume.NodeExpandVolume succeeded for volume {volume.name!r} {self._node}"
-        reason = "FileSystemResizeSuccessful"
-        note = EventNote(claim.reference(), NORMAL, reason, told, rules.NODE_COMPONENT)
-        self._pools.tell(note)
+        self._tell_at_node(claim, NORMAL, "FileSystemResizeSuccessful", told)
         return self._once_more(claim, f"its file system grew to {size}")
 
     async def _settled(self, volume: Volume, pool: Pool, claim: Claim | None) -> Outcome:
@@ -284,11 +290,18 @@ class Resizer:
             await self._steps.stored(claim, marked)
             self._told[volume.name] = (*about, now_s)
         if rules.progress(claim) in rules.NODE_STEP:
-            reason, component = "FileSystemResizeFailed", rules.NODE_COMPONENT
-            self._pools.tell(EventNote(claim.reference(), WARNING, reason, str(error), component))
+            self._tell_at_node(claim, WARNING, "FileSystemResizeFailed", str(error))
             return
         why = f'resize volume "{volume.name}" by resizer "{volume.driver}" failed: {error}'
         self._steps.tell(claim, WARNING, "VolumeResizeFailed", why, volume.driver)
+
+    def _tell_at_node(self, claim: Claim, type_: str, reason: str, message: str) -> None:
+        """Of the claim, and of the pods here that use it."""
+        pods = (self._objects.view(Pod, key) for key in self._users.keys(claim.key))
+        here = [pod for pod in pods if pod and pod.node_name == self._node and not pod.has_ended]
+        for about in (claim, *here):
+            reference = about.reference()
+            self._pools.tell(EventNote(reference, type_, reason, message, rules.NODE_COMPONENT))
 
     def _once_more(self, claim: Claim, why: str) -> Outcome:
         """The user may have asked for another size meanwhile."""

@@ -88,24 +88,28 @@ def _object(doc: Doc, _: Printing) -> str:
 
 
 def _source(doc: Doc, _: Printing) -> str:
-    source = doc.get("source") or {}
-    component = source.get("component") or doc.get("reportingComponent") or ""
-    instance = source.get("host") or doc.get("reportingInstance") or ""
-    return f"{component}, {instance}" if instance else component
+    instance = (doc.get("source") or {}).get("host") or doc.get("reportingInstance") or ""
+    return f"{_component(doc)}, {instance}" if instance else _component(doc)
 
 
 def _of_object(name: str) -> Callable[[Doc], str]:
     return lambda doc: str(_about(doc).get(name, ""))
 
 
-def _selectable(about: str) -> dict[str, Callable[[Doc], str]]:
+def _component(doc: Doc) -> str:
+    """Who told: events of the newer form have no source."""
+    return str((doc.get("source") or {}).get("component") or doc.get("reportingComponent") or "")
+
+
+def _selectable(about: str, by: str) -> dict[str, Callable[[Doc], str]]:
+    """about, by  what the two fields are called: whom it is about, and who reports it."""
     parts = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
     return {
         **{f"{about}.{part}": _of_object(part) for part in parts},
         "reason": lambda doc: str(doc.get("reason", "")),
         "type": lambda doc: str(doc.get("type", "")),
-        "reportingComponent": lambda doc: str(doc.get("reportingComponent", "")),
-        "source": lambda doc: str((doc.get("source") or {}).get("component", "")),
+        by: lambda doc: str(doc.get("reportingComponent") or ""),
+        "source": _component,
     }
 
 
@@ -133,7 +137,7 @@ CORE: Final = Kind(
     columns=COLUMNS,
     validate_create=_causes,
     validate_update=metadata_update_causes,
-    selectable=_selectable("involvedObject"),
+    selectable=_selectable("involvedObject", "reportingComponent"),
 )
 
 NEW: Final = Kind(
@@ -147,7 +151,10 @@ NEW: Final = Kind(
     columns=COLUMNS,
     validate_create=_newer_causes,
     validate_update=metadata_update_causes,
-    selectable=_selectable("regarding") | _selectable("involvedObject"),
+    selectable={
+        **_selectable("involvedObject", "reportingComponent"),
+        **_selectable("regarding", "reportingController"),
+    },
     stored_as=CORE.resource,
     to_stored=_to_stored,
     from_stored=_from_stored,
