@@ -25,6 +25,7 @@ def registered(kind: str = "Hello") -> dict[str, Any]:
     return {"metadata": {"name": kind.lower()}, "sourceKind": source}
 
 
+@pytest.mark.rule("18.24")
 def test_a_kind_that_nobody_registered_is_warned_of(plant: ClockedPlant) -> None:
     plant.put(POPULATORS, registered("Other"))
     plant.put(CLAIMS, a_claim_doc(class_="none", **HELLO))
@@ -38,6 +39,7 @@ def test_a_kind_that_nobody_registered_is_warned_of(plant: ClockedPlant) -> None
     )
 
 
+@pytest.mark.rule("18.24")
 def test_a_kind_that_is_registered_is_not(plant: ClockedPlant) -> None:
     plant.put(POPULATORS, registered())
     plant.put(CLAIMS, a_claim_doc(class_="none", **HELLO))

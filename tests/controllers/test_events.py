@@ -415,6 +415,7 @@ def test_a_claim_made_anew_under_the_same_name_has_events_of_its_own(plant: Cloc
     assert len(uids) == len(plant.events("db")) == 2
 
 
+@pytest.mark.rule("11.30")
 def test_an_object_that_is_told_about_all_the_time_is_told_about_less(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
     looks = the_event(plant, "FailedBinding")["count"] + 40
@@ -438,6 +439,7 @@ def told(plant: ClockedPlant, *messages: str) -> list[tuple[str, int]]:
     return sorted((one["message"], one["count"]) for one in found)
 
 
+@pytest.mark.rule("11.29")
 def test_many_that_differ_by_their_message_alone_become_one(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="none"))
     apart = [f"try {number}" for number in range(9)]

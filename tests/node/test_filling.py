@@ -21,8 +21,8 @@ from mooring.model.backup import VolumeArchive
 from mooring.model.names import DIRECTORY_DRIVER
 from mooring.node.intents import Intent, Intents
 from mooring.objects.kind import Doc
-from tests.controllers.clocked import a_claim_doc
-from tests.controllers.plant import CLAIMS
+from tests.controllers.clocked import a_claim_doc, a_volume_doc
+from tests.controllers.plant import CLAIMS, VOLUMES
 from tests.node.host_plant import HostPlant, a_pool
 
 ARCHIVES = VolumeArchive.resource
@@ -241,6 +241,7 @@ def test_what_was_begun_in_another_pool_is_taken_back_when_its_volume_is_elsewhe
     assert (plant.assets(), plant.intents()) == ([name], [])
 
 
+@pytest.mark.rule("18.22")
 @pytest.mark.parametrize("group", ["example.com", "mooring.dev", "snapshot.storage.k8s.io"])
 def test_a_source_of_somebody_elses_kind_is_left_to_its_populator(
     plant: HostPlant, group: str
@@ -249,6 +250,17 @@ def test_a_source_of_somebody_elses_kind_is_left_to_its_populator(
     messages = [one["message"] for one in plant.events("db") if one["reason"] == "Provisioning"]
     assert messages == ["Assuming an external populator will provision the volume"]
     assert (plant.claim().phase, plant.assets()) == ("Pending", [])
+
+
+@pytest.mark.rule("18.10")
+@pytest.mark.parametrize("source", [from_("x"), from_("x", "Thing", "example.com")])
+def test_a_volume_that_fits_is_taken_as_it_is_whatever_the_claim_is_to_be_filled_from(
+    plant: HostPlant, source: dict[str, Any]
+) -> None:
+    plant.put(VOLUMES, a_volume_doc(storageClassName="local"))
+    plant.put(CLAIMS, a_claim_doc(class_="local", **source))
+    assert (plant.claim().phase, plant.claim().volume_name) == ("Bound", "v1")
+    assert plant.assets() == []
 
 
 # Archives

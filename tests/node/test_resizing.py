@@ -1,6 +1,6 @@
 """Storage semantics §14 with the agent of a host and real directories."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from mooring.drivers.directory import DirectoryDriver
 from mooring.drivers.errors import GrowsLater, PoolFull
 from mooring.drivers.interface import Asset, AssetName
+from mooring.errors import MooringError
 from mooring.model.claim import Claim
 from mooring.model.names import (
     GROWS_TO,
@@ -237,26 +238,68 @@ def test_a_pool_of_another_host_is_not_ours(plant: HostPlant, tmp_path: Path) ->
     assert (str(plant.claim("far").capacity), progress(plant.claim("far"))) == ("1Gi", "")
 
 
+Backend = Callable[[MooringError | None], None]
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Told what its next answers are to be; None: what it can do."""
+    real = DirectoryDriver.expand
+
+    def answers(error: MooringError | None) -> None:
+        async def expand(driver: DirectoryDriver, name: AssetName, size_bytes: int) -> Asset:
+            if error is not None:
+                raise error
+            return await real(driver, name, size_bytes)
+
+        monkeypatch.setattr(DirectoryDriver, "expand", expand)
+
+    return answers
+
+
+def with_users(plant: HostPlant) -> None:
+    for name, claim, node in (
+        ("here", "db", "here"),
+        ("elsewhere", "db", "there"),
+        ("of-another", "none", "here"),
+    ):
+        plant.create("pods", a_pod_doc(name, claim, node))
+
+
+def pods_told(plant: HostPlant, reason: str) -> list[tuple[str, str, str]]:
+    """(type, pod, component) of each event of a reason about a pod."""
+    found = [one for one in plant.events() if one["involvedObject"]["kind"] == "Pod"]
+    return [
+        (one["type"], one["involvedObject"]["name"], one["source"]["component"])
+        for one in found
+        if one["reason"] == reason
+    ]
+
+
+@pytest.mark.rule("11.22")
 def test_what_is_done_where_it_is_used_is_told_of_the_pods_there_too(
-    plant: HostPlant, monkeypatch: pytest.MonkeyPatch
+    plant: HostPlant, backend: Backend
 ) -> None:
-    for name, node in (("here", "here"), ("elsewhere", "there")):
-        plant.create("pods", a_pod_doc(name, "db", node))
-    plant.create("pods", a_pod_doc("of-another", "none", "here"))
-    grows = DirectoryDriver.expand
-
-    async def later(_: DirectoryDriver, name: AssetName, size_bytes: int) -> Asset:
-        raise GrowsLater(str(name), "a test")
-
-    monkeypatch.setattr(DirectoryDriver, "expand", later)
+    with_users(plant)
+    backend(GrowsLater("db", "a test"))
     ask(plant, "2Gi")
     assert ("Normal", "FileSystemResizeRequired", RESIZER) in events(plant)
-    monkeypatch.setattr(DirectoryDriver, "expand", grows)
+    backend(None)
     plant.pass_time(60)
     assert ("Normal", "FileSystemResizeSuccessful", "kubelet") in events(plant)
-    told = {name: plant.told(name) for name in ("here", "elsewhere", "of-another")}
-    assert ("Normal", "FileSystemResizeSuccessful") in told["here"]
-    assert "FileSystemResizeSuccessful" not in str([told["elsewhere"], told["of-another"]])
+    assert pods_told(plant, "FileSystemResizeSuccessful") == [("Normal", "here", "kubelet")]
+
+
+@pytest.mark.rule("11.24")
+def test_and_so_is_what_fails_there(plant: HostPlant, backend: Backend) -> None:
+    with_users(plant)
+    backend(GrowsLater("db", "a test"))
+    ask(plant, "2Gi")
+    backend(PoolFull("local", 1, 0))
+    plant.pass_time(60)
+    assert progress(plant.claim()) == "NodeResizeInfeasible"
+    assert ("Warning", "FileSystemResizeFailed", "kubelet") in events(plant)
+    assert pods_told(plant, "FileSystemResizeFailed") == [("Warning", "here", "kubelet")]
 
 
 # What is refused, and when it is tried again
