@@ -167,6 +167,17 @@ async def test_a_change_that_changes_nothing_is_no_write(client: Client) -> None
     assert same.body == applied.body
 
 
+async def test_what_is_sent_back_in_another_order_is_no_write(client: Client) -> None:
+    made = (await client.send("POST", MAPS, config(data={"x": "1", "y": "2"}))).body
+    turned = {key: made[key] for key in reversed(made)}
+    turned["metadata"] = {key: made["metadata"][key] for key in reversed(made["metadata"])}
+    turned["data"] = {"y": "2", "x": "1"}
+    assert (await client.send("PUT", f"{MAPS}/a", turned)).body == made
+    turned["data"] = {"y": "1", "x": "2"}
+    changed = (await client.send("PUT", f"{MAPS}/a", turned)).body
+    assert changed["data"] == turned["data"]
+
+
 async def test_the_status_is_applied_through_its_subresource(client: Client) -> None:
     volumes = "/api/v1/persistentvolumes"
     volume = {

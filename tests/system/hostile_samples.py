@@ -1,4 +1,4 @@
-"""An object of every served kind with many of its fields, for requests that are then spoiled."""
+"""An object of every served kind with many of its fields: to be read and written, or spoiled."""
 
 from pathlib import Path
 from typing import Any
@@ -250,7 +250,15 @@ def _pod() -> Doc:
         },
         "status": {
             "phase": "Running",
-            "containerStatuses": [{"name": "main", "ready": True, "restartCount": 0}],
+            "containerStatuses": [
+                {
+                    "name": "main",
+                    "image": "example.com/image:1",
+                    "imageID": "example.com/image@sha256:1",
+                    "ready": True,
+                    "restartCount": 0,
+                }
+            ],
         },
     }
 

@@ -81,3 +81,22 @@ def unspliced(body: bytes, offset: int) -> bytes:
     """The stored form of what clients see."""
     end = body.index(b",", offset) + 1
     return body[:offset] + body[end:]
+
+
+def same_content(stored: bytes, other: bytes) -> bool:
+    """Whether two stored forms hold the same, in whatever order their fields stand.
+
+    Clients with models of their own send back what they read in an order of their own.
+    """
+    return stored == other or (len(stored) == len(other) and same(decoded(stored), decoded(other)))
+
+
+def same(value: Any, other: Any) -> bool:
+    """As JSON: Python takes 1 for true. Looks at no more of `value` than `other` has."""
+    if type(value) is not type(other):
+        return False
+    if type(value) is dict:
+        return value.keys() == other.keys() and all(same(value[k], other[k]) for k in other)
+    if type(value) is list:
+        return len(value) == len(other) and all(map(same, value, other))
+    return bool(value == other)

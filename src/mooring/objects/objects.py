@@ -16,7 +16,7 @@ from mooring.model.volume import Volume
 from mooring.objects.account import Account, Charged, pooled
 from mooring.objects.admission import admitted_create, admitted_subresource, admitted_update
 from mooring.objects.cache import Cache, Entry, Shelf
-from mooring.objects.documents import decoded, spliced, stored_form, unspliced
+from mooring.objects.documents import decoded, same_content, spliced, stored_form, unspliced
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
 from mooring.objects.kind import Doc, Kind, Stamp, nothing
 from mooring.objects.quotas import Quotas
@@ -224,7 +224,7 @@ class Objects:
             if dry_run:
                 self.quotas.refuse(kind, old, doc)
                 return shelf.entry_of(shelf.prefix + key, stored, entry.revision)
-            if stored == unspliced(entry.body, shelf.offset):
+            if same_content(stored, unspliced(entry.body, shelf.offset)):
                 return entry
             with suppress(Conflict):
                 return await self._replace(shelf, entry, doc, stored)
