@@ -51,6 +51,10 @@ OPERATION = st.fixed_dictionaries(
         ([{"op": "test", "path": "/spec/size", "value": 1}], DOC["spec"]),
         ([{"op": "test", "path": "/spec/gone", "value": None}], DOC["spec"]),
         ([], DOC["spec"]),
+        # What Kubernetes takes beyond the RFC.
+        ([{"op": "replace", "path": "/spec/new", "value": 1}], DOC["spec"] | {"new": 1}),
+        ([{"op": "replace", "path": "/spec/size"}], {"size": None, "on": True}),
+        ([{"op": "copy", "from": "/spec/gone", "path": "/spec/on"}], {"size": 1, "on": None}),
     ],
 )
 def test_operations_change_the_document(operations: Any, expected: Any) -> None:
@@ -65,7 +69,16 @@ def test_operations_change_the_document(operations: Any, expected: Any) -> None:
         {"op": "test", "path": "/spec/gone", "value": 1},
         {"op": "test", "path": "/gone/gone", "value": None},
         {"op": "remove", "path": "/spec/gone"},
-        {"op": "replace", "path": "/spec/gone", "value": 1},
+        {"op": "replace", "path": "/gone/gone", "value": 1},
+        {"op": "replace", "path": "/metadata/finalizers/-", "value": 1},
+        {"op": "move", "from": "/spec/gone", "path": "/spec/on"},
+        {"op": "copy", "from": "/metadata/finalizers/9", "path": "/spec/on"},
+        {"op": "test", "path": "/spec/size"},
+        {"op": "x", "path": "/spec"},
+        {"path": "/spec"},
+        {"op": "remove"},
+        {"op": "remove", "path": 1},
+        {"op": "remove", "path": "spec"},
         {"op": "add", "path": "/gone/x", "value": 1},
         {"op": "add", "path": "/metadata/finalizers/9", "value": 1},
         {"op": "replace", "path": "", "value": [1]},
@@ -78,17 +91,26 @@ def test_an_operation_that_does_not_fit_is_refused(operation: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "operations",
+    ("index", "added", "replaced"),
     [
-        {},
-        [1],
-        [{"op": "x", "path": "/spec"}],
-        [{"path": "/spec"}],
-        [{"op": "remove"}],
-        [{"op": "remove", "path": 1}],
-        [{"op": "remove", "path": "spec"}],
+        *[("0", "xab", "xb"), ("1", "axb", "ax"), ("-1", "abx", "ax"), ("-2", "axb", "xb")],
+        *[("+1", "axb", "ax"), ("01", "axb", "ax"), ("2", "abx", None), ("-3", "xab", None)],
+        *[("-", "abx", None), ("3", None, None), ("-4", None, None), ("1_0", None, None)],
     ],
 )
+def test_an_index_is_taken_as_kubernetes_takes_it(
+    index: str, added: str | None, replaced: str | None
+) -> None:
+    for op, expected in (("add", added), ("replace", replaced)):
+        operation = {"op": op, "path": f"/metadata/finalizers/{index}", "value": "x"}
+        if expected is None:
+            with pytest.raises(PatchRefused):
+                json_patched(DOC, [operation])
+        else:
+            assert json_patched(DOC, [operation])["metadata"]["finalizers"] == list(expected)
+
+
+@pytest.mark.parametrize("operations", [{}, [1], "x"])
 def test_what_is_no_json_patch_is_a_bad_request(operations: Any) -> None:
     with pytest.raises(BadPatch) as caught:
         json_patched(DOC, operations)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,13 +16,19 @@ from mooring.objects.objects import Objects
 from mooring.store.memory import MemoryStore
 from tests.system.server import eventually, free_port
 
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Scope]]
+Send = Callable[[Scope], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 
 class Place:
     """Where it is served, and what can be done to it from behind."""
 
     token = "secret"
 
-    def __init__(self) -> None:
+    def __init__(self, around: Callable[[Asgi], Asgi]) -> None:
+        """around  what stands before the application; it may answer by itself"""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.store = MemoryStore()
@@ -30,7 +36,12 @@ class Place:
         app = App(self.objects, ALL_KINDS, Identities({token_hash(self.token): "admin"}))
         self.server = uvicorn.Server(
             uvicorn.Config(
-                app, port=self.port, http=Protocol, ws="none", lifespan="off", log_config=None
+                around(app),
+                port=self.port,
+                http=Protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
             )
         )
         self.loop = asyncio.new_event_loop()
@@ -64,8 +75,8 @@ class Place:
 
 
 @contextmanager
-def served() -> Iterator[Place]:
-    place = Place()
+def served(around: Callable[[Asgi], Asgi] = lambda app: app) -> Iterator[Place]:
+    place = Place(around)
     thread = threading.Thread(target=place.loop.run_until_complete, args=(place.serve(),))
     thread.start()
     try:

@@ -4,29 +4,22 @@ Patches are pure: neither the document nor the patch is changed, so a patch can 
 to a later state of the object.
 """
 
+import re
 from typing import Any, Final
 
-import jsonpatch
-import jsonpointer
 import msgspec
 
 from mooring.errors import MooringError
+from mooring.objects.documents import same
 from mooring.objects.kind import Doc
 
 MAX_OPERATIONS: Final = 10_000  # as kube-apiserver
 # What all `copy` operations of one patch may add, as kube-apiserver: each can double a document.
 MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
-SHOWN: Final = 256  # characters of what the library says: it shows whole documents
-# What the library raises when an operation does not fit the document.
-_MISFITS: Final = (
-    jsonpatch.JsonPatchException,
-    jsonpointer.JsonPointerException,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    ValueError,
-)
+SHOWN: Final = 256  # characters of what a client sent, in messages
+_INDEX: Final = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
+
+Place = Doc | list[Any]
 
 
 class BadPatch(MooringError):
@@ -71,79 +64,112 @@ def copied(value: Any) -> Any:
 
 
 def json_patched(doc: Doc, operations: Any) -> Doc:
-    """The document after RFC 6902 operations.
+    """The document after RFC 6902 operations, as Kubernetes takes them.
+
+    It takes more than the RFC: a field that is not there is null to `test` and `copy`, and is set
+    by `replace`; indexes below zero count from the end of a list.
 
     raises  BadPatch, PatchRefused, PatchTooLarge
     """
-    if not isinstance(operations, list):
-        raise BadPatch("a JSON patch is a list of operations")
+    if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
+        raise BadPatch("a JSON patch is a list of operations, which are objects")
     if len(operations) > MAX_OPERATIONS:
         raise PatchTooLarge(len(operations))
     try:
-        steps = [_step(operation) for operation in operations]
-        # The library puts values of operations into the document as they are; a later operation
-        # may reach into them.
-        patched = _applied(copied(doc), copied(steps))
+        patched: Doc = copied(doc)
+        room = MAX_COPIED_BYTES
+        for operation in operations:
+            room -= _operate(patched, operation, room)
     except RecursionError as error:
         raise BadPatch("the patch or what it makes is nested too deeply") from error
-    if not isinstance(patched, dict):
-        raise PatchRefused("the patch leaves no object")
     return patched
 
 
-def _step(operation: Any) -> dict[str, Any]:
-    """A well-formed operation. Raises BadPatch."""
-    if not isinstance(operation, dict):
-        raise BadPatch(f"an operation of a JSON patch is an object, not {_shown(operation)}")
-    for name in ("path", "from"):
-        text = operation.get(name, "")
-        if not isinstance(text, str):
-            raise BadPatch(f"{name} is a JSON pointer, not {_shown(text)}")
+def _operate(doc: Doc, operation: Doc, room: int) -> int:
+    """Change the document by one operation. Returns the bytes that it copied, at most `room`."""
+    op, copied_bytes = operation.get("op"), 0
     try:
-        jsonpatch.JsonPatch([operation])
-    except _MISFITS as error:
-        raise BadPatch(str(error)[:SHOWN]) from error
-    return operation
-
-
-def _applied(doc: Any, operations: list[dict[str, Any]]) -> Any:
-    room = MAX_COPIED_BYTES
-    for operation in operations:
-        op, path = operation["op"], operation["path"]
-        try:
-            if op == "test":
-                _tested(doc, path, operation.get("value"))
-                continue
-            if op == "copy":
-                source = jsonpointer.resolve_pointer(doc, operation["from"])
-                room -= len(msgspec.json.encode(source))
-            if room < 0:
+        if op == "move":
+            value = _get(*_place(doc, operation, "from"))
+            _remove(*_place(doc, operation, "from"))
+        elif op == "copy":
+            value = _get(*_place(doc, operation, "from"))
+            copied_bytes = len(msgspec.json.encode(value))
+            if copied_bytes > room:
                 raise PatchRefused(f"copies of a JSON patch may add {MAX_COPIED_BYTES} bytes")
-            doc = jsonpatch.JsonPatch([operation]).apply(doc, in_place=True)
-        except _MISFITS as error:
-            why = f"{op} operation does not apply at {path[:SHOWN]}: {str(error)[:SHOWN]}"
-            raise PatchRefused(why) from error
-    return doc
+            value = copied(value)
+        else:
+            value = copied(operation.get("value"))
+        place, key = _place(doc, operation, "path")
+        match op:
+            case "add" | "move" | "copy":
+                _add(place, key, value)
+            case "replace":
+                _replace(place, key, value)
+            case "remove":
+                _remove(place, key)
+            case "test":
+                if not same(_get(place, key), value):
+                    raise PatchRefused("test failed")
+            case _:
+                raise PatchRefused("there is no such operation")
+    except PatchRefused as error:
+        path = _shown(operation.get("path"))
+        raise PatchRefused(f"{_shown(op)} operation does not apply at {path}: {error}") from error
+    return copied_bytes
 
 
-def _tested(doc: Any, path: str, wanted: Any) -> None:
-    """An absent value passes as null, as in Kubernetes; its place must exist."""
-    pointer = jsonpointer.JsonPointer(path)
-    place = jsonpointer.JsonPointer.from_parts(pointer.parts[:-1]).resolve(doc)
-    found = pointer.resolve(doc, None) if isinstance(place, dict) else pointer.resolve(doc)
-    if not _same(found, wanted):
-        raise PatchRefused(f"testing value {path[:SHOWN]} failed: test failed")
+def _place(doc: Doc, operation: Doc, field: str) -> tuple[Place, str]:
+    """The object or list that the pointer in a field leads to, and the last step into it."""
+    pointer = operation.get(field)
+    if not isinstance(pointer, str) or not pointer.startswith("/"):
+        raise PatchRefused(f"{field} is a JSON pointer to a field, not {_shown(pointer)}")
+    place: Any = doc
+    *steps, key = (step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/"))
+    for step in steps:
+        place = _get(place, step)
+        if not isinstance(place, dict | list):
+            raise PatchRefused(f"{field} leads through what is not there")
+    return place, key
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """As JSON: Python takes 1 for true. Looks at no more of `found` than `wanted` has."""
-    if type(found) is not type(wanted):
-        return False
-    if type(found) is dict:
-        return found.keys() == wanted.keys() and all(_same(found[k], wanted[k]) for k in wanted)
-    if type(found) is list:
-        return len(found) == len(wanted) and all(map(_same, found, wanted))
-    return bool(found == wanted)
+def _get(place: Place, key: str) -> Any:
+    if isinstance(place, dict):
+        return place.get(key)
+    return place[_index(key, len(place))]
+
+
+def _index(key: str, count: int) -> int:
+    """The place in a list where so many are possible."""
+    index = int(key) if _INDEX.fullmatch(key) else count
+    if not -count <= index < count:
+        raise PatchRefused(f"there is no index {_shown(key)}")
+    return index % count
+
+
+def _add(place: Place, key: str, value: Any) -> None:
+    if isinstance(place, dict):
+        place[key] = value
+    elif key == "-":
+        place.append(value)
+    else:
+        place.insert(_index(key, len(place) + 1), value)
+
+
+def _replace(place: Place, key: str, value: Any) -> None:
+    if isinstance(place, dict):
+        place[key] = value
+    else:
+        place[_index(key, len(place))] = value
+
+
+def _remove(place: Place, key: str) -> None:
+    if isinstance(place, list):
+        del place[_index(key, len(place))]
+    elif key in place:
+        del place[key]
+    else:
+        raise PatchRefused(f"there is no field {_shown(key)}")
 
 
 def _shown(value: Any) -> str:

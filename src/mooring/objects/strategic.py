@@ -131,17 +131,13 @@ def _order(merged: Doc, changes: Doc, node: Node | None) -> None:
     for directive in [key for key in changes if key.startswith(SET_ORDER)]:
         name = _directive_field(directive, SET_ORDER)
         order = changes.pop(directive)
-        # A list that is deleted as a whole, or made of something else, has no order.
-        old, new = merged.get(name), changes.get(name)
-        for values in (order, old, new):
-            if values is not None and not isinstance(values, list):
-                raise BadPatch(f"{directive} is about a list of values")
-        if order is None or (name not in merged and name not in changes):
-            continue
-        if name in changes and new is None:
-            continue
-        changes.pop(name, None)
-        merged[name] = _ordered_merge(old, new, order, child(node, name))
+        lists = [order, *(one[name] for one in (merged, changes) if name in one)]
+        # A list that is taken out as a whole, or made of something else, has no order.
+        if not all(isinstance(values, list) for values in lists):
+            raise BadPatch(f"{directive} is about a list of values")
+        if len(lists) > 1:
+            old, new = merged.get(name), changes.pop(name, None)
+            merged[name] = _ordered_merge(old, new, order, child(node, name))
 
 
 def _ordered_merge(old: Items | None, new: Items | None, order: Items, node: Node | None) -> Items:
@@ -157,9 +153,7 @@ def _ordered_merge(old: Items | None, new: Items | None, order: Items, node: Nod
         merged = _list(old, new, node, deleting=False)
     else:
         merged = copied(new)
-    if not merged:
-        return merged
-    _element_kind(old or [], new or [])
+    _element_kind(old or [], new or [])  # an order of nothing is refused
     return _arranged(merged, order, old or [], key)
 
 
@@ -167,7 +161,7 @@ def _refuse_other_order(new: Items, order: Items, key: str) -> None:
     """The elements of a patch must stand in its $setElementOrder, in this order."""
     places = iter([_identity(item, key) for item in order])
     for item in new:
-        if isinstance(item, dict) and PATCH in item:
+        if isinstance(item, dict) and item.get(PATCH) == "delete":
             continue
         wanted = _identity(item, key)
         if not any(place == wanted for place in places):
