@@ -244,7 +244,7 @@ def _pod() -> Doc:
             ],
             "volumes": [
                 {"name": "data", "persistentVolumeClaim": {"claimName": "hostile-1"}},
-                {"name": "own", "ephemeral": {"volumeClaimTemplate": _claim()}},
+                {"name": "own", "ephemeral": {"volumeClaimTemplate": {"spec": _claim()["spec"]}}},
             ],
             "tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 5}],
         },
