@@ -15,11 +15,49 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.reconnect_backoff = 0.0
 
 
+@kopf.index("storageclasses")
+def provisioners(name: str, body: kopf.Body, **_: Any) -> dict[str, str]:
+    return {name: body["provisioner"]}
+
+
 @kopf.on.create("persistentvolumeclaims", **CHOSEN)
-def greet(patch: kopf.Patch, name: str, body: kopf.Body, **_: Any) -> None:
+def greet(
+    patch: kopf.Patch,
+    name: str,
+    spec: kopf.Spec,
+    body: kopf.Body,
+    provisioners: kopf.Index[str, str],
+    **_: Any,
+) -> None:
     patch.metadata.labels["greeted"] = "yes"
     patch.metadata.annotations[f"{GROUP}/greeting"] = f"hello {name}"
+    (provisioner,) = provisioners[spec["storageClassName"]]
+    patch.metadata.annotations[f"{GROUP}/provisioner"] = provisioner
     kopf.info(body, reason="Greeted", message=f"hello {name}")
+
+
+@kopf.on.resume("persistentvolumeclaims", **CHOSEN)
+def resume(name: str, **_: Any) -> None:
+    print(f"resumed {name}", flush=True)
+
+
+@kopf.timer("persistentvolumeclaims", interval=0.2, labels={"timed": "yes"})
+def tick(patch: kopf.Patch, annotations: kopf.Annotations, **_: Any) -> None:
+    times = int(annotations.get(f"{GROUP}/ticks", "0"))
+    patch.metadata.annotations[f"{GROUP}/ticks"] = str(times + 1)
+
+
+@kopf.daemon("persistentvolumeclaims", labels={"accompanied": "yes"})
+async def accompany(name: str, stopped: kopf.DaemonStopped, **_: Any) -> None:
+    print(f"beside {name}", flush=True)
+    await stopped.wait()
+    print(f"apart from {name}", flush=True)
+
+
+@kopf.on.create("pools.mooring.dev")
+@kopf.on.update("pools.mooring.dev", field="spec.capacity")
+def note(patch: kopf.Patch, spec: kopf.Spec, **_: Any) -> None:
+    patch.metadata.annotations[f"{GROUP}/capacity"] = spec.get("capacity", "all of the disk")
 
 
 @kopf.on.update("persistentvolumeclaims", field="metadata.labels.tier", **CHOSEN)

@@ -65,6 +65,7 @@ def test_an_operator_follows_a_claim_from_creation_to_its_end(
 
     eventually(lambda: annotated("greeting") == "hello followed", "it was greeted")
     assert metadata(server, "followed")["labels"]["greeted"] == "yes"
+    assert annotated("provisioner") == "directory.mooring.dev"
     assert HOLD in metadata(server, "followed")["finalizers"]
     eventually(lambda: "Greeted" in server.kubectl("get", "events"), "the event was posted")
     eventually(lambda: operator.printed("seen MODIFIED followed Bound"), "it saw the binding")
@@ -99,6 +100,46 @@ def test_an_operator_that_comes_back_goes_on_with_what_it_missed(
     try:
         eventually(lambda: server.run("get", "pvc", "missed").returncode != 0, "missed is gone")
         eventually(lambda: "greeted" in metadata(server, "later")["labels"], "later was greeted")
+        server.kubectl("delete", "pvc", "later", "--wait=false")
+        eventually(lambda: server.run("get", "pvc", "later").returncode != 0, "later is gone")
     finally:
         again.process.kill()
         again.process.wait()
+
+
+def test_an_operator_does_its_work_beside_an_object_and_again_and_again(
+    operator: Operator, shared_server: Server
+) -> None:
+    server = shared_server
+    server.apply(operated("tended", "timed", "accompanied"))
+
+    def ticks() -> int:
+        return int(metadata(server, "tended").get("annotations", {}).get("example.com/ticks", "0"))
+
+    eventually(lambda: ticks() >= 3, "the timer went three times")
+    eventually(lambda: operator.printed("beside tended"), "the daemon is beside it")
+    server.kubectl("delete", "pvc", "tended", "--wait=false")
+    eventually(lambda: server.run("get", "pvc", "tended").returncode != 0, "the claim is gone")
+    eventually(lambda: operator.printed("apart from tended"), "the daemon was stopped")
+
+
+def test_an_operator_handles_kinds_that_only_mooring_has(
+    operator: Operator, shared_server: Server
+) -> None:
+    server = shared_server
+    pool = (
+        "apiVersion: mooring.dev/v1\nkind: Pool\nmetadata: {name: noted}\n"
+        f"spec: {{driver: directory.mooring.dev, root: {server.place}/noted, node: here}}\n"
+    )
+
+    def noted() -> str | None:
+        found: str | None = server.get("pool", "noted")["metadata"]["annotations"].get(
+            "example.com/capacity"
+        )
+        return found
+
+    server.apply(pool)
+    eventually(lambda: noted() == "all of the disk", "its creation was noted")
+    server.kubectl("patch", "pool", "noted", "--type=merge", "-p", '{"spec":{"capacity":"1Gi"}}')
+    eventually(lambda: noted() == "1Gi", "its growth was noted")
+    server.kubectl("delete", "pool", "noted")
