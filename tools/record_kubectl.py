@@ -60,7 +60,8 @@ def by_hand() -> Iterator[Case]:
 
 def patches() -> Iterator[Case]:
     for case in islice(cases(CLIENT_KINDS, SEED), PATCHES):
-        yield {**case._asdict(), "result": merged(KUBECTL, *case)}
+        change = {"doc": case.doc, "form": case.form, "patch": case.patch}
+        yield {**change, "result": merged(KUBECTL, **change)}
 
 
 def applies() -> Iterator[Case]:

@@ -37,11 +37,10 @@ def canonical(kubectl: str, home: Path, texts: Sequence[str]) -> dict[str, str |
     written: dict[str, str | None] = {}
     for start in range(0, len(texts), AT_ONCE):
         some = texts[start : start + AT_ONCE]
-        as_they_are = _together(kubectl, home, some)
-        anew = _together(kubectl, home, [_with_digits(text) for text in some])
-        written |= {
-            text: None if as_they_are[text] is None else anew[_with_digits(text)] for text in some
-        }
+        written |= dict(_together(kubectl, home, some))
+        taken = [text for text in some if written[text] is not None]
+        anew = _together(kubectl, home, [_with_digits(text) for text in taken])
+        written |= {text: anew[_with_digits(text)] for text in taken}
     return written
 
 

@@ -29,6 +29,7 @@ FORMS: Final = ("strategic", "merge", "json")
 class Case(NamedTuple):
     """A document and a patch of it, in one of FORMS."""
 
+    kind: Kind
     doc: Doc
     form: str
     patch: Any
@@ -42,9 +43,9 @@ def cases(kinds: Collection[Kind], seed: int) -> Iterator[Case]:
             doc = made.document(kind)
             form = made.random.choice(("strategic", *FORMS))
             if form == "json":
-                yield Case(doc, form, made.operations(doc))
+                yield Case(kind, doc, form, made.operations(doc))
             else:
-                yield Case(doc, form, made.patch(doc, kind, directed=form == "strategic"))
+                yield Case(kind, doc, form, made.patch(doc, kind, directed=form == "strategic"))
 
 
 class Applied(NamedTuple):

@@ -1,4 +1,8 @@
-"""What kubectl makes of patches: Kubernetes' own code, and no server merges anything."""
+"""What kubectl makes of patches, by Kubernetes' code and without a server, and what Mooring does.
+
+Both are compared as they are once decoded: kube-apiserver drops what no struct has, directives
+that were left over among it.
+"""
 
 import json
 import os
@@ -7,15 +11,18 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from mooring.objects.kind import Doc
+from mooring.objects.kind import Doc, Kind
 from mooring.objects.kinds.registry import ALL_KINDS
+from mooring.objects.patches import BadPatch, PatchRefused, copied, json_patched, merge_patched
+from mooring.objects.schema import SCHEMAS, Unfit
+from mooring.objects.strategic import strategic_patched
 
 # Those whose structs are built into kubectl of all versions tried here.
+CLIENT_GROUPS: Final = ("", "storage.k8s.io", "coordination.k8s.io", "events.k8s.io")
 CLIENT_KINDS: Final = tuple(
     kind
     for kind in ALL_KINDS
-    if kind.group not in ("mooring.dev", "snapshot.storage.k8s.io")
-    and kind.kind != "VolumeAttributesClass"
+    if kind.group in CLIENT_GROUPS and kind.kind != "VolumeAttributesClass"
 )
 
 
@@ -37,3 +44,23 @@ def merged(kubectl: str, doc: Doc, form: str, patch: Any) -> Doc | None:
         return None
     result: Doc = json.loads(done.stdout)
     return result
+
+
+def patched(kind: Kind, doc: Doc, form: str, patch: Any) -> Doc | None:
+    """What Mooring makes of it, and None if it refuses."""
+    try:
+        if form == "strategic":
+            return decoded(kind, strategic_patched(doc, patch, SCHEMAS.node(kind)))
+        return decoded(kind, (json_patched if form == "json" else merge_patched)(doc, patch))
+    except (BadPatch, PatchRefused):
+        return None
+
+
+def decoded(kind: Kind, doc: Doc | None) -> Doc | None:
+    """As the server would have it; None if it would refuse it."""
+    mine = copied(doc)
+    try:
+        SCHEMAS.conform(kind, mine)
+    except Unfit:
+        return None
+    return mine

@@ -1,21 +1,17 @@
 """Patches of generated documents, and those that `kubectl apply` makes, beside kubectl's results.
 
-Both are compared as they are once decoded: kube-apiserver drops what no struct has, directives
-that were left over among it. tools/record_kubectl.py records them.
+tools/record_kubectl.py records them.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.kinds.registry import ALL_KINDS
-from mooring.objects.patches import BadPatch, PatchRefused, copied, json_patched, merge_patched
-from mooring.objects.schema import SCHEMAS, Unfit
-from mooring.objects.strategic import strategic_patched
+from tests.objects.kubectl_merges import decoded, patched
 
 DATA = Path(__file__).parent / "data"
 RECORDED = [
@@ -23,26 +19,6 @@ RECORDED = [
     for name in ("patches-recorded.json", "applies-recorded.json")
     for case in json.loads((DATA / name).read_text())
 ]
-
-
-def patched(kind: Kind, doc: Doc, form: str, patch: Any) -> Doc | None:
-    """What Mooring makes of it, and None if it refuses."""
-    try:
-        if form == "strategic":
-            return decoded(kind, strategic_patched(doc, patch, SCHEMAS.node(kind)))
-        return decoded(kind, (json_patched if form == "json" else merge_patched)(doc, patch))
-    except (BadPatch, PatchRefused):
-        return None
-
-
-def decoded(kind: Kind, doc: Doc | None) -> Doc | None:
-    """As the server would have it; None if it would refuse it."""
-    mine = copied(doc)
-    try:
-        SCHEMAS.conform(kind, mine)
-    except Unfit:
-        return None
-    return mine
 
 
 def different(kind: Kind, recorded: list[Doc]) -> Iterator[Doc]:

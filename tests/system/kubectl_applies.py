@@ -104,5 +104,6 @@ def applier(kubectl: str, home: Path, *, schemas: bool) -> Iterator[Applier]:
         listeners.append(Listener(app, schemas))
         return listeners[0]
 
+    home.mkdir(exist_ok=True)
     with served(around) as place:
         yield Applier(kubectl, home, place.url, listeners[0])
