@@ -9,6 +9,7 @@ import pytest
 
 from mooring.api import gnostic
 from mooring.api.http import Request
+from mooring.api.identity import Identities
 from mooring.api.openapi import PROTOBUF2, PROTOBUF3, OpenApi
 from mooring.api.reviews import Reviews
 from mooring.api.routes import Routes
@@ -87,7 +88,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 async def test_every_path_is_one_that_is_served() -> None:
-    routes, reviews = Routes(ALL_KINDS), Reviews()
+    routes, reviews = Routes(ALL_KINDS), Reviews(Identities({}))
     for path, _, operation in operations((await found("/openapi/v2")).body):
         place = path.replace("{namespace}", "space").replace("{name}", "name")
         said = operation["x-kubernetes-group-version-kind"]

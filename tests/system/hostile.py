@@ -149,6 +149,7 @@ REVIEWS = (
     ("authorization.k8s.io/v1", "SubjectAccessReview"),
     ("authorization.k8s.io/v1", "SelfSubjectRulesReview"),
     ("authentication.k8s.io/v1", "SelfSubjectReview"),
+    ("authentication.k8s.io/v1", "TokenReview"),
 )
 
 
@@ -348,6 +349,8 @@ class Hostile:
             spec = {"namespace": "default"}
         elif kind == "SelfSubjectReview":
             spec = {}
+        elif kind == "TokenReview":
+            spec = {"token": random.choice(("nobody's", "", "☃"))}
         doc = {"kind": kind, "apiVersion": api_version, "metadata": {}, "spec": spec}
         return Draft("POST", f"/apis/{api_version}/{kind.lower()}s", doc)
 

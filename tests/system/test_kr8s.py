@@ -91,6 +91,7 @@ def test_what_there_is_is_asked_of_the_server(api: kr8s.Api, shared_server: Serv
     for name in ("pv", "sc", "vs", "vac", "csinodes", "leases", "snapshotschedules"):
         assert isinstance(list(api.get(name, namespace=kr8s.ALL)), list)
     assert list(api.get("pvc", "none-such")) == []
+    assert api.whoami() == "admin"
     assert api.version()["major"] == "1"
 
 

@@ -32,7 +32,7 @@ def messages() -> DescriptorPool:
 MESSAGES = [
     ("v1", "core.v1", "ConfigMap Event Namespace Node"),
     ("v1", "core.v1", "PersistentVolume PersistentVolumeClaim Pod Secret"),
-    ("authentication.k8s.io/v1", "authentication.v1", "SelfSubjectReview"),
+    ("authentication.k8s.io/v1", "authentication.v1", "SelfSubjectReview TokenReview"),
     ("authorization.k8s.io/v1", "authorization.v1", "SelfSubjectAccessReview SubjectAccessReview"),
     ("authorization.k8s.io/v1", "authorization.v1", "SelfSubjectRulesReview"),
     ("coordination.k8s.io/v1", "coordination.v1", "Lease"),

@@ -55,7 +55,7 @@ class App:
         self._routes = Routes(kinds)
         self._identities = identities
         self._discovery = Discovery(kinds)
-        self._reviews = Reviews()
+        self._reviews = Reviews(identities)
         self._bindings = Bindings(objects)
         self._explaining = Explaining(objects, host)
         self._metrics, self._top = Metrics(objects, host), Top(objects, host)

@@ -17,6 +17,7 @@ REVIEWS: Final = (
     (AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview"),
     (AUTHORIZATION, "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
     (AUTHENTICATION, "selfsubjectreviews", "SelfSubjectReview"),
+    (AUTHENTICATION, "tokenreviews", "TokenReview"),
 )
 # Asked for by kubectl before it validates what cannot be patched, such as a review: is it a kind of
 # a user's own? There are none. No group is announced for it, so nobody can try to make one.

@@ -32,7 +32,11 @@ class Identities:
             return seen
         if not authorization.startswith(PREFIX):
             return None
-        user = self._users.get(token_hash(authorization[len(PREFIX) :].strip()))
+        user = self.user_of(authorization[len(PREFIX) :].strip())
         if user is not None and len(self._seen) < SEEN_AT_MOST > len(authorization):
             self._seen[authorization] = user
         return user
+
+    def user_of(self, token: str) -> str | None:
+        """The user whose token this is, or None."""
+        return self._users.get(token_hash(token))

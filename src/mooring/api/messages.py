@@ -412,6 +412,9 @@ ResourceRule  1:verbs:[str] 2:apiGroups:[str] 3:resources:[str] 4:resourceNames:
 NonResourceRule  1:verbs:[str] 2:nonResourceURLs:[str]
 SelfSubjectReview  1:metadata:ObjectMeta 2:status:SelfSubjectReviewStatus
 SelfSubjectReviewStatus  1:userInfo:UserInfo
+TokenReview  1:metadata:ObjectMeta 2:spec:TokenReviewSpec 3:status:TokenReviewStatus
+TokenReviewSpec  1:token 2:audiences:[str]
+TokenReviewStatus  1:authenticated:bool 2:user:UserInfo 3:error 4:audiences:[str]
 UserInfo  1:username 2:uid 3:groups:[str] 4:extra:{ExtraValue}
 """
 
@@ -419,7 +422,7 @@ UserInfo  1:username 2:uid 3:groups:[str] 4:extra:{ExtraValue}
 _KINDS: Final = {
     "v1": "Binding ConfigMap Event LimitRange Namespace Node PersistentVolume "
     "PersistentVolumeClaim Pod ResourceQuota Secret",
-    "authentication.k8s.io/v1": "SelfSubjectReview",
+    "authentication.k8s.io/v1": "SelfSubjectReview TokenReview",
     "authorization.k8s.io/v1": "SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview",
     "coordination.k8s.io/v1": "Lease",
     "events.k8s.io/v1": "Event",
