@@ -165,8 +165,16 @@ def test_waiting_for_a_condition_a_field_and_an_end(kubectl: Space) -> None:
     if not kubectl.is_old:  # it came with 1.23
         met = kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "--timeout=20s")
         assert met == "persistentvolumeclaim/data condition met\n"
+        name = kubectl.get("pvc", "data")["spec"]["volumeName"]
+        path = f"jsonpath={{.spec.claimRef.namespace}}={kubectl.name}"
+        assert kubectl("wait", f"--for={path}", "pv", name) == (
+            f"persistentvolume/{name} condition met\n"
+        )
     late = kubectl.refused("wait", "--for=condition=Never", "pvc/data", "--timeout=1s")
     assert "timed out waiting for the condition on persistentvolumeclaims/data" in late
+    waiting = kubectl.background("wait", "--for=delete", "pvc/data", "--timeout=50s")
+    kubectl("delete", "pvc", "data")
+    assert waiting.wait(55) in (0, 1)  # 1: it began when all was over
 
 
 def test_what_has_finalizers_stays_until_they_are_gone(kubectl: Space) -> None:
@@ -197,6 +205,22 @@ def test_an_object_is_deleted_in_every_way(kubectl: Space, way: str) -> None:
     kubectl("create", "-f", "-", stdin=a_list(pod("user")))
     assert 'pod "user"' in kubectl.run("delete", "pod", "user", *way.split()).stdout
     assert "(NotFound)" in kubectl.refused("get", "pod", "user")
+
+
+def test_what_is_owned_goes_or_stays_as_cascade_says(kubectl: Space) -> None:
+    for cascade in ("background", "foreground", "orphan"):
+        kubectl("create", "configmap", f"{cascade}-owner")
+        uid = kubectl.get("cm", f"{cascade}-owner")["metadata"]["uid"]
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": f"{cascade}-owner", "uid": uid}
+        owned = config(cascade, ownerReferences=[{**owner, "blockOwnerDeletion": True}])
+        kubectl("create", "-f", "-", stdin=a_list(owned))
+        kubectl("delete", "cm", f"{cascade}-owner", f"--cascade={cascade}")
+        assert "(NotFound)" in kubectl.refused("get", "cm", f"{cascade}-owner")
+    assert "(NotFound)" in kubectl.refused("get", "cm", "foreground")
+    assert "ownerReferences" not in kubectl.get("cm", "orphan")["metadata"]
+    gone = ("get", "cm", "background")
+    eventually(lambda: "(NotFound)" in kubectl.run(*gone).stderr, "it went after its owner")
+    assert kubectl.get("cm", "orphan")["data"] == {"a": "1"}
 
 
 def test_a_namespace_goes_with_what_is_in_it(kubectl: Space) -> None:
@@ -332,7 +356,14 @@ def test_events_of_one_object_can_be_asked_for(kubectl: Space) -> None:
     assert told("--field-selector", about_one) == both[:1]
     assert told("--sort-by=.metadata.creationTimestamp") == both
     if not kubectl.is_old:  # it came with 1.23
-        assert "FailedBinding" in kubectl("events", "--for", "pvc/two")
+        header, *rows = kubectl("events", "--for", "pvc/two").splitlines()
+        assert header.split() == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+        assert [row.split()[2:4] for row in rows] == [
+            ["FailedBinding", "PersistentVolumeClaim/two"]
+        ]
+        normal = kubectl("events", "--types=Normal", "--no-headers").splitlines()
+        assert sorted(row.split()[3].lower() for row in normal) == both
+        assert kubectl.run("events", "--types=Warning").stdout == ""
 
 
 def test_nodes_are_cordoned_drained_and_tainted(kubectl: Space) -> None:
