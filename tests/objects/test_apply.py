@@ -10,6 +10,7 @@ from mooring.objects.apply import LAST_APPLIED, Application
 from mooring.objects.errors import ApplyConflict, BadObject
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.managed import Manager, Noting, manager_of
+from mooring.objects.node import Node
 from mooring.objects.patches import copied, merge_patched
 from tests.objects.nodes import POD
 
@@ -19,8 +20,10 @@ KIND = Kind("", "v1", "Pod", "pods", "pod", namespaced=True, subresources={"stat
 class Thing:
     """An object that is applied and updated, one step of time per write."""
 
-    def __init__(self, doc: Doc | None = None) -> None:
-        self.doc = doc
+    def __init__(
+        self, doc: Doc | None = None, *, kind: Kind = KIND, node: Node | None = POD
+    ) -> None:
+        self.doc, self.kind, self.node = doc, kind, node
         self.tick = 0
 
     def _now(self) -> str:
@@ -30,9 +33,9 @@ class Thing:
     def apply(
         self, manager: str, *, force: bool = False, subresource: str = "", **config: Any
     ) -> None:
-        whole = named(config)
+        whole = named(config, self.kind)
         who = Manager(manager, subresource)
-        application = Application(KIND, POD, whole, who, force=force)
+        application = Application(self.kind, self.node, whole, who, force=force)
         if self.doc is None:
             doc = application.fresh()
             application.note(doc, None, self._now())
@@ -42,14 +45,14 @@ class Thing:
         self.doc = doc
 
     def create(self, manager: str, **config: Any) -> None:
-        doc = named(config)
-        Noting(KIND, POD, Manager(manager))(doc, None, self._now())
+        doc = named(config, self.kind)
+        Noting(self.kind, self.node, Manager(manager))(doc, None, self._now())
         self.doc = doc
 
     def patch(self, manager: str, subresource: str = "", **patch: Any) -> None:
         assert self.doc is not None
         doc = merge_patched(self.doc, patch)
-        Noting(KIND, POD, Manager(manager, subresource))(doc, self.doc, self._now())
+        Noting(self.kind, self.node, Manager(manager, subresource))(doc, self.doc, self._now())
         self.doc = doc
 
     def __getitem__(self, name: str) -> Any:
@@ -69,9 +72,10 @@ class Thing:
         return None
 
 
-def named(config: Doc) -> Doc:
+def named(config: Doc, kind: Kind = KIND) -> Doc:
     metadata = {"name": "a", "namespace": "default", **config.pop("metadata", {})}
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, **copied(config)}
+    head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    return {**head, **copied(config)}
 
 
 def labels(**these: str) -> Doc:
