@@ -53,6 +53,9 @@ bench-data: setup programs ## measure volumes beside the bare file system, with 
 docs/first-steps.md: setup examples/demo.py examples/first-steps.md.in $(wildcard examples/*.yaml)
 	$(VENV)/python -m examples.demo --write $@
 
+docs/explain.md: setup $(wildcard tests/situations/*.py)
+	$(VENV)/python -m tests.situations.page
+
 schemas: setup ## generate the committed API schemas anew
 	$(VENV)/python -m tools.schemas
 

@@ -176,6 +176,16 @@ def test_a_claim_that_failed_for_its_class_goes_on_when_the_pool_comes(
     assert plant.claim().phase == "Bound"
 
 
+def test_a_claim_goes_on_at_once_when_its_class_is_made_anew(plant: HostPlant) -> None:
+    plant.put("pools.mooring.dev", a_pool("other", plant.root.parent / "other"))
+    plant.put(CLASSES, a_pool_class("fast", parameters={}))  # of which of the two?
+    plant.put(CLAIMS, a_claim_doc(class_="fast"))
+    plant.delete(CLASSES, "fast")
+    plant.settle()
+    plant.put(CLASSES, a_pool_class("fast", parameters={"pool": "other"}))
+    assert plant.claim().phase == "Bound"
+
+
 def test_a_claim_that_found_no_room_goes_on_when_there_is_room(
     plant: HostPlant, tmp_path: Path
 ) -> None:

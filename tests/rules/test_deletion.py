@@ -59,7 +59,7 @@ def carved(policy: str = "Delete", *, phase: str = Phase.BOUND, deleted: bool = 
         (
             a_volume(claim=pointer()),
             a_claim(size="2Gi"),
-            "it is reserved for claim default/db, but requested PV is too small",
+            "it is reserved for claim default/db, for which it is 1Gi too small",
             "a claim that it fits",
         ),
         (
@@ -111,7 +111,7 @@ def test_what_kept_its_data_from_being_deleted_is_told() -> None:
 def test_a_released_volume_of_no_pool_says_that_nobody_deletes_it() -> None:
     found = explained_volume(carved(phase=Phase.RELEASED), None, [])
     assert found.details[-1] == "pool local does not exist, so nobody deletes its data"
-    assert "create that pool again" in found.help
+    assert "create pool local again" in found.help
 
 
 def test_a_failed_volume_says_what_failed() -> None:

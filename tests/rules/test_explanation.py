@@ -183,8 +183,13 @@ def test_it_announces_a_bind_exactly_when_one_is_decided() -> None:
             "a volume of",
         ),
         ("fast", [a_class(provisioner="csi.example.com")], "made none yet", "provisioner runs"),
-        ("fast", [a_class()], "has not one pool on here but: none", "create the pool"),
-        ("fast", [a_class(), a_pool(), a_pool("two")], "but: local, two", "names another"),
+        ("fast", [a_class()], "has not one pool on here but: none", "create a Pool of driver"),
+        (
+            "fast",
+            [a_class(), a_pool(), a_pool("two")],
+            "but: local, two",
+            "parameter pool, such as pool: local",
+        ),
         ("fast", [a_class(), a_pool()], "the agent of here is to make its volume", ""),
         (
             "fast",
@@ -231,14 +236,18 @@ WAITS = "has not one pool on here but: "
     ("things", "why", "help_"),
     [
         # Of this host are several, of another without an agent is one: its agent would take that.
-        ([a_pool("a"), a_pool("b"), a_pool("c", node="there")], WAITS + "a, b", "names another"),
+        (
+            [a_pool("a"), a_pool("b"), a_pool("c", node="there")],
+            WAITS + "a, b",
+            "a class with parameter pool",
+        ),
         (
             [a_pool("a"), a_pool("b"), a_pool("c", node="there"), a_node(), a_node("there")],
             "the agent of there is to make its volume in pool c",
             "",
         ),
         # A shared pool beside one of its own: two for each host.
-        ([a_pool("a"), a_pool("b", node="")], WAITS + "a, b", "names another"),
+        ([a_pool("a"), a_pool("b", node="")], WAITS + "a, b", "a class with parameter pool"),
         ([a_pool("a", node="")], "the agent of any host is to make its volume in pool a", ""),
         (
             [a_pool("a", node=""), a_node(ready=False)],
@@ -249,7 +258,7 @@ WAITS = "has not one pool on here but: "
         (
             [a_pool("a", node="there")],
             "for the agent of there, in pool a, and there is no Node there",
-            "a new claim of a class with a pool on here, or the agent of there at work",
+            "the agent of there at work; or a volume of class fast",
         ),
         (
             [a_pool("a", node="there"), a_node("there", ready=False)],
@@ -263,10 +272,18 @@ WAITS = "has not one pool on here but: "
             "",
         ),
         # Deleted ones give nothing.
-        ([a_pool(deleted=True)], "pool local is being deleted", "a class of another pool"),
+        ([a_pool(deleted=True)], "pool local is being deleted", "a new claim of another class"),
         ([a_pool(deleted=True), a_pool("b")], "is to make its volume in pool b", ""),
-        ([a_pool("a", deleted=True), a_pool("b", deleted=True)], WAITS + "a, b", "names another"),
-        ([a_pool(capacity="10Gi", deleted=True)], "is being deleted", "a class of another pool"),
+        (
+            [a_pool("a", deleted=True), a_pool("b", deleted=True)],
+            WAITS + "a, b",
+            "a class with parameter pool",
+        ),
+        (
+            [a_pool(capacity="10Gi", deleted=True)],
+            "is being deleted",
+            "a new claim of another class",
+        ),
     ],
 )
 def test_who_makes_a_volume_and_where_is_what_the_agents_would_find(
@@ -361,7 +378,7 @@ def test_what_no_driver_makes_is_said_before_room_is_asked_for() -> None:
     claim = a_claim(class_="fast", volume_mode="Block")
     found = explained(claim, a_class(), a_pool(capacity="1Mi"))
     assert "makes no Block volumes" in found.why
-    assert found.help.startswith("a claim without that")
+    assert found.help.startswith("a new claim of another class")
 
 
 # Claims that name a volume
@@ -370,9 +387,9 @@ def test_what_no_driver_makes_is_said_before_room_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("volumes", "why", "help_"),
     [
-        ([], "volume v1 does not exist yet", "create volume v1"),
-        ([a_volume(size="1Mi")], "requested PV is too small", "a new claim that the volume fits"),
-        ([a_volume(claim=pointer("web", uid="u"))], "different claim", "names a free volume"),
+        ([], "it names volume v1, which does not exist", "create volume v1"),
+        ([a_volume(size="1Mi")], "v1, which is 1023Mi too small", "a new claim that it fits"),
+        ([a_volume(claim=pointer("web", uid="u"))], "of claim default/web", "names a free volume"),
         ([a_volume()], "it is about to be bound to v1", ""),
     ],
 )
@@ -410,13 +427,13 @@ def test_a_bound_claim_that_fits_needs_no_help_and_names_its_users() -> None:
 
 def test_a_lost_claim_says_that_its_volume_is_gone() -> None:
     found = explained(a_bound_claim(Phase.LOST))
-    assert found.why == "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
-    assert "volume v1 made anew" in found.help
+    assert found.why == "its volume v1 is gone"
+    assert "create volume v1 again" in found.help
 
 
 def test_a_claim_whose_volume_is_of_another_claim_says_of_which() -> None:
     found = explained(a_bound_claim(Phase.LOST), a_volume(claim=pointer("web", uid="u")))
-    assert found.details == ("volume v1 is of claim default/web",)
+    assert found.why == "its volume v1 is of claim default/web now"
 
 
 @pytest.mark.parametrize("phase", ["Running", "Succeeded"])

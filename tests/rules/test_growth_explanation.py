@@ -46,12 +46,13 @@ def a_pool(capacity: str) -> Pool:
         (
             growing("ControllerResizeInfeasible", "as it was then"), "2Gi",
             "it is to grow from 1Gi to 3Gi, which cannot be done: pool p has 2Gi, 1Gi is taken, "
-            "asked for 2Gi", "ask for less, but more than 1Gi; or mend that",
+            "asked for 2Gi",
+            "ask for less, but more than 1Gi; or kubectl edit pool p, to raise spec.capacity",
         ),
         (
             growing("ControllerResizeInfeasible", "the disk is full"), "9Gi",
             "it is to grow from 1Gi to 3Gi, which cannot be done: the disk is full",
-            "ask for less, but more than 1Gi; or mend that",
+            "ask for less, but more than 1Gi; or put that right",
         ),
     ],
 )  # fmt: skip
@@ -76,10 +77,11 @@ def test_a_claim_that_has_what_it_asks_for_needs_no_word() -> None:
         ("", "it is to become of VolumeAttributesClass fast", ""),
         (
             "Pending", "it is to become of VolumeAttributesClass fast, which does not exist",
-            "create fast, or name another",
+            "create VolumeAttributesClass fast; or name another",
         ),
         (
-            "Infeasible", "it is to become of VolumeAttributesClass fast: it says speed=9",
+            "Infeasible",
+            "it is to become of VolumeAttributesClass fast, which failed: it says speed=9",
             "name another VolumeAttributesClass",
         ),
     ],

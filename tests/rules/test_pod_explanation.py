@@ -81,7 +81,8 @@ def test_a_pod_on_its_node() -> None:
 def test_a_pod_that_has_ended() -> None:
     assert text(in_phase(a_pod("db", nodeName="n1"), "Failed"), bound()) == (
         "pod default/p is Failed: it has ended\n"
-        "  its claims are kept from being deleted until it is"
+        "  it keeps its claims from being deleted: db\n"
+        "  would help: kubectl delete pod p -n default"
     )
 
 
@@ -97,7 +98,8 @@ def test_a_pod_that_is_being_deleted() -> None:
         (
             {"schedulingGates": [{"name": "a.com/b"}]},
             "it has scheduling gates: a.com/b",
-            "removing them from spec.schedulingGates",
+            "to remove them: kubectl patch pod p -n default --type merge -p "
+            """'{"spec":{"schedulingGates":null}}'""",
         ),
         (
             {"schedulerName": "mine"},
@@ -125,57 +127,53 @@ def test_no_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claims", "why", "detail", "helps"),
+    ("claims", "why", "helps"),
     [
         (
             [],
-            'persistentvolumeclaim "db" not found',
-            "claim db does not exist",
-            "a claim db in namespace default",
+            "its claim db does not exist",
+            "create claim db in namespace default",
         ),
         (
             [a_claim(class_="now")],
-            "pod has unbound immediate PersistentVolumeClaims",
-            "claim db is Pending",
+            "it waits until its claims are bound: db",
             "mooring explain pvc db -n default says what that waits for",
         ),
         (
             [a_claim(phase="Lost", volume="v9")],
-            'persistentvolumeclaim "db" bound to non-existent persistentvolume "v9"',
-            "claim db is Lost",
-            "mooring explain pvc db -n default says how it got lost",
+            "its claim db is Lost: volume v9 is not its own",
+            "mooring explain pvc db -n default says how that came",
         ),
         (
             [bound(deleted=True)],
-            'persistentvolumeclaim "db" is being deleted',
-            "claim db has volume v1",
+            "its claim db is being deleted",
             "a claim db made anew when this one is gone",
         ),
     ],
 )
-def test_a_claim_that_no_node_is_looked_for(
-    claims: list[Claim], why: str, detail: str, helps: str
-) -> None:
-    assert text(a_pod("db"), *claims) == (
-        f"pod default/p is Pending: {why}\n  {detail}\n  would help: {helps}"
+def test_a_claim_that_no_node_is_looked_for(claims: list[Claim], why: str, helps: str) -> None:
+    assert text(a_pod("db"), *claims) == (f"pod default/p is Pending: {why}\n  would help: {helps}")
+
+
+def test_of_several_claims_it_says_how_each_is() -> None:
+    assert text(a_pod("db", "other"), bound()) == (
+        "pod default/p is Pending: its claim other does not exist\n"
+        "  claim db has volume v1\n"
+        "  claim other does not exist\n"
+        "  would help: create claim other in namespace default"
     )
 
 
 def test_a_claim_of_its_own_that_is_not_there_yet() -> None:
     assert text(a_pod(own=["own"])) == (
-        "pod default/p is Pending: waiting for ephemeral volume controller to create the "
-        'persistentvolumeclaim "p-own"\n'
-        "  claim p-own does not exist\n"
-        "  would help: kubectl describe pod p -n default shows what refuses p-own"
+        "pod default/p is Pending: its own claim p-own is to be made in a moment"
     )
 
 
 def test_a_claim_of_others_in_place_of_its_own() -> None:
     assert text(a_pod(own=["own"]), bound("p-own")) == (
-        "pod default/p is Pending: PVC default/p-own was not created for pod default/p (pod is not "
-        "owner)\n"
-        "  claim p-own has volume v1\n"
-        "  would help: deleting claim p-own, which is not the pod's, or another name for the pod"
+        "pod default/p is Pending: claim p-own was not made for it, and has the name of its own\n"
+        "  would help: kubectl delete pvc p-own -n default; or another name for the pod"
     )
 
 
@@ -218,7 +216,12 @@ def test_a_node_that_the_pod_may_not_be_on(node: Node, pod: Pod, why: str, helps
 @pytest.mark.parametrize(
     ("claim", "volumes", "why", "helps"),
     [
-        (bound(), [a_volume(affinity=ON_N2)], "volume v1 of claim db is on n2", ""),
+        (
+            bound(),
+            [a_volume(affinity=ON_N2)],
+            "volume v1 of claim db is on n2",
+            "the agent of n2 at work",
+        ),
         (bound(), [], "volume v1 is gone", "a pod with another claim"),
         (
             a_claim(class_="hand"),
@@ -245,8 +248,7 @@ def test_a_volume_that_the_node_cannot_give(
     claim: Claim, volumes: list[Volume], why: str, helps: str
 ) -> None:
     said = text(a_pod("db"), claim, volumes=volumes)
-    line = f"\n  would help: {helps}" if helps else ""
-    assert said == f"{ONE}\n  node n1: {why}{line}"
+    assert said == f"{ONE}\n  node n1: {why}\n  would help: {helps}"
 
 
 @pytest.mark.parametrize(
@@ -278,7 +280,7 @@ def test_a_claim_for_one_pod_that_another_uses() -> None:
         users={"default/db": [other]},
     )
     why = "claim db is for one pod at a time, and q uses it"
-    assert said == f"{ONE}\n  node n1: {why}\n  would help: the end of pod q"
+    assert said == f"{ONE}\n  node n1: {why}\n  would help: kubectl delete pod q -n default"
 
 
 def test_several_nodes_are_told_about_one_by_one() -> None:

@@ -44,9 +44,9 @@ def test_one_that_is_ready_says_what_it_is_of_and_where() -> None:
 @pytest.mark.parametrize(
     ("snapshot", "things", "state", "why", "help_"),
     [
-        (a_snapshot(class_="none"), a_pair(), "Failed", '"none" not found', "create that Volume"),
-        (a_snapshot(), a_pair(), "Failed", "cannot find default", "annotate one Volume"),
-        (a_snapshot(class_="snaps"), (), "Failed", "claim db does not exist", "put that right"),
+        (a_snapshot(class_="none"), a_pair(), "Failed", '"none" not found', "create Volume"),
+        (a_snapshot(), a_pair(), "Failed", "cannot find default", "exactly one Volume"),
+        (a_snapshot(class_="snaps"), (), "Failed", "claim db does not exist", "create claim db"),
         (
             a_snapshot(class_="snaps"),
             (*a_pair(), a_snapshot_class()),
@@ -60,7 +60,7 @@ def test_one_that_is_ready_says_what_it_is_of_and_where() -> None:
             (a_content(BOUND, error=SnapshotError(message="pool fast is full")),),
             "Failed",
             "pool fast is full",
-            "put that right",
+            "if that can be put right",
         ),
         (
             a_snapshot(of="", content="old"),
@@ -73,7 +73,7 @@ def test_one_that_is_ready_says_what_it_is_of_and_where() -> None:
             a_snapshot(finalizers=BOTH, deleted=True),
             (),
             "Terminating",
-            "until its finalizers are removed",
+            "it goes in a moment",
             "",
         ),
     ],

@@ -154,7 +154,7 @@ def test_what_keeps_a_volume_from_being_made_is_explained_until_it_is_put_right(
 
     eventually(lambda: "failed last with" in lines()[1], "the failure is told")
     head, failure, help_ = lines()
-    assert head.endswith("the agent of here is to make its volume in pool broken")
+    assert head.endswith("the agent of here could not make its volume yet, in pool broken")
     assert f"{server.place}/file" in failure
     assert help_ == "  would help: put that right, and it is made by itself"
     (server.place / "file").unlink()

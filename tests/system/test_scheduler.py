@@ -154,7 +154,7 @@ def test_a_pod_waits_until_there_is_room_and_says_so(
     assert done.stdout.splitlines() == [
         f"pod {namespace}/web is Pending: the only node cannot give it its volumes",
         "  node here: claim data asks for 2Gi of class narrow, and 1Gi can be made there",
-        "  would help: kubectl edit pool narrow, to raise its capacity, or a smaller claim",
+        "  would help: kubectl edit pool narrow, to raise spec.capacity; or a smaller claim",
     ]
     client.CustomObjectsApi(api).patch_cluster_custom_object(
         "mooring.dev", "v1", "pools", "narrow", {"spec": {"capacity": "5Gi"}}

@@ -266,7 +266,7 @@ def test_the_commands_do_it_and_say_why_not(world: Snapshotted) -> None:
     failed = world.try_mooring("snapshot", "data", "other", "--class", "none", "--wait")
     assert failed.returncode == 1
     assert 'volumesnapshotclass "none" not found' in failed.stderr
-    assert "create that VolumeSnapshotClass" in world.mooring("explain", "snapshot", "other")
+    assert "create VolumeSnapshotClass none" in world.mooring("explain", "snapshot", "other")
     small = world.try_mooring("clone", "data", "small", "--size", "16Mi", "--wait")
     assert "a clone is at least as large" in small.stderr
     gone(world, "volumesnapshot/monday", "volumesnapshot/other")

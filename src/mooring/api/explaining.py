@@ -147,6 +147,7 @@ class World:
             told=list(self.all(StorageCapacity).values()),
             users={key: self.users(key) for key in keys},
             namespace=self.one(Namespace, pod.namespace),
+            failure=self._told(pod, "FailedBinding") if pod.ephemeral_claims else "",
         )
         return explained_pod(pod, sight)
 
@@ -164,7 +165,7 @@ class World:
             index,
         )
 
-    def _told(self, about: Claim | Volume, *reasons: str) -> str:
+    def _told(self, about: Claim | Volume | Pod, *reasons: str) -> str:
         """What was told last of an object, for one of these reasons; "" if nothing."""
         decode, uid = ViewDecoder(Event).decode, about.uid.encode()
         events = [decode(entry.body) for entry in self._snapshots[Event] if uid in entry.body]

@@ -72,6 +72,7 @@ ADOPTING: Final = "mooring.dev/adopting"  # likewise: a copy that is not whole y
 ADOPTED_FROM: Final = "mooring.dev/adopted-from"  # likewise: "NODE/VOLUME" of Docker
 ADOPTED: Final = "mooring.dev/adopted"  # likewise: when it was whole, and what of; JSON
 DOCKER_NAME: Final = "mooring.dev/docker-name"  # likewise: what Docker calls it
+CONTAINER_NAME: Final = "mooring.dev/container-name"  # annotation of a Pod that stands for one
 SCHEDULE: Final = "mooring.dev/schedule"  # label of what a SnapshotSchedule made: its name
 SCHEDULED_AT: Final = "mooring.dev/scheduled-at"  # annotation likewise: the time that was due
 SCHEDULED_CLAIM: Final = "mooring.dev/scheduled-claim"  # likewise: of which claim

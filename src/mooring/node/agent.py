@@ -131,7 +131,7 @@ class Agent:
         self._unfollow.append(classes.follow(self.modifier.class_changed))
         self._unfollow.append(classes.follow(self._all_claims_again))
         self._unfollow.append(shelves[Pool.resource].follow(self._pool_changed))
-        self._unfollow.append(shelves[StorageClass.resource].follow(self._all_claims_again))
+        self._unfollow.append(shelves[StorageClass.resource].follow(self._class_changed))
         self._unfollow.append(shelves[VolumeArchive.resource].follow(self._all_claims_again))
         queues = (self.claims, self.volumes, self.growth, self.modifier.queue)
         for part in (self._origins, *queues, *self._resyncs):
@@ -188,6 +188,11 @@ class Agent:
     def _all_claims_again(self, event: Event) -> None:
         """Claims that failed for a class that is another now may go on at once."""
         self._claims_hurry()
+
+    def _class_changed(self, event: Event) -> None:
+        self._claims_hurry()
+        if event.before is None:
+            self._provisioner.class_came(event.key)
 
     def _pool_hurries(self, pool: str) -> None:
         """What failed for a pool that is another now, or has got room, may go on at once."""

@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 
 from mooring.clock import timestamp
 from mooring.engine.container import Container, ContainerMount
+from mooring.model.names import CONTAINER_NAME
 from mooring.model.pod import MIRROR
 from mooring.objects.kind import Doc
 
 DOCKER: Final = "docker"  # the value of the label MIRROR
 # Annotations.
 CONTAINER_ID: Final = "mooring.dev/container-id"
-CONTAINER_NAME: Final = "mooring.dev/container-name"
 MOUNT_ID: Final = "mooring.dev/mount-id"  # of mirrors of an ID, where Docker cannot be asked
 
 _NAME_MAX: Final = 253  # letters, of a Pod

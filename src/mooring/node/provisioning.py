@@ -88,6 +88,7 @@ class Provisioner:
         self._rescheduler = Rescheduler(objects)
         self._giving = Blocking("new volumes")  # to their owners
         self._from: dict[str, str] = {}  # claim → the pool that it is to be of, "" any
+        self._classless: dict[str, str] = {}  # claim → its class, which is gone
         self._making, self._deleting = Backoff(objects.clock), Backoff(objects.clock)
         self._unsure: set[str] = set()  # assets whose making may go on in a thread that hangs
 
@@ -101,11 +102,17 @@ class Provisioner:
             self._making.forget(key)
             self.again(key)
 
+    def class_came(self, name: str) -> None:
+        """Claims that were asked for before a class was deleted and made anew may be made now."""
+        for key in [key for key, of in self._classless.items() if of == name]:
+            self.again(key)
+
     def retry(self, key: str) -> None:
         """The same for one claim: somebody waits for it."""
         self._making.forget(key)
         self._failures.forget(key)
         self._from.pop(key, None)
+        self._classless.pop(key, None)
 
     async def provision(self, key: str) -> Outcome:
         """Make the volume of one claim, if it is ours to make."""
@@ -118,6 +125,9 @@ class Provisioner:
         annotations = claim.annotations
         wanted = annotations.get(STORAGE_PROVISIONER) or annotations.get(STORAGE_PROVISIONER_BETA)
         class_ = self._objects.view(StorageClass, claim.class_name)
+        self._classless.pop(key, None)
+        if wanted and class_ is None:
+            self._classless[key] = claim.class_name
         if not wanted or class_ is None or class_.provisioner != wanted:
             return Done("not ours")
         if class_.waits_for_consumer and annotations.get(SELECTED_NODE) != self._node:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mooring.model.claim import Claim
+from mooring.model.names import Phase
 from mooring.model.volume import Volume
 from mooring.rules.matching import TOO_LARGE, TOO_SMALL, Refusal, quoted, refusals, short
 from mooring.rules.waste import WasteLimit
@@ -28,11 +29,10 @@ def candidates(
         counted.append(f"{others} for other reasons")
     plural = "volumes" if len(kinds) > 1 else "volume"
     details = [f"{len(kinds)} {plural} looked at: {', '.join(counted)}"]
-    free = [
-        (one, list(refusals(claim, one, limit=limit))) for one in volumes if one.claim_ref is None
-    ]
-    if free and not counts[FITTING]:
-        near, found = min(free, key=lambda pair: _distance(claim, *pair))
+    unbound = [one for one in volumes if one.claim_ref is None or one.phase != Phase.BOUND]
+    if unbound and not counts[FITTING]:
+        judged = [(one, list(refusals(claim, one, limit=limit))) for one in unbound]
+        near, found = min(judged, key=lambda pair: _distance(claim, *pair))
         reasons = ", and ".join(one.why for one in found)
         details.append(f"nearest is {near.name} ({near.capacity}, {short(near.modes)}): {reasons}")
     return tuple(details)
@@ -53,11 +53,33 @@ def _extreme(kind: str, kinds: Sequence[tuple[Volume, str]]) -> str:
 
 def _distance(
     claim: Claim, volume: Volume, found: list[Refusal]
-) -> tuple[bool, int, bool, int, str]:
+) -> tuple[bool, bool, int, bool, int, str]:
     """Less is nearer. A limit can be put aside, and all other refusals are for good."""
+    anothers = volume.claim_ref is not None and volume.claim_ref.key != claim.key
     apart = abs(volume.capacity.nanos - claim.request.nanos)
     for_good = found[-1].kind != TOO_LARGE
-    return volume.being_deleted, len(found), for_good, apart, volume.name
+    return anothers, volume.being_deleted, len(found), for_good, apart, volume.name
+
+
+def left_behind(claim: Claim, volumes: Sequence[Volume]) -> Volume | None:
+    """A volume that has the data of an earlier claim of this name, and would fit but for that."""
+    ended = (one for one in volumes if one.phase in (Phase.RELEASED, Phase.FAILED))
+    fitting = (one for one in ended if [refusal.rule for refusal in refusals(claim, one)] == [1])
+    own = [one for one in fitting if one.claim_ref is not None and one.claim_ref.key == claim.key]
+    return min(own, key=lambda one: one.name, default=None)
+
+
+def lacking(claim: Claim, volume: Volume, *, by_class: bool = True) -> str:
+    """Why a volume that a claim names, or that names a claim, cannot be the claim's; "" if it can.
+
+    The reasons of §4 B, in the words of §6.
+    """
+    found = [
+        one.why
+        for one in refusals(claim, volume)
+        if one.rule in (0, 2, 3, 4, 5) or (by_class and one.is_of_class)
+    ]
+    return ", and ".join(found)
 
 
 def wanted(claim: Claim, limit: WasteLimit | None) -> str:
@@ -65,7 +87,9 @@ def wanted(claim: Claim, limit: WasteLimit | None) -> str:
     mode = f", volumeMode {claim.volume_mode}" if claim.spec.volume_mode == "Block" else ""
     selected = ", with the labels it selects" if claim.spec.selector is not None else ""
     size = f"{claim.request} or more" if limit is None else _sizes(claim, limit)
-    return f"class {quoted(claim.class_name)}, {short(claim.modes)}, {size}{mode}{selected}"
+    attributes = f", attributes class {claim.attributes_class}" if claim.attributes_class else ""
+    class_ = f"class {quoted(claim.class_name)}"
+    return f"{class_}, {short(claim.modes)}, {size}{mode}{attributes}{selected}"
 
 
 def _sizes(claim: Claim, limit: WasteLimit) -> str:

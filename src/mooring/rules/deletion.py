@@ -16,7 +16,8 @@ from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.rules.explanation import Explanation, listed, origin
 from mooring.rules.protection import holders
-from mooring.rules.volume_explanation import retaining, roots_of
+from mooring.rules.remedies import retaining
+from mooring.rules.volume_explanation import roots_of
 from mooring.rules.volumes import reclaim_decision
 
 ALLOWED, PUT_OFF, DONE = "possible", "put off", "under way"

@@ -8,8 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+import msgspec
+
 from mooring.model.claim import Claim, DataSource
-from mooring.model.names import DRIVERS, IN_TREE, PVC_PROTECTION, SELECTED_NODE, Phase
+from mooring.model.metadata import ObjectReference, View
+from mooring.model.names import (
+    BLOCK,
+    CLAIM_AS_SOURCE,
+    CLONING_PROTECTION,
+    DRIVERS,
+    EXTERNAL_PROVISIONER_FINALIZER,
+    IN_TREE,
+    PVC_PROTECTION,
+    SELECTED_NODE,
+    Phase,
+)
 from mooring.model.namespace import Namespace
 from mooring.model.node import Node
 from mooring.model.pod import Pod
@@ -17,18 +30,37 @@ from mooring.model.pool import Pool
 from mooring.model.populator import VolumePopulator
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
-from mooring.rules.candidates import candidates, wanted
+from mooring.rules.candidates import candidates, lacking, left_behind, wanted
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.default_class import default_of
 from mooring.rules.filling import filling_told, source_for_others
 from mooring.rules.growth_explanation import unfinished
-from mooring.rules.matching import VolumeIndex, fits, short
+from mooring.rules.matching import VolumeIndex, fits, owned, short
 from mooring.rules.outlook import outlook
+from mooring.rules.protection import holders
+from mooring.rules.remedies import (
+    choosing,
+    classing,
+    deleting,
+    ending,
+    freeing,
+    handing_on,
+    naming,
+    rescheduling,
+    unfinalized,
+)
 from mooring.rules.waste import WasteLimit, waste, waste_limit
 
 LINES_AT_MOST: Final = 8
 NAMES_AT_MOST: Final = 3  # of pods in one line
 TEXT_AT_MOST: Final = 400  # characters of a line; somebody else may have written part of it
+
+
+MEANINGS: Final = {  # of finalizers that go by themselves
+    CLONING_PROTECTION: "a claim is to be filled from it",
+    CLAIM_AS_SOURCE: "a snapshot is being cut from it",
+    EXTERNAL_PROVISIONER_FINALIZER: "its driver is to delete its data",
+}
 
 
 class Explanation(NamedTuple):
@@ -137,6 +169,25 @@ class Sight:
         fit = (one.name for one in classes if not outlook(claim, one, self.pools, self.nodes).why)
         return next(fit, "")
 
+    def offer(self, claim: Claim) -> str:
+        """A new claim, as near to this one as can be, for which a volume would be made; "" if for
+        none."""
+        spec, without = claim.spec, []
+        if spec.selector is not None:
+            without.append("spec.selector")
+        if spec.volume_attributes_class_name:
+            without.append("spec.volumeAttributesClassName")
+        if spec.volume_mode == BLOCK:
+            without.append("volumeMode Block")
+        least = msgspec.structs.replace(
+            spec, selector=None, volume_attributes_class_name=None, volume_mode=None
+        )
+        maker = self.maker(msgspec.structs.replace(claim, spec=least))
+        if not maker or (maker == claim.class_name and not without):
+            return ""
+        lacking = f" without {' and '.join(without)}" if without else ""
+        return f"a new claim of class {maker}{lacking}"
+
 
 def explained_claim(claim: Claim, sight: Sight, *, in_short: bool = False) -> Explanation:
     """Why a claim is Bound, Pending or Lost.
@@ -150,9 +201,9 @@ def explained_claim(claim: Claim, sight: Sight, *, in_short: bool = False) -> Ex
     elif (taken := _taken(decision)) and state != Phase.BOUND:
         reasons = f"it is about to be bound to {taken}", (), ""
     elif claim.was_bound:
-        reasons = _bound_before(claim, sight, decision)
+        reasons = _bound_before(claim, sight)
     elif claim.volume_name:
-        reasons = decision.why, (), _help_naming(claim, sight)
+        reasons = _named(claim, sight)
     else:
         reasons = _waiting(claim, sight, in_short)
     why, details, help_ = reasons
@@ -165,21 +216,24 @@ def _taken(decision: Decision) -> str:
 
 
 def _terminating(claim: Claim, sight: Sight) -> Reasons:
-    if users := [pod.key for pod in sight.pods if pod.node_name]:
-        return f"it stays until its users are gone: {listed(users)}", (), "delete those pods"
+    if users := holders(claim, sight.pods):
+        names = listed([pod.key for pod in users])
+        return f"it stays until its users are gone: {names}", (), ending(users)
     if others := [one for one in claim.metadata.finalizers if one != PVC_PROTECTION]:
-        return f"it stays until its finalizers are removed: {listed(others)}", (), ""
+        return held("pvc", claim, others)
     return "nobody uses it, so it goes in a moment", (), ""
 
 
-def _bound_before(claim: Claim, sight: Sight, decision: Decision) -> Reasons:
-    volume = sight.volume(claim.volume_name)
+def _bound_before(claim: Claim, sight: Sight) -> Reasons:
+    name, volume = claim.volume_name, sight.volume(claim.volume_name)
     ref = volume.claim_ref if volume is not None else None
+    if volume is None and not name:
+        return "it was bound, and names no volume any longer", (), f"{deleting('pvc', claim)}"
     if volume is None:
-        again = f"the volume {claim.volume_name} made anew" if claim.volume_name else "a new claim"
-        return decision.why, (), f"{again}, if its data still exists; otherwise delete this claim"
+        again = f"create volume {name} again, if its data still exists"
+        return f"its volume {name} is gone", (), f"{again}; otherwise {deleting('pvc', claim)}"
     if ref is not None and ref.uid != claim.uid:
-        return decision.why, (f"volume {volume.name} is of claim {ref.key}",), "delete this claim"
+        return _misbound(claim, volume, ref)
     details = [f"the volume is {about(volume)}"]
     help_ = ""
     if (more := waste(claim, volume)).nanos:
@@ -196,13 +250,37 @@ def _bound_before(claim: Claim, sight: Sight, decision: Decision) -> Reasons:
     return f"it has volume {volume.name}", tuple(details), help_
 
 
-def _help_naming(claim: Claim, sight: Sight) -> str:
+def _misbound(claim: Claim, volume: Volume, ref: ObjectReference) -> Reasons:
+    """Its volume points at another claim, or at another of its name."""
+    if ref.key != claim.key:
+        why = f"its volume {volume.name} is of claim {ref.key} now"
+        if volume.phase == Phase.BOUND:
+            return why, (), deleting("pvc", claim)
+    elif ref.uid:
+        why = f"its volume {volume.name} is of another claim of this name"
+    else:
+        why = f"its volume {volume.name} is only reserved for its name: claimRef has no uid"
+    return why, (), f"to have it back: {freeing(volume)}; otherwise {deleting('pvc', claim)}"
+
+
+def _named(claim: Claim, sight: Sight) -> Reasons:
+    """The volume that it names cannot be its own now."""
     volume = sight.volume(claim.volume_name)
+    why = f"it names volume {claim.volume_name}, which"
     if volume is None:
-        return f"create volume {claim.volume_name}, or a new claim without spec.volumeName"
-    if volume.claim_ref is not None:
-        return "a new claim that names a free volume, or none"
-    return "a new claim that the volume fits, or that names none"
+        create = f"create volume {claim.volume_name}"
+        return f"{why} does not exist", (), f"{create}; or a new claim without spec.volumeName"
+    if volume.claim_ref is None:
+        lacks = lacking(claim, volume)
+        return f"{why} is {lacks}", (), "a new claim that it fits, or without spec.volumeName"
+    if volume.claim_ref.key == claim.key:
+        whose = "of an earlier claim of this name"
+    else:
+        whose = owned(volume, volume.claim_ref)
+    other = "a new claim that names a free volume, or none"
+    if volume.phase == Phase.BOUND:
+        return f"{why} is {whose}", (), other
+    return f"{why} is {whose}", (), f"to give it to this claim: {freeing(volume)}; or {other}"
 
 
 def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
@@ -210,19 +288,26 @@ def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
     if not claim.has_class and default is not None:
         return f"it is about to get the default class {default.name}", (), ""
     lack = _lack(claim, sight, in_short)
-    if class_ is not None and class_.waits_for_consumer and SELECTED_NODE not in claim.annotations:
-        return _unused(claim, class_, sight, lack.details)
+    if class_ is not None and class_.waits_for_consumer:
+        selected = claim.annotations.get(SELECTED_NODE)
+        if selected is None:
+            return _unused(claim, class_, sight, lack.details)
+        # What is there is not chosen any more: trap 13.
+        other = f"to have a node chosen anew: {rescheduling(claim)}"
+        lack = _Lack(f"its volume is to be made for node {selected}", (), other)
     if class_ is not None:
         return _provisioned(claim, class_, sight, lack)
     if claim.class_name:
         why = f"{lack.why}, and class {claim.class_name}, which could make one, does not exist"
         return why, lack.details, f"create StorageClass {claim.class_name}, or {lack.wanted}"
     if claim.has_class:
-        maker = sight.maker(claim)
-        other = f"a new claim of class {maker}" if maker else "a class with a pool"
+        other = sight.offer(claim) or "a class with a pool"
         return f'{lack.why}, and class "" makes none', lack.details, f"{lack.wanted}; or {other}"
     why = f"{lack.why}, it names no class, and there is no default class"
-    return why, lack.details, f"{lack.wanted}; or a default StorageClass"
+    maker, other = sight.maker(claim), "a default StorageClass"
+    if maker:
+        other = f"to give it class {maker}: {classing(claim, maker)}"
+    return why, lack.details, f"{lack.wanted}; or {other}"
 
 
 class _Lack(NamedTuple):
@@ -235,18 +320,14 @@ class _Lack(NamedTuple):
 
 def _lack(claim: Claim, sight: Sight, in_short: bool) -> _Lack:
     limit, wasteful = sight.limit(claim), sight.wasteful(claim)
-    details = () if in_short else candidates(claim, list(sight.volumes.values()), limit)
+    volumes = [] if in_short else list(sight.volumes.values())
     why, suitable = "no volume fits", f"a volume of {wanted(claim, limit)}"
     if limit is not None and wasteful is not None:
         why = f"what fits is {limit}"
-        suitable += f"; or to have {wasteful.name} nevertheless: {_naming(claim, wasteful)}"
-    return _Lack(why, details, suitable)
-
-
-def _naming(claim: Claim, volume: Volume) -> str:
-    """The command that gives it this volume, which no claim has."""
-    patch = f'{{"spec":{{"volumeName":"{volume.name}"}}}}'
-    return f"kubectl patch pvc {claim.name} -n {claim.namespace} -p '{patch}'"
+        suitable += f"; or to have {wasteful.name} nevertheless: {naming(claim, wasteful)}"
+    if (left := left_behind(claim, volumes)) is not None:
+        suitable += f"; or to have what the earlier claim left: {handing_on(left)}"
+    return _Lack(why, () if in_short else candidates(claim, volumes, limit), suitable)
 
 
 def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...]) -> Reasons:
@@ -259,8 +340,11 @@ def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str
     if waiting := [pod for pod in sight.pods if not pod.node_name and not pod.has_ended]:
         names = listed([pod.key for pod in waiting])
         why = f"by class {class_.name} it waits for the node of pod {names}"
-        first = f"mooring explain pod {waiting[0].name} -n {claim.namespace}"
-        help_ = f"{first} says why it has none; or give the pod a node"
+        help_ = f"mooring explain pod {waiting[0].name} -n {claim.namespace} says why it has none"
+    elif placed := [pod for pod in sight.pods if not pod.is_mirror and not pod.has_ended]:
+        # As in Kubernetes: a node is chosen for a claim with that of a pod, and not without.
+        why = f"nobody chooses a node for it: pod {placed[0].key} came with its own"
+        help_ = choosing(claim, placed[0].node_name)
     return why, details, help_
 
 
@@ -277,13 +361,17 @@ def _provisioned(claim: Claim, class_: StorageClass, sight: Sight, lack: _Lack) 
     selected = claim.annotations.get(SELECTED_NODE, "") if class_.waits_for_consumer else ""
     pool, why, change = outlook(claim, class_, sight.pools, sight.nodes, selected)
     if why or pool is None:
-        return f"{lack.why}, and none can be made: {why}", details, f"{change}; or {suitable}"
+        no_offer = "" if change or selected else "a new claim of another class"
+        other = sight.offer(claim) or no_offer
+        helps = "; or ".join(one for one in (change, other, suitable) if one)
+        return f"{lack.why}, and none can be made: {why}", details, helps
     if progress := filling_told(claim):
         return f"its volume is being filled: {progress}", (), ""
     by = selected or pool.node or "any host"
-    why = f"the agent of {by} is to make its volume in pool {pool.name}"
-    help_ = "put that right, and it is made by itself" if sight.told else ""
-    return why, _failure(sight), help_
+    if sight.told:
+        why = f"the agent of {by} could not make its volume yet, in pool {pool.name}"
+        return why, _failure(sight), "put that right, and it is made by itself"
+    return f"the agent of {by} is to make its volume in pool {pool.name}", (), ""
 
 
 def _populated(source: DataSource, sight: Sight, lack: _Lack) -> Reasons:
@@ -303,6 +391,19 @@ def _populated(source: DataSource, sight: Sight, lack: _Lack) -> Reasons:
 
 def _failure(sight: Sight) -> tuple[str, ...]:
     return (f"it failed last with: {sight.told}",) if sight.told else ()
+
+
+def held(kind: str, one: View, finalizers: Sequence[str]) -> Reasons:
+    """Why an object that is being deleted is still there.
+
+    kind  as kubectl calls it   finalizers  that keep it, those of a user excluded
+    """
+    why = f"it stays until its finalizers are removed: {listed(finalizers)}"
+    details = tuple(MEANINGS[each] for each in finalizers if each in MEANINGS)
+    if len(details) == len(finalizers):
+        return why, details, ""
+    whoever = "whoever set them, to be done with it; if that is gone for good"
+    return why, details, f"{whoever}: {unfinalized(kind, one)}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from mooring.model.claim import Claim
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.rules import modifying, resizing
+from mooring.rules.outlook import raising
 from mooring.rules.pool_room import refusal
 
 
@@ -40,10 +41,12 @@ def _growth(claim: Claim, volume: Volume, pools: Sequence[Pool]) -> Unfinished:
         return Unfinished((why,), "stop what uses it for a moment")
     if progress in resizing.INFEASIBLE:
         more, said = target.minus(volume.takes), _said(claim)
+        mend = "put that right"
         if more.nanos > 0 and (now := refusal(pool, claim.namespace, more)):
             said = now
+            mend = raising(pool, claim.namespace, more) if pool.allows(claim.namespace) else mend
         less = f"ask for less, but more than {claim.capacity}"
-        return Unfinished((f"{what}, which cannot be done: {said}",), f"{less}; or mend that")
+        return Unfinished((f"{what}, which cannot be done: {said}",), f"{less}; or {mend}")
     where = f"the agent of {pool.node}" if pool.node else "the agent of any host"
     return Unfinished((f"{what}, which {where} is to do",))
 
@@ -60,8 +63,10 @@ def _change(claim: Claim) -> Unfinished:
         return Unfinished()
     what = f"it is to become of VolumeAttributesClass {wanted}"
     if progress == modifying.Progress.PENDING:
-        return Unfinished((f"{what}, which does not exist",), f"create {wanted}, or name another")
+        create = f"create VolumeAttributesClass {wanted}"
+        return Unfinished((f"{what}, which does not exist",), f"{create}; or name another")
     if progress == modifying.Progress.INFEASIBLE:
         found = (one.message for one in claim.status.conditions if one.type == modifying.ERROR)
-        return Unfinished((f"{what}: {next(found, '')}",), "name another VolumeAttributesClass")
+        why = modifying.plain(next(found, "nobody said why"))
+        return Unfinished((f"{what}, which failed: {why}",), "name another VolumeAttributesClass")
     return Unfinished((what,))

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
+from mooring.model.metadata import ObjectReference
 from mooring.model.names import MAX_WASTE, SHORT_MODES, Phase
 from mooring.model.volume import Volume
 from mooring.rules.rows import LabelledRow
 from mooring.rules.waste import WasteLimit
 
 TOO_SMALL: Final = "too small"
+OF_CLASS: Final = "of class "
 TOO_LARGE: Final = "too large"  # by the limit of waste
 NO_LABELS: Final[dict[str, str]] = {}  # one for all volumes that have none
 
@@ -192,6 +194,10 @@ class Refusal(NamedTuple):
     kind: str
     why: str
 
+    @property
+    def is_of_class(self) -> bool:
+        return self.kind.startswith(OF_CLASS)
+
 
 def refusals(
     claim: Claim, volume: Volume, *, delay: bool = False, limit: WasteLimit | None = None
@@ -207,13 +213,13 @@ def refusals(
     if ref is not None and not mine:
         gone = ref.key == claim.key
         kind = "of an earlier claim of this name" if gone else "of other claims"
-        yield Refusal(1, kind, f"{kind}" if gone else f"of claim {ref.key}")
+        yield Refusal(1, kind, kind if gone else owned(volume, ref))
     if volume.being_deleted:
         yield Refusal(5, "being deleted", "being deleted")
     if ref is None and volume.phase != Phase.AVAILABLE:
         yield Refusal(8, "not Available", volume.phase or "not Available yet")
     if ref is None and volume.class_name != claim.class_name:
-        kind = f"of class {quoted(volume.class_name)}"
+        kind = f"{OF_CLASS}{quoted(volume.class_name)}"
         yield Refusal(8, kind, f"{kind}, not {quoted(claim.class_name)}")
     if volume.volume_mode != claim.volume_mode:
         kind = f"of volumeMode {volume.volume_mode}"
@@ -235,6 +241,15 @@ def refusals(
     if delay and not mine:
         kind = "left for the first consumer to choose"
         yield Refusal(7, kind, kind)
+
+
+def owned(volume: Volume, ref: ObjectReference) -> str:
+    """Whose it is, by its claimRef."""
+    if not ref.uid:
+        return f"reserved for claim {ref.key}"
+    return (
+        f"{'left by' if volume.phase in (Phase.RELEASED, Phase.FAILED) else 'of'} claim {ref.key}"
+    )
 
 
 def fits(

@@ -13,6 +13,7 @@ from mooring.rules.conditions import with_condition
 MODIFYING: Final = "ModifyingVolume"
 ERROR: Final = "ModifyVolumeError"
 CONDITIONS: Final = frozenset({MODIFYING, ERROR})
+FAILED, RETRIED = "ModifyVolume failed with error: ", ". Waiting for retry."  # around what failed
 SIGN: Final = b'olumeAttributesClassName"'  # in the bytes of all that names such a class
 
 
@@ -105,9 +106,14 @@ def begun(claim: Claim, name: str, now: str) -> Claim:
 
 def infeasible(claim: Claim, name: str, why: str, now: str) -> Claim:
     """It cannot be done, and nothing was changed. The user may name another class."""
-    message = f"ModifyVolume failed with error: {why}. Waiting for retry."
+    message = f"{FAILED}{why}{RETRIED}"
     conditions = with_condition(claim, ERROR, message, now, instead_of=CONDITIONS)
     return _marked(claim, name, Progress.INFEASIBLE, conditions)
+
+
+def plain(message: str) -> str:
+    """What failed, of the message of the condition that says so."""
+    return message.removeprefix(FAILED).removesuffix(RETRIED)
 
 
 def modified(claim: Claim, name: str) -> Claim:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mooring.model.claim import Claim
+from mooring.model.names import BLOCK
 from mooring.model.node import Node
 from mooring.model.pool import Pool
+from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
-from mooring.rules.pool_room import refusal, room_for
+from mooring.rules.pool_room import limiting, room_for
 from mooring.rules.provisioning import alike, pool_for, unmakeable
 
 
@@ -35,15 +37,13 @@ def outlook(
     ready = sorted(one.name for one in nodes if one.is_ready)
     pool = _pool(claim, class_, pools, [selected] if selected else ready)
     if isinstance(pool, str):
-        return Outlook(None, pool, "create the pool, or a class that names another")
+        return Outlook(None, pool, _help_without_pool(class_, pools, ready))
     if why := unmakeable(claim, pool):
-        return Outlook(pool, why, _help_in(claim, pool, why))
+        return Outlook(pool, why, _help_in(claim, pool))
     if why := _unserved(pool, nodes, selected):
         host = selected or pool.node
-        back = f"the agent of {host} at work" if host else "the agent of a host at work"
-        others = [one for one in ready if one != host]
-        elsewhere = f"a new claim of a class with a pool on {others[0]}, or " if others else ""
-        return Outlook(pool, why, elsewhere + back)
+        away = selected and pool.node not in ("", selected)
+        return Outlook(pool, why, "" if away else f"the agent of {host or 'a host'} at work")
     return Outlook(pool)
 
 
@@ -76,15 +76,30 @@ def _unserved(pool: Pool, nodes: Sequence[Node], selected: str) -> str:
     return f"it is for the agent of {host}, in pool {pool.name}, and {why}"
 
 
-def _help_in(claim: Claim, pool: Pool, why: str) -> str:
+def _help_in(claim: Claim, pool: Pool) -> str:
     """What would let a pool make the volume that it cannot make now."""
-    if why != refusal(pool, claim.namespace, claim.request):
-        return "a claim without that"
-    if pool.being_deleted:
-        return "a class of another pool"
+    if claim.spec.selector is not None or claim.volume_mode == BLOCK or pool.being_deleted:
+        return ""  # nothing would but another claim
     edit = f"kubectl edit pool {pool.name}"
     if not pool.allows(claim.namespace):
         return f"{edit}, to name {claim.namespace} in spec.namespaces"
     left = room_for(pool, claim.namespace)
     less = f"a claim of at most {left}, " if left is not None and left.nanos > 0 else ""
-    return f"{less}fewer other claims, or {edit}, to raise the limit"
+    return f"{less}fewer other claims, or {raising(pool, claim.namespace, claim.request)}"
+
+
+def raising(pool: Pool, namespace: str, size: Quantity) -> str:
+    """What lets a pool give a namespace a size that it has no room for now."""
+    return f"kubectl edit pool {pool.name}, to raise {limiting(pool, namespace, size)}"
+
+
+def _help_without_pool(class_: StorageClass, pools: Sequence[Pool], nodes: Sequence[str]) -> str:
+    """What would let a class find its pool."""
+    if (named := next((one for one in pools if one.name == class_.pool), None)) is not None:
+        return f"a class whose provisioner is {named.driver}"
+    if class_.pool:
+        return f"create Pool {class_.pool} of driver {class_.provisioner}"
+    several = sorted({one.name for node in nodes for one in alike(class_, pools, node)})
+    if several:
+        return f"a class with parameter pool, such as pool: {several[0]}"
+    return f"create a Pool of driver {class_.provisioner}"

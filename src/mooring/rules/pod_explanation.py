@@ -20,6 +20,7 @@ from mooring.rules.candidates import wanted
 from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.explanation import Explanation, Reasons, listed
 from mooring.rules.nodes import OTHER_NODE_WANTED, UNSCHEDULABLE
+from mooring.rules.remedies import deleting, ending, ungated
 from mooring.rules.scheduling import (
     NO_SPACE,
     NO_SUCH_VOLUME,
@@ -46,6 +47,7 @@ class PodSight:
     capacities_  by class
     users        pods by the claim that they use
     namespace    of the pod
+    failure      the last that whoever makes the pod's own claims told of, "" if none
     """
 
     nodes: Sequence[Node] = ()
@@ -56,6 +58,7 @@ class PodSight:
     told: Sequence[StorageCapacity] = ()
     users: Mapping[str, Sequence[Pod]] = field(default_factory=dict)
     namespace: Namespace | None = None
+    failure: str = ""
 
     def claim(self, key: str) -> Claim | None:
         return self.claims.get(key)
@@ -106,15 +109,17 @@ def _reasons(pod: Pod, sight: PodSight) -> Reasons:
     if pod.is_mirror:
         return f"it stands for a container on {pod.node_name}", _claims(pod, sight), ""
     if pod.has_ended:
-        held = "its claims are kept from being deleted until it is" if pod.node_name else ""
-        return "it has ended", (held,) if held else (), ""
+        if not pod.node_name or not pod.claim_names:
+            return "it has ended", (), ""
+        held = f"it keeps its claims from being deleted: {listed(sorted(pod.claim_names))}"
+        return "it has ended", (held,), ending([pod])
     if pod.node_name:
         return f"it is on node {pod.node_name}", _claims(pod, sight), ""
     if pod.being_deleted:
         return "it is being deleted, and gets no node", (), ""
     if pod.spec.scheduling_gates:
         gates = listed([one.name for one in pod.spec.scheduling_gates])
-        return f"it has scheduling gates: {gates}", (), "removing them from spec.schedulingGates"
+        return f"it has scheduling gates: {gates}", (), f"to remove them: {ungated(pod)}"
     if pod.spec.scheduler_name not in ("", DEFAULT_SCHEDULER):
         why = f"scheduler {pod.spec.scheduler_name} is to find its node, not Mooring's"
         return why, (), f"that scheduler at work, or schedulerName: {DEFAULT_SCHEDULER}"
@@ -143,7 +148,7 @@ def _to_be_placed(pod: Pod, sight: PodSight) -> Reasons:
         return "there is no node", (), "the agent of a host at work"
     found = needs(pod, sight)
     if isinstance(found, str):
-        return found, _claims(pod, sight), _help_before(pod, found, sight)
+        return _before(pod, found, sight)
     plan = placement(pod, sight.nodes, sight)
     if isinstance(plan, Plan):
         if not plan.claims:
@@ -151,7 +156,7 @@ def _to_be_placed(pod: Pod, sight: PodSight) -> Reasons:
         names = listed([key.rpartition("/")[2] for key in plan.claims])
         why = f"it gets node {plan.node} when its claims are bound: {names} not yet"
         first = plan.claims[0].rpartition("/")[2]
-        return why, (), f"mooring explain pvc {first} -n {pod.namespace} says what that waits for"
+        return why, (), f"{_explain_claim(pod, first)} says what that waits for"
     told = [_of_node(pod, node, found, sight) for node in sight.nodes]
     details = [why for why, _ in told[:NODES_AT_MOST]]
     if (more := len(told) - NODES_AT_MOST) > 0:
@@ -162,25 +167,42 @@ def _to_be_placed(pod: Pod, sight: PodSight) -> Reasons:
     return why, tuple(details), "; or ".join(helps[:2])
 
 
-def _help_before(pod: Pod, why: str, sight: PodSight) -> str:
-    """What has to happen before any node is looked for."""
+def _before(pod: Pod, found: str, sight: PodSight) -> Reasons:
+    """Why no node is looked for yet."""
     claims = {name: sight.claim(f"{pod.namespace}/{name}") for name in sorted(pod.claim_names)}
-    if why == UNBOUND_IMMEDIATE:
-        open_ = [
-            name for name, one in claims.items() if one is not None and one.phase != Phase.BOUND
-        ]
-        return f"mooring explain pvc {listed(open_)} -n {pod.namespace} says what that waits for"
+    all_ = _claims(pod, sight) if len(claims) > 1 else ()
+    there = [one for one in claims.values() if one is not None]
+    if found == UNBOUND_IMMEDIATE:
+        names = [one.name for one in there if one.phase != Phase.BOUND]
+        why = f"it waits until its claims are bound: {listed(names)}"
+        return why, all_, f"{_explain_claim(pod, names[0])} says what that waits for"
     if missing := [name for name, one in claims.items() if one is None]:
-        own = [name for name in missing if name in pod.ephemeral_claims]
-        if own:
-            return f"kubectl describe pod {pod.name} -n {pod.namespace} shows what refuses {own[0]}"
-        return f"a claim {missing[0]} in namespace {pod.namespace}"
-    if lost := [name for name, one in claims.items() if one and one.phase == Phase.LOST]:
-        return f"mooring explain pvc {lost[0]} -n {pod.namespace} says how it got lost"
-    if going := [name for name, one in claims.items() if one and one.being_deleted]:
-        return f"a claim {going[0]} made anew when this one is gone"
-    foreign = sorted(pod.ephemeral_claims)
-    return f"deleting claim {foreign[0]}, which is not the pod's, or another name for the pod"
+        return _missing(pod, missing, all_, sight)
+    if lost := [one for one in there if one.phase == Phase.LOST]:
+        why = f"its claim {lost[0].name} is Lost: volume {lost[0].volume_name} is not its own"
+        return why, all_, f"{_explain_claim(pod, lost[0].name)} says how that came"
+    if going := [one.name for one in there if one.being_deleted]:
+        why = f"its claim {going[0]} is being deleted"
+        return why, all_, f"a claim {going[0]} made anew when this one is gone"
+    foreign = next(one for one in there if one.name in pod.ephemeral_claims)
+    why = f"claim {foreign.name} was not made for it, and has the name of its own"
+    return why, all_, f"{deleting('pvc', foreign)}; or another name for the pod"
+
+
+def _missing(pod: Pod, missing: Sequence[str], all_: tuple[str, ...], sight: PodSight) -> Reasons:
+    own = [name for name in missing if name in pod.ephemeral_claims]
+    if not own:
+        made = f"create claim {missing[0]} in namespace {pod.namespace}"
+        return f"its claim {missing[0]} does not exist", all_, made
+    if not sight.failure:
+        return f"its own claim {own[0]} is to be made in a moment", all_, ""
+    failure = f"it failed last with: {sight.failure}"
+    why = f"its own claim {own[0]} could not be made"
+    return why, (*all_, failure), "put that right, and it is made by itself"
+
+
+def _explain_claim(pod: Pod, name: str) -> str:
+    return f"mooring explain pvc {name} -n {pod.namespace}"
 
 
 def _of_node(pod: Pod, node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
@@ -201,7 +223,7 @@ def _told(pod: Pod, node: Node, reason: str, found: Needs, sight: PodSight) -> t
     if reason == USED_BY_OTHER:
         return _used(pod, found, sight)
     if reason == NODE_CONFLICT:
-        return _away(node, found)
+        return _away(node, found, sight)
     if reason == NO_SUCH_VOLUME:
         gone = [one.volume_name for one, volume in found.bound if volume is None]
         return f"volume {listed(gone)} is gone", "a pod with another claim"
@@ -221,15 +243,18 @@ def _used(pod: Pod, found: Needs, sight: PodSight) -> tuple[str, str]:
         if rivals := sight.rivals(claim, pod):
             name = rivals[0].name
             why = f"claim {claim.name} is for one pod at a time, and {name} uses it"
-            return why, f"the end of pod {name}"
+            return why, ending(rivals)
     return "a claim for one pod at a time is used", ""
 
 
-def _away(node: Node, found: Needs) -> tuple[str, str]:
+def _away(node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
     for claim, volume in found.bound:
         if volume is not None and not reaches(node, volume):
             where = f"on {listed(volume.hosts)}" if volume.hosts else "elsewhere"
-            return f"volume {volume.name} of claim {claim.name} is {where}", ""
+            known = {one.name for one in sight.nodes}
+            absent = [one for one in volume.hosts if one not in known]
+            help_ = f"the agent of {absent[0]} at work" if absent else ""
+            return f"volume {volume.name} of claim {claim.name} is {where}", help_
     return "a volume is elsewhere", ""
 
 
@@ -246,7 +271,7 @@ def _full(node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
             )
         class_ = sight.storage_class(claim.class_name)
         pool = class_.pool if class_ is not None else ""
-        more = f"kubectl edit pool {pool}, to raise its capacity, or " if pool else ""
+        more = f"kubectl edit pool {pool}, to raise spec.capacity; or " if pool else ""
         return f"{asks}, and {max(limits)} can be made there", f"{more}a smaller claim"
     return "there is not enough room", ""
 

@@ -31,6 +31,16 @@ def refusal(pool: Pool, namespace: str, size: Quantity) -> str:
     return ""
 
 
+def limiting(pool: Pool, namespace: str, size: Quantity) -> str:
+    """The field of a pool by which it refuses a volume of this size, "" if none does."""
+    quota = pool.quota(namespace)
+    if quota is not None and pool.allocated_to(namespace).plus(size) > quota:
+        return "the quota in spec.namespaces"
+    if _is_beyond(pool.capacity, pool, size):
+        return "spec.capacity"
+    return "spec.overcommit" if _is_beyond(pool.overcommit_limit, pool, size) else ""
+
+
 def is_full(pool: Pool, size: Quantity) -> bool:
     """Whether the pool has not the capacity for a volume of this size, whoever asks."""
     return any(_is_beyond(limit, pool, size) for limit in (pool.capacity, pool.overcommit_limit))

@@ -2,15 +2,24 @@
 
 from typing import Final
 
+from mooring.model.names import (
+    DEFAULT_SNAPSHOT_CLASS,
+    SNAPSHOT_AS_SOURCE,
+    SNAPSHOT_BOUND,
+    Phase,
+)
 from mooring.model.snapshot import Snapshot, SnapshotContent
-from mooring.rules.explanation import Explanation, Reasons, listed
-from mooring.rules.snapshots import Decision, World, snapshot_decision
+from mooring.rules.explanation import Explanation, Reasons, held, listed
+from mooring.rules.remedies import deleting
+from mooring.rules.snapshots import NOT_MADE, Decision, World, snapshot_decision
 
+OURS: Final = frozenset({SNAPSHOT_AS_SOURCE, SNAPSHOT_BOUND})  # finalizers
+KIND: Final = "volumesnapshot"  # as kubectl calls it
+UNBOUND: Final = "Snapshot failed to bind VolumeSnapshotContent, "  # before the cause
 HELP: Final = {  # by the reason of the event
-    "GetSnapshotClassFailed": "create that VolumeSnapshotClass, or a new snapshot of another",
     "SetDefaultSnapshotClassFailed": (
-        "annotate one VolumeSnapshotClass of the driver as the default, or a new snapshot that "
-        "names one"
+        f"exactly one VolumeSnapshotClass of the driver with annotation {DEFAULT_SNAPSHOT_CLASS}"
+        ": true; or a new snapshot that names one"
     ),
     "SnapshotContentCreationFailed": "put that right, and it is cut by itself",
     "SnapshotContentMissing": "create the content again, or delete this snapshot",
@@ -30,31 +39,66 @@ def explained_snapshot(
     if snapshot.being_deleted:
         return Explanation(subject, "Terminating", *_terminating(snapshot, world))
     if decision.failed:
-        return Explanation(subject, "Failed", *_failed(decision))
+        return Explanation(subject, "Failed", *_failed(snapshot, decision, world))
     if content is not None and content.status.error is not None:
-        help_ = "put that right, and it is cut by itself"
+        mended = "if that can be put right, it is cut by itself"
+        help_ = f"{mended}; otherwise {deleting(KIND, snapshot)}"
         return Explanation(subject, "Failed", content.status.error.message, (), help_)
     if snapshot.is_ready and content is not None:
         return Explanation(subject, "Ready", *_ready(snapshot, content, world))
     if decision.making is not None or content is None:
         return Explanation(subject, "Pending", "its content is about to be made")
-    where = f"of the host with pool {content.pool}" if content.pool else f"of {content.driver}"
-    why = f"the agent {where} is to cut it, as content {content.name} says"
-    return Explanation(subject, "Pending", why)
+    what = f"is to cut it, as content {content.name} says"
+    if content.pool:
+        why = f"the agent of the host with pool {content.pool} {what}"
+        return Explanation(subject, "Pending", why)
+    why = f"the snapshotter of {content.driver} {what}"
+    return Explanation(subject, "Pending", why, (), "see that it runs")
 
 
 def _terminating(snapshot: Snapshot, world: World) -> Reasons:
     if restoring := world.restoring(snapshot):
         why = f"it stays until claims are filled from it: {listed([one.key for one in restoring])}"
-        return why, (), "delete those claims, or see why they wait: mooring explain pvc"
-    if others := snapshot.metadata.finalizers:
-        return f"it stays until its finalizers are removed: {listed(list(others))}", (), ""
+        first = restoring[0]
+        see = f"mooring explain pvc {first.name} -n {first.namespace} says what that waits for"
+        return why, (), f"{see}; or {deleting('pvc', first)}"
+    if others := [one for one in snapshot.metadata.finalizers if one not in OURS]:
+        return held(KIND, snapshot, others)
     return "nothing holds it, so it goes in a moment", (), ""
 
 
-def _failed(decision: Decision) -> Reasons:
+def _failed(snapshot: Snapshot, decision: Decision, world: World) -> Reasons:
     reason = decision.events[0].reason if decision.events else ""
-    return decision.why, (), HELP.get(reason, "")
+    _, _, cause = decision.why.removeprefix(UNBOUND).rpartition("with error")
+    help_ = HELP.get(reason, "")
+    if reason == NOT_MADE:
+        help_ = _help_with_claim(snapshot, world) or help_
+    elif reason == "GetSnapshotClassFailed":
+        help_ = _help_with_class(snapshot, world)
+    return cause.lstrip(": "), (), help_
+
+
+def _help_with_class(snapshot: Snapshot, world: World) -> str:
+    name = snapshot.spec.volume_snapshot_class_name
+    if any(one.name == name for one in world.snapshot_classes()):
+        return "a new snapshot of a VolumeSnapshotClass of that driver"
+    return f"create VolumeSnapshotClass {name}; or a new snapshot of another"
+
+
+def _help_with_claim(snapshot: Snapshot, world: World) -> str:
+    """What lets a content be made of its claim, "" if that is not what is missing."""
+    claim = world.claim(snapshot.claim_key)
+    if claim is None:
+        name = snapshot.spec.source.persistent_volume_claim_name
+        return f"create claim {name} in namespace {snapshot.namespace}; or delete this snapshot"
+    if claim.being_deleted:
+        return "delete this snapshot"
+    volume = world.volume(claim.volume_name) if claim.volume_name else None
+    if claim.phase != Phase.BOUND or volume is None:
+        return f"mooring explain pvc {claim.name} -n {claim.namespace} says what that waits for"
+    if not volume.driver:
+        return "a claim of a class whose driver makes snapshots, and a snapshot of that"
+    return ""
 
 
 def _ready(snapshot: Snapshot, content: SnapshotContent, world: World) -> Reasons:

@@ -6,9 +6,10 @@ from mooring.model.claim import Claim
 from mooring.model.names import DELETE, DRIVERS, PV_PROTECTION, RETAIN, Phase
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
-from mooring.rules.claims import misfit
-from mooring.rules.explanation import Explanation, Reasons, about, listed
+from mooring.rules.candidates import lacking
+from mooring.rules.explanation import Explanation, Reasons, about, held
 from mooring.rules.matching import quoted, short
+from mooring.rules.remedies import freeing, retaining
 from mooring.rules.volumes import reclaim_decision, volume_decision
 from mooring.rules.waste import waste
 
@@ -33,9 +34,12 @@ def explained_volume(
 def _terminating(volume: Volume) -> Reasons:
     ref = volume.claim_ref
     if volume.phase == Phase.BOUND and ref is not None:
-        return f"it stays until claim {ref.key} is deleted", (), ""
+        claim = f"{ref.name} -n {ref.namespace}"
+        fate = f"mooring explain pvc {claim} --delete says what becomes of its data then"
+        help_ = f"kubectl delete pvc {claim}; {fate}"
+        return f"it stays until claim {ref.key} is deleted", (), help_
     if others := [one for one in volume.metadata.finalizers if one != PV_PROTECTION]:
-        return f"it stays until its finalizers are removed: {listed(others)}", (), ""
+        return held("pv", volume, others)
     return "nothing holds it, so it goes in a moment", (), ""
 
 
@@ -63,13 +67,15 @@ def _reserved(volume: Volume, key: str, claim: Claim | None) -> Reasons:
     namespace, _, name = key.partition("/")
     why = f"it is reserved for claim {key}"
     if claim is None:
-        return f"{why}, which does not exist", (), f"create claim {name} in namespace {namespace}"
+        made = f"create claim {name} in namespace {namespace}"
+        freed = f"to let any claim have it: {freeing(volume)}"
+        return f"{why}, which does not exist", (), f"{made}; or {freed}"
     if claim.volume_name:
-        freed = f"take claimRef away: {freeing(volume)}"
+        freed = f"to let any claim have it: {freeing(volume)}"
         return f"{why}, which names volume {claim.volume_name}", (), freed
-    lacking = misfit(claim, volume)
-    if lacking and lacking != "storageClassName does not match":  # of no matter here: §6, rule 6
-        return f"{why}, but {lacking}", (), f"a claim that it fits, or {freeing(volume)}"
+    if lacks := lacking(claim, volume, by_class=False):  # that is of no matter here: §6, rule 6
+        freed = f"to let any claim have it: {freeing(volume)}"
+        return f"{why}, for which it is {lacks}", (), f"a claim that it fits; or {freed}"
     return f"{why}, and is about to be bound to it", (), ""
 
 
@@ -81,31 +87,23 @@ def _ended(volume: Volume, why: str, pools: Sequence[Pool], told: str) -> Reason
         return why, (kept,), f"to give it away with its data: {freeing(volume)}"
     if volume.phase == Phase.FAILED:
         failure = volume.status.message or "reclaiming it failed"
-        keep = f"put that right, or keep it: {retaining(volume)}"
-        return f"{why}, and its policy {policy} failed", (failure,), keep
+        by_hand = f"deal with its data by hand, then kubectl delete pv {volume.name}"
+        keep = f"to keep it: {retaining(volume)}"
+        return f"{why}, and its policy {policy} failed", (failure,), f"{by_hand}; or {keep}"
     homeless = volume.pool and all(pool.name != volume.pool for pool in pools)
     if policy == DELETE and volume.driver in DRIVERS and homeless:
         missing = f"pool {volume.pool} does not exist, so nobody deletes its data"
-        return why, (missing,), f"create that pool again, or keep it: {retaining(volume)}"
+        return why, (missing,), f"create pool {volume.pool} again; or keep it: {retaining(volume)}"
     next_ = reclaim_decision(volume, used=False, roots=roots_of(pools), now="").why
     details = (f"its policy is {policy}: {next_}",)
     if not told:
-        return why, details, ""
+        driver = volume.provisioned_by or volume.driver
+        foreign = policy == DELETE and driver not in ("", *DRIVERS)
+        keep = f"that provisioner at work; or keep it: {retaining(volume)}"
+        return why, details, keep if foreign else ""
     help_ = f"put that right, and it is deleted by itself; or keep it: {retaining(volume)}"
     return why, (*details, f"it failed last with: {told}"), help_
 
 
 def roots_of(pools: Iterable[Pool]) -> list[str]:
     return [pool.root for pool in pools]
-
-
-def freeing(volume: Volume) -> str:
-    """The command that lets any claim have it."""
-    patch = '{"spec":{"claimRef":null}}'
-    return f"kubectl patch pv {volume.name} --type merge -p '{patch}'"
-
-
-def retaining(volume: Volume) -> str:
-    """The command that keeps its data when its claim goes."""
-    patch = '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
-    return f"kubectl patch pv {volume.name} -p '{patch}'"
