@@ -163,11 +163,15 @@ def test_a_named_volume_stays_when_its_container_is_removed_with_volumes(
 
 def test_a_container_is_a_pod_that_uses_its_claim(moored: Mooring, host: Host) -> None:
     writer = Writer(host, "db", "-v", "shown:/data", "--volume-driver", DRIVER)
-    described = moored.kubectl("describe", "persistentvolumeclaims", "shown")
-    used_by = [line for line in described.splitlines() if line.startswith("Used By:")]
-    assert used_by[0].split()[2].startswith("docker-here-db-")
-    pod = used_by[0].split()[2]
-    assert moored.get("pods", pod)["status"]["phase"] == "Running"
+
+    def used_by() -> str:
+        described = moored.kubectl("describe", "persistentvolumeclaims", "shown")
+        (line,) = (one for one in described.splitlines() if one.startswith("Used By:"))
+        return line.split()[2]
+
+    eventually(lambda: used_by().startswith("docker-here-db-"), "the claim names its user")
+    pod = used_by()
+    eventually(lambda: moored.get("pods", pod)["status"]["phase"] == "Running", "it runs")
     writer.stop()
     eventually(lambda: moored.get("pods", pod)["status"]["phase"] == "Failed", "it was killed")
     writer.remove()

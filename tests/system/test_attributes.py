@@ -75,7 +75,8 @@ def test_a_class_is_changed_while_the_volume_is_used(server: Growing) -> None:
     eventually(lambda: is_of(server, "cached"), "it is of the other class")
     assert not direct_io(server)
     assert server.volume()["spec"]["volumeAttributesClassName"] == "cached"
-    assert {"VolumeModify", "VolumeModifySuccessful"} <= server.reasons()
+    told = {"VolumeModify", "VolumeModifySuccessful"}
+    eventually(lambda: told <= server.reasons(), "both are told")
     server.mooring("umount", "data")
     assert (server.mounted() / "file").read_text() == "data"
     assert not direct_io(server)  # it is remembered

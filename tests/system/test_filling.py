@@ -58,7 +58,8 @@ def test_a_kill_while_it_is_filled_leaves_a_whole_volume_or_none(
         assert [one.name for one in (server.place / "pool").glob("pvc-*")] == [
             volume["metadata"]["name"]
         ]
-        assert list((server.place / "data/provisioning").iterdir()) == []
+        intents = server.place / "data/provisioning"
+        eventually(lambda: not list(intents.iterdir()), "nothing is in the making")
     finally:
         server.stop()
 

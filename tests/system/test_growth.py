@@ -57,7 +57,7 @@ def test_an_ext4_that_is_used_grows_when_it_is_unmounted(server: Growing) -> Non
         assert notes["volume.alpha.kubernetes.io/pre-resize-capacity"] == "64Mi"
         assert (server.has(), volume["spec"]["capacity"]["storage"]) == ("64Mi", "128Mi")
         assert size_of(path) == before
-        assert "FileSystemResizeRequired" in server.reasons()
+        eventually(lambda: "FileSystemResizeRequired" in server.reasons(), "it is told")
     server.mooring("umount", "data")
     server.grown_to("128Mi")
     assert size_of(server.mounted()) > 110 * MIB
@@ -111,9 +111,8 @@ def test_a_disk_that_is_full_gives_the_room_back(server: Growing) -> None:
         eventually(lambda: server.account() == "64Mi", "the room is given back")
         eventually(lambda: not server.volume_notes(), "no note is left on the volume")
         assert server.has() == "64Mi"
-        said = server.kubectl("describe", "pvc", "data")
-        assert "VolumeResizeFailed" in said
-        assert "bytes free" in said
+        eventually(lambda: "VolumeResizeFailed" in server.reasons(), "it is told")
+        assert "bytes free" in server.kubectl("describe", "pvc", "data")
         assert "cannot be done" in server.mooring("explain", "pvc", "data")
         server.ask("96Mi")
         server.grown_to("96Mi")
@@ -157,7 +156,8 @@ def test_kubectl_edits_and_describes_a_growth(tmp_path: Path, kubectl: Path) -> 
         )
         done = server.run("edit", "pvc", "data", editor="sed -i s/64Mi/2Gi/")
         assert done.returncode == 0, done.stderr
-        eventually(lambda: "ControllerResizeError" in server.conditions(), "it is told")
+        eventually(lambda: "ControllerResizeError" in server.conditions(), "it is seen")
+        eventually(lambda: "VolumeResizeFailed" in server.reasons(), "it is told")
         said = server.kubectl("describe", "pvc", "data")
         assert re.search(r"Conditions:\n  Type +Status ", said)
         assert re.search(r"\n  ControllerResizeError +True ", said)
@@ -165,10 +165,10 @@ def test_kubectl_edits_and_describes_a_growth(tmp_path: Path, kubectl: Path) -> 
         assert re.search(r"external-resizer loopfile.mooring.dev +resize volume", said)
         server.ask("128Mi")
         server.grown_to("128Mi")
-        assert "Conditions:" not in server.kubectl("describe", "pvc", "data")
-        assert re.search(
-            r"Normal +VolumeResizeSuccessful", server.kubectl("describe", "pvc", "data")
-        )
+        eventually(lambda: "VolumeResizeSuccessful" in server.reasons(), "it is told")
+        said = server.kubectl("describe", "pvc", "data")
+        assert "Conditions:" not in said
+        assert re.search(r"Normal +VolumeResizeSuccessful", said)
     finally:
         server.end()
 

@@ -292,4 +292,5 @@ def test_a_place_that_is_away_is_told_of_and_found_again(server: Monitored) -> N
     assert server.ready("btrfs") == ("True", "PoolReady")
     away.rename(root)
     eventually(lambda: server.ready("directory") == ("True", "PoolReady"), "it is back")
-    assert {"PoolMissing", "PoolRecovered"} <= server.told("directory")
+    both = {"PoolMissing", "PoolRecovered"}
+    eventually(lambda: both <= server.told("directory"), "both are told")

@@ -72,7 +72,8 @@ def test_a_snapshot_is_restored_and_a_claim_is_cloned(world: Snapshotted) -> Non
     world.write("data", "after")
     assert restored(world, "old", "snapshot:monday") == "before"
     assert restored(world, "same", "volume:data") == "after"
-    assert world.reasons("monday") == {"CreatingSnapshot", "SnapshotCreated", "SnapshotReady"}
+    told = {"CreatingSnapshot", "SnapshotCreated", "SnapshotReady"}
+    eventually(lambda: world.reasons("monday") == told, "all is told")
     gone(world, "volumesnapshot/monday")
     gone(world, "pvc/data", "pvc/old", "pvc/same")
     nothing_is_left(world)
@@ -214,6 +215,7 @@ def test_kubectl_shows_snapshots_as_it_shows_anything(world: Snapshotted) -> Non
         *("SNAPSHOTCLASS", "SNAPSHOTCONTENT", "CREATIONTIME", "AGE"),
     ]
     assert lines[1].split()[:5] == ["monday", "true", "data", world.size, "fast"]
+    eventually(lambda: "SnapshotReady" in world.reasons("monday"), "it is told")
     described = world.server.kubectl("describe", "volumesnapshot", "monday")
     for words in ("Ready To Use:", "SnapshotReady", "Persistent Volume Claim Name:"):
         assert words in described

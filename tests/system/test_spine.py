@@ -46,7 +46,9 @@ def test_a_claim_of_the_default_class_gets_a_directory_and_loses_it_with_the_cla
     assert bound["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"] == "yes"
     assert (server.place / "pool" / name / "data").is_dir()
     assert server.get("pool", "local")["status"]["allocated"] == "1Gi"
-    assert "ProvisioningSucceeded" in server.kubectl("describe", "pvc", "data")
+    eventually(
+        lambda: "ProvisioningSucceeded" in server.kubectl("describe", "pvc", "data"), "it is told"
+    )
 
     server.kubectl("delete", "pvc", "data")
     eventually(lambda: server.run("get", "pv", name).returncode != 0, "the volume is gone")
