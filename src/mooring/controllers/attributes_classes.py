@@ -11,7 +11,7 @@ from mooring.objects.index import Index
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.reconcile.queue import Done, Outcome
-from mooring.rules.modifying import SIGN, names_of_claim, names_of_volume
+from mooring.rules.modifying import names_of_claim, names_of_volume
 
 
 class AttributesClasses:
@@ -38,9 +38,9 @@ class AttributesClasses:
 
     def _let_go_by(self, names: Callable[[Entry], set[str]]) -> Callable[[Event], None]:
         def changed(event: Event) -> None:
-            if event.before is not None and SIGN in event.before.body:
+            if event.before is not None and (had := names(event.before)):
                 left = names(event.after) if event.after is not None else set()
-                for name in names(event.before) - left:
+                for name in had - left:
                     self._wake(name)
 
         return changed
@@ -62,8 +62,8 @@ class AttributesClasses:
 
 
 def _names_of_claim(claim: Entry) -> set[str]:
-    return names_of_claim(view(Claim, claim)) if SIGN in claim.body else set()
+    return names_of_claim(view(Claim, claim))
 
 
 def _names_of_volume(volume: Entry) -> set[str]:
-    return names_of_volume(view(Volume, volume)) if SIGN in volume.body else set()
+    return names_of_volume(view(Volume, volume))

@@ -12,7 +12,6 @@ from mooring.model.populator import VolumePopulator
 from mooring.objects.cache import Entry, Event
 from mooring.objects.index import Index
 from mooring.objects.objects import Objects
-from mooring.objects.sourced import SIGN
 from mooring.objects.views import view
 from mooring.rules.events import WARNING, EventNote
 from mooring.rules.filling import source_for_others
@@ -46,8 +45,6 @@ class DataSources:
             self._look(event.after)
 
     def _look(self, entry: Entry) -> None:
-        if SIGN not in entry.body:
-            return
         claim = view(Claim, entry)
         source = source_for_others(claim)
         if source is None or self._registered.keys(f"{source.api_group}/{source.kind}"):

@@ -15,7 +15,7 @@ from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.reconcile.queue import Done, Outcome, Queue, Step
 from mooring.rules.events import NORMAL, WARNING, EventNote
-from mooring.rules.resizing import NODE_STEP_SIGN, lacks_room, may_grow, owner_of
+from mooring.rules.resizing import has_what_it_asks, lacks_room, owner_of, waits_for_node
 
 COMPONENT: Final = "volume_expand"
 WAITS: Final = "waiting for an external controller to expand this PVC"
@@ -37,7 +37,7 @@ class Expander:
         """Look at all that wait, then at each that changes."""
         shelf = self._objects.cache.shelves[Claim.resource]
         for entry in shelf.entries():
-            if may_grow(entry.body):
+            if not has_what_it_asks(view(Claim, entry)):
                 self.queue.add(entry.key)
         self._unfollow = shelf.follow(self._changed)
 
@@ -50,10 +50,11 @@ class Expander:
         before, after = event.before, event.after
         if before is None or after is None:  # a new claim is not Bound yet
             return
-        if may_grow(after.body) or NODE_STEP_SIGN in before.body:
-            had, has = view(Claim, before), view(Claim, after)
-            if has.request > had.request or has.capacity > had.capacity:
-                self.queue.add(event.key)
+        had, has = view(Claim, before), view(Claim, after)
+        if has_what_it_asks(has) and not waits_for_node(had):
+            return
+        if has.request > had.request or has.capacity > had.capacity:
+            self.queue.add(event.key)
 
     def reconcile(self, key: str) -> Outcome | Step:
         claim = self._objects.view(Claim, key)

@@ -21,7 +21,7 @@ from mooring.rules.events import WARNING, EventNote
 from mooring.rules.garbage import FOREGROUND, ORPHAN, Propagation, Standing, verdict
 
 OWNED: Final = b'"ownerReferences"'  # in the bytes of what has owners
-MARKS: Final = (b'"foregroundDeletion"', b'"orphan"')  # of owners that a deletion waits for
+GOING: Final = b'"deletionTimestamp"'  # in the bytes of what is being deleted
 COMPONENT: Final = "garbage-collector-controller"
 SEPARATOR: Final = "|"  # of resource and key, which have none
 
@@ -65,24 +65,21 @@ class Garbage:
 
     def _changed(self, resource: str, event: Event) -> None:
         before, after = event.before, event.after
-        if before is not None and OWNED in before.body:
-            for owner in _owners(before):
+        if before is not None and (owners := _owners(before)):
+            for owner in owners:
                 self._file(owner.uid, _Dependent(resource, event.key), there=False)
             if after is not None:
                 self._let_go_of(before, after)
         if after is None:
             self._gone(before)
             return
-        if OWNED in after.body:
-            for owner in _owners(after):
-                self._file(owner.uid, _Dependent(resource, event.key), there=True)
-            self._wake(_Dependent(resource, event.key).text)
-        elif any(mark in after.body for mark in MARKS):
-            self._wake(_Dependent(resource, event.key).text)
+        for owner in _owners(after):
+            self._file(owner.uid, _Dependent(resource, event.key), there=True)
+        self.look(resource, after)
 
     def look(self, resource: str, entry: Entry) -> None:
-        """Have it looked at, if it is of any concern; for a look at all now and then."""
-        if OWNED in entry.body or any(mark in entry.body for mark in MARKS):
+        """Have it looked at, if it is of any concern."""
+        if _owners(entry) or _waits_for_dependents(entry):
             self._wake(_Dependent(resource, entry.key).text)
 
     def _let_go_of(self, before: Entry, after: Entry) -> None:
@@ -107,9 +104,8 @@ class Garbage:
         if self._dependents:
             for dependent in self._dependents.get(_metadata(before).metadata.uid, ()):
                 self._wake(dependent.text)
-        if OWNED in before.body:
-            for owner in _owners(before):
-                self._wake_owner(owner, _metadata(before).namespace)
+        for owner in _owners(before):
+            self._wake_owner(owner, _metadata(before).namespace)
 
     def _wake_owner(self, owner: OwnerReference, namespace: str) -> None:
         kind = self._kind_of(owner)
@@ -266,8 +262,19 @@ class _Any(View, frozen=True):
 
 
 def _metadata(entry: Entry) -> View:
-    return view(_Any, entry)
+    """By whatever view of it is at hand."""
+    return entry.seen if entry.seen is not None else view(_Any, entry)
 
 
 def _owners(entry: Entry) -> tuple[OwnerReference, ...]:
+    """Most have none. What is not decoded yet need not be for that."""
+    if entry.seen is None and OWNED not in entry.body:
+        return ()
     return _metadata(entry).metadata.owner_references
+
+
+def _waits_for_dependents(entry: Entry) -> bool:
+    if entry.seen is None and GOING not in entry.body:
+        return False
+    seen = _metadata(entry)
+    return seen.being_deleted and (seen.has_finalizer(FOREGROUND) or seen.has_finalizer(ORPHAN))

@@ -77,7 +77,9 @@ class Landscape:
         return self.volume(name) if name else None
 
     def pods_of(self, claim_key: str) -> list[Pod]:
-        found = (self.objects.view(Pod, key) for key in self._users.get(claim_key, ()))
+        if not (keys := self._users.get(claim_key)):
+            return []
+        found = (self.objects.view(Pod, key) for key in keys)
         return [pod for pod in found if pod is not None]
 
     def has_waiting_pod(self, claim: Claim) -> bool:
@@ -120,40 +122,42 @@ class Landscape:
     # Events
 
     def _volume_changed(self, event: Event) -> None:
-        for key in self._naming.get(event.key, ()):
+        before = view(Volume, event.before) if event.before is not None else None
+        volume = view(Volume, event.after) if event.after is not None else None
+        claims = dict.fromkeys(self._naming.get(event.key, ()))
+        for one in (before, volume):
+            if one is not None and one.claim_ref is not None:
+                claims[one.claim_ref.key] = None
+        for key in claims:
             self._wake_claim(key)
-        if event.before is not None:
-            self._wake_pointed(view(Volume, event.before))
-        if event.after is None:
+        if volume is None:
             self.index.remove(event.key)
             return
-        volume = view(Volume, event.after)
         self.index.put(volume)
         if not is_at_rest(volume):
             self._wake_volume(volume.name)
-        self._wake_pointed(volume)
         self._offer(volume)
 
-    def _wake_pointed(self, volume: Volume) -> None:
-        if volume.claim_ref is not None:
-            self._wake_claim(volume.claim_ref.key)
-
     def _claim_changed(self, event: Event) -> None:
-        before, after = (view(Claim, one) if one else None for one in (event.before, event.after))
-        self._file(event.key, after)
-        named = [one.volume_name if one else "" for one in (before, after)]
-        for name, names in zip(named, (False, True), strict=True):
+        key = event.key
+        before = view(Claim, event.before) if event.before is not None else None
+        after = view(Claim, event.after) if event.after is not None else None
+        self._file(key, after)
+        named = before.volume_name if before is not None else ""
+        names = after.volume_name if after is not None else ""
+        if named != names:
+            self._name(key, named, names)
+        for name in (named, names):
             if name:
-                self._name(name, event.key, names)
                 self._wake_volume(name)
-        if before is not None and (after is None or named[0] != named[1]):
+        if before is not None and (after is None or named != names):
             # Volumes made for it lose it, to its end or to another volume.
-            for name in self.index.pointing_at(event.key, before.uid):
+            for name in self.index.pointing_at(key, before.uid):
                 self._wake_volume(name)
-        if after is None or after.volume_name:
-            self._offer_anew(self._offers.pop(event.key, ""))
+        if after is None or names:
+            self._offer_anew(self._offers.pop(key, ""))
         if after is not None:
-            self._wake_claim(event.key)
+            self._wake_claim(key)
 
     def _file(self, key: str, claim: Claim | None) -> None:
         """Where a claim without volume is found by its class."""
@@ -168,13 +172,14 @@ class Landscape:
             self._class_of[key] = class_
             self._pending[class_][key] = None
 
-    def _name(self, volume: str, claim_key: str, named: bool) -> None:
-        if named:
-            self._naming[volume].add(claim_key)
-            return
-        self._naming[volume].discard(claim_key)
-        if not self._naming[volume]:
-            del self._naming[volume]
+    def _name(self, claim_key: str, before: str, after: str) -> None:
+        """A claim names another volume than before; "" is none."""
+        if before:
+            self._naming[before].discard(claim_key)
+            if not self._naming[before]:
+                del self._naming[before]
+        if after:
+            self._naming[after].add(claim_key)
 
     def _class_changed(self, event: Event) -> None:
         before, after = (

@@ -60,9 +60,10 @@ class Quotas:
             self.count_anew(event.key)
 
     def _claim_changed(self, event: Event) -> None:
-        if event.before is None:
+        shelf = self._objects.cache.shelves[QUOTAS]
+        if event.before is None or not len(shelf):
             return  # what comes is charged as it is stored
-        quotas = list(self._objects.cache.shelves[QUOTAS].entries(event.key.partition("/")[0]))
+        quotas = list(shelf.entries(event.key.partition("/")[0]))
         if not quotas:
             return
         before = view(Claim, event.before)

@@ -19,7 +19,7 @@ from mooring.objects.cache import Entry, Event
 from mooring.objects.errors import AlreadyExists, NotFound
 from mooring.objects.index import Index
 from mooring.objects.objects import Objects, Preconditions
-from mooring.objects.sourced import Waiting, source_mark_of
+from mooring.objects.sourced import Waiting
 from mooring.objects.views import view
 from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
@@ -30,10 +30,10 @@ from mooring.rules.snapshots import (
     snapshot_decision,
     source_decision,
 )
+from mooring.rules.sources import source_mark
 
 CONTENT_MADE: Final = crash_point("snapshots.content-made")
 CONTENT_DELETED: Final = crash_point("snapshots.content-deleted")
-HELD: Final = (CLAIM_AS_SOURCE.encode(), CLONING_PROTECTION.encode())
 UNBOUND: Final = "unbound"  # the mark of snapshots without content
 
 
@@ -186,9 +186,10 @@ class Snapshots:
         for entry in (event.before, event.after):
             if entry is None:
                 continue
-            if any(sign in entry.body for sign in HELD):
+            claim = view(Claim, entry)
+            if claim.has_finalizer(CLAIM_AS_SOURCE) or claim.has_finalizer(CLONING_PROTECTION):
                 self.sources.add(event.key)
-            kind, _, key = source_mark_of(entry).partition(" ")
+            kind, _, key = source_mark(claim).partition(" ")
             if kind == Claim.kind_name:
                 self.sources.add(key)
             elif kind == Snapshot.kind_name:

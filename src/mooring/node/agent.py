@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from mooring.model.attributes_class import AttributesClass
 from mooring.model.backup import VolumeArchive, VolumeBackup
@@ -37,10 +36,8 @@ from mooring.objects.views import view
 from mooring.reconcile.queue import Queue
 from mooring.reconcile.resync import Resync
 from mooring.rules.events import EventNote
-from mooring.rules.resizing import is_growing, may_grow, volume_may_grow
-
-CLAIM_SIGN: Final = STORAGE_PROVISIONER.encode()
-VOLUME_SIGN: Final = b'"volumeHandle"'
+from mooring.rules.modifying import is_modifying
+from mooring.rules.resizing import is_growing, is_unfinished
 
 
 class Agent:
@@ -104,14 +101,9 @@ class Agent:
         self._resyncs = self._looks_now_and_then()
         self._unfollow: list[Callable[[], None]] = []
 
-    def _looks_now_and_then(self) -> tuple[Resync, Resync, Resync, Resync]:
+    def _looks_now_and_then(self) -> tuple[Resync, Resync]:
         claims, volumes = (self._objects.cache.shelves[one.resource] for one in (Claim, Volume))
-        return (
-            Resync(claims, _if_signed(CLAIM_SIGN, self.claims)),
-            Resync(volumes, _if_signed(VOLUME_SIGN, self.volumes)),
-            Resync(claims, self._look_at_size),
-            Resync(claims, self.modifier.look_at),
-        )
+        return Resync(claims, self._look_at_claim), Resync(volumes, self._look_at_volume)
 
     async def start(self) -> None:
         """Take over the mounts of an earlier process, and what it had begun to make.
@@ -121,9 +113,7 @@ class Agent:
         await self.users.start()
         for intent in await self._intents.start():
             self.claims.add(intent.claim)
-        self._follow(Claim.resource, _if_signed(CLAIM_SIGN, self.claims))
-        self._follow(Claim.resource, self._look_at_size)
-        self._follow(Claim.resource, self.modifier.look_at)
+        self._follow(Claim.resource, self._look_at_claim)
         self._follow(Volume.resource, self._look_at_volume)
         shelves = self._objects.cache.shelves
         self._unfollow.append(shelves[Volume.resource].follow(self._forget_if_gone))
@@ -150,16 +140,21 @@ class Agent:
     def _is_mounted(self, volume: Volume) -> bool:
         return self.publisher.published_path(volume.uid) is not None
 
-    def _look_at_size(self, claim: Entry) -> None:
-        """Nearly all have what they ask for, as a glance tells."""
-        if may_grow(claim.body) and is_growing(found := view(Claim, claim)):
-            self.growth.add(found.volume_name)
+    def _look_at_claim(self, entry: Entry) -> None:
+        claim = view(Claim, entry)
+        if STORAGE_PROVISIONER in claim.annotations:  # the others are no agent's to fill
+            self.claims.add(entry.key)
+        if is_growing(claim):
+            self.growth.add(claim.volume_name)
+        if is_modifying(claim):
+            self.modifier.queue.add(claim.volume_name)
 
-    def _look_at_volume(self, volume: Entry) -> None:
-        if VOLUME_SIGN in volume.body:
-            self.volumes.add(volume.key)
-            if volume_may_grow(volume.body):
-                self.growth.add(volume.key)
+    def _look_at_volume(self, entry: Entry) -> None:
+        volume = view(Volume, entry)
+        if volume.spec.csi is not None:  # the others are no agent's
+            self.volumes.add(entry.key)
+            if is_unfinished(volume):
+                self.growth.add(entry.key)
 
     def _follow(self, resource: str, look: Callable[[Entry], None]) -> None:
         """Look at all that are there, then at each that changes."""
@@ -216,16 +211,6 @@ class Agent:
             await part.stop()
         await self.backing.stop()
         await self.filling.close()
-
-
-def _if_signed(sign: bytes, queue: Queue) -> Callable[[Entry], None]:
-    """Looks at those that have the sign: the others are no agent's, as a glance tells."""
-
-    def look(entry: Entry) -> None:
-        if sign in entry.body:
-            queue.add(entry.key)
-
-    return look
 
 
 def _has_news(event: Event) -> bool:

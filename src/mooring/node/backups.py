@@ -119,6 +119,8 @@ class Backups:
 
     def wake(self, namespace: str) -> None:
         """Something that backups of a namespace may wait for is another now."""
+        if not self._waiting:
+            return
         for key in [one for one in self._waiting if one.startswith(f"{namespace}/")]:
             self._waiting.discard(key)
             self.again(key)

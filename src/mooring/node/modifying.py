@@ -40,11 +40,6 @@ class Modifier:
         self.queue = Queue("modify", self.reconcile)
         self._naming = Index(objects.cache.shelves[Claim.resource], _names_of)
 
-    def look_at(self, claim: Entry) -> None:
-        """Nearly all name no such class, as a glance tells."""
-        if rules.SIGN in claim.body and rules.is_modifying(found := view(Claim, claim)):
-            self.queue.add(found.volume_name)
-
     def class_changed(self, event: Event) -> None:
         """Claims that wait for a class may go on."""
         if event.after is not None and event.before is None:
@@ -139,4 +134,4 @@ class Modifier:
 
 
 def _names_of(claim: Entry) -> set[str]:
-    return rules.names_of_claim(view(Claim, claim)) if rules.SIGN in claim.body else set()
+    return rules.names_of_claim(view(Claim, claim))

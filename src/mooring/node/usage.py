@@ -43,7 +43,6 @@ STEP_ENTRIES: Final = 1000  # of a count in one go, some milliseconds
 STEP_REST: Final = 9  # times the step: a count takes a tenth of a processor at most
 STEP_DEADLINE_S: Final = 30.0
 SETTLES_S: Final = 1.0  # a new volume is being made, mounted, filled
-SIGNS: Final = (b'"volumeHandle"', b'"hostPath"', b'"local"', b'"nfs"')  # of what may be here
 
 
 class VolumeUsage(NamedTuple):
@@ -131,7 +130,8 @@ class Usages:
             self._await(view(Attachment, entry).volume, SETTLES_S)
 
     def _take_in(self, entry: Entry, after_s: float) -> None:
-        if any(sign in entry.body for sign in SIGNS):
+        spec = view(Volume, entry).spec
+        if spec.csi or spec.host_path or spec.local or spec.nfs:  # what may be here
             self._await(entry.key, after_s)
 
     def _await(self, name: str, after_s: float) -> None:
@@ -158,9 +158,15 @@ class Usages:
             if work_s is not None:
                 every_s = USED_EVERY_S if self._is_at_hand(name) else IDLE_EVERY_S
                 self._await(name, max(every_s, work_s * REST))
-                await self._rest(work_s * (FIRST_REST if is_first else REST))
+                await self._rest(work_s, is_first=is_first)
+            else:
+                await asyncio.sleep(0)  # of very many that are not here, others wait for none
 
-    async def _rest(self, rest_s: float) -> None:
+    async def _rest(self, work_s: float, *, is_first: bool) -> None:
+        if is_first:  # of very many, perhaps, that were all made or bound a moment ago
+            await asyncio.sleep(work_s * FIRST_REST)
+            return
+        rest_s = work_s * REST
         now_s = time.monotonic()
         self._rested_at_s = max(self._rested_at_s, now_s) + rest_s
         await asyncio.sleep(max(self._rested_at_s - now_s - OWED_AT_MOST_S, 0))

@@ -130,6 +130,8 @@ class Shelf:
 
     def entries(self, namespace: str = "", after: str = "") -> Iterator[Entry]:
         """In key order; of one namespace, or all. Do not await while iterating."""
+        if not self._entries:  # as with most kinds, which are asked for at each write of others
+            return
         if not namespace and not after:
             yield from self._entries.values()
             return
@@ -184,7 +186,7 @@ class Shelf:
         before: Entry | None = self._entries.get(key)
         after = None
         if change.after is not None:
-            after = self.entry_of(change.key, change.after, change.revision)
+            after = Entry(key, spliced(change.after, self.offset, change.revision), change.revision)
             self._entries[key] = after
         else:
             self._entries.pop(key, None)

@@ -23,7 +23,8 @@ class Index:
             self._unfollow = self._shelf.follow(self._changed)
             for entry in self._shelf.entries():
                 self._file(entry)
-        return sorted(self._keys.get(mark, ()))
+        found = self._keys.get(mark)
+        return sorted(found) if found else []
 
     def stop(self) -> None:
         """Follow no longer. What is asked later is looked for anew."""

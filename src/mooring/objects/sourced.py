@@ -1,7 +1,6 @@
 """Claims that wait to be filled from something, found by what that is."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from mooring.model.claim import Claim
 from mooring.objects.cache import Entry
@@ -9,13 +8,6 @@ from mooring.objects.index import Index
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.rules.sources import mark, source_mark
-
-SIGN: Final = b'"dataSource'  # in the bytes of a claim that has one
-
-
-def source_mark_of(entry: Entry) -> str:
-    """As rules.sources.source_mark, of a claim's bytes; "" if it has no source of ours."""
-    return source_mark(view(Claim, entry)) if SIGN in entry.body else ""
 
 
 class Waiting:
@@ -38,8 +30,8 @@ class Waiting:
 
 
 def _marks(entry: Entry) -> Iterable[str]:
-    if not (found := source_mark_of(entry)):
-        return ()
     claim = view(Claim, entry)
+    if not (found := source_mark(claim)):
+        return ()
     waits = not claim.volume_name and not claim.being_deleted
     return (found,) if waits else ()

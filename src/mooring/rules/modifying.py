@@ -14,7 +14,6 @@ MODIFYING: Final = "ModifyingVolume"
 ERROR: Final = "ModifyVolumeError"
 CONDITIONS: Final = frozenset({MODIFYING, ERROR})
 FAILED, RETRIED = "ModifyVolume failed with error: ", ". Waiting for retry."  # around what failed
-SIGN: Final = b'olumeAttributesClassName"'  # in the bytes of all that names such a class
 
 
 class Progress(StrEnum):

@@ -25,13 +25,6 @@ WAITS_FOR_USER: Final = (
     "Waiting for user to (re-)start a pod to finish file system resize of volume on node."
 )
 
-_CAPACITY: Final = b'"capacity":{'
-_REQUESTS: Final = b'"requests":{'
-_STORAGE_TEXT: Final = b'"storage":"'
-NODE_STEP_SIGN: Final = FILE_SYSTEM_PENDING.encode()  # in the bytes of claims that wait for it
-_RESERVED: Final = f'"{GROWS_TO}"'.encode()
-_PRE_RESIZE: Final = f'"{PRE_RESIZE_CAPACITY}"'.encode()
-
 
 class Progress(StrEnum):
     """Of status.allocatedResourceStatuses.storage; absent when nothing grows."""
@@ -47,22 +40,15 @@ INFEASIBLE: Final = frozenset({Progress.BACKEND_CANNOT, Progress.NODE_CANNOT})
 NODE_STEP: Final = frozenset({Progress.NODE_TO_DO, Progress.AT_NODE})
 
 
-def may_grow(claim: bytes) -> bool:
-    """Whether a stored claim is worth a look: False for nearly all, without decoding them.
-
-    A claim that has what it asks for has the same text twice. One that has more is looked at.
-    """
-    start = claim.find(_CAPACITY)
-    if start < 0:
-        return False
-    start += len(_CAPACITY)
-    has = claim[start : claim.find(b'"', start + len(_STORAGE_TEXT)) + 1]
-    return not has.startswith(_STORAGE_TEXT) or _REQUESTS + has not in claim
+def has_what_it_asks(claim: Claim) -> bool:
+    """Whether it was given just that, or nothing yet: nearly all were, and are of no concern."""
+    has = claim.status.capacity.get(STORAGE)
+    return has is None or has == claim.spec.resources.requests.get(STORAGE)
 
 
-def volume_may_grow(volume: bytes) -> bool:
-    """The same of a stored volume, of which a growth left something to be done."""
-    return _RESERVED in volume or _PRE_RESIZE in volume
+def waits_for_node(claim: Claim) -> bool:
+    """Whether its file system is to grow where it is mounted next."""
+    return any(one.type == FILE_SYSTEM_PENDING for one in claim.status.conditions)
 
 
 def lacks_room(claim: Claim) -> bool:
