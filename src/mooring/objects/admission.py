@@ -4,9 +4,12 @@ Source: storage semantics §1.4. What each step does for a kind is in its entry 
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from mooring.objects.errors import BadObject, Forbidden, Invalid, NotFound
 from mooring.objects.kind import Cause, Denied, Doc, Kind, Stamp, World, nothing
+
+NOT_COUNTED: Final = ("apiVersion", "kind", "metadata", "status")  # by the generation
 
 
 def admitted_create(kind: Kind, doc: Doc, world: World, now: str, note: Stamp = nothing) -> Doc:
@@ -39,12 +42,16 @@ def admitted_update(
     note(doc, old, now)
     if kind.generation:
         generation = old["metadata"].get("generation", 1)
-        changed = doc.get("spec") != old.get("spec")
-        doc["metadata"]["generation"] = generation + changed
+        doc["metadata"]["generation"] = generation + (_wanted(doc) != _wanted(old))
     kind.stamp(doc, old, now)
     _refuse_invalid(kind, name, kind.validate_update(doc, old))
     _guarded(kind, name, lambda: kind.review(doc, old, world))
     return doc
+
+
+def _wanted(doc: Doc) -> Doc:
+    """What the generation counts changes of: the spec, or the fields in its place."""
+    return {key: value for key, value in doc.items() if key not in NOT_COUNTED}
 
 
 def admitted_subresource(

@@ -120,7 +120,8 @@ class Kind:
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     # field selectors beyond metadata.name and metadata.namespace: path → text of an object
     selectable: Mapping[str, Callable[[Doc], str]] = field(default_factory=dict)
-    # is metadata.generation counted: raised when spec changes (PVs, PVCs and classes have none)
+    # is metadata.generation counted: raised when spec changes, and when it begins to be deleted
+    # (PVs, PVCs and StorageClasses have none)
     generation: bool = False
     # what answers a DELETE that leaves nothing: the object as it last was, or a Status. Clients of
     # the API know which of the two they get of each kind.

@@ -274,7 +274,10 @@ class Objects:
                 return entry, not held
             stored = None
             if held:
-                metadata.setdefault("deletionTimestamp", timestamp(self.clock.now()))
+                if "deletionTimestamp" not in metadata:
+                    metadata["deletionTimestamp"] = timestamp(self.clock.now())
+                    if kind.generation:  # it is to behave differently from now on
+                        metadata["generation"] = metadata.get("generation", 1) + 1
                 metadata["deletionGracePeriodSeconds"] = 0
                 stored = stored_form(shelf.kind, doc)
             try:
@@ -441,7 +444,11 @@ def _held(doc: Doc) -> bool:
 def _keep_fixed_metadata(doc: Doc, old: Doc) -> None:
     """What a writer may leave out: it stays as it is. What it changes, validation refuses."""
     metadata, kept = doc.setdefault("metadata", {}), old["metadata"]
-    for field in ("name", "namespace", "uid", "creationTimestamp", "generation"):
+    if "generation" in kept:  # which only the server counts
+        metadata["generation"] = kept["generation"]
+    else:
+        metadata.pop("generation", None)
+    for field in ("name", "namespace", "uid", "creationTimestamp"):
         if field in kept and not metadata.get(field):
             metadata[field] = kept[field]
     for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):  # nobody takes it back

@@ -180,6 +180,7 @@ POD: Final = Kind(
     validate_create=_pod_causes,
     validate_update=metadata_update_causes,
     subresources=STATUS,
+    generation=True,
     selectable={
         **{
             f"spec.{field}": _of_spec(field)
@@ -297,6 +298,18 @@ CONFIG_MAP: Final = Kind(
 )  # fmt: skip
 
 
+def _lease_causes(doc: Doc) -> list[Cause]:
+    spec, causes = doc.get("spec") or {}, []
+    length_s, changes = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    if length_s is not None and length_s <= 0:
+        message = "must be greater than 0"
+        causes.append(invalid("spec.leaseDurationSeconds", length_s, message))
+    if changes is not None and changes < 0:
+        message = "must be greater than or equal to 0"
+        causes.append(invalid("spec.leaseTransitions", changes, message))
+    return causes
+
+
 LEASE: Final = Kind(
     "coordination.k8s.io", "v1", "Lease", "leases", "lease", True,
     columns=(
@@ -304,41 +317,6 @@ LEASE: Final = Kind(
         Column("Holder", lambda doc, _: (doc.get("spec") or {}).get("holderIdentity", "")),
         AGE,
     ),
-    validate_create=metadata_causes,
-    validate_update=metadata_update_causes,
-)  # fmt: skip
-
-
-def _attachment_update_causes(doc: Doc, old: Doc) -> list[Cause]:
-    causes = metadata_update_causes(doc, old)
-    if doc.get("spec") != old.get("spec"):
-        causes.append(invalid("spec", "", "field is immutable"))
-    return causes
-
-
-def _attachment_create(doc: Doc) -> None:
-    doc["status"] = {"attached": False}
-
-
-VOLUME_ATTACHMENT: Final = Kind(
-    "storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment", False,
-    columns=(
-        NAME,
-        Column("Attacher", lambda doc, _: doc["spec"].get("attacher", "")),
-        Column("PV", lambda doc, _: doc["spec"].get("source", {}).get("persistentVolumeName", "")),
-        Column("Node", lambda doc, _: doc["spec"].get("nodeName", "")),
-        Column("Attached", lambda doc, _: (doc.get("status") or {}).get("attached", False),
-               type="boolean"),
-        AGE,
-    ),
-    returns_deleted=True,
-    prepare_create=_attachment_create,
-    prepare_update=keep_status,
-    validate_create=lambda doc: metadata_causes(doc) + [
-        required(f"spec.{field}")
-        for field in ("attacher", "nodeName", "source")
-        if not (doc.get("spec") or {}).get(field)
-    ],
-    validate_update=_attachment_update_causes,
-    subresources=STATUS,
+    validate_create=lambda doc: metadata_causes(doc) + _lease_causes(doc),
+    validate_update=lambda doc, old: metadata_update_causes(doc, old) + _lease_causes(doc),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from mooring.objects.kinds.common import (
     metadata_update_causes,
     not_supported,
     required,
+    too_long,
 )
 from mooring.objects.kinds.selecting import KEY_TEXT, label_selector_causes
 
@@ -117,16 +118,19 @@ def _node_causes(doc: Doc) -> list[Cause]:
     return causes
 
 
-def _on_node_causes(path: str, driver: Doc) -> list[Cause]:
-    name, id_, causes = driver.get("name") or "", driver.get("nodeID") or "", []
+def driver_name_causes(path: str, name: str) -> list[Cause]:
+    """Of the name of a CSI driver."""
     if not name:
-        causes.append(required(f"{path}.name"))
-    else:
-        if len(name) > DRIVER_NAME_MAX:
-            message = f"Too long: may not be more than {DRIVER_NAME_MAX} bytes"
-            causes.append(Cause(f"{path}.name", "FieldValueTooLong", message))
-        if not is_subdomain(name.lower()):
-            causes.append(invalid(f"{path}.name", name, SUBDOMAIN_TEXT))
+        return [required(path)]
+    causes = [too_long(path, DRIVER_NAME_MAX)] if len(name) > DRIVER_NAME_MAX else []
+    if not is_subdomain(name.lower()):
+        causes.append(invalid(path, name, SUBDOMAIN_TEXT))
+    return causes
+
+
+def _on_node_causes(path: str, driver: Doc) -> list[Cause]:
+    id_ = driver.get("nodeID") or ""
+    causes = driver_name_causes(f"{path}.name", driver.get("name") or "")
     if not id_:
         causes.append(required(f"{path}.nodeID"))
     elif len(id_) > NODE_ID_MAX:

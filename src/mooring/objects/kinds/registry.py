@@ -15,6 +15,7 @@ from mooring.objects.kinds import (
     snapshot,
     snapshotschedule,
     storageclass,
+    volumeattachment,
     volumeattributesclass,
     volumepopulator,
 )
@@ -33,7 +34,7 @@ ALL_KINDS: Final[tuple[Kind, ...]] = (
     event.NEW,
     core.LEASE,
     storageclass.KIND,
-    core.VOLUME_ATTACHMENT,
+    volumeattachment.KIND,
     csi.DRIVER,
     csi.NODE,
     csi.STORAGE_CAPACITY,

@@ -155,6 +155,7 @@ CLASS: Final = Kind(
         Column("DeletionPolicy", _top("deletionPolicy")),
         Column("Age", printing.age),
     ),
+    generation=True,
     validate_create=_class_causes,
     validate_update=lambda doc, old: metadata_update_causes(doc, old) + _class_causes(doc),
 )  # fmt: skip
