@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from kubernetes import client, config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 
 from mooring.objects.cache import RECENT_EVENTS
+from tests.system.provisioner import ASKED, DRIVER, Provisioner
 from tests.system.server import Server, eventually
 from tests.system.serving import served
 
@@ -256,6 +258,101 @@ def test_the_dynamic_client_finds_pools(api: client.ApiClient, shared_server: Se
         break
     pools.delete(name="dynamic")
     eventually(lambda: "dynamic" not in [one.metadata.name for one in pools.get().items], "gone")
+
+
+@pytest.fixture
+def class_(api: client.ApiClient, namespace: str) -> str:
+    """Of the provisioner of others."""
+    meta = client.V1ObjectMeta(name=namespace)
+    made = client.V1StorageClass(metadata=meta, provisioner=DRIVER, reclaim_policy="Delete")
+    client.StorageV1Api(api).create_storage_class(made)
+    return namespace
+
+
+@pytest.mark.rule("10.3", "10.29", "10.30")
+def test_a_provisioner_of_others_provisions_by_the_external_path_alone(
+    core: client.CoreV1Api, api: client.ApiClient, namespace: str, class_: str, tmp_path: Path
+) -> None:
+    one, other = (Provisioner(api, tmp_path, replica) for replica in ("one", "other"))
+    one.install()
+    made = core.create_namespaced_persistent_volume_claim(namespace, claim("data", class_))
+    name = f"pvc-{made.metadata.uid}"
+
+    def read() -> client.V1PersistentVolumeClaim:
+        return core.read_namespaced_persistent_volume_claim("data", namespace)
+
+    def asked() -> set[str]:
+        annotations = read().metadata.annotations or {}
+        return {annotations.get(key, "") for key in ASKED}
+
+    eventually(lambda: asked() == {DRIVER}, "it is asked for, by both keys")
+    one.made(name)  # it was cut off before it stored the volume
+    assert one.look()
+    assert not other.look()  # of several replicas one works
+    eventually(lambda: read().status.phase == "Bound", "the claim is bound")
+    eventually(
+        lambda: core.read_persistent_volume(name).status.phase == "Bound", "so is its volume"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert "pv.kubernetes.io/bound-by-controller" not in (
+        core.read_persistent_volume(name).metadata.annotations
+    )
+    one.resign()
+    assert other.look()
+    assert not one.look()
+    told = core.list_namespaced_event(namespace, field_selector="involvedObject.name=data").items
+    by = {(event.reason, event.source.component) for event in told}
+    assert ("ProvisioningSucceeded", f"{DRIVER}_one") in by
+    eventually(
+        lambda: any(
+            event.reason == "ExternalProvisioning"
+            for event in core.list_namespaced_event(namespace).items
+        ),
+        "it was told who is waited for",
+    )
+
+    core.delete_namespaced_persistent_volume_claim("data", namespace)
+    eventually(lambda: core.read_persistent_volume(name).status.phase == "Released", "released")
+
+    def gone() -> bool:
+        assert other.look()
+        return name not in names(core.list_persistent_volume())
+
+    eventually(gone, "the volume is gone")
+    assert list(tmp_path.iterdir()) == []
+    other.resign()
+
+
+def test_a_provisioner_of_others_keeps_what_the_policy_keeps(
+    core: client.CoreV1Api, api: client.ApiClient, namespace: str, class_: str, tmp_path: Path
+) -> None:
+    provisioner = Provisioner(api, tmp_path, "it")
+    made = core.create_namespaced_persistent_volume_claim(namespace, claim("data", class_))
+    name = f"pvc-{made.metadata.uid}"
+
+    def there() -> bool:
+        assert provisioner.look()
+        return name in names(core.list_persistent_volume())
+
+    def policy(kept: str) -> None:
+        body = {"spec": {"persistentVolumeReclaimPolicy": kept}}
+        core.patch_persistent_volume(name, body)
+
+    def finalizers() -> list[str]:
+        assert provisioner.look()
+        return list(core.read_persistent_volume(name).metadata.finalizers)
+
+    eventually(there, "it is made")
+    policy("Retain")
+    eventually(lambda: finalizers() == ["kubernetes.io/pv-protection"], "its finalizer goes")
+    core.delete_namespaced_persistent_volume_claim("data", namespace)
+    eventually(lambda: core.read_persistent_volume(name).status.phase == "Released", "released")
+    assert provisioner.look()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    policy("Delete")
+    eventually(lambda: not there(), "the volume is gone")
+    assert list(tmp_path.iterdir()) == []
+    provisioner.resign()
 
 
 def test_what_the_server_is_can_be_asked(api: client.ApiClient) -> None:
