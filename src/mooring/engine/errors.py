@@ -1,7 +1,5 @@
 """What can go wrong between Mooring and the Docker engine of its host."""
 
-from pathlib import Path
-
 from mooring.errors import Effect, MooringError
 
 
@@ -10,7 +8,7 @@ class EngineAway(MooringError):
 
     code, effect = "EngineAway", Effect.NONE
 
-    def __init__(self, socket: Path, why: str) -> None:
-        self.what = f"the Docker engine at {socket} cannot be asked: {why}"
+    def __init__(self, address: str, why: str) -> None:
+        self.what = f"the Docker engine at {address} cannot be asked: {why}"
         self.remedy = "see that dockerd runs, and name its socket with --docker-socket"
         super().__init__(self.what)

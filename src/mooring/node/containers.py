@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Final, NamedTuple
 
 from mooring.clock import timestamp
+from mooring.engine.connection import DEADLINE_S
 from mooring.engine.container import Container
-from mooring.engine.engine import DEADLINE_S, Engine
+from mooring.engine.engine import Engine
 from mooring.engine.errors import EngineAway
 from mooring.model.pod import MIRROR, Pod
 from mooring.node.mirrors import (
