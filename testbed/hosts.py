@@ -243,7 +243,7 @@ class Host:
     def run(self, *command: str, stdin: bytes = b"", deadline_s: float = COMMAND_S) -> Done:
         """A command on the host, however it ends."""
         how: dict[str, Any] = {"stdin": stdin, "deadline_s": deadline_s}
-        return done(self._inside(command), environment=self.environment, **how)
+        return done(self.inside(command), environment=self.environment, **how)
 
     def popen(self, *command: str, log: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a program on the host. The process here is its parent, outside of the host.
@@ -252,7 +252,7 @@ class Host:
         """
         with (self.place / log).open("ab") as output:
             return subprocess.Popen(
-                self._inside(command),
+                self.inside(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -291,7 +291,8 @@ class Host:
         eventually(lambda: f"p-{self.name}@" not in _ip("-n", self._switch, "-br", "link"), gone)
         _remove_cgroups(self._full_name)
 
-    def _inside(self, command: tuple[str, ...]) -> list[str]:
+    def inside(self, command: tuple[str, ...]) -> list[str]:
+        """What runs a command on the host, from outside of it."""
         assert self._box is not None, "up comes first"
         return ["nsenter", "-t", str(self._init), "-m", "-u", "-n", "-p", "--", *command]
 

@@ -7,6 +7,7 @@ import typer
 from mooring import __version__
 from mooring.cli.adopt import adopt
 from mooring.cli.backup import backup, import_, restore
+from mooring.cli.edge import edge
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
 from mooring.cli.pool import pool
@@ -51,6 +52,7 @@ for command in (
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(pool, name="pool")
+app.add_typer(edge, name="edge")
 
 
 def main() -> None:

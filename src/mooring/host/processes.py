@@ -140,6 +140,36 @@ async def followed(
         errors.cancel()
 
 
+async def daemon(*arguments: str, log: Path, deadline_s: float) -> int:
+    """Run a program that puts itself in the background, and goes on when we end.
+
+    log      what it says from then on is added there
+    returns  its exit status, once it is in the background or has failed
+    raises   ProgramMissing, HostStuck, OSError of the log
+    """
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**_ENVIRONMENT, "LC_ALL": "C"},
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ProgramMissing(arguments[0]) from error
+    finally:
+        os.close(output)
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await process.wait()
+    except TimeoutError as error:
+        raise HostStuck(arguments[0], deadline_s) from error
+    finally:
+        await _ended(process)
+
+
 async def _started(
     arguments: tuple[str, ...],
     environment: Mapping[str, str],

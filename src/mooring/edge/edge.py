@@ -1,0 +1,59 @@
+"""`mooring edge run`: the keeper of one proxy, until it is told to end. The proxy goes on."""
+
+import asyncio
+import signal
+import ssl
+
+from mooring.edge.follower import Follower
+from mooring.edge.haproxy.proxy import Proxy
+from mooring.edge.keeper import Keeper
+from mooring.edge.model import Memory, model_of
+from mooring.edge.settings import ManagerTls, Settings
+from mooring.engine.errors import EngineAway
+from mooring.engine.manager import Manager
+
+
+async def run(settings: Settings) -> None:
+    """Keep the proxy of an edge file until SIGTERM or SIGINT."""
+    follower = Follower(managers_of(settings))
+    keeper = Keeper(settings, Proxy(settings), follower)
+    await follower.start()
+    keeping = asyncio.create_task(keeper.run(), name="keep the proxy")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, keeping.cancel)
+    try:
+        await asyncio.gather(keeping, return_exceptions=True)
+        if not keeping.cancelled() and (error := keeping.exception()) is not None:
+            raise error
+    finally:
+        await follower.stop()
+
+
+async def rendered(settings: Settings) -> str:
+    """The configuration for the swarm as it is now. Raises EngineAway of the last manager."""
+    proxy = Proxy(settings)
+    await proxy.found()
+    managers = managers_of(settings)
+    for manager in managers:
+        try:
+            model, _ = model_of(await manager.swarm(), settings, Memory())
+            return proxy.rendered(model)
+        except EngineAway:
+            if manager is managers[-1]:
+                raise
+        finally:
+            await manager.stop()
+    raise AssertionError("an edge file names a manager")
+
+
+def managers_of(settings: Settings) -> list[Manager]:
+    """In the order of the edge file. Raises OSError, ssl.SSLError for files of TLS."""
+    tls = _context(settings.manager_tls) if settings.manager_tls else None
+    return [Manager(one, tls if one.startswith("tcp://") else None) for one in settings.managers]
+
+
+def _context(files: ManagerTls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=files.ca)
+    context.load_cert_chain(files.certificate, files.key)
+    return context

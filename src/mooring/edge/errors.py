@@ -1,0 +1,58 @@
+"""What can go wrong between Mooring and the proxy of an edge."""
+
+from mooring.errors import Effect, MooringError
+
+
+class ProxyAway(MooringError):
+    """It does not run, or does not answer on its socket."""
+
+    code, effect = "ProxyAway", Effect.UNKNOWN
+
+    def __init__(self, why: str) -> None:
+        self.what = f"HAProxy cannot be asked: {why}"
+        self.remedy = "`mooring edge run` starts it again; see that its directory is writable"
+        super().__init__(self.what)
+
+
+class UnexpectedAnswer(MooringError):
+    """A command of its runtime API was not done."""
+
+    code, effect = "UnexpectedAnswer", Effect.UNKNOWN
+
+    def __init__(self, command: str, answer: str) -> None:
+        self.what = f"HAProxy answered {answer.strip()[:200]!r} to `{command[:200]}`"
+        self.remedy = "it is tried anew; HAProxy 2.6 or later is needed"
+        super().__init__(self.what)
+
+
+class ConfigRejected(MooringError):
+    """HAProxy's own checker says no: a bug of ours. What was before goes on."""
+
+    code, effect = "ConfigRejected", Effect.NONE
+
+    def __init__(self, said: str) -> None:
+        self.what = f"HAProxy does not take the configuration: {said[-500:]}"
+        self.remedy = "the one before goes on; report it, with what `mooring edge render` prints"
+        super().__init__(self.what)
+
+
+class ReloadFailed(MooringError):
+    """A checked configuration, and yet no new worker."""
+
+    code, effect = "ReloadFailed", Effect.NONE
+
+    def __init__(self, why: str) -> None:
+        self.what = f"HAProxy did not take the configuration over: {why}"
+        self.remedy = "the one before goes on; see its log"
+        super().__init__(self.what)
+
+
+class EntryTaken(MooringError):
+    """Somebody else listens where an entry point is to be."""
+
+    code, effect = "EntryTaken", Effect.NONE
+
+    def __init__(self, name: str, address: str, port: int, why: str) -> None:
+        self.what = f"entry point {name} cannot listen on {address}:{port}: {why}"
+        self.remedy = "end what listens there, or give the entry point another address or port"
+        super().__init__(self.what)

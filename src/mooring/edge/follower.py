@@ -1,0 +1,163 @@
+"""The swarm as it is, from one manager or the next. Edge §4.
+
+Events say where to look, lists say what is: of a task that fails or moves no event tells.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from mooring.engine.errors import EngineAway
+from mooring.engine.manager import Manager
+from mooring.engine.swarm import Swarm
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 2.0  # all lists
+HOT_POLL_S: Final = 0.2  # tasks of services that change
+AFTER_NODE_S: Final = 10.0  # all lists more often, after a node changed: its tasks move
+NODE_POLL_S: Final = 0.5
+FIRST_RETRY_S: Final = 0.2
+LONGEST_RETRY_S: Final = 5.0
+CONFIRMED: Final = 3  # looks, before it is believed that all is gone
+
+
+class Follower:
+    """Looks at a swarm for as long as it is open, and has the newest look."""
+
+    def __init__(self, managers: Sequence[Manager]) -> None:
+        self.managers = managers
+        self.manager = managers[0]  # the one in use
+        self.seen_at = 0.0  # monotonic, of the newest look; 0 if there was none
+        self.failure = ""  # why there is no newer one
+        self._swarm = Swarm()
+        self._hot: set[str] = set()  # services that may be changing
+        self._nodes_changed = -AFTER_NODE_S
+        self._told, self._news = asyncio.Event(), asyncio.Event()
+        self._missed = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._look(), name="look at the swarm")]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for manager in self.managers:
+            await manager.stop()
+
+    async def swarm_within(self, within_s: float) -> Swarm | None:
+        """The swarm, as soon as a look found it changed; None if none did in this time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._news.wait()
+        if not self._news.is_set():
+            return None
+        self._news.clear()
+        return self._swarm
+
+    async def _look(self) -> None:
+        delay_s = FIRST_RETRY_S
+        while True:
+            for manager in self.managers:
+                self.manager = manager
+                try:
+                    await self._of_one(manager)
+                except EngineAway as error:
+                    if str(error) != self.failure:
+                        log.warning("%s", error)
+                    self.failure = str(error)
+                if self.failure == "":
+                    delay_s = FIRST_RETRY_S  # it was asked with success meanwhile
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, LONGEST_RETRY_S)
+
+    async def _of_one(self, manager: Manager) -> None:
+        """Look, for as long as it answers. Raises EngineAway."""
+        following = asyncio.create_task(
+            manager.follow(self._told.set, self._note), name="events of the swarm"
+        )
+        try:
+            await self._all(manager)
+            while not following.done():
+                await self._pause()
+                if self._is_time_for_all():
+                    await self._all(manager)
+                else:
+                    await self._hot_ones(manager)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        if not following.cancelled() and (error := following.exception()) is not None:
+            raise error
+
+    def _note(self, kind: str, id_: str) -> None:
+        if kind == "node":
+            self._nodes_changed = time.monotonic()
+        else:
+            self._hot.add(id_)
+        self._told.set()
+
+    async def _pause(self) -> None:
+        recently = time.monotonic() - self._nodes_changed < AFTER_NODE_S
+        pause_s = HOT_POLL_S if self._hot else NODE_POLL_S if recently else POLL_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._told.wait()
+        self._told.clear()
+
+    def _is_time_for_all(self) -> bool:
+        now = time.monotonic()
+        recently = now - self._nodes_changed < AFTER_NODE_S
+        return not self._hot or now - self.seen_at > (NODE_POLL_S if recently else POLL_S)
+
+    async def _all(self, manager: Manager) -> None:
+        swarm = await manager.swarm()
+        self.seen_at, self.failure = time.monotonic(), ""
+        self._hot |= {id_ for id_ in swarm.services if not _has_settled(swarm, id_)}
+        self._hot -= {id_ for id_ in self._hot if _has_settled(swarm, id_)}
+        lost = (self._swarm.services and not swarm.services) or (
+            self._swarm.nodes and not swarm.nodes
+        )
+        self._missed = self._missed + 1 if lost else 0
+        if 0 < self._missed < CONFIRMED:
+            log.warning("the manager at %s lists nothing; it is asked again", manager.address)
+            return
+        self._found(swarm)
+
+    async def _hot_ones(self, manager: Manager) -> None:
+        """The tasks of services that change: cheaper than all lists, and so more often."""
+        services = await manager.services()
+        tasks = dict(self._swarm.tasks)
+        for id_ in self._hot:
+            tasks = {key: one for key, one in tasks.items() if one.service_id != id_}
+            if id_ in services:
+                tasks |= await manager.tasks(id_)
+        swarm = replace(self._swarm, services=services, tasks=tasks)
+        self._hot = {id_ for id_ in self._hot if not _has_settled(swarm, id_)}
+        self._found(swarm)
+
+    def _found(self, swarm: Swarm) -> None:
+        if swarm != self._swarm or not self._swarm.nodes:
+            self._swarm = swarm
+            self._news.set()
+
+
+def _has_settled(swarm: Swarm, service_id: str) -> bool:
+    """Whether every task of a service is where it is to be, and no update of it is under way."""
+    service = swarm.services.get(service_id)
+    if service is None:
+        return True
+    tasks = [one for one in swarm.tasks.values() if one.service_id == service_id]
+    running = [one for one in tasks if one.desired == "running"]
+    return (
+        service.has_settled
+        and all(one.is_running for one in running)
+        and not any(one.is_leaving for one in tasks)
+        and len(running) == (service.replicas if service.replicas is not None else len(running))
+    )

@@ -1,0 +1,1 @@
+"""One writer of the edge's model: HAProxy's files, its runtime commands, its life."""

@@ -1,0 +1,148 @@
+"""HAProxy's sockets: what it has, and changes without a reload. Edge §6."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mooring.edge.errors import ProxyAway, UnexpectedAnswer
+from mooring.edge.haproxy.files import GENERATION, word
+from mooring.edge.haproxy.slots import Admin, Point, Slot, Turn
+
+DEADLINE_S: Final = 5.0
+ENTRIES_AT_ONCE: Final = 64  # of a map: what is sent in one command fits HAProxy's buffer
+# Columns of `show servers state`, and their bits and values.
+_BACKEND, _SERVER, _ADDRESS, _UP, _ADMIN, _RESULT, _PORT = 1, 3, 4, 5, 6, 11, 18
+_MAINT: Final = 0x01 | 0x02 | 0x20
+_DRAIN: Final = 0x08 | 0x10
+_RUNNING, _PASSED = ("2", "3"), ("3", "4")
+_VALUE: Final = re.compile(r"value=<(\d+)>")
+_VERSION: Final = re.compile(r"New version created: (\d+)")
+_MOVED: Final = re.compile(r"no need to change|changed from|nothing changed")
+
+
+class Worker(NamedTuple):
+    """The master's word on its workers. failed: how many reloads in a row came to nothing."""
+
+    pid: int
+    reloads: int
+    failed: int
+
+
+async def asked(socket: Path, command: str) -> str:
+    """The whole answer to one command. Raises ProxyAway."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                writer.write(command.encode() + b"\n")
+                writer.write_eof()
+                answer = await reader.read()
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+    except TimeoutError as error:
+        raise ProxyAway(f"{socket} does not answer in time") from error
+    except OSError as error:
+        raise ProxyAway(f"{socket}: {error.strerror or error}") from error
+    return answer.decode(errors="replace")
+
+
+class Runtime:
+    """The worker's socket."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def generation(self) -> int | None:
+        """Of the configuration that it has; None if that is not one of ours. Raises ProxyAway."""
+        found = _VALUE.search(await asked(self._socket, f"get var {GENERATION}"))
+        return int(found[1]) if found else None
+
+    async def state(self) -> str:
+        """All servers, in the form of a state file. Raises ProxyAway."""
+        return await asked(self._socket, "show servers state")
+
+    async def slots(self, backend: str = "") -> dict[str, list[Slot]]:
+        """By backend, in order of number; of one backend, or of all. Raises ProxyAway."""
+        command = f"show servers state {word(backend)}" if backend else "show servers state"
+        return slots_of(await asked(self._socket, command))
+
+    async def do(self, backend: str, step: Point | Turn) -> None:
+        """Raises ProxyAway, UnexpectedAnswer."""
+        name = f"{word(backend)}/s{step.slot}"
+        if isinstance(step, Turn):
+            await self._silent(f"set server {name} state {step.admin.value}")
+            return
+        address, port = word(step.server.address), step.server.port
+        command = f"set server {name} addr {address} port {port}"
+        answer = await asked(self._socket, command)
+        if not _MOVED.search(answer):
+            raise UnexpectedAnswer(command, answer)
+        # Out of maintenance it counts as up before it is checked. Down it is up again by a check.
+        await self._silent(f"set server {name} state drain")
+        await self._silent(f"set server {name} health down")
+
+    async def map(self, file: str) -> dict[str, str]:
+        """What it has of a map. Raises ProxyAway."""
+        answer = await asked(self._socket, f"show map {word(file)}")
+        entries = (line.split() for line in answer.splitlines() if line)
+        return {entry[1]: entry[2] for entry in entries if len(entry) == 3}
+
+    async def set_map(self, file: str, entries: Mapping[str, str]) -> None:
+        """All of a map at once: no request sees half of it. Raises ProxyAway, UnexpectedAnswer."""
+        command = f"prepare map {word(file)}"
+        answer = await asked(self._socket, command)
+        version = _VERSION.search(answer)
+        if version is None:
+            raise UnexpectedAnswer(command, answer)
+        number = version[1]
+        for lines in _chunks([f"{word(k)} {word(v)}" for k, v in entries.items()]):
+            await self._silent(f"add map @{number} {file} <<\n" + "\n".join(lines) + "\n")
+        await self._silent(f"commit map @{number} {file}")
+
+    async def _silent(self, command: str) -> None:
+        """Of a command that has nothing to say if it was done."""
+        answer = await asked(self._socket, command)
+        if answer.strip():
+            raise UnexpectedAnswer(command, answer)
+
+
+async def worker_of(socket: Path) -> Worker:
+    """Of a master's socket. Raises ProxyAway."""
+    answer = await asked(socket, "show proc")
+    found = re.search(
+        r"^\d+\s+master\s+(\d+) \[failed: (\d+)\].*?^# workers\s+(\d+)", answer, re.M | re.S
+    )
+    if found is None:
+        raise ProxyAway(f"{socket} knows of no worker")
+    return Worker(int(found[3]), int(found[1]), int(found[2]))
+
+
+def slots_of(state: str) -> dict[str, list[Slot]]:
+    """Slots in what `show servers state` prints; servers of other names are left out."""
+    found: dict[str, list[Slot]] = {}
+    for line in state.splitlines():
+        cells = line.split(" ")
+        if len(cells) <= _PORT or line.startswith("#"):
+            continue
+        number = cells[_SERVER].removeprefix("s")
+        if number.isdecimal():
+            found.setdefault(cells[_BACKEND], []).append(_slot(int(number), cells))
+    for slots in found.values():
+        slots.sort()
+    return found
+
+
+def _slot(number: int, cells: Sequence[str]) -> Slot:
+    bits = int(cells[_ADMIN])
+    admin = Admin.MAINT if bits & _MAINT else Admin.DRAIN if bits & _DRAIN else Admin.READY
+    is_up = cells[_UP] in _RUNNING and cells[_RESULT] in _PASSED
+    return Slot(number, cells[_ADDRESS], int(cells[_PORT]), admin, is_up)
+
+
+def _chunks(lines: list[str]) -> list[list[str]]:
+    return [lines[at : at + ENTRIES_AT_ONCE] for at in range(0, len(lines), ENTRIES_AT_ONCE)]

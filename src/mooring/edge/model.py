@@ -1,0 +1,242 @@
+"""What the proxy should do: rules to backends, and the servers of each. Pure.
+
+Edge §3, §5, §9. One model, whichever proxy writes it down.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NamedTuple
+
+from mooring.edge.hosts import covers
+from mooring.edge.routes import Problem, Route, routes_of
+from mooring.edge.settings import Settings
+from mooring.engine.swarm import Node, Port, Service, Swarm, Task
+
+ADDRESS: Final = "mooring.edge.addr"  # label of a node
+SLOTS_AT_LEAST: Final = 8
+
+
+class Wish(Enum):
+    """What a server should be."""
+
+    SERVE = "serve"
+    LEAVE = "leave"  # no new requests, as soon as another server answers
+
+
+class Server(NamedTuple):
+    """Where requests can go.
+
+    key        what stays the same while the address may change: the id of a task or a node
+    is_backup  only if no other answers
+    """
+
+    key: str
+    address: str
+    port: int
+    node: str  # its name
+    wish: Wish = Wish.SERVE
+    is_backup: bool = False
+
+
+class Rule(NamedTuple):
+    """Requests of an entry point for a host (or *.x.y) below a path go to a backend."""
+
+    entry: str
+    host: str
+    path: str
+    backend: str
+
+
+class Shadowed(NamedTuple):
+    """A rule that another route has already."""
+
+    rule: Rule
+    winner: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """slots: how many servers it has room for without a reload; a power of two."""
+
+    route: Route
+    servers: tuple[Server, ...]
+    slots: int
+
+    @property
+    def name(self) -> str:
+        return self.route.backend
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """backends by name; rules in no order."""
+
+    rules: tuple[Rule, ...] = ()
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    shadowed: tuple[Shadowed, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an earlier look told and a later one does not.
+
+    routes  last good form of each route, by key
+    ports   of tasks, by id: a task that leaves loses its own while it still runs
+    """
+
+    routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)
+    ports: Mapping[str, tuple[Port, ...]] = field(default_factory=dict)
+
+
+def model_of(swarm: Swarm, settings: Settings, memory: Memory) -> tuple[Model, Memory]:
+    """The model of a swarm as it is, and what to remember of it for the next."""
+    routes, problems = _routes(swarm.services.values(), settings, memory)
+    rules, shadowed, conflicts = _rules(routes, settings)
+    ports = {
+        task.id: task.ports or memory.ports.get(task.id, ())
+        for task in swarm.tasks.values()
+        if not task.has_ended
+    }
+    addresses, unknown = _addresses(swarm.nodes.values())
+    tasks: dict[str, list[Task]] = {}
+    for task in swarm.tasks.values():
+        tasks.setdefault(task.service_id, []).append(task)
+    backends = {}
+    for route in routes:
+        here = sorted(tasks.get(route.service_id, ()), key=lambda one: one.id)
+        servers = (
+            _of_tasks(route, here, swarm.nodes, addresses, ports)
+            if route.mode == "direct"
+            else _of_nodes(route, swarm.nodes.values(), addresses)
+        )
+        backends[route.backend] = Backend(route, servers, _slots(route, servers))
+    model = Model(rules, backends, shadowed, (*problems, *conflicts, *unknown))
+    return model, Memory({one.key: one for one in routes}, ports)
+
+
+def node_address(node: Node) -> str | None:
+    """Where its published ports are reached; None if the swarm does not know."""
+    said = (
+        node.labels.get(ADDRESS, ""),
+        node.manager_address.rpartition(":")[0].strip("[]"),
+        node.address,
+    )
+    for text in said:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            continue
+        if not address.is_unspecified and not address.is_loopback:
+            return str(address)
+    return None
+
+
+def _routes(
+    services: Iterable[Service], settings: Settings, memory: Memory
+) -> tuple[list[Route], list[Problem]]:
+    routes, problems = [], []
+    for service in services:
+        of_one, wrong = routes_of(service, settings, memory.routes)
+        routes += of_one
+        problems += wrong
+    # The older wins a conflict, whichever came first to us.
+    routes.sort(key=lambda one: (one.created, one.service_id, one.name))
+    return routes, problems
+
+
+def _rules(
+    routes: Sequence[Route], settings: Settings
+) -> tuple[tuple[Rule, ...], tuple[Shadowed, ...], list[Problem]]:
+    """Rules of routes, the older first; each of a host that its service may have, and has alone."""
+    taken: dict[tuple[str, str, str], Route] = {}
+    rules, shadowed, problems = [], [], []
+    for route in routes:
+        for host in route.hosts:
+            if not _may_have(route, host, settings):
+                message = f"{host} is kept for another by allowedHosts of the edge file"
+                problems.append(Problem("HostNotAllowed", route.service, route.name, message))
+                continue
+            for entry in route.entries:
+                rule = Rule(entry, host, route.path, route.backend)
+                winner = taken.setdefault(rule[:3], route)
+                if winner is route:
+                    rules.append(rule)
+                    continue
+                shadowed.append(Shadowed(rule, winner))
+                message = f"{host}{route.path} belongs to the older service {winner.service}"
+                problems.append(Problem("HostConflict", route.service, route.name, message))
+    return tuple(rules), tuple(shadowed), problems
+
+
+def _may_have(route: Route, host: str, settings: Settings) -> bool:
+    """Whether every line of the edge file about this host names its service."""
+    return all(
+        one.service == route.service if one.service else one.stack == route.stack
+        for one in settings.allowed_hosts
+        if covers(one.host, host) or covers(host, one.host)
+    )
+
+
+def _addresses(nodes: Iterable[Node]) -> tuple[dict[str, str], list[Problem]]:
+    addresses, problems = {}, []
+    for node in nodes:
+        address = node_address(node)
+        if address is not None:
+            addresses[node.id] = address
+            continue
+        message = f"node {node.name} has no address to reach it by; give it the label {ADDRESS}"
+        problems.append(Problem("NodeAddressUnknown", "", "", message))
+    return addresses, problems
+
+
+def _of_tasks(
+    route: Route,
+    tasks: Iterable[Task],
+    nodes: Mapping[str, Node],
+    addresses: Mapping[str, str],
+    ports: Mapping[str, tuple[Port, ...]],
+) -> tuple[Server, ...]:
+    servers = []
+    for task in tasks:
+        published = _own_port(ports.get(task.id, ()), route.port)
+        node = nodes.get(task.node_id)
+        if not (task.is_running and published and node and node.id in addresses):
+            continue
+        # A container may outlive its dockerd: its server leaves only for another that answers.
+        leaves = task.is_leaving or not node.is_ready
+        wish = Wish.LEAVE if leaves else Wish.SERVE
+        servers.append(Server(task.id, addresses[node.id], published, node.name, wish))
+    return tuple(servers)
+
+
+def _own_port(ports: Iterable[Port], target: int) -> int:
+    found = (one.published for one in ports if one.target == target and one.mode == "host")
+    return next(found, 0)
+
+
+def _of_nodes(
+    route: Route, nodes: Iterable[Node], addresses: Mapping[str, str]
+) -> tuple[Server, ...]:
+    """Every node takes requests for the published port; of `mesh`, the others stand by."""
+    ready = sorted(
+        (one for one in nodes if one.is_ready and one.id in addresses), key=lambda one: one.id
+    )
+    return tuple(
+        Server(
+            node.id,
+            addresses[node.id],
+            route.published,
+            node.name,
+            is_backup=route.mode == "mesh" and index > 0,
+        )
+        for index, node in enumerate(ready)
+    )
+
+
+def _slots(route: Route, servers: Sequence[Server]) -> int:
+    """Room for twice as many as there are to be: an update has old and new ones."""
+    wanted = max(SLOTS_AT_LEAST, 2 * (route.replicas or 0), 2 * len(servers))
+    return 1 << (wanted - 1).bit_length()

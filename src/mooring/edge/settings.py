@@ -1,0 +1,156 @@
+"""The edge file: what the operator decides, which no label of a service can."""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+import yaml
+
+from mooring.edge.hosts import is_pattern
+from mooring.errors import MooringError
+
+Proxy = Literal["haproxy"]
+ModeName = Literal["direct", "nodes", "mesh"]
+_NAME: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
+# It stands in the proxy's files and on its command lines.
+_DIRECTORY: Final = re.compile(r"/[A-Za-z0-9._/-]*", re.ASCII)
+
+
+class BadEdgeFile(MooringError):
+    code = "BadEdgeFile"
+
+    def __init__(self, file: Path, why: str, remedy: str) -> None:
+        self.what = f"{file} is no edge file: {why}"
+        self.remedy = remedy
+        super().__init__(self.what)
+
+
+class _Part(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class EntryPoint(_Part, frozen=True):
+    """Where clients come in.
+
+    address              of this machine; 0.0.0.0 and :: are all
+    accept_proxy_from    networks whose PROXY protocol is believed
+    trusted_from         networks whose X-Forwarded-For is kept, and added to
+    """
+
+    name: str
+    port: int
+    address: str = "0.0.0.0"
+    accept_proxy_from: tuple[str, ...] = ()
+    trusted_from: tuple[str, ...] = ()
+
+
+class ManagerTls(_Part, frozen=True):
+    """Files of PEM with which a manager is asked over the network."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class AllowedHost(_Part, frozen=True):
+    """A host name, or a pattern *.x.y, and the only stack or service that may have it."""
+
+    host: str
+    stack: str = ""
+    service: str = ""
+
+
+class Settings(_Part, frozen=True):
+    """The whole file.
+
+    directory      of the proxy's files and sockets, made if it is not there
+    user           that the proxy becomes once it listens; empty if it is not started as root
+    managers       asked in turn: a path of a socket, or tcp://HOST:PORT
+    mode           of services that name none, where their publication allows it
+    allowed_hosts  names that only one stack or service may have; others are free
+    """
+
+    entry_points: tuple[EntryPoint, ...]
+    directory: str = "/run/mooring-edge"
+    proxy: Proxy = "haproxy"
+    user: str = "haproxy"
+    managers: tuple[str, ...] = ("/var/run/docker.sock",)
+    manager_tls: ManagerTls | None = None
+    mode: ModeName | None = None
+    allowed_hosts: tuple[AllowedHost, ...] = ()
+
+
+def settings_of(file: Path) -> Settings:
+    """Of an edge file. Raises BadEdgeFile, which names the field and the remedy."""
+    try:
+        doc = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise BadEdgeFile(file, error.strerror or str(error), "name a file with --file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadEdgeFile(file, f"it is not YAML: {error}", "write it as YAML") from error
+    try:
+        settings = msgspec.convert(doc, Settings)
+    except msgspec.ValidationError as error:
+        raise BadEdgeFile(file, str(error), "docs/edge.md lists all fields") from error
+    fault = next(_faults(settings), None)
+    if fault is not None:
+        raise BadEdgeFile(file, f"{fault.field}: {fault.why}", fault.remedy)
+    return settings
+
+
+class _Fault(NamedTuple):
+    field: str
+    why: str
+    remedy: str
+
+
+def _faults(settings: Settings) -> Iterator[_Fault]:
+    """Whatever the types do not say already."""
+    if not _DIRECTORY.fullmatch(settings.directory):
+        yield _Fault("directory", f"{settings.directory!r} is none", "give an absolute path")
+    if settings.user and not _NAME.fullmatch(settings.user):
+        yield _Fault("user", f"{settings.user!r} is none", "as haproxy, or empty for our own")
+    if not settings.managers:
+        yield _Fault("managers", "none is named", "name one, as /var/run/docker.sock")
+    if not settings.entry_points:
+        yield _Fault("entryPoints", "there is none", "name one: {name: http, port: 80}")
+    for name, count in Counter(one.name for one in settings.entry_points).items():
+        if count > 1:
+            yield _Fault("entryPoints", f"{count} are called {name}", "give each its own name")
+    for index, entry in enumerate(settings.entry_points):
+        yield from _faults_of(f"entryPoints[{index}]", entry)
+    for index, allowed in enumerate(settings.allowed_hosts):
+        field = f"allowedHosts[{index}]"
+        if not is_pattern(allowed.host):
+            yield _Fault(f"{field}.host", f"{allowed.host!r} is no name", "as x.y or *.x.y")
+        if bool(allowed.stack) == bool(allowed.service):
+            yield _Fault(field, "it names a stack and a service, or neither", "name one of them")
+
+
+def _faults_of(field: str, entry: EntryPoint) -> Iterator[_Fault]:
+    if not _NAME.fullmatch(entry.name):
+        remedy = "up to 32 of a to z, 0 to 9 and -"
+        yield _Fault(f"{field}.name", f"{entry.name!r} is none", remedy)
+    if not 1 <= entry.port <= 65535:
+        yield _Fault(f"{field}.port", f"{entry.port} is none", "1 to 65535")
+    if not _is(ipaddress.ip_address, entry.address):
+        yield _Fault(f"{field}.address", f"{entry.address!r} is none", "as 0.0.0.0, :: or 10.0.0.1")
+    for key, networks in (
+        ("acceptProxyFrom", entry.accept_proxy_from),
+        ("trustedFrom", entry.trusted_from),
+    ):
+        for index, one in enumerate(networks):
+            if not _is(ipaddress.ip_network, one):
+                yield _Fault(f"{field}.{key}[{index}]", f"{one!r} is no network", "as 10.0.0.0/8")
+
+
+def _is(kind: Callable[[str], object], text: str) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,161 @@
+"""What an edge has come to, as it tells it: a file beside the proxy's, whole at any time."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from mooring.edge.haproxy.slots import Admin, Plan, Slot
+from mooring.edge.hosts import covers
+from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.errors import MooringError
+
+NAME: Final = "status.json"
+
+
+class NoStatus(MooringError):
+    code = "NoStatus"
+
+    def __init__(self, place: Path, why: str) -> None:
+        self.what = f"no edge tells of itself in {place}: {why}"
+        self.remedy = "start it with `mooring edge run`, or name its edge file with --file"
+        super().__init__(self.what)
+
+
+class _Told(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    pass
+
+
+class ServerStatus(_Told, frozen=True):
+    """state: serves, checking (it passed no check yet), leaves, down, waits (for a slot)."""
+
+    address: str
+    port: int
+    node: str
+    state: str
+    key: str  # id of its task or node
+    is_backup: bool = False
+
+
+class RouteStatus(_Told, frozen=True):
+    """One route of a service."""
+
+    service: str
+    name: str
+    backend: str
+    mode: str
+    servers: tuple[ServerStatus, ...]
+
+
+class RuleStatus(_Told, frozen=True):
+    """route: backend. winner: of a rule that is shadowed, the service that has it."""
+
+    entry: str
+    host: str
+    path: str
+    backend: str
+    service: str
+    winner: str = ""
+
+
+class ProblemStatus(_Told, frozen=True):
+    reason: str
+    service: str
+    route: str
+    message: str
+
+
+class Status(_Told, frozen=True):
+    """manager  the address in use; failure  why the last look or change came to nothing"""
+
+    pid: int
+    manager: str
+    reloads: int
+    rules: tuple[RuleStatus, ...]
+    routes: tuple[RouteStatus, ...]
+    problems: tuple[ProblemStatus, ...]
+    failure: str = ""
+    manager_failure: str = ""
+
+
+def routes_told(
+    model: Model, plans: Mapping[str, Plan], slots: Mapping[str, list[Slot]]
+) -> tuple[RouteStatus, ...]:
+    """All routes with their servers, as HAProxy has them."""
+    return tuple(
+        RouteStatus(
+            service=one.route.service,
+            name=one.route.name,
+            backend=one.name,
+            mode=one.route.mode,
+            servers=_servers(one, plans.get(one.name), slots.get(one.name, [])),
+        )
+        for one in model.backends.values()
+    )
+
+
+def rules_told(model: Model) -> tuple[RuleStatus, ...]:
+    """All rules, those that are shadowed with the winner."""
+    told = [_rule(model, one) for one in model.rules]
+    told += [_rule(model, one.rule, one.winner.service) for one in model.shadowed]
+    return tuple(told)
+
+
+def matching(status: Status, host: str, path: str) -> list[RuleStatus]:
+    """Rules for a host and a path, that which is taken first; shadowed ones last."""
+    host, path = host.lower().rstrip("."), path.rstrip("/") + "/"
+    fitting = [
+        one
+        for one in status.rules
+        if covers(one.host, host) and path.startswith(one.path.rstrip("/") + "/")
+    ]
+    fitting.sort(key=lambda one: (bool(one.winner), one.host.startswith("*"), -len(one.path)))
+    return fitting
+
+
+def written(place: Path, status: Status) -> None:
+    """Tell it. Raises OSError."""
+    new = place / f"{NAME}.new"
+    new.write_bytes(msgspec.json.encode(status))
+    os.replace(new, place / NAME)
+
+
+def read(place: Path) -> Status:
+    """As it was told last. Raises NoStatus."""
+    try:
+        return msgspec.json.decode((place / NAME).read_bytes(), type=Status)
+    except OSError as error:
+        raise NoStatus(place, error.strerror or str(error)) from error
+    except msgspec.MsgspecError as error:
+        raise NoStatus(place, f"{NAME} is none: {error}") from error
+
+
+def _servers(backend: Backend, plan: Plan | None, slots: list[Slot]) -> tuple[ServerStatus, ...]:
+    by_number = {one.number: one for one in slots}
+    places = plan.places if plan else {}
+    return tuple(
+        ServerStatus(
+            address=one.address,
+            port=one.port,
+            node=one.node,
+            state=_state(one, by_number.get(places.get(one.key, 0))),
+            key=one.key,
+            is_backup=one.is_backup,
+        )
+        for one in backend.servers
+    )
+
+
+def _state(server: Server, slot: Slot | None) -> str:
+    if slot is None:
+        return "waits" if server.wish is Wish.SERVE else "leaves"
+    if slot.admin is Admin.READY:
+        return "serves" if slot.is_up else "down"
+    return "leaves" if server.wish is Wish.LEAVE else "checking"
+
+
+def _rule(model: Model, rule: Rule, winner: str = "") -> RuleStatus:
+    service = model.backends[rule.backend].route.service
+    return RuleStatus(rule.entry, rule.host, rule.path, rule.backend, service, winner)

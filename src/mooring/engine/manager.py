@@ -1,0 +1,89 @@
+"""A manager of a swarm: what it lists, and its word that something may have changed."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from mooring.engine.connection import Connection
+from mooring.engine.errors import EngineAway
+from mooring.engine.swarm import Node, Service, Swarm, Task, nodes_of, services_of, tasks_of
+
+T = TypeVar("T")
+# Those of a service come as the call of whoever changed it returns. Nothing is told when a task
+# fails or moves: that is found by looking (edge §4).
+_TYPES: Final = ("service", "node")
+
+
+class _Actor(msgspec.Struct):
+    id: str = msgspec.field(name="ID", default="")
+
+
+class _Event(msgspec.Struct):
+    type: str = msgspec.field(name="Type", default="")
+    actor: _Actor = msgspec.field(name="Actor", default_factory=_Actor)
+
+
+_event: Final = msgspec.json.Decoder(_Event)
+
+
+class Manager:
+    """One manager, asked with GET alone."""
+
+    def __init__(self, address: str, tls: ssl.SSLContext | None = None) -> None:
+        self.address = address
+        self._wire = Connection(address, tls)
+
+    async def swarm(self) -> Swarm:
+        """All services, tasks and nodes. Raises EngineAway, also if it is no manager.
+
+        Three lists of one moment each, tasks first: a task of a service that is younger than the
+        list of services is then not seen, rather than seen without its service.
+        """
+        tasks = await self._listed("tasks", tasks_of)
+        services = await self._listed("services", services_of)
+        nodes = await self._listed("nodes", nodes_of)
+        return Swarm(services, tasks, nodes)
+
+    async def services(self) -> dict[str, Service]:
+        """Raises EngineAway."""
+        return await self._listed("services", services_of)
+
+    async def nodes(self) -> dict[str, Node]:
+        """Raises EngineAway."""
+        return await self._listed("nodes", nodes_of)
+
+    async def tasks(self, service_id: str) -> dict[str, Task]:
+        """Those of one service. Raises EngineAway."""
+        return await self._listed("tasks", tasks_of, service=[service_id])
+
+    async def follow(self, listening: Callable[[], None], told: Callable[[str, str], None]) -> None:
+        """Tell of services and nodes that may have changed, until it hangs up.
+
+        listening  called once changes are told from now on
+        told       with "service" or "node", and the id
+        raises     EngineAway
+        """
+        async with self._wire.events({"type": _TYPES, "scope": ["swarm"]}) as lines:
+            listening()
+            async for line in lines:
+                event = _event.decode(line)
+                told(event.type, event.actor.id)
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._wire.close()
+
+    async def _listed(
+        self, path: str, decoded: Callable[[bytes], dict[str, T]], **filters: list[str]
+    ) -> dict[str, T]:
+        query = {"filters": json.dumps(filters)} if filters else {}
+        body = await self._wire.asked(path, query)
+        try:
+            # Thousands of tasks take a while to read; requests of others go on meanwhile.
+            return await asyncio.to_thread(decoded, body) if len(body) > 1 << 20 else decoded(body)
+        except msgspec.MsgspecError as error:
+            raise EngineAway(self.address, f"its list of {path} is no such: {error}") from error

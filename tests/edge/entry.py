@@ -1,0 +1,153 @@
+"""`mooring edge run` on a host of its own, and clients there that count every request."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from testbed.images import SHELL
+from tests.docker.testbed import Done, Host, eventually
+
+ROOT = Path(__file__).parents[2]
+# It answers with its own name.
+WEB = "mkdir /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www"
+
+
+def lacking() -> str:
+    return "" if shutil.which("haproxy") else "there is no haproxy"
+
+
+class Counted:
+    """What became of the requests of a load, once it has ended."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Any] = {}
+
+    @property
+    def failures(self) -> list[Any]:
+        found: list[Any] = self.said["failures"]
+        return found
+
+    @property
+    def answered(self) -> set[str]:
+        return set(self.said["answers"])
+
+
+class Entry:
+    """The edge of one swarm."""
+
+    def __init__(self, host: Host, manager: Host) -> None:
+        self.host, self.manager = host, manager
+        self.directory = host.place / "edge"
+        self.file = host.place / "edge.yaml"
+        doc = {
+            "directory": str(self.directory),
+            "managers": [str(manager.socket)],
+            "entryPoints": [{"name": "http", "port": 80}],
+            "user": "",
+        }
+        self.file.write_text(yaml.safe_dump(doc))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = (sys.executable, "-m", "mooring.cli.main", "edge", "run", "-f", str(self.file))
+        self.process = self.host.popen(*command, log="edge.log", PYTHONPATH=str(ROOT / "src"))
+
+    def kill(self) -> None:
+        assert self.process is not None
+        os.kill(self.host.pid_of(self.process), signal.SIGKILL)
+        self.process.wait(10)
+
+    def proxy_pid(self) -> int:
+        """As seen from outside of the host."""
+        inner = (self.directory / "haproxy.pid").read_text().split()[0]
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError, IndexError):
+                text = status.read_text()
+                is_it = (
+                    text.startswith("Name:\thaproxy\n")
+                    and status.parent.joinpath("ns/net").readlink() == self._net()
+                )
+                if is_it and text.split("NSpid:")[1].splitlines()[0].split()[-1] == inner:
+                    return int(status.parent.name)
+        raise AssertionError("HAProxy does not run")
+
+    def _net(self) -> Path:
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/ns/net").readlink()
+
+    def mooring(self, *words: str) -> Done:
+        command = (sys.executable, "-m", "mooring.cli.main", "edge", *words, "-f", str(self.file))
+        return self.host.run("env", f"PYTHONPATH={ROOT / 'src'}", *command)
+
+    def get(self, host: str, path: str = "/", *words: str) -> tuple[int, str]:
+        """The status and the body of one answer; 0 if there is none."""
+        url = f"http://127.0.0.1{path}"
+        done = self.host.run(
+            "curl", "-sS", "-m", "10", "-w", "\n%{http_code}", "-H", f"Host: {host}", *words, url
+        )
+        body, _, code = done.out.rpartition("\n")
+        return int(code or 0), body.strip()
+
+    def answers(self, host: str, path: str = "/") -> None:
+        eventually(lambda: self.get(host, path)[0] == 200, f"{host}{path} answers")
+
+    @contextmanager
+    def load(self, host: str, *words: str) -> Iterator[Counted]:
+        """Requests without a pause for as long as this is entered."""
+        counted = Counted()
+        command = (
+            *(sys.executable, "-m", "testbed.load", "127.0.0.1", "80", host),
+            *("--workers", "8", "--pause", "0.004", *words),
+        )
+        process = subprocess.Popen(
+            self.host.inside(command),
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            yield counted
+        finally:
+            os.kill(self.host.pid_of(process), signal.SIGTERM)
+            counted.said = json.loads(process.stdout.read())
+            process.wait(10)
+
+    def create(self, name: str, replicas: int, *words: str, publish: str = "") -> None:
+        """A service of which each task is published on its own node."""
+        self.manager.docker(
+            *("service", "create", "--name", name, "--detach", "--replicas", str(replicas)),
+            *("--no-resolve-image", "--endpoint-mode", "dnsrr", "--restart-delay", "0s"),
+            *("--stop-signal", "KILL", "--publish", publish or "mode=host,target=80"),
+            *("--label", f"mooring.edge.host={name}.example.com", *words),
+            *(SHELL, "sh", "-c", WEB),
+        )
+
+    def runs(self, name: str, replicas: int) -> None:
+        """Wait until so many tasks of a service run, and no other does."""
+        form = ("--format", "{{.CurrentState}}")
+
+        def look() -> bool:
+            states = self.manager.docker("service", "ps", name, *form).splitlines()
+            return sum(one.startswith("Running") for one in states) == replicas
+
+        eventually(look, f"{replicas} of {name} run")
+
+    def serving(self, name: str) -> int:
+        """How many servers of a service take requests."""
+        said = self.mooring("status", "-o", "json").out
+        routes = json.loads(said)["routes"] if said.startswith("{") else []
+        servers = [one for route in routes if route["service"] == name for one in route["servers"]]
+        return sum(one["state"] == "serves" for one in servers)
+
+    def serves(self, name: str, servers: int) -> None:
+        eventually(lambda: self.serving(name) == servers, f"{servers} of {name} serve")

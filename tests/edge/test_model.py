@@ -1,0 +1,153 @@
+"""From a swarm to rules and servers."""
+
+import pytest
+
+from mooring.edge.model import Memory, Model, Rule, Wish, model_of, node_address
+from mooring.edge.settings import AllowedHost, Settings
+from mooring.engine.swarm import Node, Service, Task
+from tests.edge.making import MESHED, a_node, a_service, a_swarm, a_task, some_settings
+
+
+def model(*things: Service | Task | Node, settings: Settings | None = None) -> Model:
+    return model_of(a_swarm(*things), settings or some_settings(), Memory())[0]
+
+
+def servers(made: Model, name: str = "svc_idweb_") -> dict[str, str]:
+    return {
+        one.key: f"{one.address}:{one.port} {one.wish.value}" for one in made.backends[name].servers
+    }
+
+
+def reasons(made: Model) -> list[str]:
+    return [one.reason for one in made.problems]
+
+
+def test_a_running_task_is_a_server_at_its_nodes_address() -> None:
+    made = model(a_service(), a_task(1), a_task(2, node="n2"), a_node(1), a_node(2))
+    assert servers(made) == {"t1": "10.0.0.1:30001 serve", "t2": "10.0.0.2:30002 serve"}
+    assert made.rules == (Rule("http", "web.example.com", "/", "svc_idweb_"),)
+
+
+@pytest.mark.parametrize(
+    "state", ["new", "assigned", "preparing", "starting", "complete", "failed"]
+)
+def test_a_task_that_does_not_run_is_none(state: str) -> None:
+    assert servers(model(a_service(), a_task(1, state=state))) == {}
+
+
+@pytest.mark.parametrize("desired", ["shutdown", "remove"])
+def test_a_task_that_is_to_end_leaves_before_it_is_told_to(desired: str) -> None:
+    made = model(a_service(), a_task(1, desired=desired))
+    assert servers(made) == {"t1": "10.0.0.1:30001 leave"}
+
+
+def test_a_task_that_leaves_keeps_the_port_that_it_is_not_listed_with_any_more() -> None:
+    _, memory = model_of(a_swarm(a_service(), a_task(1)), some_settings(), Memory())
+    later = a_swarm(a_service(), a_task(1, desired="shutdown", published=0))
+    made, memory = model_of(later, some_settings(), memory)
+    assert servers(made) == {"t1": "10.0.0.1:30001 leave"}
+    _, memory = model_of(a_swarm(a_service(), a_task(1, state="shutdown")), some_settings(), memory)
+    assert memory.ports == {}
+
+
+def test_a_task_of_a_node_that_is_down_leaves_for_another() -> None:
+    assert servers(model(a_service(), a_task(1), a_node(state="down"))) == {
+        "t1": "10.0.0.1:30001 leave"
+    }
+
+
+def test_of_nodes_each_that_is_ready_is_a_server() -> None:
+    made = model(a_service("web", MESHED), a_node(1), a_node(2), a_node(3, state="down"))
+    assert servers(made) == {"n1": "10.0.0.1:8080 serve", "n2": "10.0.0.2:8080 serve"}
+    assert not any(one.is_backup for one in made.backends["svc_idweb_"].servers)
+
+
+def test_of_the_mesh_one_node_is_active_and_the_others_stand_by() -> None:
+    service = a_service("web", MESHED, host="web.example.com", mode="mesh")
+    made = model(service, a_node(2), a_node(1), a_node(3))
+    backups = {one.key: one.is_backup for one in made.backends["svc_idweb_"].servers}
+    assert backups == {"n1": False, "n2": True, "n3": True}
+
+
+@pytest.mark.parametrize(
+    ("node", "address"),
+    [
+        (a_node(), "10.0.0.1"),
+        (a_node(addr="192.0.2.7"), "192.0.2.7"),
+        (a_node(addr="not one"), "10.0.0.1"),
+        (a_node(address="0.0.0.0"), None),
+        (a_node(address="127.0.0.1"), None),
+        (a_node(address="::1"), None),
+        (a_node(address="fd00::7"), "fd00::7"),
+        (Node("n", "h", "ready", "active", "0.0.0.0", {}, "10.1.1.1:2377"), "10.1.1.1"),
+        (Node("n", "h", "ready", "active", "", {}, "[fd00::1]:2377"), "fd00::1"),
+    ],
+)
+def test_the_address_of_a_node(node: Node, address: str | None) -> None:
+    assert node_address(node) == address
+
+
+def test_a_node_without_an_address_is_left_out_and_told() -> None:
+    made = model(a_service(), a_task(1), a_node(address="0.0.0.0"))
+    assert servers(made) == {}
+    assert reasons(made) == ["NodeAddressUnknown"]
+
+
+def test_the_older_service_has_a_host_whichever_comes_first() -> None:
+    young = a_service("young", created="2026-02-01T00:00:00Z", host="x.example.com")
+    old = a_service("old", created="2026-01-01T00:00:00Z", host="x.example.com")
+    for things in ((young, old), (old, young)):
+        made = model(*things)
+        assert [one.backend for one in made.rules] == ["svc_idold_"]
+        (shadowed,) = made.shadowed
+        assert (shadowed.rule.backend, shadowed.winner.service) == ("svc_idyoung_", "old")
+        assert reasons(made) == ["HostConflict"]
+    assert [one.backend for one in model(young).rules] == ["svc_idyoung_"]
+
+
+def test_another_path_is_no_conflict() -> None:
+    made = model(a_service("a", host="x.example"), a_service("b", host="x.example", path="/b"))
+    assert len(made.rules) == 2
+    assert made.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "ok"),
+    [
+        (AllowedHost("x.example", service="web"), "x.example", True),
+        (AllowedHost("x.example", service="other"), "x.example", False),
+        (AllowedHost("x.example", stack="shop"), "x.example", True),
+        (AllowedHost("x.example", stack="bank"), "x.example", False),
+        (AllowedHost("*.x.example", stack="bank"), "a.x.example", False),
+        (AllowedHost("*.x.example", stack="bank"), "a.b.x.example", True),
+        (AllowedHost("a.x.example", stack="bank"), "*.x.example", False),
+        (AllowedHost("y.example", stack="bank"), "x.example", True),
+    ],
+)
+def test_the_edge_file_decides_who_may_have_a_host(
+    allowed: AllowedHost, host: str, ok: bool
+) -> None:
+    service = a_service("web", stack="shop", host=host)
+    made = model(service, settings=some_settings(allowed_hosts=(allowed,)))
+    assert len(made.rules) == ok
+    assert reasons(made) == ([] if ok else ["HostNotAllowed"])
+
+
+@pytest.mark.parametrize(
+    ("replicas", "tasks", "slots"), [(1, 0, 8), (4, 4, 8), (5, 5, 16), (None, 9, 32), (100, 0, 256)]
+)
+def test_there_is_room_for_twice_as_many(replicas: int | None, tasks: int, slots: int) -> None:
+    made = model(a_service(replicas=replicas), *(a_task(n) for n in range(1, tasks + 1)))
+    assert made.backends["svc_idweb_"].slots == slots
+
+
+def test_a_service_of_no_task_keeps_its_rule() -> None:
+    made = model(a_service(replicas=0))
+    assert len(made.rules) == 1
+    assert servers(made) == {}
+
+
+def test_a_wish_is_what_the_task_is_to_be() -> None:
+    made = model(a_service(), a_task(1), a_task(2, desired="shutdown"))
+    wishes = [one.wish for one in made.backends["svc_idweb_"].servers]
+    assert wishes == [Wish.SERVE, Wish.LEAVE]

@@ -1,0 +1,228 @@
+"""Labels of services: each key, each refusal, and that nothing outside the grammar gets through."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from mooring.edge.routes import PREFIX, Problem, Route, routes_of
+from mooring.edge.settings import EntryPoint
+from mooring.engine.swarm import Port, Service
+from tests.edge.making import DIRECT, HTTP, MESHED, a_service, some_settings
+
+ENTRIES = some_settings(HTTP, EntryPoint("inner", 8080))
+
+
+def routed(service: Service, **before: Route) -> tuple[list[Route], list[Problem]]:
+    return routes_of(service, ENTRIES, {one.key: one for one in before.values()})
+
+
+def the_route(service: Service) -> Route:
+    routes, problems = routed(service)
+    assert problems == []
+    (route,) = routes
+    return route
+
+
+def refusal(service: Service) -> str:
+    """The reason of the only problem, of a service without a route."""
+    routes, problems = routed(service)
+    assert routes == []
+    (problem,) = problems
+    return problem.reason
+
+
+def test_a_host_is_enough() -> None:
+    route = the_route(a_service(host="web.example.com"))
+    assert route.hosts == ("web.example.com",)
+    assert (route.path, route.port, route.mode) == ("/", 80, "direct")
+    assert (route.check, route.balance, route.retry) == ("tcp", "roundrobin", "safe")
+    assert (route.timeout_s, route.entries, route.is_sticky) == (30, ("http",), False)
+    assert route.backend == "svc_idweb_"
+
+
+def test_without_labels_of_ours_there_is_no_route_and_nothing_is_said() -> None:
+    assert routed(replace(a_service(), labels={"other": "x"})) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "field", "meaning"),
+    [
+        ("host", "A.example.com, *.b.example.com", "hosts", ("a.example.com", "*.b.example.com")),
+        ("path", "/api/", "path", "/api"),
+        ("check", "/health/", "check", "/health/"),
+        ("balance", "leastconn", "balance", "leastconn"),
+        ("sticky", "true", "is_sticky", True),
+        ("retry", "none", "retry", "none"),
+        ("timeout", "2m", "timeout_s", 120),
+        ("timeout", "1h", "timeout_s", 3600),
+        ("protocol", "h2c", "protocol", "h2c"),
+        ("entry", "inner,http", "entries", ("inner", "http")),
+        ("port", "80", "port", 80),
+    ],
+)
+def test_a_label_says_what(label: str, value: str, field: str, meaning: object) -> None:
+    route = the_route(a_service(**{"host": "web.example.com", label: value}))
+    assert getattr(route, field) == meaning
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        ("host", ""),
+        ("host", "a..b"),
+        ("host", "*"),
+        ("host", "a.*.b"),
+        ("host", "-a.example.com"),
+        ("host", "ä.example.com"),
+        ("host", "a" * 254),
+        ("host", ",".join(f"h{n}.example.com" for n in range(21))),
+        ("path", "api"),
+        ("path", "/a/../b"),
+        ("path", "/a//b"),
+        ("path", "/" + "a" * 1024),
+        ("path", "/a?b"),
+        ("check", "tcp "),
+        ("port", "0"),
+        ("port", "65536"),
+        ("port", "080"),
+        ("mode", "Direct"),
+        ("balance", "random"),
+        ("sticky", "yes"),
+        ("retry", "always"),
+        ("timeout", "0s"),
+        ("timeout", "61m"),
+        ("timeout", "30"),
+        ("entry", "https"),
+        ("enable", "1"),
+    ],
+)
+def test_what_is_not_in_the_grammar_is_refused(label: str, value: str) -> None:
+    assert refusal(a_service(**{"host": "web.example.com", label: value})) == "BadLabel"
+
+
+ATTACKS = [
+    "a\nserver x 1.2.3.4:1",
+    "a\r\nb",
+    "a\x00b",
+    "a b",
+    "-f",
+    "-m",
+    "a#b",
+    'a"b',
+    "a'b",
+    "a\\",
+    "${HOME}",
+    "%[src]",
+    "a;b",
+    "a{b}",
+    "$host",
+    "~.*",
+    "a<<b",
+    "../../etc/shadow",
+    "a\x1b[31m",
+    "a" * 100_000,
+    "ａ.example.com",  # full width
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize(
+    "label", ["host", "path", "check", "entry", "mode", "timeout", "port", "balance", "protocol"]
+)
+def test_an_attack_reaches_no_route_and_is_told_in_one_printable_line(
+    label: str, attack: str
+) -> None:
+    routes, problems = routed(a_service(**{"host": "web.example.com", label: attack}))
+    assert routes == []
+    (problem,) = problems
+    assert problem.reason == "BadLabel"
+    assert problem.message.isprintable()
+    assert problem.message.isascii()
+    assert len(problem.message) < 250
+
+
+# A route may be called -f: its name stands behind the id of its service, never first.
+@pytest.mark.parametrize("attack", [one for one in ATTACKS if not one.startswith("-")])
+def test_an_attack_in_the_name_of_a_label_is_told_likewise(attack: str) -> None:
+    labels = {f"{PREFIX}{attack}": "x", f"{PREFIX}{attack}.host": "a.example.com"}
+    routes, problems = routed(replace(a_service(), labels=labels))
+    assert routes == []
+    assert [one.reason for one in problems] == ["UnknownLabel"] * 2
+    assert all(one.message.isprintable() and len(one.message) < 250 for one in problems)
+
+
+@given(some.sampled_from(["host", "path", "check", "entry", "timeout"]), some.text(max_size=40))
+def test_whatever_is_accepted_is_one_word(label: str, value: str) -> None:
+    routes, _ = routed(a_service(**{"host": "web.example.com", label: value}))
+    for route in routes:
+        for text in (*route.hosts, route.path, route.check, *route.entries, route.backend):
+            assert text.isascii()
+            assert text.isprintable()
+            assert not set(text) & set(' "\\#;{}$%<>&|`' + "'")
+
+
+def test_a_bad_label_leaves_the_last_good_form() -> None:
+    good = the_route(a_service(host="web.example.com"))
+    routes, problems = routed(a_service(host="web.example.com", path="bad"), good=good)
+    assert routes == [good]
+    (problem,) = problems
+    assert "mooring.edge.path: 'bad' is not" in problem.message
+
+
+def test_a_service_has_several_routes_and_one_bad_one_harms_only_itself() -> None:
+    service = a_service(
+        host="web.example.com", api_host="web.example.com", api_path="/api", bad_host="?"
+    )
+    routes, problems = routed(service)
+    assert {one.name: one.path for one in routes} == {"": "/", "api": "/api"}
+    assert [(one.route, one.reason) for one in problems] == [("bad", "BadLabel")]
+
+
+def test_ten_routes_are_the_most() -> None:
+    labels = {f"r{n}_host": f"r{n}.example.com" for n in range(12)}
+    routes, problems = routed(a_service(**labels))
+    assert len(routes) == 10
+    assert [one.reason for one in problems] == ["BadLabel"] * 2
+
+
+def test_enable_false_takes_a_route_out() -> None:
+    assert routed(a_service(host="web.example.com", enable="false")) == ([], [])
+
+
+def test_enable_without_a_host_says_what_is_missing() -> None:
+    _, (problem,) = routed(a_service(enable="true"))
+    assert "mooring.edge.host is missing" in problem.message
+
+
+def test_labels_of_containers_are_not_those_of_the_service() -> None:
+    service = replace(a_service(), labels={}, container_labels={"mooring.edge.host": "a.example"})
+    assert refusal(service) == "LabelOnContainer"
+
+
+def test_ports() -> None:
+    two = (DIRECT, Port(81, 0, "host"))
+    udp = Port(53, 53, "ingress", "udp")
+    host = "web.example.com"
+    assert refusal(a_service("web", *two, host=host)) == "PortAmbiguous"
+    assert the_route(a_service("web", *two, host=host, port="81")).port == 81
+    assert the_route(a_service("web", DIRECT, udp, host=host)).port == 80
+    assert refusal(a_service("web", DIRECT, host=host, port="82")) == "PortNotPublished"
+    assert refusal(a_service("web", udp, host=host)) == "PortNotPublished"
+    assert refusal(replace(a_service(host=host), ports=())) == "PortNotPublished"
+
+
+def test_modes_follow_the_publication() -> None:
+    host = "web.example.com"
+    assert the_route(a_service("web", MESHED, host=host)).mode == "nodes"
+    assert the_route(a_service("web", MESHED, host=host)).published == 8080
+    assert the_route(a_service("web", MESHED, host=host, mode="mesh")).mode == "mesh"
+    assert refusal(a_service("web", MESHED, host=host, mode="direct")) == "ModeImpossible"
+    assert refusal(a_service("web", DIRECT, host=host, mode="nodes")) == "ModeImpossible"
+    both = a_service("web", DIRECT, MESHED, host=host)
+    assert the_route(both).mode == "direct"
+    routes, _ = routes_of(both, some_settings(mode="mesh"), {})
+    assert routes[0].mode == "mesh"
+    routes, _ = routes_of(a_service("web", DIRECT, host=host), some_settings(mode="mesh"), {})
+    assert routes[0].mode == "direct"

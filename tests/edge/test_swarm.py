@@ -1,0 +1,126 @@
+"""An edge before a real swarm: nothing is lost when tasks, nodes, services or we ourselves go."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.docker.testbed import Host, eventually, needs_hosts
+from tests.edge.entry import Entry
+
+pytestmark = [pytest.mark.system, needs_hosts]
+WEB = "web.example.com"
+
+
+@pytest.fixture(scope="module")
+def web(entry: Entry) -> Entry:
+    """With a service of three tasks that all serve."""
+    entry.create("web", 3)
+    entry.serves("web", 3)
+    return entry
+
+
+def scale(entry: Entry, replicas: int) -> None:
+    entry.manager.docker("service", "scale", "--detach", f"web={replicas}")
+    entry.runs("web", replicas)
+    entry.serves("web", replicas)
+
+
+def test_every_task_gets_requests_and_an_unknown_host_none(web: Entry) -> None:
+    assert len({web.get(WEB)[1] for _ in range(9)}) == 3
+    assert web.get("nobody.example.com") == (404, "no service has this name")
+    assert web.get("WEB.example.com:80")[0] == 200
+
+
+def test_scaled_up_and_down_no_request_fails(web: Entry) -> None:
+    with web.load(WEB) as counted:
+        for replicas in (6, 1, 3):
+            scale(web, replicas)
+    assert counted.failures == []
+    assert len(counted.answered) > 6
+
+
+def test_updated_task_by_task_no_request_fails(web: Entry) -> None:
+    before = {web.get(WEB)[1] for _ in range(9)}
+    with web.load(WEB) as counted:
+        web.manager.docker("service", "update", "--env-add", "A=1", "--quiet", "web")
+        web.serves("web", 3)
+    assert counted.failures == []
+    assert not before & {web.get(WEB)[1] for _ in range(9)}
+
+
+def test_a_task_that_is_killed_fails_no_get(web: Entry, swarm: list[Host]) -> None:
+    host = next(one for one in swarm if one.docker("ps", "--quiet"))
+    with web.load(WEB) as counted:
+        host.docker("kill", host.docker("ps", "--quiet").split()[0])
+        web.runs("web", 3)
+        web.serves("web", 3)
+    assert counted.failures == []
+
+
+def test_a_drained_node_fails_no_request(web: Entry, swarm: list[Host]) -> None:
+    with web.load(WEB) as counted:
+        web.manager.docker("node", "update", "--availability", "drain", "h2")
+        eventually(lambda: not swarm[1].docker("ps", "--quiet"), "the node is empty")
+        web.serves("web", 3)
+    web.manager.docker("node", "update", "--availability", "active", "h2")
+    assert counted.failures == []
+
+
+def test_killed_and_started_again_the_edge_finds_its_proxy_and_reloads_nothing(
+    web: Entry,
+) -> None:
+    proxy = web.proxy_pid()
+    with web.load(WEB) as counted:
+        web.kill()
+        web.manager.docker("service", "scale", "--detach", "web=4")
+        web.runs("web", 4)
+        web.start()
+        web.serves("web", 4)
+        scale(web, 3)
+    assert counted.failures == []
+    assert web.proxy_pid() == proxy
+    assert "0 reloads" in web.mooring("status").out
+
+
+def test_services_that_come_and_go_reload_it_and_fail_no_request(web: Entry) -> None:
+    names = [f"x{number}" for number in range(6)]
+    with web.load(WEB) as counted:
+        for name in names:
+            web.create(name, 1)
+        for name in names:
+            web.answers(f"{name}.example.com")
+        web.manager.docker("service", "rm", *names)
+        for name in names:
+            eventually(lambda name=name: web.get(f"{name}.example.com")[0] == 404, "it is gone")
+    assert counted.failures == []
+
+
+def test_a_proxy_that_is_killed_is_started_again(web: Entry) -> None:
+    killed = web.proxy_pid()
+    os.kill(killed, signal.SIGKILL)
+    web.answers(WEB)
+    web.serves("web", 3)
+    assert web.proxy_pid() != killed
+
+
+def test_status_and_explain_tell_of_a_conflict_and_a_bad_label(web: Entry) -> None:
+    more = ("--label", "mooring.edge.timeout=never", "--label", "mooring.edge.api.host=" + WEB)
+    web.create("late", 1, *more)
+    eventually(lambda: "HostConflict" in web.mooring("status").out, "the conflict is told")
+    said = web.mooring("status").out
+    assert "BadLabel: late: mooring.edge.timeout: 'never' is not a time from 1s to 1h" in said
+    explained = web.mooring("explain", f"{WEB}/x").out
+    assert f"{WEB}/x goes to service web" in explained
+    assert "the older service web has it" in explained
+    web.manager.docker("service", "rm", "late")
+
+
+def test_render_and_diff_change_nothing(web: Entry) -> None:
+    eventually(lambda: web.mooring("diff").code == 0, "it is as it is to be")
+    rendered = web.mooring("render").out
+    assert "backend svc_" in rendered
+    (web.host.place / "rendered.cfg").write_text(rendered + "\n")
+    checked = subprocess.run(["haproxy", "-c", "-f", web.host.place / "rendered.cfg"])
+    assert checked.returncode == 0
