@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import msgspec
 
 from mooring.model.metadata import Part, View
-from mooring.model.names import BIND_COMPLETED, FILESYSTEM, STORAGE, STORAGE_CLASS_BETA, Phase
+from mooring.model.names import (
+    BIND_COMPLETED,
+    FILESYSTEM,
+    STORAGE,
+    STORAGE_CLASS_BETA,
+    STORAGE_PROVISIONER,
+    STORAGE_PROVISIONER_BETA,
+    Phase,
+)
 from mooring.model.quantity import Quantity, parse_quantity
 from mooring.model.selector import LabelSelector
 
@@ -101,6 +109,13 @@ class Claim(View, frozen=True):
             self.spec.storage_class_name is not None
             or STORAGE_CLASS_BETA in self.metadata.annotations
         )
+
+    @property
+    def provisioner(self) -> str:
+        """Who is asked to make its volume, by the newer key or else the old one; "" nobody yet."""
+        annotations = self.metadata.annotations
+        newer, old = STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA
+        return annotations.get(newer) or annotations.get(old, "")
 
     @property
     def request(self) -> Quantity:

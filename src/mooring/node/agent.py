@@ -6,7 +6,6 @@ from pathlib import Path
 from mooring.model.attributes_class import AttributesClass
 from mooring.model.backup import VolumeArchive, VolumeBackup
 from mooring.model.claim import Claim
-from mooring.model.names import STORAGE_PROVISIONER
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
@@ -142,7 +141,7 @@ class Agent:
 
     def _look_at_claim(self, entry: Entry) -> None:
         claim = view(Claim, entry)
-        if STORAGE_PROVISIONER in claim.annotations:  # the others are no agent's to fill
+        if claim.provisioner:  # the others are no agent's to fill
             self.claims.add(entry.key)
         if is_growing(claim):
             self.growth.add(claim.volume_name)

@@ -14,8 +14,6 @@ from mooring.model.claim import Claim
 from mooring.model.names import (
     BLOCK,
     ONLY_READ,
-    STORAGE_PROVISIONER,
-    STORAGE_PROVISIONER_BETA,
     USED,
     Phase,
 )
@@ -125,8 +123,7 @@ class Mounting:
             return False
         if claim.volume_name:
             return self._objects.entry(Volume.resource, claim.volume_name) is not None
-        annotations = claim.annotations
-        return STORAGE_PROVISIONER in annotations or STORAGE_PROVISIONER_BETA in annotations
+        return bool(claim.provisioner)
 
     def bound_now(self, key: str) -> Volume:
         """The volume of a claim that may be used. Raises as `bound`."""

@@ -23,8 +23,6 @@ from mooring.model.names import (
     PROVISIONED_BY,
     SELECTED_NODE,
     STORAGE,
-    STORAGE_PROVISIONER,
-    STORAGE_PROVISIONER_BETA,
 )
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
@@ -122,15 +120,14 @@ class Provisioner:
             await self._give_up(key)
             return Done("nothing to make")
         await self._give_up(key, but=f"pvc-{claim.uid}")
-        annotations = claim.annotations
-        wanted = annotations.get(STORAGE_PROVISIONER) or annotations.get(STORAGE_PROVISIONER_BETA)
+        wanted = claim.provisioner
         class_ = self._objects.view(StorageClass, claim.class_name)
         self._classless.pop(key, None)
         if wanted and class_ is None:
             self._classless[key] = claim.class_name
         if not wanted or class_ is None or class_.provisioner != wanted:
             return Done("not ours")
-        if class_.waits_for_consumer and annotations.get(SELECTED_NODE) != self._node:
+        if class_.waits_for_consumer and claim.annotations.get(SELECTED_NODE) != self._node:
             return Done("its consumer is not on this node")
         name = f"pvc-{claim.uid}"
         if self._objects.entry(Volume.resource, name) is not None:
@@ -225,9 +222,7 @@ class Provisioner:
 
     async def _refused(self, claim: Claim, error: MooringError) -> Outcome:
         """It failed, and nothing of it is here: another node may be chosen."""
-        component = claim.annotations.get(STORAGE_PROVISIONER) or ""
-        component = component or claim.annotations[STORAGE_PROVISIONER_BETA]
-        failed = self._failed(claim, component, error)
+        failed = self._failed(claim, claim.provisioner, error)
         await self._rescheduler.give_back(claim)
         return failed
 

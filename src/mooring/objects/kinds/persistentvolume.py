@@ -61,7 +61,7 @@ def _stamp(doc: Doc, old: Doc | None, now: str) -> None:
     elif status.get("phase") == had.get("phase"):
         if "lastPhaseTransitionTime" in had:
             status.setdefault("lastPhaseTransitionTime", had["lastPhaseTransitionTime"])
-    elif status.get("lastPhaseTransitionTime") == had.get("lastPhaseTransitionTime"):
+    elif status.get("lastPhaseTransitionTime") in (None, had.get("lastPhaseTransitionTime")):
         status["lastPhaseTransitionTime"] = now
 
 
