@@ -7,6 +7,7 @@ import pytest
 
 from mooring.objects.objects import generated_name
 from tests.api.client import Client
+from tests.spec.plugin import case
 
 VOLUMES = "/api/v1/persistentvolumes"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
@@ -128,6 +129,60 @@ def test_1_4_a_generated_name_avoids_those_taken() -> None:
 
     name = generated_name("data-", taken)
     assert (name, len(seen)) == (seen[-1], 3)
+
+
+@pytest.mark.rule("1.4.11")
+@pytest.mark.parametrize(("place", "doc"), [(VOLUMES, volume("none")), (CLAIMS, claim("none"))])
+async def test_1_4_a_put_makes_nothing(client: Client, place: str, doc: Doc) -> None:
+    refused = await client.send("PUT", f"{place}/none", doc)
+    assert (refused.status, refused.body["reason"]) == (404, "NotFound")
+    assert (await client.send("GET", place)).body["items"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        case("1.4.4", b"{"),
+        case("1.4.4", b"[]"),
+        case("1.4.4", b""),
+        case("1.4.3", {**claim(), "spec": {"resources": {"requests": {"storage": "ten"}}}}),
+        case("1.4.3", {**claim(), "spec": {"resources": {"requests": {"storage": "1GB"}}}}),
+    ],
+)
+async def test_1_4_what_cannot_be_read_is_a_bad_request(client: Client, body: Any) -> None:
+    refused = await client.send("POST", CLAIMS, body)
+    assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.rule("1.4.1", "1.4.2")
+async def test_1_4_a_refusal_has_all_causes_with_field_reason_and_message(client: Client) -> None:
+    wrong = {"metadata": {"name": "A_b"}, "spec": {"accessModes": [], "volumeMode": "Raw"}}
+    refused = await client.send("POST", CLAIMS, wrong)
+    status = refused.body
+    assert (refused.status, status["code"], status["reason"]) == (422, 422, "Invalid")
+    assert (status["kind"], status["status"]) == ("Status", "Failure")
+    causes = {cause["field"]: cause["reason"] for cause in status["details"]["causes"]}
+    assert causes == {
+        "metadata.name": "FieldValueInvalid",
+        "spec.accessModes": "FieldValueRequired",
+        "spec.resources[storage]": "FieldValueRequired",
+        "spec.volumeMode": "FieldValueNotSupported",
+    }
+    assert all(cause["message"] for cause in status["details"]["causes"])
+
+
+@pytest.mark.rule("1.4.5", "1.4.8", "14.2", "22.11")
+async def test_1_4_growth_is_a_403_of_a_bound_claim_and_a_422_of_a_pending_one(
+    client: Client,
+) -> None:
+    await client.send("POST", CLAIMS, claim())
+    more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    pending = await client.send("PATCH", f"{CLAIMS}/c", more, MERGE)
+    assert (pending.status, pending.body["reason"]) == (422, "Invalid")
+    assert [cause["field"] for cause in pending.body["details"]["causes"]] == ["spec"]
+    await client.send("PATCH", f"{CLAIMS}/c/status", {"status": {"phase": "Bound"}}, MERGE)
+    bound = await client.send("PATCH", f"{CLAIMS}/c", more, MERGE)
+    assert (bound.status, bound.body["reason"]) == (403, "Forbidden")
 
 
 SPACES = "/api/v1/namespaces"

@@ -202,6 +202,7 @@ async def test_a_volume_that_grows_wakes_the_claim_it_now_satisfies(scene: Scene
     assert scene.woken() == {"a"}
 
 
+@pytest.mark.rule("3.5")
 async def test_a_volume_that_points_at_a_claim_wakes_it_whatever_it_waits_for(scene: Scene) -> None:
     await scene.create(CLASSES, a_class_doc("late", waits=True))
     await scene.waiting("for-a-pod", class_="late")
@@ -269,6 +270,7 @@ async def test_a_pod_wakes_the_claims_it_uses(scene: Scene) -> None:
     assert scene.woken() == {"a"}
 
 
+@pytest.mark.rule("3.2")
 async def test_claims_that_were_there_before_the_start_are_looked_at_once() -> None:
     async with staged() as scene:
         await scene.claim("a")

@@ -34,6 +34,7 @@ def phases(plant: Plant) -> dict[str, str]:
     return {volume.name: volume.phase for volume in plant.volumes()}
 
 
+@pytest.mark.rule("8.1")
 def test_a_watch_sees_each_new_volume_pending_and_then_available_and_can_resume_between(
     plant: Plant,
 ) -> None:
@@ -60,6 +61,7 @@ def test_volumes_whose_opening_was_cut_off_are_opened_after_the_restart(plant: P
     assert phases(plant) == dict.fromkeys(NAMES, "Available")
 
 
+@pytest.mark.rule("3.7")
 def test_one_that_somebody_changes_meanwhile_is_opened_all_the_same(plant: Plant) -> None:
     def labelled(doc: Doc) -> None:
         doc["metadata"]["labels"] = {"a": "b"}

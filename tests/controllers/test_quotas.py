@@ -9,8 +9,8 @@ from mooring.model.claim import Claim
 from mooring.model.quota import ResourceQuota
 from mooring.objects.errors import Forbidden
 from mooring.objects.kind import Doc
-from tests.controllers.clocked import ClockedPlant
-from tests.controllers.plant import CLAIMS, CLASSES
+from tests.controllers.clocked import ClockedPlant, a_volume_doc
+from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
 
 QUOTAS = ResourceQuota.resource
 FAST_REQUESTS = "fast.storageclass.storage.k8s.io/requests.storage"
@@ -230,6 +230,40 @@ def test_a_scope_counts_claims_by_their_attributes_class(
     assert plant.create(CLAIMS, a_claim("a", volumeAttributesClassName="gold"))
     plant.settle()
     assert used(plant) == {"persistentvolumeclaims": str(int(counted))}
+
+
+@pytest.mark.rule("14.4", "16.7", "1.4.5")
+def test_a_claim_that_grows_is_charged_for_it(plant: ClockedPlant) -> None:
+    class_ = {"metadata": {"name": "fast"}, "provisioner": "example.com/d"}
+    plant.put(CLASSES, class_ | {"allowVolumeExpansion": True})
+    plant.put(VOLUMES, a_volume_doc(storageClassName="fast"))
+    put(plant, a_quota(requests_storage="3Gi"))
+    plant.put(CLAIMS, a_claim("a"))
+    assert plant.claim("a").phase == "Bound"
+
+    def asks(size: str) -> bool:
+        requests = {"storage": size}
+        return plant.edit(
+            CLAIMS, "default/a", lambda doc: doc["spec"]["resources"].update(requests=requests)
+        )
+
+    assert asks("2Gi")
+    assert used(plant) == {"requests.storage": "2Gi"}
+    assert not asks("4Gi")
+    assert asks("3Gi")
+    assert used(plant) == {"requests.storage": "3Gi"}
+
+
+@pytest.mark.rule("16.8")
+def test_what_a_growth_set_about_counts_though_less_is_asked_for_since(plant: ClockedPlant) -> None:
+    put(plant, a_quota(requests_storage="9Gi"))
+    assert plant.create(CLAIMS, a_claim("a"))
+    begun = {"allocatedResources": {"storage": "5Gi"}}
+    plant.edit(CLAIMS, "default/a", lambda doc: doc["status"].update(begun), "status")
+    plant.settle()
+    plant.restart()  # counts anew
+    plant.settle()
+    assert used(plant) == {"requests.storage": "5Gi"}
 
 
 def a_range(**limit: Doc) -> Doc:

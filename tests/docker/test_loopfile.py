@@ -99,6 +99,7 @@ def test_a_volume_has_owner_and_mode_as_asked_and_begins_empty(moored: Mooring, 
     removed(moored, kind, "owned")
 
 
+@pytest.mark.rule("10.12")
 def test_a_small_claim_is_rounded_up_and_its_volume_says_so(moored: Mooring) -> None:
     if not can_have_xfs():
         pytest.skip("this host has no xfs, or no mkfs.xfs")

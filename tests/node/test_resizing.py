@@ -17,6 +17,7 @@ from mooring.model.names import (
     STORAGE_RESIZER,
 )
 from mooring.model.pool import Pool
+from mooring.model.volume import Volume
 from mooring.node.agent import _has_news
 from mooring.objects.cache import Event
 from mooring.objects.kind import Doc
@@ -90,6 +91,21 @@ def test_a_claim_that_asks_for_more_gets_it(plant: HostPlant) -> None:
         ("Normal", "Resizing", RESIZER),
         ("Normal", "VolumeResizeSuccessful", RESIZER),
     ]
+
+
+@pytest.mark.rule("14.18")
+def test_the_volume_is_written_before_the_claim(plant: HostPlant) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def note(event: Event) -> None:
+        if event.after is not None:
+            one = view(Claim if event.key == "default/db" else Volume, event.after)
+            seen.append((one.resource, str(one.capacity)))
+
+    for resource in (CLAIMS, VOLUMES):
+        plant.objects.cache.shelves[resource].follow(note)
+    assert ask(plant, "3Gi")
+    assert seen.index((VOLUMES, "3Gi")) < seen.index((CLAIMS, "3Gi"))
 
 
 @pytest.mark.rule("20.15")
@@ -290,7 +306,7 @@ def test_what_is_done_where_it_is_used_is_told_of_the_pods_there_too(
     assert pods_told(plant, "FileSystemResizeSuccessful") == [("Normal", "here", "kubelet")]
 
 
-@pytest.mark.rule("11.24")
+@pytest.mark.rule("11.24", "14.16")
 def test_and_so_is_what_fails_there(plant: HostPlant, backend: Backend) -> None:
     with_users(plant)
     backend(GrowsLater("db", "a test"))

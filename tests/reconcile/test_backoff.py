@@ -1,9 +1,12 @@
 """What failed is left alone for a while, twice as long each time."""
 
+import pytest
+
 from mooring.reconcile.backoff import LONGEST_DELAY_S, Backoff
 from tests.controllers.clocked import HandClock
 
 
+@pytest.mark.rule("3.9")
 def test_the_delay_doubles_up_to_the_longest() -> None:
     clock = HandClock()
     backoff = Backoff(clock)
@@ -38,6 +41,7 @@ def test_all_may_be_tried_at_once_when_told_to_hurry() -> None:
     assert backoff.left_s("v") <= 0
 
 
+@pytest.mark.rule("3.10")
 def test_an_object_made_anew_under_the_same_key_has_failures_of_its_own() -> None:
     backoff = Backoff(HandClock())
     for _ in range(5):

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+import pytest
+
 from mooring.model.claim import Claim
 from mooring.model.metadata import Metadata
 from mooring.reconcile.queue import AT_ONCE, Done, Outcome, Queue, Step, Writes
@@ -50,6 +52,32 @@ async def test_a_key_that_is_added_is_not_looked_at_again_for_a_time_asked_for_b
     await looks.queue.stop()
 
 
+@pytest.mark.rule("3.1", "3.8")
+async def test_a_key_is_in_work_once_at_a_time_and_looked_at_anew_if_it_was_added_meanwhile() -> (
+    None
+):
+    working: list[str] = []
+    looks: list[str] = []
+
+    async def look(key: str) -> Outcome:
+        assert key not in working
+        working.append(key)
+        looks.append(key)
+        if len(looks) < 5:
+            queue.add(key)
+        await asyncio.sleep(0)
+        working.remove(key)
+        return Done("looked")
+
+    queue = Queue("test", look)
+    queue.start()
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    await queue.until_idle()
+    assert sorted(looks) == ["a", "a", "a", "b", "b", "b"]
+    await queue.stop()
+
+
 class Steps:
     """A store that keeps what was handed to it together, and refuses what it is told to."""
 
@@ -89,6 +117,7 @@ async def test_the_steps_of_one_turn_are_stored_together() -> None:
     await steps.queue.stop()
 
 
+@pytest.mark.rule("3.7")
 async def test_a_step_that_somebody_came_before_is_looked_at_anew_at_once() -> None:
     steps = Steps(b=Conflict("claims/b", 1, 2))
     await steps.run("a", "b")

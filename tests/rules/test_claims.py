@@ -7,6 +7,7 @@ from mooring.model.metadata import ObjectReference
 from mooring.model.names import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
+    HOSTNAME,
     PRE_RESIZE_CAPACITY,
     SELECTED_NODE,
     STORAGE_CLASS_BETA,
@@ -14,6 +15,7 @@ from mooring.model.names import (
     STORAGE_PROVISIONER_BETA,
     Phase,
 )
+from mooring.model.selector import only_node
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from tests.rules.deciding import claim_after, decided, is_bound, told, volume_after
@@ -250,6 +252,7 @@ def test_b2_sizes_are_compared_in_whole_bytes_rounded_up(
 B2_UNCHECKED = {
     "phase": (a_claim(volume="v1"), a_volume(phase=Phase.RELEASED)),
     "labels": (a_claim(volume="v1", selector=labelled(app="db")), a_volume()),
+    "node affinity": (a_claim(volume="v1"), a_volume(affinity=only_node(HOSTNAME, "n1"))),
     "waiting class": (a_claim(volume="v1", class_="late"), a_volume(class_="late")),
 }
 

@@ -1,8 +1,9 @@
 """Storage semantics §6, a test for each rule and tie-break, and the index against a plain scan."""
 
 import pytest
+from msgspec.structs import replace
 
-from mooring.model.claim import Claim
+from mooring.model.claim import Claim, DataSource
 from mooring.model.names import HOSTNAME, STORAGE_CLASS_BETA, Phase
 from mooring.model.selector import LabelSelector, only_node
 from mooring.model.volume import Volume
@@ -260,6 +261,14 @@ def test_rule_9_the_smallest_capacity_is_taken() -> None:
 
 def test_rule_9_of_equal_capacities_the_first_by_name_is_taken() -> None:
     assert best(a_claim(), a_volume("b", size="1Gi"), a_volume("a", size="1024Mi")) == "a"
+
+
+@pytest.mark.rule("18.10")
+def test_what_the_claim_is_to_be_filled_from_is_not_looked_at() -> None:
+    source = DataSource(kind="PersistentVolumeClaim", name="other")
+    claim = a_claim()
+    filled = replace(claim, spec=replace(claim.spec, data_source=source, data_source_ref=source))
+    assert best(filled, a_volume()) == "v1"
 
 
 @pytest.mark.rule("6.10")
