@@ -214,9 +214,10 @@ class Resizer:
         passing(NODE_GROWN)
         claim = await self._steps.stored(claim, rules.grown(claim, size))
         passing(NODE_CLAIM_STORED)
-        await self._steps.stored(volume, rules.enlarged(volume, size))
+        # Told now: the leader takes the note off the volume too, and may be faster than we are.
         told = f"MountVolume.NodeExpandVolume succeeded for volume {volume.name!r} {self._node}"
         self._tell_at_node(claim, NORMAL, "FileSystemResizeSuccessful", told)
+        await self._steps.stored(volume, rules.enlarged(volume, size))
         return self._once_more(claim, f"its file system grew to {size}")
 
     async def _settled(self, volume: Volume, pool: Pool, claim: Claim | None) -> Outcome:
