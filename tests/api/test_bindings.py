@@ -28,6 +28,7 @@ async def test_a_binding_gives_a_pod_its_node_once(path: str) -> None:
         assert (pod["spec"]["nodeName"], pod["metadata"]["annotations"]) == ("n1", {"a": "b"})
         (condition,) = pod["status"]["conditions"]
         assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
+        assert condition["observedGeneration"] == pod["metadata"]["generation"] == 1
         again = await client.send("POST", path, TO_N1)
     assert again.status == 409
     assert again.body["message"] == (

@@ -48,29 +48,87 @@ async def test_an_event_of_the_newer_group_is_read_through_the_core_group() -> N
     assert [item["note"] for item in listed["items"]] == ["what happened"]
 
 
-async def test_a_patch_through_the_newer_group_uses_its_names() -> None:
+MERGE = "application/merge-patch+json"
+
+
+@pytest.mark.parametrize(
+    ("patch", "fields"),
+    [
+        ({"note": "more"}, ["message"]),
+        ({"type": "Warning", "reason": "Else"}, ["reason", "type"]),
+        ({"reportingController": "a.b/c"}, ["reportingController"]),
+        ({"deprecatedCount": 2}, ["count"]),
+        ({"regarding": {"name": "other"}}, ["involvedObject"]),
+        ({"series": {"count": 1}}, ["series.count", "series.lastObservedTime"]),
+        ({"metadata": {"labels": {"a": "b"}}}, []),
+    ],
+)
+async def test_through_the_newer_group_only_the_series_of_an_event_changes(
+    patch: dict[str, Any], fields: list[str]
+) -> None:
+    async with Client() as client:
+        await client.send("POST", NEW, newer())
+        done = await client.send("PATCH", f"{NEW}/two", patch, MERGE)
+    causes = (done.body.get("details") or {}).get("causes") or ()
+    assert (done.status, [one["field"] for one in causes]) == (422 if fields else 200, fields)
+
+
+async def test_through_the_core_group_it_is_written_anew() -> None:
     async with Client() as client:
         await client.send("POST", CORE, core())
-        media = "application/merge-patch+json"
-        done = await client.send("PATCH", f"{NEW}/one", {"note": "more"}, media)
-        assert (done.status, done.body["note"]) == (200, "more")
-        assert (await client.send("GET", f"{CORE}/one")).body["message"] == "more"
+        done = await client.send("PATCH", f"{CORE}/one", {"message": "more", "count": 3}, MERGE)
+        assert (done.status, done.body["count"]) == (200, 3)
+        assert (await client.send("GET", f"{NEW}/one")).body["note"] == "more"
 
 
-@pytest.mark.parametrize("field", ["eventTime", "reportingController", "action", "reason"])
-async def test_the_newer_group_asks_for_more(field: str) -> None:
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"eventTime": None}, "eventTime"),
+        ({"reportingController": None}, "reportingController"),
+        ({"reportingController": "a b"}, "reportingController"),
+        ({"reportingInstance": "a" * 129}, "reportingInstance"),
+        ({"action": None}, "action"),
+        ({"reason": None}, "reason"),
+        ({"note": "a" * 1025}, "message"),
+        ({"type": "Error"}, "type"),
+        ({"deprecatedCount": 1}, "count"),
+        ({"deprecatedSource": {"component": "x"}}, "source"),
+        ({"deprecatedFirstTimestamp": "2026-01-01T00:00:00Z"}, "firstTimestamp"),
+        ({"series": {"count": 1, "lastObservedTime": "2026-01-01T00:00:00.0Z"}}, "series.count"),
+    ],
+)
+async def test_the_newer_group_asks_for_more(fields: dict[str, Any], path: str) -> None:
     async with Client() as client:
-        answer = await client.send("POST", NEW, newer(**{field: None}))
+        answer = await client.send("POST", NEW, newer(**fields))
     assert answer.status == 422
-    assert [cause["field"] for cause in answer.body["details"]["causes"]] == [field]
+    assert [cause["field"] for cause in answer.body["details"]["causes"]] == [path]
 
 
-async def test_an_event_lies_where_its_object_is() -> None:
+@pytest.mark.parametrize(
+    ("namespace", "about", "is_newer", "status"),
+    [
+        ("default", "default", False, 201),
+        ("default", "elsewhere", False, 422),
+        ("default", "", False, 201),
+        ("kube-system", "", False, 422),
+        ("kube-system", "", True, 201),
+        ("default", "elsewhere", True, 201),
+        ("elsewhere", "", True, 422),
+    ],
+)
+async def test_an_event_lies_where_its_object_is(
+    namespace: str, about: str, is_newer: bool, status: int
+) -> None:
     async with Client() as client:
-        other = {**PVC, "namespace": "elsewhere"}
-        answer = await client.send("POST", CORE, core(involvedObject=other))
-    assert answer.status == 422
-    assert answer.body["details"]["causes"][0]["field"] == "involvedObject.namespace"
+        await client.send("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+        path = (NEW if is_newer else CORE).replace("default", namespace)
+        regarding = {**PVC, "namespace": about}
+        doc = newer(regarding=regarding) if is_newer else core(involvedObject=regarding)
+        answer = await client.send("POST", path, doc)
+    assert answer.status == status, answer.body
+    if status == 422:
+        assert answer.body["details"]["causes"][0]["field"] == "involvedObject.namespace"
 
 
 async def test_the_newer_group_selects_by_what_an_event_is_about() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import Space
-from tests.system.server import claim, eventually
+from tests.system.server import claim
 
 pytestmark = pytest.mark.system
 
@@ -112,16 +112,3 @@ def test_events_are_watched_as_they_are_told(kubectl: Space) -> None:
     told = line.split()[1:4]
     assert told[:2] == ["Normal", "FailedBinding"]
     assert told[2].lower() == "persistentvolumeclaim/data"
-
-
-def test_the_same_again_is_one_event(kubectl: Space) -> None:
-    kubectl("create", "-f", "-", stdin=claim("data", class_="none-such"))
-
-    def counts() -> list[int]:
-        which = "reason=ProvisioningFailed,involvedObject.name=data"
-        return [one["count"] for one in kubectl.get("events", "--field-selector", which)["items"]]
-
-    eventually(lambda: len(counts()) == 1, "it is told")
-    before = counts()[0]
-    kubectl("label", "pvc", "data", "looked=again")
-    eventually(lambda: [one > before for one in counts()] == [True], "it is counted on")

@@ -286,6 +286,7 @@ def not_scheduled(pod: Pod, reason: str, message: str, now: str) -> Pod:
         PodCondition(
             type=POD_SCHEDULED,
             status="False",
+            observed_generation=pod.metadata.generation,
             last_transition_time=now,
             reason=reason,
             message=message,
@@ -295,5 +296,8 @@ def not_scheduled(pod: Pod, reason: str, message: str, now: str) -> Pod:
 
 def assigned(pod: Pod, node: str, now: str) -> Pod:
     """The pod as the subresource binding leaves it. now: RFC 3339."""
-    condition = PodCondition(type=POD_SCHEDULED, status="True", last_transition_time=now)
+    seen = pod.metadata.generation
+    condition = PodCondition(
+        type=POD_SCHEDULED, status="True", observed_generation=seen, last_transition_time=now
+    )
     return pod.on_node(node).with_condition(condition)

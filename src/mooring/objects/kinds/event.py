@@ -7,14 +7,21 @@ from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
 from mooring.objects.kinds.common import (
     invalid,
+    is_qualified,
     metadata_causes,
     metadata_update_causes,
-    not_supported,
     required,
 )
 
 TYPES: Final = ("Normal", "Warning")
-NOTE_BYTES_MAX: Final = 1024
+NOTE_MAX_BYTES: Final = 1024
+TEXT_MAX_BYTES: Final = 128  # of reason, action and reportingInstance
+# As stored. What recorders of the core group write, and what stays in events of the newer one.
+OF_OLD: Final = ("firstTimestamp", "lastTimestamp", "count", "source")
+FIXED: Final = (
+    *("involvedObject", "reason", "message", *OF_OLD, "type", "eventTime", "action", "related"),
+    *("reportingComponent", "reportingInstance"),
+)
 GROUP, VERSION = "events.k8s.io", "v1"
 NAMES: Final = {  # in events.k8s.io → in the core group; all others are called the same
     "regarding": "involvedObject",
@@ -41,24 +48,72 @@ def _about(doc: Doc) -> Doc:
     return doc.get("involvedObject") or {}
 
 
-def _causes(doc: Doc) -> list[Cause]:
-    """An event lies in the namespace of what it is about; one about no namespace in default."""
+def _event_causes(doc: Doc) -> list[Cause]:
+    """Of any event: where it lies; and of one that has eventTime, what those say."""
     namespace, about = doc["metadata"].get("namespace", ""), _about(doc).get("namespace", "")
-    causes = metadata_causes(doc)
-    if about != namespace and (about or namespace not in ("default", "kube-system")):
+    is_newer = bool(doc.get("eventTime"))
+    if is_newer:
+        lies_right = bool(about) or namespace in ("default", "kube-system")
+    else:
+        lies_right = about == namespace or (not about and namespace == "default")
+    causes = _newer_causes(doc) if is_newer else []
+    if not lies_right:
         causes.append(invalid("involvedObject.namespace", about, "does not match event.namespace"))
     return causes
 
 
 def _newer_causes(doc: Doc) -> list[Cause]:
+    causes, reporter = [], doc.get("reportingComponent") or ""
+    if not reporter:
+        causes.append(required("reportingController"))
+    elif not is_qualified(reporter):
+        causes.append(invalid("reportingController", reporter, "must be a qualified name"))
+    for field in ("reportingInstance", "action", "reason"):
+        text = doc.get(field) or ""
+        if not text:
+            causes.append(required(field))
+        elif len(text.encode()) > TEXT_MAX_BYTES:
+            causes.append(invalid(field, "", f"can have at most {TEXT_MAX_BYTES} characters"))
+    if len((doc.get("message") or "").encode()) > NOTE_MAX_BYTES:
+        causes.append(invalid("message", "", f"can have at most {NOTE_MAX_BYTES} characters"))
+    return causes
+
+
+def _series_causes(doc: Doc) -> list[Cause]:
+    if (series := doc.get("series")) is None:
+        return []
+    causes = []
+    if (series.get("count") or 0) < 2:
+        causes.append(invalid("series.count", "", "should be at least 2"))
+    if not series.get("lastObservedTime"):
+        causes.append(required("series.lastObservedTime"))
+    return causes
+
+
+def _new_causes(doc: Doc) -> list[Cause]:
     """What events.k8s.io asks for beyond that, at creation."""
-    fields = ("eventTime", "reportingComponent", "reportingInstance", "action", "reason")
-    causes = [required(NEWER.get(field, field)) for field in fields if not doc.get(field)]
-    if doc.get("type") not in TYPES:
-        causes.append(not_supported("type", doc.get("type", ""), TYPES))
-    if len(str(doc.get("message") or "").encode()) > NOTE_BYTES_MAX:
-        causes.append(invalid("note", "", f"can have at most {NOTE_BYTES_MAX} bytes"))
-    return _causes(doc) + causes
+    causes = _event_causes(doc) + metadata_causes(doc) + _series_causes(doc)
+    if not doc.get("eventTime"):
+        causes.append(required("eventTime"))
+    if (type_ := doc.get("type") or "") not in TYPES:
+        causes.append(invalid("type", "", f"has invalid value: {type_}"))
+    for field in OF_OLD:
+        value = doc.get(field)
+        if any(value.values()) if isinstance(value, dict) else value:
+            causes.append(invalid(field, "", "needs to be unset"))
+    return causes
+
+
+def _new_update_causes(doc: Doc, old: Doc) -> list[Cause]:
+    """An event stays as it was told, but for its series."""
+    causes = _event_causes(doc) + metadata_update_causes(doc, old)
+    if doc.get("series") != old.get("series"):
+        causes += _series_causes(doc)
+    for field in FIXED:
+        if (doc.get(field) or None) != (old.get(field) or None):
+            path = "reportingController" if field == "reportingComponent" else field
+            causes.append(invalid(path, doc.get(field) or "", "field is immutable"))
+    return causes
 
 
 def _since(timestamp: str | None, now: Printing) -> str:
@@ -135,8 +190,8 @@ CORE: Final = Kind(
     namespaced=True,
     short_names=("ev",),
     columns=COLUMNS,
-    validate_create=_causes,
-    validate_update=metadata_update_causes,
+    validate_create=lambda doc: metadata_causes(doc) + _event_causes(doc),
+    validate_update=lambda doc, old: metadata_update_causes(doc, old) + _event_causes(doc),
     selectable=_selectable("involvedObject", "reportingComponent"),
 )
 
@@ -149,8 +204,8 @@ NEW: Final = Kind(
     namespaced=True,
     short_names=("ev",),
     columns=COLUMNS,
-    validate_create=_newer_causes,
-    validate_update=metadata_update_causes,
+    validate_create=_new_causes,
+    validate_update=_new_update_causes,
     selectable={
         **_selectable("involvedObject", "reportingComponent"),
         **_selectable("regarding", "reportingController"),
