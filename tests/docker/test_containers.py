@@ -184,7 +184,14 @@ def test_a_claim_deleted_under_a_container_goes_after_it(moored: Mooring, host: 
     writer.goes_on()
     claim = moored.get("persistentvolumeclaims", "doomed")
     assert "deletionTimestamp" in claim["metadata"]
-    writer.remove()
+    kubeconfig = str(moored.data_dir / "kubeconfig")
+
+    def says() -> list[str]:
+        said = moored.mooring("explain", "pvc", "doomed", "--kubeconfig", kubeconfig).out
+        return said.splitlines()
+
+    eventually(lambda: says()[1:] == ["  would help: on here: docker rm -f last"], "it is told")
+    host.docker("rm", "-f", "last")
     eventually(lambda: "doomed" not in moored.names("persistentvolumeclaims"), "it is gone")
 
 

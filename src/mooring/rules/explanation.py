@@ -39,6 +39,7 @@ from mooring.rules.matching import VolumeIndex, fits, owned, short
 from mooring.rules.outlook import outlook
 from mooring.rules.protection import holders
 from mooring.rules.remedies import (
+    asking,
     choosing,
     classing,
     deleting,
@@ -340,7 +341,7 @@ def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str
     if waiting := [pod for pod in sight.pods if not pod.node_name and not pod.has_ended]:
         names = listed([pod.key for pod in waiting])
         why = f"by class {class_.name} it waits for the node of pod {names}"
-        help_ = f"mooring explain pod {waiting[0].name} -n {claim.namespace} says why it has none"
+        help_ = f"{asking('pod', waiting[0])} says why it has none"
     elif placed := [pod for pod in sight.pods if not pod.is_mirror and not pod.has_ended]:
         # As in Kubernetes: a node is chosen for a claim with that of a pod, and not without.
         why = f"nobody chooses a node for it: pod {placed[0].key} came with its own"

@@ -14,6 +14,7 @@ from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
 from mooring.rules.pool_room import limiting, room_for
 from mooring.rules.provisioning import alike, pool_for, unmakeable
+from mooring.rules.remedies import editing
 
 
 class Outlook(NamedTuple):
@@ -90,7 +91,7 @@ def _help_in(claim: Claim, pool: Pool) -> str:
 
 def raising(pool: Pool, namespace: str, size: Quantity) -> str:
     """What lets a pool give a namespace a size that it has no room for now."""
-    return f"kubectl edit pool {pool.name}, to raise {limiting(pool, namespace, size)}"
+    return f"{editing('pool', pool.name)}, to raise {limiting(pool, namespace, size)}"
 
 
 def _help_without_pool(class_: StorageClass, pools: Sequence[Pool], nodes: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from mooring.rules.candidates import wanted
 from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.explanation import Explanation, Reasons, listed
 from mooring.rules.nodes import OTHER_NODE_WANTED, UNSCHEDULABLE
-from mooring.rules.remedies import deleting, ending, ungated
+from mooring.rules.remedies import asking, deleting, editing, ending, rescheduling, ungated
 from mooring.rules.scheduling import (
     NO_SPACE,
     NO_SUCH_VOLUME,
@@ -155,8 +155,8 @@ def _to_be_placed(pod: Pod, sight: PodSight) -> Reasons:
             return f"it is about to get node {plan.node}", (), ""
         names = listed([key.rpartition("/")[2] for key in plan.claims])
         why = f"it gets node {plan.node} when its claims are bound: {names} not yet"
-        first = plan.claims[0].rpartition("/")[2]
-        return why, (), f"{_explain_claim(pod, first)} says what that waits for"
+        first = sight.claims[plan.claims[0]]
+        return why, (), f"{asking('pvc', first)} says what that waits for"
     told = [_of_node(pod, node, found, sight) for node in sight.nodes]
     details = [why for why, _ in told[:NODES_AT_MOST]]
     if (more := len(told) - NODES_AT_MOST) > 0:
@@ -173,14 +173,14 @@ def _before(pod: Pod, found: str, sight: PodSight) -> Reasons:
     all_ = _claims(pod, sight) if len(claims) > 1 else ()
     there = [one for one in claims.values() if one is not None]
     if found == UNBOUND_IMMEDIATE:
-        names = [one.name for one in there if one.phase != Phase.BOUND]
-        why = f"it waits until its claims are bound: {listed(names)}"
-        return why, all_, f"{_explain_claim(pod, names[0])} says what that waits for"
+        open_ = [one for one in there if one.phase != Phase.BOUND]
+        why = f"it waits until its claims are bound: {listed([one.name for one in open_])}"
+        return why, all_, f"{asking('pvc', open_[0])} says what that waits for"
     if missing := [name for name, one in claims.items() if one is None]:
         return _missing(pod, missing, all_, sight)
     if lost := [one for one in there if one.phase == Phase.LOST]:
         why = f"its claim {lost[0].name} is Lost: volume {lost[0].volume_name} is not its own"
-        return why, all_, f"{_explain_claim(pod, lost[0].name)} says how that came"
+        return why, all_, f"{asking('pvc', lost[0])} says how that came"
     if going := [one.name for one in there if one.being_deleted]:
         why = f"its claim {going[0]} is being deleted"
         return why, all_, f"a claim {going[0]} made anew when this one is gone"
@@ -199,10 +199,6 @@ def _missing(pod: Pod, missing: Sequence[str], all_: tuple[str, ...], sight: Pod
     failure = f"it failed last with: {sight.failure}"
     why = f"its own claim {own[0]} could not be made"
     return why, (*all_, failure), "put that right, and it is made by itself"
-
-
-def _explain_claim(pod: Pod, name: str) -> str:
-    return f"mooring explain pvc {name} -n {pod.namespace}"
 
 
 def _of_node(pod: Pod, node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
@@ -271,7 +267,7 @@ def _full(node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
             )
         class_ = sight.storage_class(claim.class_name)
         pool = class_.pool if class_ is not None else ""
-        more = f"kubectl edit pool {pool}, to raise spec.capacity; or " if pool else ""
+        more = f"{editing('pool', pool)}, to raise spec.capacity; or " if pool else ""
         return f"{asks}, and {max(limits)} can be made there", f"{more}a smaller claim"
     return "there is not enough room", ""
 
@@ -281,7 +277,7 @@ def _none(node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:
         selected = claim.annotations.get(SELECTED_NODE)
         if selected not in (None, node.name):
             why = f"claim {claim.name} is to be made on {selected}"
-            return why, f"kubectl annotate pvc {claim.name} -n {claim.namespace} {SELECTED_NODE}-"
+            return why, rescheduling(claim)
         if selected is None and sight.free_volume(claim, node, ()) is not None:
             continue
         class_ = sight.storage_class(claim.class_name)

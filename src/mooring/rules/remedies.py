@@ -1,12 +1,17 @@
-"""The command lines that explanations recommend."""
+"""The command lines that explanations recommend.
+
+They are made to be copied into a shell: names that nobody checked, as those in a claimRef, are
+quoted.
+"""
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Final
 
 import msgspec
 
 from mooring.model.claim import Claim
-from mooring.model.metadata import View
+from mooring.model.metadata import ObjectReference, View
 from mooring.model.names import CONTAINER_NAME, SELECTED_NODE
 from mooring.model.pod import Pod
 from mooring.model.volume import Volume
@@ -46,11 +51,20 @@ def rescheduling(claim: Claim) -> str:
 
 def choosing(claim: Claim, node: str) -> str:
     """Has a claim's volume made for a node that nobody chooses for it."""
-    return f"kubectl annotate pvc {_at(claim)} {SELECTED_NODE}={node}"
+    return f"kubectl annotate pvc {_at(claim)} {quote(f'{SELECTED_NODE}={node}')}"
 
 
-def deleting(kind: str, one: View) -> str:
+def deleting(kind: str, one: View | ObjectReference) -> str:
     return f"kubectl delete {kind} {_at(one)}"
+
+
+def asking(kind: str, one: View | ObjectReference) -> str:
+    """Has it explained."""
+    return f"mooring explain {kind} {_at(one)}"
+
+
+def editing(kind: str, name: str) -> str:
+    return f"kubectl edit {kind} {quote(name)}"
 
 
 def ungated(pod: Pod) -> str:
@@ -76,20 +90,21 @@ def _ending(pod: Pod) -> str:
     container = pod.annotations.get(CONTAINER_NAME)
     if container is None:
         return f"the end of what uses it on {pod.node_name}"
-    return f"on {pod.node_name}: docker rm -f {container}"
+    return f"on {pod.node_name}: docker rm -f {quote(container)}"
 
 
 def _merged(kind: str, one: View, patch: object) -> str:
-    return f"kubectl patch {kind} {_at(one)} --type merge -p '{_json(patch)}'"
+    return f"kubectl patch {kind} {_at(one)} --type merge -p {_json(patch)}"
 
 
 def _patched(kind: str, one: View, patch: object) -> str:
-    return f"kubectl patch {kind} {_at(one)} -p '{_json(patch)}'"
+    return f"kubectl patch {kind} {_at(one)} -p {_json(patch)}"
 
 
-def _at(one: View) -> str:
-    return f"{one.name} -n {one.namespace}" if one.namespace else one.name
+def _at(one: View | ObjectReference) -> str:
+    name = quote(one.name)
+    return f"{name} -n {quote(one.namespace)}" if one.namespace else name
 
 
 def _json(patch: object) -> str:
-    return msgspec.json.encode(patch).decode()
+    return quote(msgspec.json.encode(patch).decode())

@@ -10,7 +10,7 @@ from mooring.model.names import (
 )
 from mooring.model.snapshot import Snapshot, SnapshotContent
 from mooring.rules.explanation import Explanation, Reasons, held, listed
-from mooring.rules.remedies import deleting
+from mooring.rules.remedies import asking, deleting
 from mooring.rules.snapshots import NOT_MADE, Decision, World, snapshot_decision
 
 OURS: Final = frozenset({SNAPSHOT_AS_SOURCE, SNAPSHOT_BOUND})  # finalizers
@@ -60,7 +60,7 @@ def _terminating(snapshot: Snapshot, world: World) -> Reasons:
     if restoring := world.restoring(snapshot):
         why = f"it stays until claims are filled from it: {listed([one.key for one in restoring])}"
         first = restoring[0]
-        see = f"mooring explain pvc {first.name} -n {first.namespace} says what that waits for"
+        see = f"{asking('pvc', first)} says what that waits for"
         return why, (), f"{see}; or {deleting('pvc', first)}"
     if others := [one for one in snapshot.metadata.finalizers if one not in OURS]:
         return held(KIND, snapshot, others)
@@ -95,7 +95,7 @@ def _help_with_claim(snapshot: Snapshot, world: World) -> str:
         return "delete this snapshot"
     volume = world.volume(claim.volume_name) if claim.volume_name else None
     if claim.phase != Phase.BOUND or volume is None:
-        return f"mooring explain pvc {claim.name} -n {claim.namespace} says what that waits for"
+        return f"{asking('pvc', claim)} says what that waits for"
     if not volume.driver:
         return "a claim of a class whose driver makes snapshots, and a snapshot of that"
     return ""

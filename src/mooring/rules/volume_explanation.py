@@ -9,7 +9,7 @@ from mooring.model.volume import Volume
 from mooring.rules.candidates import lacking
 from mooring.rules.explanation import Explanation, Reasons, about, held
 from mooring.rules.matching import quoted, short
-from mooring.rules.remedies import freeing, retaining
+from mooring.rules.remedies import asking, deleting, freeing, retaining
 from mooring.rules.volumes import reclaim_decision, volume_decision
 from mooring.rules.waste import waste
 
@@ -34,9 +34,8 @@ def explained_volume(
 def _terminating(volume: Volume) -> Reasons:
     ref = volume.claim_ref
     if volume.phase == Phase.BOUND and ref is not None:
-        claim = f"{ref.name} -n {ref.namespace}"
-        fate = f"mooring explain pvc {claim} --delete says what becomes of its data then"
-        help_ = f"kubectl delete pvc {claim}; {fate}"
+        fate = f"{asking('pvc', ref)} --delete says what becomes of its data then"
+        help_ = f"{deleting('pvc', ref)}; {fate}"
         return f"it stays until claim {ref.key} is deleted", (), help_
     if others := [one for one in volume.metadata.finalizers if one != PV_PROTECTION]:
         return held("pv", volume, others)
@@ -87,7 +86,7 @@ def _ended(volume: Volume, why: str, pools: Sequence[Pool], told: str) -> Reason
         return why, (kept,), f"to give it away with its data: {freeing(volume)}"
     if volume.phase == Phase.FAILED:
         failure = volume.status.message or "reclaiming it failed"
-        by_hand = f"deal with its data by hand, then kubectl delete pv {volume.name}"
+        by_hand = f"deal with its data by hand, then {deleting('pv', volume)}"
         keep = f"to keep it: {retaining(volume)}"
         return f"{why}, and its policy {policy} failed", (failure,), f"{by_hand}; or {keep}"
     homeless = volume.pool and all(pool.name != volume.pool for pool in pools)
