@@ -1,6 +1,6 @@
-"""Record what kubectl makes of patches and of quantities, for tests that compare Mooring with it.
+"""Record what kubectl makes of patches, quantities and selectors, for tests to compare with.
 
-Needs kubectl and no server: it merges, and writes quantities, by the same code as kube-apiserver.
+Needs kubectl and no server: it does all that by the same code as kube-apiserver.
 """
 
 import json
@@ -14,6 +14,8 @@ from typing import Any, Final
 import yaml
 
 from mooring.objects.kinds.registry import ALL_KINDS
+from tests.api.kubectl_selectors import generated as generated_selectors
+from tests.api.kubectl_selectors import selected
 from tests.model.kubectl_quantities import canonical, generated
 from tests.objects.generated_merges import applies as generated_applies
 from tests.objects.generated_merges import cases
@@ -26,6 +28,7 @@ SEED: Final = 1
 PATCHES: Final = 300
 APPLIES: Final = 60
 QUANTITIES: Final = 400
+SELECTORS: Final = 300
 
 Case = dict[str, Any]
 
@@ -36,6 +39,7 @@ def main() -> None:
     write("objects/data/strategic-recorded.json", by_hand())
     write("objects/data/patches-recorded.json", patches())
     write("objects/data/applies-recorded.json", applies())
+    write("api/data/selectors-recorded.json", selectors())
 
 
 def write(name: str, content: Any) -> None:
@@ -73,6 +77,13 @@ def applies() -> Iterator[Case]:
                 live = with_last_applied(case.live, case.last)
                 result = merged(KUBECTL, live, asked.form, asked.patch)
                 yield {"doc": live, **asked._asdict(), "result": result}
+
+
+def selectors() -> dict[str, list[int] | None]:
+    home = Path(tempfile.mkdtemp())
+    with applier(KUBECTL, home, schemas=False) as kubectl:
+        texts = generated_selectors(SEED, SELECTORS)
+        return {text: selected(KUBECTL, home, kubectl.url, text) for text in texts}
 
 
 if __name__ == "__main__":

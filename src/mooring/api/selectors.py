@@ -31,6 +31,8 @@ def label_selector(text: str) -> LabelSelector:
 
     Takes time in proportion to the text, whatever it is: it comes from anybody.
     """
+    if not text.strip():
+        return LabelSelector()
     return LabelSelector(match_expressions=tuple(map(_requirement, _terms(text))))
 
 
@@ -53,6 +55,9 @@ def _requirement(term: str) -> Requirement:
     bare = term.strip()
     if found := _SET.fullmatch(bare):
         key, operator, listed = found.groups()
+        ending = listed[len(listed.rstrip(", \t\n\r")) :].count(",")
+        if ending and ending % 2 == 0:  # Kubernetes reads commas by pairs, and wants an end
+            raise _refusal(term)
         values = tuple(dict.fromkeys(value.strip() for value in listed.split(",")))
         requirement = Requirement(
             key=key, operator="In" if operator == "in" else "NotIn", values=values

@@ -1,4 +1,4 @@
-"""kubectl, asked anew: what it makes of patches and amounts by itself, Mooring makes of them.
+"""kubectl, asked anew: what it makes of patches, amounts and selectors, Mooring makes of them.
 
 KUBECTL_SEED=7 has other documents than these.
 """
@@ -13,6 +13,9 @@ import pytest
 
 from mooring.model.quantity import QuantityError, parse_quantity
 from mooring.objects.kind import Doc
+from tests.api.kubectl_selectors import generated as generated_selectors
+from tests.api.kubectl_selectors import selected
+from tests.api.test_selectors import selected as chosen
 from tests.model.kubectl_quantities import canonical, generated
 from tests.objects.generated_merges import applies, cases
 from tests.objects.kubectl_merges import CLIENT_KINDS, decoded, merged, patched
@@ -77,6 +80,14 @@ def canonical_or_none(text: str) -> str | None:
         return parse_quantity(text).canonical()
     except QuantityError:
         return None
+
+
+@needs_kubectl
+@pytest.mark.parametrize("count", [pytest.param(20), pytest.param(2000, marks=pytest.mark.slow)])
+def test_selectors(count: int, tmp_path: Path) -> None:
+    with applier(str(CURRENT), tmp_path, schemas=False) as kubectl:
+        for text in generated_selectors(SEED, count):
+            assert chosen(text) == selected(str(CURRENT), tmp_path, kubectl.url, text), text
 
 
 def test_amounts_are_sorted_by_kubectl_as_mooring_compares_them(kubectl: Space) -> None:
