@@ -178,7 +178,7 @@ async def test_bodies_that_are_no_object_of_the_kind(
         (STRATEGIC_PATCH, b'{"data":{"$patch":"nothing"}}', 400),
         (JSON_PATCH, b"{}", 400),
         (JSON_PATCH, b"[1]", 400),
-        (JSON_PATCH, b'[{"op":"brew","path":"/data"}]', 400),
+        (JSON_PATCH, b'[{"op":"brew","path":"/data"}]', 422),
         (JSON_PATCH, b'[{"op":"remove","path":"/nothing"}]', 422),
         (JSON_PATCH, b'[{"op":"test","path":"/data/key","value":"x"}]', 422),
         (JSON_PATCH, b'[{"op":"replace","path":"","value":7}]', 422),
