@@ -73,6 +73,15 @@ async def test_through_the_newer_group_only_the_series_of_an_event_changes(
     assert (done.status, [one["field"] for one in causes]) == (422 if fields else 200, fields)
 
 
+async def test_a_name_may_begin_with_that_of_the_object_and_a_dot() -> None:
+    async with Client() as client:
+        done = await client.send("POST", CORE, core(metadata={"generateName": "data."}))
+        refused = await client.send("POST", NEW, newer(metadata={"generateName": "data."}))
+    assert done.status == 201
+    assert done.body["metadata"]["name"].startswith("data.")
+    assert [one["field"] for one in refused.body["details"]["causes"]] == ["metadata.generateName"]
+
+
 async def test_through_the_core_group_it_is_written_anew() -> None:
     async with Client() as client:
         await client.send("POST", CORE, core())

@@ -8,7 +8,6 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -184,7 +183,7 @@ class Provisioner:
         metadata, now = about.metadata, datetime.now(UTC)
         namespace = metadata.namespace or "default"
         event = client.CoreV1Event(
-            metadata=client.V1ObjectMeta(name=f"{metadata.name}.{uuid4().hex[:16]}"),
+            metadata=client.V1ObjectMeta(generate_name=f"{metadata.name}."),
             involved_object=client.V1ObjectReference(
                 api_version="v1",
                 kind=kind,

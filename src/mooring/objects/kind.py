@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Doc = dict[str, Any]  # an object as decoded JSON
 
@@ -129,8 +129,6 @@ class Kind:
     # may a whole collection be deleted at once (namespaces may not)
     deletes_collection: bool = True
     kept: frozenset[str] = frozenset()  # names that are never deleted
-    # name rule: DNS-1123 subdomain for nearly all; "label" for Namespace
-    name_rule: Literal["subdomain", "label", "path"] = "subdomain"
     # the stored form belongs to another served version, e.g. events of both groups: its resource.
     # Only these two functions see the served form; all others of the kind, columns and selectable
     # fields too, work on the stored form.

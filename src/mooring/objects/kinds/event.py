@@ -90,6 +90,12 @@ def _series_causes(doc: Doc) -> list[Cause]:
     return causes
 
 
+def _core_causes(doc: Doc) -> list[Cause]:
+    """Many programs have names of events begin with "NAME.", which Kubernetes lets pass here."""
+    causes = [one for one in metadata_causes(doc) if one.field != "metadata.generateName"]
+    return causes + _event_causes(doc)
+
+
 def _new_causes(doc: Doc) -> list[Cause]:
     """What events.k8s.io asks for beyond that, at creation."""
     causes = _event_causes(doc) + metadata_causes(doc) + _series_causes(doc)
@@ -190,7 +196,7 @@ CORE: Final = Kind(
     namespaced=True,
     short_names=("ev",),
     columns=COLUMNS,
-    validate_create=lambda doc: metadata_causes(doc) + _event_causes(doc),
+    validate_create=_core_causes,
     validate_update=lambda doc, old: metadata_update_causes(doc, old) + _event_causes(doc),
     selectable=_selectable("involvedObject", "reportingComponent"),
 )
