@@ -121,3 +121,17 @@ async def test_a_pool_itself_must_be_as_it_was_read() -> None:
         await objects.create(kinds[Volume.resource], "", of_pool("v"))
         with pytest.raises(Conflict):
             await objects.commit([(pool, pool.annotated(a="b"))])
+
+
+async def test_changes_of_one_turn_that_charge_a_pool_are_all_stored_at_the_first_try() -> None:
+    async with Client() as client:
+        objects, kinds = client.objects, client.objects.kinds
+        await objects.create(kinds[Pool.resource], "", {"metadata": {"name": "p"}, "spec": POOL})
+        volumes = kinds[Volume.resource]
+        made = [await objects.create(volumes, "", of_pool(f"v{number}")) for number in range(20)]
+        views = [view(Volume, entry) for entry in made]
+        grown = [[(one, one.annotated(**{GROWS_TO: "2Gi"}))] for one in views]
+        assert await objects.commit_each(grown) == [None] * 20
+        pool = objects.view(Pool, "p")
+        assert pool is not None
+        assert (str(pool.allocated), pool.status.volumes) == ("40Gi", 20)

@@ -313,20 +313,30 @@ class Objects:
     ) -> list[Exception | None]:
         """Make commits of changed views, each for itself: what kept it from being stored, if any.
 
-        All are on their way to the store at once, and waited for together.
+        All are on their way to the store at once, and waited for together. Only those that write
+        the account of a pool take turns: else all but one would be in vain.
         """
         begun: list[asyncio.Future[int] | Exception] = []
         errors: list[Exception | None] = []
+        in_turn: set[asyncio.Future[int]] = set()
         try:
             for pairs in several:
                 try:
-                    begun.append(asyncio.ensure_future(self._begun(*self._writes(pairs))))
+                    writes, held = self._writes(pairs)
+                    if any(self._account.is_of_pool(one) for one in writes):
+                        begun.append(task := asyncio.create_task(self.commit(pairs)))
+                        in_turn.add(task)
+                    else:
+                        begun.append(asyncio.ensure_future(self._begun(writes, held)))
                 except (
                     Exception
                 ) as error:  # of ours, too: it must not keep others from being stored
                     begun.append(error)
             for one in begun:
-                errors.append(one if isinstance(one, Exception) else await self._error(one))
+                if isinstance(one, Exception):
+                    errors.append(one)
+                else:
+                    errors.append(await self._error(one if one in in_turn else self._done(one)))
         finally:
             for one in begun[len(errors) :]:  # we were cancelled
                 if not isinstance(one, Exception):
@@ -335,7 +345,7 @@ class Objects:
 
     async def _error(self, begun: Awaitable[int]) -> Exception | None:
         try:
-            await self._done(begun)
+            await begun
         except Exception as error:
             return error
         return None
