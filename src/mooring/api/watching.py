@@ -22,6 +22,7 @@ from mooring.store.interface import Expired
 BOOKMARK_EVERY_S: Final = 60.0  # as kube-apiserver: often enough that a resume stays short
 LONGEST_S: Final = (1800.0, 3600.0)  # a watch without a limit ends between these, at random
 QUEUED_AT_MOST: Final = 20_000  # events; a reader further behind is told to list again
+QUEUED_BYTES: Final = 32 * 1024 * 1024  # likewise
 TOO_NEW: Final = "Too large resource version"
 FOREVER_S: Final = 10**9  # timers take no longer ones
 TOO_NEW_WAIT_S: Final = 3.0  # for a revision that this server has not reached yet
@@ -36,6 +37,7 @@ class Stream:
         self.namespace = route.namespace
         self.name = route.name
         self.queue: list[bytes] = []
+        self._queued_bytes = 0
         self.overflowed = False
         self.ready = asyncio.Event()
 
@@ -44,11 +46,19 @@ class Stream:
         frame = self.frame(event)
         if frame is None or self.overflowed:
             return
-        if len(self.queue) >= QUEUED_AT_MOST:
+        if len(self.queue) >= QUEUED_AT_MOST or self._queued_bytes >= QUEUED_BYTES:
             self.overflowed = True
         else:
             self.queue.append(frame)
+            self._queued_bytes += len(frame)
         self.ready.set()
+
+    def taken(self) -> bytes:
+        """What waits, which is no longer kept here then."""
+        chunk = b"".join(self.queue)
+        self.queue.clear()
+        self._queued_bytes = 0
+        return chunk
 
     def selects(self, entry: Entry | None) -> bool:
         if entry is None or (self.namespace and entry.namespace != self.namespace):
@@ -107,7 +117,7 @@ async def watch(request: Request, route: Route, objects: Objects, watches: OpenW
     stream = Stream(request, route, shape, match)
     seen = shelf.revision
     start_revision = objects.cache.revision
-    unfollow = shelf.follow(stream.offer)
+    unfollow = shelf.follow(stream.offer, route.namespace)
     try:
         first: list[bytes] = []
         if initial:
@@ -188,9 +198,7 @@ async def _pump(
             # Taken together with the queue: more may come while this is sent, and a client goes on
             # from a bookmark as if it had seen all before it.
             revision = objects.cache.revision
-            if stream.queue:
-                chunk = b"".join(stream.queue)
-                stream.queue.clear()
+            if chunk := stream.taken():
                 await request.more(chunk)
             if stream.overflowed:
                 expired = Expired(objects.cache.revision, objects.cache.revision)

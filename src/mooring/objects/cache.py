@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # Events kept in memory for watches that resume; older ones are read from the store's history.
 RECENT_EVENTS: Final = 2048
+RECENT_BYTES: Final = 8 * 1024 * 1024  # of their objects: many large ones would fill the memory
 NO_LABELS: Final[dict[str, str]] = {}  # one for all objects that have none
 
 
@@ -79,6 +80,13 @@ class Event:
         return entry.key
 
     @property
+    def size_bytes(self) -> int:
+        """Of the object; one that is changed has its state before in common with another event."""
+        entry = self.after or self.before
+        assert entry is not None
+        return len(entry.body)
+
+    @property
     def gone(self) -> Entry:
         if self._gone is None:
             assert self.before is not None
@@ -116,10 +124,12 @@ class Shelf:
         self.offset = splice_offset(kind)
         self.prefix = kind.resource + "/"
         self.revision = 0  # of the last event here
-        self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
+        self.recent: deque[Event] = deque()
         self.recent_from = 0  # events after this revision are all in `recent`
+        self._recent_bytes = 0
         self._entries: SortedDict = SortedDict()
         self._followers: list[Follower] = []
+        self._inside: dict[str, list[Follower]] = {}  # by the one namespace they follow
 
     def get(self, key: str) -> Entry | None:
         entry: Entry | None = self._entries.get(key)
@@ -145,10 +155,20 @@ class Shelf:
         thread can look at them all while the loop goes on."""
         return list(dict.values(self._entries))
 
-    def follow(self, follower: Follower) -> Callable[[], None]:
-        """Call it for each event from now on. Returns what ends that."""
-        self._followers.append(follower)
-        return lambda: self._followers.remove(follower)
+    def follow(self, follower: Follower, namespace: str = "") -> Callable[[], None]:
+        """Call it for each event from now on, of one namespace or all. Returns what ends that.
+
+        Those of one namespace cost nothing when something happens in another.
+        """
+        followers = self._inside.setdefault(namespace, []) if namespace else self._followers
+        followers.append(follower)
+
+        def unfollow() -> None:
+            followers.remove(follower)
+            if namespace and not followers:
+                del self._inside[namespace]
+
+        return unfollow
 
     def entry_of(self, key: str, stored: bytes, revision: int) -> Entry:
         """An entry for stored bytes; `key` is the store's."""
@@ -191,12 +211,21 @@ class Shelf:
         else:
             self._entries.pop(key, None)
         event = Event(before, after, change.revision, self.offset)
-        if len(self.recent) == RECENT_EVENTS:
-            self.recent_from = self.recent[0].revision
-        self.recent.append(event)
+        self._remember(event)
         self.revision = change.revision
-        for follower in tuple(self._followers):
+        followers = tuple(self._followers)
+        if self._inside:
+            followers += tuple(self._inside.get(key.partition("/")[0], ()))
+        for follower in followers:
             follower(event)
+
+    def _remember(self, event: Event) -> None:
+        self.recent.append(event)
+        self._recent_bytes += event.size_bytes
+        while len(self.recent) > RECENT_EVENTS or self._recent_bytes > RECENT_BYTES:
+            gone = self.recent.popleft()
+            self._recent_bytes -= gone.size_bytes
+            self.recent_from = gone.revision
 
 
 class Cache:
