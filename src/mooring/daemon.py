@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -19,6 +20,7 @@ from mooring.api.certificates import CLUSTER, Authority, kubeconfig, names_of, p
 from mooring.api.host import Host
 from mooring.api.identity import Identities, new_token, token_hash
 from mooring.api.protocol import Protocol as HttpProtocol
+from mooring.api.seats import Seats
 from mooring.controllers.controllers import Controllers
 from mooring.dockerplugin.adopting import Adoptions
 from mooring.dockerplugin.errors import AlreadyServed
@@ -29,6 +31,7 @@ from mooring.dockerplugin.plugin import Plugin
 from mooring.dockerplugin.transport import Transport, plugin_listener
 from mooring.engine.engine import Announcer, Engine
 from mooring.errors import MooringError
+from mooring.host.open_files import raised_limit
 from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
 from mooring.model.populator import VolumePopulator
 from mooring.node.agent import Agent
@@ -48,6 +51,8 @@ log = logging.getLogger(__name__)
 
 COLLECT_AFTER: Final = (20_000, 20, 50)  # allocations, then collections of the younger generation
 GRACE_S: Final = 2  # for requests under way at SIGTERM; what goes on then is cut off
+OWN_FILES: Final = 256  # kept for what is not a connection: the store, volumes, programs
+FEW_SEATS: Final = 1024  # each watch takes one, so as many are soon taken
 # Made once, so that what an admin deletes stays deleted; holds the name of the node.
 FIRST_START: Final = "first-start-done"
 
@@ -303,7 +308,7 @@ def _config(app: App, authority: Authority) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=HttpProtocol,
+        http=partial(HttpProtocol, seats=_seats()),  # type: ignore[arg-type]  # it makes one
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -318,6 +323,19 @@ def _config(app: App, authority: Authority) -> uvicorn.Config:
         ssl_certfile=str(authority.certificate),
         ssl_keyfile=str(authority.key),
     )
+
+
+def _seats() -> Seats:
+    files = raised_limit()
+    seats = max(files - OWN_FILES, files // 2)
+    if seats < FEW_SEATS:
+        log.warning(
+            "at most %d connections, as this process may have %d files open: each watch takes one; "
+            "allow it more (ulimit -Hn, LimitNOFILE= of its unit)",
+            seats,
+            files,
+        )
+    return Seats(seats)
 
 
 def _listener(settings: Settings) -> socket.socket:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import uvicorn
 
 from mooring.api.http import Message, Receive, Request, Scope, Send
 from mooring.api.protocol import Protocol
+from mooring.api.seats import Seats
 
 
 class Impatient(Protocol):
@@ -29,10 +31,10 @@ async def app(_scope: Scope, receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def connection(
-    app: Any = app,
+    app: Any = app, protocol: Any = Impatient
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     config = uvicorn.Config(
-        app, port=0, http=Impatient, ws="none", lifespan="off", log_config=None, access_log=False
+        app, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     config.load()
@@ -92,3 +94,10 @@ async def test_a_head_that_is_too_long_is_answered_so() -> None:
     async with connection() as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nA: " + b"a" * 2_000_000)
         assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_who_finds_no_seat_is_cut_off() -> None:
+    async with connection(protocol=partial(Protocol, seats=Seats(0))) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 30) == b""

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mooring.api.http import ABORT
+from mooring.api.seats import Seats
 
 MAX_HEAD_BYTES: Final = 1024 * 1024  # of a request line and its headers, as Go's servers
 READ_WITHIN_S: Final = 60.0  # a whole request, from its first byte on; and the wait for the first
@@ -57,8 +58,10 @@ class Protocol(HttpToolsProtocol):
 
     read_within_s = READ_WITHIN_S
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(self, *args: Any, seats: Seats | None = None, **settings: Any) -> None:
+        """seats  shared by all connections; None: there may be any number"""
         super().__init__(*args, **settings)
+        self._seats = seats
         self._head_bytes = 0  # of a head that is not complete, counted in pieces as they come
         self._in_head = True
         self._ended = False  # nothing more is read
@@ -67,6 +70,10 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
+        if self._seats is not None and self._seats.refuses(len(self.connections)):
+            self._ended = True
+            transport.abort()
+            return
         self._reading_since = self.loop.time()
         self._look_timer = self.loop.call_later(self.read_within_s, self._look)
 
