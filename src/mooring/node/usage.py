@@ -42,6 +42,7 @@ OWED_AT_MOST_S: Final = 120.0  # of rest: some hundred looks at once after a cal
 STEP_ENTRIES: Final = 1000  # of a count in one go, some milliseconds
 STEP_REST: Final = 9  # times the step: a count takes a tenth of a processor at most
 STEP_DEADLINE_S: Final = 30.0
+PUT_OFF_AT_MOST: Final = 1000  # entries of the queue that stand for nothing, beside as many as do
 SETTLES_S: Final = 1.0  # a new volume is being made, mounted, filled
 
 
@@ -139,6 +140,9 @@ class Usages:
         if due_s < self._due.get(name, math.inf):
             self._due[name] = due_s
             heapq.heappush(self._queue, (due_s, name))
+            if len(self._queue) > 2 * len(self._due) + PUT_OFF_AT_MOST:  # most are of volumes gone
+                self._queue = [(due_s, name) for name, due_s in self._due.items()]
+                heapq.heapify(self._queue)
             self._news.set()
 
     async def _run(self) -> None:
