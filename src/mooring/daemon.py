@@ -31,6 +31,7 @@ from mooring.dockerplugin.plugin import Plugin
 from mooring.dockerplugin.transport import Transport, plugin_listener
 from mooring.engine.engine import Announcer, Engine
 from mooring.errors import MooringError
+from mooring.host.allocator import give_back_what_is_large
 from mooring.host.open_files import raised_limit
 from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
 from mooring.model.populator import VolumePopulator
@@ -144,6 +145,7 @@ async def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
     on_ready  is told the server's URL once it serves
     """
+    give_back_what_is_large()
     if not is_subdomain(settings.node_name):
         raise BadNodeName(settings.node_name)
     with _listener(settings) as listener:

@@ -60,15 +60,16 @@ async def test_who_follows_a_namespace_is_told_of_nothing_else() -> None:
 
 
 async def test_what_is_remembered_has_a_limit_and_the_store_tells_the_rest() -> None:
-    size = RECENT_BYTES // 8 - 1000
+    size = RECENT_BYTES // 8
     async with World() as world:
         begun = world.objects.cache.revision
         made = [await world.put(f"one/m{number}", size) for number in range(12)]
         assert sum(event.size_bytes for event in world.shelf.recent) <= RECENT_BYTES
-        assert len(world.shelf.recent) > 4
+        assert len(world.shelf.recent) == 7
         for since in (begun, made[3], made[9]):
             events = await world.objects.cache.history(world.shelf, since, made[-1])
             assert [event.revision for event in events] == [one for one in made if one > since]
         for number in range(RECENT_EVENTS + 2):
             await world.put(f"two/m{number}")
         assert len(world.shelf.recent) == RECENT_EVENTS
+        assert world.shelf.recent_from == world.shelf.recent[0].revision - 1

@@ -109,3 +109,12 @@ def test_the_view_of_what_comes_out_is_the_view_that_went_in(
     new = msgspec.structs.replace(old, metadata=metadata).with_status(phase=phase)
     changed = overlaid(doc, old, new)
     assert view(Claim, entry(changed)) == new
+
+
+def test_the_view_of_a_large_object_does_not_stay() -> None:
+    small, large = (
+        entry({"metadata": {"name": "c", "annotations": {"a": "x" * size}}})
+        for size in (10, views.SEEN_BYTES)
+    )
+    assert [view(Claim, one).name for one in (small, large)] == ["c", "c"]
+    assert [one.seen is None for one in (small, large)] == [False, True]

@@ -19,7 +19,7 @@ from tests.system.hostile_bodies import (
     spoil,
     spoiled_bytes,
 )
-from tests.system.hostile_samples import sample, samples
+from tests.system.hostile_samples import lively, sample, samples
 
 JSON, YAML = "application/json", "application/yaml"
 # Those of kinds that are custom resources in Kubernetes: there is no protobuf of them.
@@ -210,7 +210,7 @@ class Hostile:
 
     def __init__(self, seed: int, place: Path, token: str) -> None:
         self._seed, self._token = seed, token
-        self._samples = samples(place)
+        self._samples, self._lively = samples(place), lively(place)
 
     def request(self, number: int) -> Asked:
         random = Random(f"{self._seed}/{number}")
@@ -238,6 +238,7 @@ class Hostile:
             self._create: 20, self._get: 10, self._list: 12, self._watch: 1, self._replace: 14,
             self._patch: 24, self._delete: 5, self._delete_collection: 1, self._review: 3,
             self._openapi: 1, self._discovery: 3, self._own: 1, self._protobuf: 5,
+            self._bind: 1,
         }  # fmt: skip
         return random.choices(list(makers), list(makers.values()))[0](random)
 
@@ -251,6 +252,8 @@ class Hostile:
 
     def _doc(self, random: Random, kind: Kind, name: str, namespace: str) -> Any:
         doc = deepcopy(sample(kind, self._samples, name, namespace))
+        if kind.resource in self._lively and random.random() < 0.5:
+            doc |= deepcopy(random.choice(self._lively[kind.resource]))
         for field, values in METADATA.items():
             if random.random() < 0.1:
                 doc["metadata"][field] = deepcopy(random.choice(values))
@@ -272,7 +275,7 @@ class Hostile:
         kind = random.choice(ALL_KINDS)
         draft = Draft(random.choice(("GET", "GET", "HEAD")), self._path(random, kind)[1])
         if kind.subresources and random.random() < 0.2:
-            draft.path += b"/status"
+            draft.path += _below(random, kind)
         draft.accept = random.choice(ACCEPTS[:6])
         return draft
 
@@ -304,7 +307,7 @@ class Hostile:
         _, path, name, namespace = self._path(random, kind)
         draft = Draft("PUT", path, self._doc(random, kind, name, namespace))
         if kind.subresources and random.random() < 0.3:
-            draft.path += b"/status"
+            draft.path += _below(random, kind)
         self._some_query(random, draft, "fieldValidation", "fieldManager", "dryRun")
         return draft
 
@@ -321,7 +324,7 @@ class Hostile:
             body = {key: doc[key] for key in keys}
         draft = Draft("PATCH", path, body, media)
         if kind.subresources and random.random() < 0.3:
-            draft.path += b"/status"
+            draft.path += _below(random, kind)
         if media == APPLY:
             draft.query = [("fieldManager", random.choice(("me", "you", "kubectl")))]
             draft.query += [("force", "true")] * random.randrange(2)
@@ -339,6 +342,16 @@ class Hostile:
         draft = Draft("DELETE", self._path(random, kind)[0])
         draft.body = random.choice((None, _delete_options(random)))
         self._some_query(random, draft, "labelSelector", "fieldSelector", "dryRun")
+        return draft
+
+    def _bind(self, random: Random) -> Draft:
+        """A pod to a node, as a scheduler does."""
+        name, namespace = random.choice(NAMES), random.choice(NAMESPACES)
+        path = random.choice((f"pods/{name}/binding", "bindings"))
+        doc: Any = {"kind": "Binding", "apiVersion": "v1", "metadata": {"name": name}}
+        doc["target"] = {"kind": "Node", "name": random.choice(("here", "here", "elsewhere"))}
+        draft = Draft("POST", f"/api/v1/namespaces/{namespace}/{path}", doc)
+        self._some_query(random, draft, "dryRun")
         return draft
 
     def _review(self, random: Random) -> Draft:
@@ -449,6 +462,11 @@ class Hostile:
 
     def _spoil_method(self, random: Random, draft: Draft) -> None:
         draft.method = random.choice(METHODS)
+
+
+def _below(random: Random, kind: Kind) -> bytes:
+    """A subresource of an object, for its path."""
+    return b"/" + random.choice(sorted(kind.subresources)).encode()
 
 
 def _operation(random: Random, doc: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from mooring.objects.kind import Kind
 
 Doc = dict[str, Any]
 
+DIRECTORY = "directory.mooring.dev"
 STORAGE = {"storage": "64Mi"}
 REFERENCE = {
     "kind": "PersistentVolumeClaim",
@@ -212,6 +213,71 @@ def _backups(place: Path) -> dict[str, Doc]:
                 "suspend": True,
             }
         },
+    }
+
+
+def lively(place: Path) -> dict[str, list[Doc]]:
+    """By resource, what to lay over a sample so that controllers and the agent have work."""
+    bound = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": dict(STORAGE)}}
+    grown = {**bound, "resources": {"requests": {"storage": "96Mi"}}}
+    group, source = "snapshot.storage.k8s.io", {"persistentVolumeClaimName": "hostile-2"}
+    pool = {"driver": DIRECTORY, "node": "here", "root": str(place / "hostile-pool")}
+    class_: Doc = {"provisioner": DIRECTORY, "parameters": {"pool": "hostile-1"}}
+    return {
+        "persistentvolumeclaims": [
+            {"spec": {**bound, "storageClassName": "local"}},
+            {"spec": {**bound, "storageClassName": "hostile-1"}},
+            {"spec": {**grown, "storageClassName": "hostile-1"}},
+            {"spec": bound},
+            {"spec": {**bound, "volumeName": "hostile-1", "storageClassName": ""}},
+            {"spec": {**bound, "volumeAttributesClassName": "hostile-1"}},
+            {"spec": {**bound, "dataSource": {"kind": REFERENCE["kind"], "name": "hostile-2"}}},
+            {
+                "spec": {
+                    **bound,
+                    "dataSource": {
+                        "apiGroup": group,
+                        "kind": "VolumeSnapshot",
+                        "name": "hostile-1",
+                    },
+                }
+            },
+        ],
+        "persistentvolumes": [
+            {"spec": {**_volume()["spec"], "claimRef": None, "storageClassName": "hostile-1"}},
+            {"spec": {**_volume()["spec"], "persistentVolumeReclaimPolicy": "Delete"}},
+        ],
+        "pods": [
+            {"spec": {**_pod()["spec"], "nodeName": None}, "status": {}},
+            {"spec": {**_pod()["spec"], "nodeName": None, "schedulingGates": [{"name": "a"}]}},
+        ],
+        "storageclasses.storage.k8s.io": [
+            {**class_, "volumeBindingMode": "Immediate", "allowVolumeExpansion": True},
+            {**class_, "volumeBindingMode": "WaitForFirstConsumer"},
+            {**class_, "parameters": {}, "reclaimPolicy": "Retain"},
+        ],
+        "pools.mooring.dev": [{"spec": pool}, {"spec": {**pool, "capacity": "200Mi"}}],
+        "resourcequotas": [
+            {"spec": {"hard": {"persistentvolumeclaims": "2"}}, "status": {}},
+            {"spec": {"hard": {"requests.storage": "100Mi"}}, "status": {}},
+        ],
+        "volumeattributesclasses.storage.k8s.io": [{"driverName": DIRECTORY, "parameters": {}}],
+        f"volumesnapshotclasses.{group}": [{"driver": DIRECTORY, "deletionPolicy": "Delete"}],
+        f"volumesnapshots.{group}": [
+            {"spec": {"source": source}, "status": {}},
+            {"spec": {"source": {"volumeSnapshotContentName": "hostile-1"}}, "status": {}},
+        ],
+        f"volumesnapshotcontents.{group}": [
+            {
+                "spec": {
+                    "driver": DIRECTORY,
+                    "deletionPolicy": "Delete",
+                    "volumeSnapshotRef": {"name": "hostile-1", "namespace": "default"},
+                    "source": {"volumeHandle": "hostile-1"},
+                },
+                "status": {},
+            }
+        ],
     }
 
 

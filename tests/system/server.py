@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from testbed.hosts import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,8 @@ def free_port() -> int:
 class Server:
     """`mooring up` in a directory. May be killed and started again."""
 
+    program: tuple[str, ...] = ("-m", "mooring.cli.main")
+
     def __init__(
         self, place: Path, kubectl: str = SOME_KUBECTL, options: Sequence[str] = ()
     ) -> None:
@@ -55,7 +59,7 @@ class Server:
 
     def start(self, **environment: str) -> "Server":
         command = [
-            *(sys.executable, "-m", "mooring.cli.main", "up"),
+            *(sys.executable, *self.program, "up"),
             *("--data-dir", str(self.place / "data"), "--pool", str(self.place / "pool")),
             *("--kubeconfig", str(self.kubeconfig), "--node-name", "here"),
             *("--listen", f"127.0.0.1:{self.port}", "--plugin-socket", ""),
@@ -68,6 +72,21 @@ class Server:
         if not environment:
             eventually(self.is_ready, f"ready; {(self.place / 'log').read_text()[-2000:]}")
         return self
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def token(self) -> str:
+        found: str = yaml.safe_load(self.kubeconfig.read_text())["users"][0]["user"]["token"]
+        return found
+
+    def resident_bytes(self) -> int:
+        """How much memory it has."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def is_ready(self) -> bool:
         trusting = ssl._create_unverified_context()

@@ -10,7 +10,7 @@ import pytest
 from tests.system.hostile import APPLY, JSON_PATCH, MERGE_PATCH, PROTOBUF, STRATEGIC_PATCH, Asked
 from tests.system.raw_http import Connection
 from tests.system.server import Server
-from tests.system.test_hostile import HUNG_AFTER_S, resident_bytes, token_of
+from tests.system.test_hostile import HUNG_AFTER_S
 
 pytestmark = pytest.mark.system
 
@@ -37,7 +37,7 @@ async def ask(
     server: Server, method: str, target: str, body: bytes = b"", **headers: str
 ) -> tuple[int, Any]:
     """(code, the body decoded). Headers: content_type="…"; authorization="" leaves it out."""
-    headers = {"host": "x", "authorization": f"Bearer {token_of(server)}", **headers}
+    headers = {"host": "x", "authorization": f"Bearer {server.token}", **headers}
     named = tuple(
         (name.replace("_", "-").encode(), value.encode())
         for name, value in headers.items()
@@ -217,10 +217,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS)
 async def test_yaml_that_grows_when_it_is_read(server: Server, body: bytes) -> None:
-    before = resident_bytes(server)
+    before = server.resident_bytes()
     code, status = await ask(server, "POST", MAPS, body, content_type="application/yaml")
     assert (code, status["kind"]) in ((400, "Status"), (422, "Status"))
-    assert resident_bytes(server) < before + 256 * MIB
+    assert server.resident_bytes() < before + 256 * MIB
 
 
 def many(spec: dict[str, Any], metadata: dict[str, Any] | None = None) -> bytes:
@@ -263,14 +263,12 @@ async def test_of_long_texts_nothing_is_remembered(server: Server) -> None:
             for body in (many({}, {"name": text}), many({}, {"labels": {text: ""}})):
                 code, _ = await ask(server, "POST", MAPS, body, user_agent=text)
                 assert code == 422
-            await ask(
-                server, "GET", MAPS, authorization=f"Bearer {token_of(server)}" + " " * number
-            )
+            await ask(server, "GET", MAPS, authorization=f"Bearer {server.token}" + " " * number)
 
     await send(range(5))  # what is needed at once, and once only
-    before = resident_bytes(server)
+    before = server.resident_bytes()
     await send(range(5, 5 + times))
-    assert resident_bytes(server) < before + size * times
+    assert server.resident_bytes() < before + size * times
 
 
 @pytest.mark.parametrize("size", [MIB - 4000, 3 * MIB - 100, 3 * MIB + 1, 5 * MIB])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.raw_http import Connection
 from tests.system.server import Server
-from tests.system.test_hostile import HUNG_AFTER_S, resident_bytes, token_of
+from tests.system.test_hostile import HUNG_AFTER_S
 
 pytestmark = pytest.mark.system
 
@@ -103,7 +103,7 @@ async def test_no_second_request_hides_in_a_first(server: Server, head: bytes) -
 
 
 async def test_headers_without_end_are_cut_off_before_they_fill_the_memory(server: Server) -> None:
-    before = resident_bytes(server)
+    before = server.resident_bytes()
     floods = (
         b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * (20 * MIB // 6),
         b"GET / HTTP/1.1\r\nA: " + b"b" * (20 * MIB),
@@ -113,12 +113,12 @@ async def test_headers_without_end_are_cut_off_before_they_fill_the_memory(serve
     for flood in floods * 2:
         got = await answered(server, flood)
         assert got == b"" or got.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
-    assert resident_bytes(server) < before + 48 * MIB
+    assert server.resident_bytes() < before + 48 * MIB
     assert await lives(server)
 
 
 async def test_a_client_that_goes_away_at_any_byte_leaves_nothing_behind(server: Server) -> None:
-    token = token_of(server).encode()
+    token = server.token.encode()
     whole = (
         b"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
         + token
@@ -134,7 +134,7 @@ async def test_a_client_that_goes_away_at_any_byte_leaves_nothing_behind(server:
 
 
 async def test_bodies_beyond_the_limit_are_refused_however_they_are_sent(server: Server) -> None:
-    token = token_of(server).encode()
+    token = server.token.encode()
     line = (
         b"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
     )
@@ -157,13 +157,13 @@ async def test_many_watches_that_are_cut_off_leave_no_memory_behind(server: Serv
         for _ in range(5):
             watches = [await Connection.to(server.port) for _ in range(10)]
             for watch in watches:
-                watch.send(head + token_of(server).encode() + b"\r\n\r\n")
+                watch.send(head + server.token.encode() + b"\r\n\r\n")
             assert await lives(server)
             for watch in watches:
                 watch.close()
         if turn == 0:
-            before = resident_bytes(server)
-    assert resident_bytes(server) < before + 16 * MIB
+            before = server.resident_bytes()
+    assert server.resident_bytes() < before + 16 * MIB
     assert await lives(server)
 
 

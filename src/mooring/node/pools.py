@@ -115,6 +115,7 @@ class Pools:
 
     async def _stopped(self, uid: str) -> None:
         async with self._turns.setdefault(uid, asyncio.Lock()):
+            self._unstarted.pop(uid, None)
             if (driver := self._drivers.pop(uid, None)) is not None:
                 try:
                     await driver.stop()

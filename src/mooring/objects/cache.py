@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # Events kept in memory for watches that resume; older ones are read from the store's history.
 RECENT_EVENTS: Final = 2048
-RECENT_BYTES: Final = 8 * 1024 * 1024  # of their objects: many large ones would fill the memory
+RECENT_BYTES: Final = 1024 * 1024  # of their objects, of a resource: there are some thirty
 NO_LABELS: Final[dict[str, str]] = {}  # one for all objects that have none
 
 

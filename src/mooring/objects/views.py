@@ -19,6 +19,7 @@ from mooring.objects.documents import MANAGED_FIELDS, encoded
 V = TypeVar("V", bound=View)
 
 SEEN_AT_MOST: Final = 1024  # views kept, some 2 KiB each: a change is looked at by several loops
+SEEN_BYTES: Final = 32 * 1024  # of an object; a larger one is decoded anew, but does not stay
 
 Fields = dict[str, Any]  # of a part of an object: bytes that are not looked into, and new values
 
@@ -36,6 +37,8 @@ def view(type_: type[V], entry: Entry) -> V:
     if decoder is None:
         decoder = _decoders[type_] = ViewDecoder(type_)
     seen: V = decoder.decode(entry.body)
+    if len(entry.body) > SEEN_BYTES:
+        return seen
     if len(_seen) == SEEN_AT_MOST:
         _seen.popleft().seen = None
     entry.seen = seen
