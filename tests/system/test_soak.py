@@ -129,7 +129,7 @@ def leftovers(server: CountedServer) -> dict[str, Any]:
 # each kind of request, and what has a limit by itself (history, recent events), is there after a
 # fifth of the run. At a mark nothing is left that a client could see, so what is more at a later
 # one is what claims leave behind. What is in use is compared, see census.py.
-@pytest.mark.parametrize("number", [400, pytest.param(LONG, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [200, pytest.param(LONG, marks=pytest.mark.slow)])
 async def test_claims_that_come_and_go_leave_nothing_behind(
     server: CountedServer, number: int
 ) -> None:
