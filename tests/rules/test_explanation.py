@@ -16,9 +16,10 @@ from mooring.model.pool import NamespaceUse, Pool, PoolNamespace, PoolSpec, Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.claims import claim_decision
-from mooring.rules.explanation import LINES_AT_MOST, Explanation, Sight, explained_claim
+from mooring.rules.explanation import LINES_AT_MOST, Explanation, explained_claim
 from mooring.rules.filling import POPULATING
 from mooring.rules.matching import VolumeIndex, refusals
+from mooring.rules.sight import Sight
 from tests.rules.making import LONG_AGO, a_claim, a_class, a_volume, labelled, pointer
 from tests.rules.plain_scan import acceptable
 from tests.rules.worlds import Worlds

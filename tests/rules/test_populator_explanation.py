@@ -7,7 +7,8 @@ import pytest
 from mooring.model.metadata import Metadata
 from mooring.model.populator import SourceKind, VolumePopulator
 from mooring.model.storage_class import StorageClass
-from mooring.rules.explanation import Sight, explained_claim
+from mooring.rules.explanation import explained_claim
+from mooring.rules.sight import Sight
 from tests.rules.making import a_class
 from tests.rules.snapshot_making import DRIVER, a_pool, from_other
 

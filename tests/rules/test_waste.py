@@ -9,7 +9,8 @@ from mooring.model.metadata import Metadata
 from mooring.model.names import MAX_WASTE
 from mooring.model.namespace import Namespace
 from mooring.model.storage_class import StorageClass
-from mooring.rules.explanation import Sight, explained_claim
+from mooring.rules.explanation import explained_claim
+from mooring.rules.sight import Sight
 from mooring.rules.waste import WasteLimit, waste, waste_limit
 from tests.rules.making import a_claim, a_class, a_volume, pointer
 from tests.rules.test_matching import indexed

@@ -43,9 +43,10 @@ from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 from mooring.rules.deletion import deletion_of_claim, deletion_of_volume
-from mooring.rules.explanation import Explanation, Sight, explained_claim
+from mooring.rules.explanation import Explanation, explained_claim
 from mooring.rules.matching import VolumeIndex
 from mooring.rules.pod_explanation import PodSight, explained_pod
+from mooring.rules.sight import Sight
 from mooring.rules.volume_explanation import explained_volume
 from mooring.rules.waste import waste
 

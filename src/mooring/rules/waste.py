@@ -35,13 +35,11 @@ def waste_limit(
     claim: Claim, namespace: Namespace | None, class_: StorageClass | None
 ) -> WasteLimit | None:
     """The stricter of what the claim's namespace and its class say, None if neither does."""
-    told = ((namespace, f"namespace {claim.namespace}"), (class_, f"class {claim.class_name}"))
-    limits = [
-        WasteLimit(times, by)
-        for one, by in told
-        if one is not None and (times := one.max_waste) is not None
-    ]
-    return min(limits, key=lambda one: one.times, default=None)
+    times = namespace.max_waste if namespace is not None else None
+    of_class = class_.max_waste if class_ is not None else None
+    if of_class is not None and (times is None or of_class < times):
+        return WasteLimit(of_class, f"class {claim.class_name}")
+    return None if times is None else WasteLimit(times, f"namespace {claim.namespace}")
 
 
 def waste(claim: Claim, volume: Volume) -> Quantity:
