@@ -131,6 +131,19 @@ def test_1_4_a_generated_name_avoids_those_taken() -> None:
     assert (name, len(seen)) == (seen[-1], 3)
 
 
+@pytest.mark.rule("1.4.17")
+@pytest.mark.parametrize("place", [VOLUMES, CLAIMS])
+async def test_1_4_a_name_is_that_of_the_path(client: Client, place: str) -> None:
+    doc = volume if place == VOLUMES else claim
+    await client.send("POST", place, doc("a"))
+    refused = await client.send("PUT", f"{place}/a", doc("b"))
+    assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
+    renamed = await client.send("PATCH", f"{place}/a", {"metadata": {"name": "b"}}, MERGE)
+    assert renamed.status in (400, 422)
+    names = [one["metadata"]["name"] for one in (await client.send("GET", place)).body["items"]]
+    assert names == ["a"]
+
+
 @pytest.mark.rule("1.4.11")
 @pytest.mark.parametrize(("place", "doc"), [(VOLUMES, volume("none")), (CLAIMS, claim("none"))])
 async def test_1_4_a_put_makes_nothing(client: Client, place: str, doc: Doc) -> None:

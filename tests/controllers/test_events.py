@@ -170,7 +170,7 @@ def bound(plant: ClockedPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_=""))
 
 
-@pytest.mark.rule("3.3", "4.C1", "4.C5", "11.12")
+@pytest.mark.rule("4.C1", "4.C5", "11.12")
 def test_a_claim_that_loses_its_volume_is_told_once(plant: ClockedPlant) -> None:
     bound(plant)
     plant.away()

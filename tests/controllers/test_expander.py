@@ -55,7 +55,7 @@ def test_a_volume_of_a_driver_is_waited_for(plant: ClockedPlant) -> None:
     assert told(plant) == [("Normal", why, 2)]
 
 
-@pytest.mark.rule("11.20")
+@pytest.mark.rule("11.20", "14.3")
 def test_nobody_grows_a_path_of_a_host(plant: ClockedPlant) -> None:
     bound(plant)
     ask(plant, "2Gi")

@@ -45,7 +45,7 @@ def test_a_volume_goes_through_its_phases(plant: ClockedPlant, phases: list[str]
     assert phases == ["v1 Pending", "v1 Available", "v1 Bound", "v1 Released", "v1 Available"]
 
 
-@pytest.mark.rule("8.4", "4.C1", "4.C6")
+@pytest.mark.rule("8.4", "4.C1", "4.C6", "3.3")
 def test_a_claim_is_lost_with_its_volume_and_bound_when_that_is_back(plant: ClockedPlant) -> None:
     plant.create(CLAIMS, a_claim_doc())
     assert plant.claim().phase == "Pending"

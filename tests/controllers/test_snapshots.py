@@ -133,6 +133,7 @@ def test_a_claim_that_is_bound_later_is_cut_then(plant: SnapshotPlant) -> None:
     assert plant.content().snapshot_key == "default/early"
 
 
+@pytest.mark.rule("18.33", "18.34")
 @pytest.mark.parametrize("policy", ["Delete", "Retain"])
 def test_a_snapshot_goes_and_its_content_by_its_policy(plant: SnapshotPlant, policy: str) -> None:
     plant.a_class(policy=policy)

@@ -49,7 +49,7 @@ def plant(tmp_path: Path) -> Iterator[HostPlant]:
     made.close()
 
 
-def asking(class_: str, annotations: Doc, **spec: str) -> Doc:
+def asking(class_: str, annotations: Doc, **spec: object) -> Doc:
     doc = a_claim_doc(class_=class_, **spec)
     doc["metadata"]["annotations"] = annotations
     return doc
@@ -77,6 +77,19 @@ def test_it_acts_on_a_claim_that_names_it_whose_class_is_of_it(
     plant.put(CLAIMS, doc)
     assert (len(plant.assets()), len(plant.volumes())) == (acts, acts)
     assert ("Normal", "Provisioning") in plant.told("db") or not acts
+
+
+@pytest.mark.rule("10.13", "10.14", "10.15")
+def test_a_volume_is_as_claim_and_class_say(plant: HostPlant) -> None:
+    fields = {"parameters": {"pool": "local"}, "mountOptions": ["noatime"]}
+    plant.put(CLASSES, a_pool_class("kept", "Retain", **fields))
+    modes = ["ReadWriteMany", "ReadOnlyMany"]
+    plant.put(CLAIMS, asking("kept", OURS, accessModes=modes, volumeMode="Filesystem"))
+    (volume,) = plant.volumes()
+    spec = volume.spec
+    assert (list(spec.access_modes), spec.volume_mode) == (modes, "Filesystem")
+    assert (volume.reclaim_policy, spec.mount_options) == ("Retain", ("noatime",))
+    assert spec.storage_class_name == "kept"
 
 
 @pytest.mark.rule("10.21", "10.20")

@@ -145,6 +145,15 @@ def test_1_1_a_missing_capacity_is_both_required_and_not_supported() -> None:
     ]
 
 
+@pytest.mark.rule("1.1.22")
+def test_1_1_of_several_sources_the_first_in_kubernetes_order_counts() -> None:
+    nfs, local = {"server": "s", "path": "/"}, {"path": "/srv"}
+    with pytest.raises(Invalid) as refused:
+        made(VOLUME, volume(csi=CSI, local=local, iscsi=ISCSI, nfs=nfs, nodeAffinity=None))
+    forbidden = [one.field for one in refused.value.causes if "Forbidden" in one.reason]
+    assert forbidden == ["spec.nfs", "spec.iscsi", "spec.local", "spec.csi"]
+
+
 @pytest.mark.rule("1.1.11", "1.1.15")
 def test_1_1_a_volume_has_kubernetes_defaults() -> None:
     spec = made(VOLUME, volume(persistentVolumeReclaimPolicy=""))["spec"]

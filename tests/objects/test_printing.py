@@ -24,6 +24,32 @@ def stored(kind: Kind, doc: Doc, **status: Any) -> Doc:
     return {**new, "status": {**new["status"], **status}}
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        case(
+            "17.1",
+            VOLUME,
+            "Name, Capacity, Access Modes, Reclaim Policy, Status, Claim, StorageClass, "
+            "VolumeAttributesClass, Reason, Age, VolumeMode",
+        ),
+        case(
+            "17.8",
+            CLAIM,
+            "Name, Status, Volume, Capacity, Access Modes, StorageClass, VolumeAttributesClass, "
+            "Age, VolumeMode",
+        ),
+        case(
+            "17.11",
+            CLASS,
+            "Name, Provisioner, ReclaimPolicy, VolumeBindingMode, AllowVolumeExpansion, Age",
+        ),
+    ],
+)
+def test_17_columns_are_in_kubernetes_order(kind: Kind, names: str) -> None:
+    assert ", ".join(one.name for one in kind.columns) == names
+
+
 @pytest.mark.rule("17.16")
 @pytest.mark.parametrize(("kind", "wide"), [(VOLUME, ["VolumeMode"]), (CLAIM, ["VolumeMode"]),
                                             (CLASS, [])])  # fmt: skip

@@ -92,6 +92,7 @@ def test_the_status_of_a_snapshot_is_written_by_its_subresource_alone() -> None:
         ({"deletionPolicy": "Recycle"}, "spec.deletionPolicy"),
         ({"volumeSnapshotRef": {"name": "s"}}, "spec.volumeSnapshotRef"),
         ({"source": {}}, "spec.source"),
+        ({"source": {"snapshotHandle": "x", "volumeHandle": "y"}}, "spec.source"),
     ],
 )
 def test_a_content_names_what_it_is_for(spec: Doc, field: str) -> None:

@@ -290,7 +290,7 @@ def survived(point: str, tmp_path: Path, pool: Path, scratch: Path) -> bool:
     return mortal.died
 
 
-@pytest.mark.rule("3.2", "7.6", "10.22", "10.23", "10.29")
+@pytest.mark.rule("3.2", "7.6", "10.22", "10.23", "10.29", "9.8c", "10.25")
 @pytest.mark.parametrize("point", CASES)
 def test_killed_anywhere_the_next_start_goes_on(
     point: str, tmp_path: Path, pool: Path, scratch: Path

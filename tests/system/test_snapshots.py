@@ -166,6 +166,7 @@ def test_a_content_that_names_nothing_or_another_is_told(world: Snapshotted) -> 
     nothing_is_left(world)
 
 
+@pytest.mark.rule("18.21")
 @on_one
 def test_a_claim_waits_for_its_source_and_is_made_when_that_comes(world: Snapshotted) -> None:
     world.apply(filled("early", "snapshot:late", world.size))
