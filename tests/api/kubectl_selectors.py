@@ -13,6 +13,8 @@ SETS_OF_LABELS: tuple[dict[str, str], ...] = (
     *({}, {"a": "x"}, {"a": "y", "b": "x"}, {"a": ""}, {"b": "5"}, {"b": "10", "a": "1"}),
     *({"example.com/c": "x", "a": "5"}, {"in": "x", "b": "notin"}, {"A.b_c-d": "1", "b": "y"}),
 )
+LETTERS = "aaaZ09-_."
+PREFIX_PARTS = ("a", "example", "com", "0", "a-b", "A", "", "-a", "a_b")
 NOISE = ",()!=<> \tx_/.é'\"\\"
 
 
@@ -21,7 +23,7 @@ def generated(seed: int, count: int) -> Iterator[str]:
     random = Random(seed)
     for _ in range(count):
         text = ",".join(requirement(random) for _ in range(random.choice((1, 1, 2, 3))))
-        if random.random() < 0.4:
+        if random.random() < 0.25:
             place = random.randrange(len(text) + 1)
             cut = place + random.randrange(2)
             text = text[:place] + random.choice(("", *NOISE)) + text[cut:]
@@ -32,7 +34,8 @@ def requirement(random: Random) -> str:
     def blank() -> str:
         return random.choice(("", "", "", " ", "  "))
 
-    key, value = random.choice(KEYS), random.choice(VALUES)
+    key = key_or_nearly(random)
+    value = random.choice(VALUES) if random.random() < 0.7 else word(random)
     match random.randrange(4):
         case 0:
             return f"{blank()}{random.choice(('', '!', '! '))}{key}{blank()}"
@@ -43,6 +46,26 @@ def requirement(random: Random) -> str:
         case _:
             operator = random.choice(("=", "==", "!=", ">", "<"))
             return f"{blank()}{key}{blank()}{operator}{blank()}{value}{blank()}"
+
+
+def key_or_nearly(random: Random) -> str:
+    """Of a label; as long as it may be, or longer, now and then."""
+    if random.random() < 0.8:
+        return random.choice(KEYS)
+    prefix = ""
+    if random.random() < 0.2:
+        prefix = f"{('a' * 61 + '.') * 4}{'a' * random.choice((4, 5, 6, 7))}/"
+    elif random.random() < 0.6:
+        parts = random.choices(PREFIX_PARTS, k=random.choice((1, 2, 3)))
+        prefix = f"{'.'.join(parts)}/"
+    return prefix + word(random)
+
+
+def word(random: Random) -> str:
+    letters = random.choices(LETTERS, k=random.choice((1, 2, 3, 4, 62, 63, 64)))
+    if random.random() < 0.9:
+        letters[0] = letters[-1] = "a"
+    return "".join(letters)
 
 
 def selected(kubectl: str, home: Path, url: str, text: str) -> list[int] | None:
