@@ -26,7 +26,7 @@ from tests.system.test_kubectl import a_list, config, pod
 pytestmark = pytest.mark.system
 
 SEED = int(os.environ.get("KUBECTL_SEED", "2"))
-FEW_AND_MANY = [pytest.param(10), pytest.param(1000, marks=pytest.mark.slow)]
+FEW_AND_MANY = [pytest.param(10), pytest.param(400, marks=pytest.mark.slow)]
 needs_kubectl = pytest.mark.skipif(not CURRENT, reason="no current kubectl")
 
 
@@ -61,7 +61,7 @@ def test_applies_by_the_schemas_that_mooring_tells(count: int, tmp_path: Path) -
 
 
 @needs_kubectl
-@pytest.mark.parametrize("count", [pytest.param(60), pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(60), pytest.param(1500, marks=pytest.mark.slow)])
 def test_amounts(count: int, tmp_path: Path) -> None:
     written = canonical(str(CURRENT), tmp_path, [*generated(SEED, count)])
     assert {text: canonical_or_none(text) for text in written} == written
@@ -83,7 +83,7 @@ def canonical_or_none(text: str) -> str | None:
 
 
 @needs_kubectl
-@pytest.mark.parametrize("count", [pytest.param(20), pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(20), pytest.param(600, marks=pytest.mark.slow)])
 def test_selectors(count: int, tmp_path: Path) -> None:
     with applier(str(CURRENT), tmp_path, schemas=False) as kubectl:
         for text in generated_selectors(SEED, count):
