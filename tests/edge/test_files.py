@@ -84,7 +84,11 @@ def test_a_label_is_a_line(labels: dict[str, str], line: str, stands: bool) -> N
 def test_haproxy_takes_it(tmp_path: Path, services: tuple[Service, ...]) -> None:
     entries = (
         EntryPoint("http", 80, "127.0.0.1"),
-        EntryPoint("six", 81, "::1", ("10.0.0.0/8", "fd00::/8"), ("10.0.0.0/8",)),
+        EntryPoint(
+            *("six", 81, "::1"),
+            accept_proxy_from=("10.0.0.0/8", "fd00::/8"),
+            trusted_from=("10.0.0.0/8",),
+        ),
     )
     settings = some_settings(*entries, directory=str(tmp_path), user="")
     model, text = made(*services, settings=settings)

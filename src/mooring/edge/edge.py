@@ -3,7 +3,9 @@
 import asyncio
 import signal
 import ssl
+from pathlib import Path
 
+from mooring.edge.certificates import certificates_in
 from mooring.edge.follower import Follower
 from mooring.edge.haproxy.proxy import Proxy
 from mooring.edge.keeper import Keeper
@@ -37,7 +39,7 @@ async def rendered(settings: Settings) -> str:
     managers = managers_of(settings)
     for manager in managers:
         try:
-            model, _ = model_of(await manager.swarm(), settings, Memory())
+            model, _ = model_of(await manager.swarm(), settings, Memory(), _names(settings))
             return proxy.rendered(model)
         except EngineAway:
             if manager is managers[-1]:
@@ -45,6 +47,13 @@ async def rendered(settings: Settings) -> str:
         finally:
             await manager.stop()
     raise AssertionError("an edge file names a manager")
+
+
+def _names(settings: Settings) -> frozenset[str]:
+    found, _ = (
+        certificates_in(Path(settings.certificates), {}) if settings.certificates else ({}, 0)
+    )
+    return frozenset().union(*(one.names for one in found.values()))
 
 
 def managers_of(settings: Settings) -> list[Manager]:

@@ -24,3 +24,8 @@ def covers(pattern: str, host: str) -> bool:
     if not pattern.startswith(_WILD):
         return pattern == host
     return pattern == host or host.partition(".")[2] == pattern.removeprefix(_WILD)
+
+
+def is_covered(host: str, names: frozenset[str]) -> bool:
+    """Whether one of these names or patterns stands for a host, or for all of a pattern."""
+    return host in names or any(covers(one, host) for one in names)

@@ -4,14 +4,16 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
+from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.follower import Follower
 from mooring.edge.haproxy.proxy import Proxy
 from mooring.edge.haproxy.slots import Plan, Slot, plan
 from mooring.edge.model import Backend, Memory, Model, Rule, model_of
-from mooring.edge.routes import shown
+from mooring.edge.routes import Problem, shown
 from mooring.edge.settings import Settings
 from mooring.edge.status import ProblemStatus, Status, routes_told, rules_told, written
 from mooring.engine.swarm import Swarm
@@ -46,6 +48,8 @@ class Keeper:
         self._reloaded = -BETWEEN_RELOADS_S
         self._wants_reload_since: float | None = None
         self._reported: Status | None = None
+        self._certificates: dict[str, Certificate] = {}  # by source
+        self._served: dict[str, str] | None = None  # fingerprints by file; None if not known
 
     async def run(self) -> None:
         """Until it is cancelled. Whatever fails is tried again; what the proxy has stays."""
@@ -70,10 +74,13 @@ class Keeper:
 
     async def bring(self, swarm: Swarm) -> float:
         """Bring the proxy to a swarm as it is. After how many seconds to look again."""
-        model, self._memory = model_of(swarm, self.settings, self._memory)
+        bad = self._read_certificates()
+        model, self._memory = model_of(swarm, self.settings, self._memory, self._names())
+        model = replace(model, problems=(*model.problems, *bad))
         self._tell(model)
         self.state.model = model
         waits_s = await self._configure(model)
+        await self._certify()
         await self.proxy.set_rules(self._servable(model))
         waiting = await self._place(model)
         self._report()
@@ -83,7 +90,7 @@ class Keeper:
         """Reload, if it has to be and the time has come; else when to look again."""
         if not await self.proxy.runs():
             log.warning("HAProxy does not run; it is started")
-            await self.proxy.apply(model)
+            await self.proxy.apply(model, self._by_file())
         if not self.proxy.needs_reload(model):
             self._wants_reload_since = None
             return LOOK_S
@@ -92,11 +99,34 @@ class Keeper:
         due = max(since + QUIET_S, self._reloaded + BETWEEN_RELOADS_S)
         if now < due:
             return due - now
-        await self.proxy.apply(model)
+        await self.proxy.apply(model, self._by_file())
         self.state.reloads += 1
         self._reloaded, self._wants_reload_since = time.monotonic(), None
         log.info("reloaded backends=%d", len(model.backends))
         return LOOK_S
+
+    def _read_certificates(self) -> list[Problem]:
+        """Take what the directory has now; what is bad stays as it was, and is returned."""
+        if not self.settings.certificates:
+            return []
+        directory = Path(self.settings.certificates)
+        self._certificates, problems = certificates_in(directory, self._certificates)
+        return problems
+
+    def _names(self) -> frozenset[str]:
+        return frozenset().union(*(one.names for one in self._certificates.values()))
+
+    def _by_file(self) -> dict[str, Certificate]:
+        return {one.file: one for one in self._certificates.values()}
+
+    async def _certify(self) -> None:
+        """Serve the certificates that there are, if they are not those of the last time."""
+        wanted = self._by_file()
+        prints = {file: one.fingerprint for file, one in wanted.items()}
+        if prints != self._served:
+            self._served = None
+            await self.proxy.set_certificates(wanted)
+            self._served = prints
 
     def _servable(self, model: Model) -> tuple[Rule, ...]:
         """Rules whose backend the proxy has: others wait for the reload that brings it."""

@@ -7,15 +7,17 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Final, NamedTuple
 
-from mooring.edge.hosts import covers
+from mooring.edge.hosts import covers, is_covered
 from mooring.edge.routes import Problem, Route, routes_of
 from mooring.edge.settings import Settings
 from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 
 ADDRESS: Final = "mooring.edge.addr"  # label of a node
 SLOTS_AT_LEAST: Final = 8
+TO_TLS: Final = "to_tls"  # the backend that sends clients to the same name with TLS
 
 
 class Wish(Enum):
@@ -41,12 +43,16 @@ class Server(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Requests of an entry point for a host (or *.x.y) below a path go to a backend."""
+    """Requests of an entry point for a host (or *.x.y) below a path go to a backend.
+
+    is_sent_on  they are sent to the same name with TLS instead
+    """
 
     entry: str
     host: str
     path: str
     backend: str
+    is_sent_on: bool = False
 
 
 class Shadowed(NamedTuple):
@@ -91,9 +97,14 @@ class Memory:
     ports: Mapping[str, tuple[Port, ...]] = field(default_factory=dict)
 
 
-def model_of(swarm: Swarm, settings: Settings, memory: Memory) -> tuple[Model, Memory]:
-    """The model of a swarm as it is, and what to remember of it for the next."""
-    routes, problems = _routes(swarm.services.values(), settings, memory)
+def model_of(
+    swarm: Swarm, settings: Settings, memory: Memory, names: frozenset[str] = frozenset()
+) -> tuple[Model, Memory]:
+    """The model of a swarm as it is, and what to remember of it for the next.
+
+    names  hosts and *.NAME that there are certificates for
+    """
+    routes, problems = _routes(swarm.services.values(), settings, memory, names)
     rules, shadowed, conflicts = _rules(routes, settings)
     ports = {
         task.id: task.ports or memory.ports.get(task.id, ())
@@ -135,11 +146,12 @@ def node_address(node: Node) -> str | None:
 
 
 def _routes(
-    services: Iterable[Service], settings: Settings, memory: Memory
+    services: Iterable[Service], settings: Settings, memory: Memory, names: frozenset[str]
 ) -> tuple[list[Route], list[Problem]]:
     routes, problems = [], []
+    has_certificate = partial(is_covered, names=names)
     for service in services:
-        of_one, wrong = routes_of(service, settings, memory.routes)
+        of_one, wrong = routes_of(service, settings, memory.routes, has_certificate)
         routes += of_one
         problems += wrong
     # The older wins a conflict, whichever came first to us.
@@ -152,6 +164,7 @@ def _rules(
 ) -> tuple[tuple[Rule, ...], tuple[Shadowed, ...], list[Problem]]:
     """Rules of routes, the older first; each of a host that its service may have, and has alone."""
     taken: dict[tuple[str, str, str], Route] = {}
+    secure = {one.name for one in settings.entry_points if one.tls}
     rules, shadowed, problems = [], [], []
     for route in routes:
         for host in route.hosts:
@@ -160,7 +173,8 @@ def _rules(
                 problems.append(Problem("HostNotAllowed", route.service, route.name, message))
                 continue
             for entry in route.entries:
-                rule = Rule(entry, host, route.path, route.backend)
+                is_sent_on = route.tls == "redirect" and entry not in secure
+                rule = Rule(entry, host, route.path, route.backend, is_sent_on)
                 winner = taken.setdefault(rule[:3], route)
                 if winner is route:
                     rules.append(rule)

@@ -19,11 +19,12 @@ ROUTES_AT_MOST: Final = 10  # of a service
 PATH_AT_MOST: Final = 1024
 TIMEOUT_S: Final = 30
 SHOWN_AT_MOST: Final = 80  # characters of a refused value
-HTTP: Final = "http"  # the entry point of routes that name none
+HTTP, HTTPS = "http", "https"  # the entry points of routes that name none
 
 Protocol = Literal["http", "h2c"]
 Balance = Literal["roundrobin", "leastconn", "source"]
 Retry = Literal["safe", "all", "none"]
+Tls = Literal["off", "on", "redirect"]
 
 _ROUTE: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
@@ -48,6 +49,7 @@ class Route:
     port       of the container
     published  of every node, if the port is published through the mesh; else 0
     entries    names of entry points
+    tls        redirect: clients that come without are sent to the same name with TLS
     check      "tcp", or a path that must answer 200 to 399
     """
 
@@ -63,6 +65,7 @@ class Route:
     published: int = 0
     replicas: int | None = 1
     protocol: Protocol = "http"
+    tls: Tls = "off"
     entries: tuple[str, ...] = (HTTP,)
     check: str = "tcp"
     balance: Balance = "roundrobin"
@@ -89,11 +92,15 @@ class Refused(Exception):
 
 
 def routes_of(
-    service: Service, settings: Settings, before: Mapping[tuple[str, str], Route]
+    service: Service,
+    settings: Settings,
+    before: Mapping[tuple[str, str], Route],
+    has_certificate: Callable[[str], bool] = lambda host: False,
 ) -> tuple[list[Route], list[Problem]]:
     """All routes of a service, and what is wrong with its labels.
 
-    before  the last good form of each route, by key: a bad label leaves it as it was
+    has_certificate  whether there is one for a host or *.NAME
+    before           the last good form of each route, by key: a bad label leaves it as it was
     """
     grouped, unknown = _grouped(service.labels)
     problems = [_problem(service, "", refused) for refused in unknown]
@@ -106,7 +113,7 @@ def routes_of(
         try:
             if index >= ROUTES_AT_MOST:
                 raise Refused("BadLabel", f"more than {ROUTES_AT_MOST} routes of one service")
-            route = _route(service, name, labels, settings)
+            route = _route(service, name, labels, settings, has_certificate)
         except Refused as refused:
             problems.append(_problem(service, name, refused))
             route = before.get((service.id, name))
@@ -132,7 +139,11 @@ def _grouped(labels: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list
 
 
 def _route(
-    service: Service, name: str, labels: Mapping[str, str], settings: Settings
+    service: Service,
+    name: str,
+    labels: Mapping[str, str],
+    settings: Settings,
+    has_certificate: Callable[[str], bool],
 ) -> Route | None:
     """None if it is not enabled. Raises Refused."""
     said = cast(
@@ -140,14 +151,18 @@ def _route(
     )
     if not said.get("enable", "host" in said):
         return None
-    entries = said.get("entry", (HTTP,))
-    known = [one.name for one in settings.entry_points]
-    for entry in entries:
-        if entry not in known:
-            raise Refused("BadLabel", f"no entry point is called {entry}; there are {_list(known)}")
     if "host" not in said:
         label = _label(name, "host")
         raise Refused("BadLabel", f"{label} is missing; name the host that clients ask for")
+    uncovered = [one for one in said["host"] if not has_certificate(one)]
+    known = [one.name for one in settings.entry_points]
+    tls = said.get("tls", "off" if uncovered or HTTPS not in known else "redirect")
+    if tls != "off" and uncovered:
+        raise Refused("NoCertificate", f"there is none for {uncovered[0]} in the edge's directory")
+    entries = said.get("entry", (HTTP,) if tls == "off" else (HTTP, HTTPS))
+    for entry in entries:
+        if entry not in known:
+            raise Refused("BadLabel", f"no entry point is called {entry}; there are {_list(known)}")
     port = _target(service, name, said.get("port"))
     mode, published = _published(service, name, port, said.get("mode"), settings.mode)
     return Route(
@@ -163,6 +178,7 @@ def _route(
         published=published,
         replicas=service.replicas,
         protocol=said.get("protocol", "http"),
+        tls=tls,
         entries=entries,
         check=said.get("check", "tcp"),
         balance=said.get("balance", "roundrobin"),
@@ -221,6 +237,7 @@ class _Said(TypedDict, total=False):
     port: int
     mode: ModeName
     protocol: Protocol
+    tls: Tls
     entry: tuple[str, ...]
     check: str
     balance: Balance
@@ -305,6 +322,7 @@ KEYS: Final[Mapping[str, Callable[[_Value], object]]] = {
     "port": _port,
     "mode": _one_of("direct", "nodes", "mesh"),
     "protocol": _one_of("http", "h2c"),
+    "tls": _one_of("off", "on", "redirect"),
     "entry": _entries,
     "check": _check,
     "balance": _one_of("roundrobin", "leastconn", "source"),

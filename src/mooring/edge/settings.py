@@ -37,6 +37,7 @@ class EntryPoint(_Part, frozen=True):
     """Where clients come in.
 
     address              of this machine; 0.0.0.0 and :: are all
+    tls                  whether clients speak TLS there
     accept_proxy_from    networks whose PROXY protocol is believed
     trusted_from         networks whose X-Forwarded-For is kept, and added to
     """
@@ -44,6 +45,7 @@ class EntryPoint(_Part, frozen=True):
     name: str
     port: int
     address: str = "0.0.0.0"
+    tls: bool = False
     accept_proxy_from: tuple[str, ...] = ()
     trusted_from: tuple[str, ...] = ()
 
@@ -71,6 +73,7 @@ class Settings(_Part, frozen=True):
     user           that the proxy becomes once it listens; empty if it is not started as root
     managers       asked in turn: a path of a socket, or tcp://HOST:PORT
     mode           of services that name none, where their publication allows it
+    certificates   directory of certificates with their keys; empty: there is none
     allowed_hosts  names that only one stack or service may have; others are free
     """
 
@@ -81,6 +84,7 @@ class Settings(_Part, frozen=True):
     managers: tuple[str, ...] = ("/var/run/docker.sock",)
     manager_tls: ManagerTls | None = None
     mode: ModeName | None = None
+    certificates: str = ""
     allowed_hosts: tuple[AllowedHost, ...] = ()
 
 

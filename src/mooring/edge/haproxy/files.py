@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from mooring.edge.model import Backend, Model, Rule
-from mooring.edge.routes import Retry
+from mooring.edge.model import TO_TLS, Backend, Model, Rule
+from mooring.edge.routes import HTTPS, Retry
 from mooring.edge.settings import EntryPoint, Settings
 
 GENERATION: Final = "proc.mooring_gen"
@@ -75,7 +75,8 @@ def config(model: Model, settings: Settings, slots: dict[str, int], generation: 
         _DEFAULTS.rstrip(),
     ]
     for entry in settings.entry_points:
-        lines += ["", *_frontend(entry, directory)]
+        lines += ["", *_frontend(entry, settings)]
+    lines += ["", *_to_tls(settings)]
     for name in sorted(model.backends):
         lines += ["", *_backend(model.backends[name], slots[name])]
     return "\n".join(lines) + "\n"
@@ -89,7 +90,7 @@ def map_file(settings: Settings, entry: EntryPoint) -> str:
 def map_of(rules: Iterable[Rule], entry: str) -> dict[str, str]:
     """Backends by what requests of an entry point begin with: host, path, and a slash."""
     return {
-        word(f"{one.host}{one.path.rstrip('/')}/"): word(one.backend)
+        word(f"{one.host}{one.path.rstrip('/')}/"): TO_TLS if one.is_sent_on else word(one.backend)
         for one in rules
         if one.entry == entry
     }
@@ -101,19 +102,39 @@ def map_text(rules: Iterable[Rule], entry: str) -> str:
     return "".join(lines)
 
 
-def bind(entry: EntryPoint) -> str:
+def bind(entry: EntryPoint, settings: Settings) -> str:
     """The line that has it listen."""
     address = word(entry.address)
-    return f"    bind {f'[{address}]' if ':' in address else address}:{entry.port}"
+    listens = f"    bind {f'[{address}]' if ':' in address else address}:{entry.port}"
+    if not entry.tls:
+        return listens
+    return f"{listens} ssl crt-list {certificate_list(settings)} alpn h2,http/1.1"
 
 
-def _frontend(entry: EntryPoint, directory: str) -> Iterator[str]:
-    name = word(entry.name)
+def certificate_file(settings: Settings, name: str) -> str:
+    """The path of a certificate, which is also its name at runtime."""
+    return f"{word(settings.directory)}/certificates/{word(name)}"
+
+
+def certificate_list(settings: Settings) -> str:
+    """The path of the list of all certificates, likewise."""
+    return f"{word(settings.directory)}/certificates.list"
+
+
+def _to_tls(settings: Settings) -> Iterator[str]:
+    ports = [one.port for one in settings.entry_points if one.name == HTTPS]
+    port = f":{ports[0]}" if ports and ports[0] != 443 else ""
+    yield f"backend {TO_TLS}"
+    yield f"    http-request redirect prefix https://%[req.hdr(host),field(1,:)]{port} code 308"
+
+
+def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
+    name, directory = word(entry.name), word(settings.directory)
     yield f"frontend entry_{name}"
-    yield bind(entry)
+    yield bind(entry, settings)
     if entry.accept_proxy_from:
         yield f"    tcp-request connection expect-proxy layer4 if {_from(entry.accept_proxy_from)}"
-    yield from _forwarded(entry.trusted_from)
+    yield from _forwarded(entry)
     where = f"map_beg({directory}/{name}.map)"
     found = "{ var(txn.backend) -m found }"
     yield "    http-request set-var(txn.path) path,concat(/)"
@@ -132,15 +153,15 @@ def _frontend(entry: EntryPoint, directory: str) -> Iterator[str]:
     yield "    use_backend %[var(txn.backend)]"
 
 
-def _forwarded(trusted: Sequence[str]) -> Iterator[str]:
+def _forwarded(entry: EntryPoint) -> Iterator[str]:
     """What a client says of where it comes from is replaced, unless it may say so."""
-    unless = f" unless {_from(trusted)}" if trusted else ""
+    unless = f" unless {_from(entry.trusted_from)}" if entry.trusted_from else ""
     for header in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"):
         yield f"    http-request del-header {header}{unless}"
     missing = "{ req.hdr(%s) -m found }"
     yield "    http-request add-header X-Forwarded-For %[src]"
     for header, value in (
-        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Proto", "https" if entry.tls else "http"),
         ("X-Forwarded-Host", "%[req.hdr(host)]"),
     ):
         yield f"    http-request set-header {header} {value} unless {missing % header}"

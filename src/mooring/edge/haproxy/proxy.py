@@ -10,10 +10,12 @@ import os
 import re
 import signal
 import socket as sockets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from mooring.edge.certificates import Certificate, stopgap
 from mooring.edge.errors import ConfigRejected, EntryTaken, ProxyAway, ReloadFailed
 from mooring.edge.haproxy import files
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 PROGRAM: Final = "haproxy"
 CHECK_S: Final = 30.0
 START_S: Final = 10.0
+STOPGAP: Final = "stopgap.pem"  # is no name of a certificate's file
 PAUSE_S: Final = 0.02  # between two looks at what is under way
 KEPT: Final = 5  # configurations before this one
 _SET: Final = re.compile(rf"set-var {re.escape(files.GENERATION)} int\((\d+)\)")
@@ -75,18 +78,20 @@ class Proxy:
         """The configuration of a model. Of what only runtime knows, the servers, nothing."""
         return self._wanted(model, self._generation)
 
-    async def apply(self, model: Model) -> None:
+    async def apply(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
         """Have it run with the configuration and maps of a model, whatever it had before.
 
-        raises  ConfigRejected, EntryTaken, ReloadFailed: what was before goes on;
-                ProxyAway: it does not run, and cannot be started
+        certificates  by file
+        raises        ConfigRejected, EntryTaken, ReloadFailed: what was before goes on;
+                      ProxyAway: it does not run, and cannot be started
         """
         generation = self._generation + 1
         text = self._wanted(model, generation)
         running = await self.runs()
         self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write("new.cfg", text)
-        self._write_maps(model, only_missing=True)  # the checker reads them
+        self._write_maps(model, only_missing=True)  # the checker reads these files
+        self._list_certificates(certificates)
         checked = await processes.run(
             PROGRAM, "-c", "-q", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
         )
@@ -111,6 +116,43 @@ class Proxy:
                 await self.runtime.set_map(file, wanted)
                 self._write(Path(file).name, files.map_text(rules, entry.name))
 
+    async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
+        """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
+        if not self._has_tls:
+            return
+        listed = files.certificate_list(self.settings)
+        paths = {files.certificate_file(self.settings, name): one for name, one in wanted.items()}
+        there = await self.runtime.certificates(listed)
+        for path, certificate in paths.items():
+            if there.get(path) != certificate.fingerprint:
+                self._write(f"certificates/{certificate.file}", certificate.pem)
+                is_new = path not in there
+                await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
+        for path in there.keys() - paths.keys() - {self._stopgap}:
+            await self.runtime.drop_certificate(listed, path)
+        self._list_certificates(wanted)
+
+    @property
+    def _has_tls(self) -> bool:
+        return any(one.tls for one in self.settings.entry_points)
+
+    @property
+    def _stopgap(self) -> str:
+        return files.certificate_file(self.settings, STOPGAP)
+
+    def _list_certificates(self, wanted: Mapping[str, Certificate]) -> None:
+        """What a start or a reload finds. The first is given where no name fits."""
+        if not self._has_tls:
+            return
+        (self.place / "certificates").mkdir(mode=0o700, exist_ok=True)
+        if not Path(self._stopgap).exists():
+            self._write(f"certificates/{STOPGAP}", stopgap().pem)
+        for certificate in wanted.values():
+            self._write(f"certificates/{certificate.file}", certificate.pem)
+        listed = [STOPGAP, *sorted(wanted)]
+        lines = [f"{files.certificate_file(self.settings, one)}\n" for one in listed]
+        self._write("certificates.list", "".join(lines))
+
     async def stop(self) -> None:
         """End it, with every connection that it has."""
         with suppress(ProxyAway, ValueError, OSError):
@@ -132,7 +174,9 @@ class Proxy:
         A reload with one that is taken would pause the others for seconds before it fails.
         """
         there = self._applied.splitlines()
-        return [one for one in self.settings.entry_points if files.bind(one) not in there]
+        return [
+            one for one in self.settings.entry_points if files.bind(one, self.settings) not in there
+        ]
 
     async def _start(self, generation: int) -> None:
         command = (

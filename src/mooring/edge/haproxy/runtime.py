@@ -20,6 +20,7 @@ _DRAIN: Final = 0x08 | 0x10
 _RUNNING, _PASSED = ("2", "3"), ("3", "4")
 _VALUE: Final = re.compile(r"value=<(\d+)>")
 _VERSION: Final = re.compile(r"New version created: (\d+)")
+_FINGERPRINT: Final = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]+)$", re.M)
 _MOVED: Final = re.compile(r"no need to change|changed from|nothing changed")
 
 
@@ -103,6 +104,36 @@ class Runtime:
         for lines in _chunks([f"{word(k)} {word(v)}" for k, v in entries.items()]):
             await self._silent(f"add map @{number} {file} <<\n" + "\n".join(lines) + "\n")
         await self._silent(f"commit map @{number} {file}")
+
+    async def certificates(self, listed: str) -> dict[str, str]:
+        """Fingerprints of the certificates of a list, by file. Raises ProxyAway."""
+        lines = (await asked(self._socket, f"show ssl crt-list {word(listed)}")).splitlines()
+        files = [line.split()[0] for line in lines if line and not line.startswith("#")]
+        found = {}
+        for file in files:
+            said = _FINGERPRINT.search(await asked(self._socket, f"show ssl cert {word(file)}"))
+            found[file] = said[1] if said else ""
+        return found
+
+    async def set_certificate(self, listed: str, file: str, pem: str, *, is_new: bool) -> None:
+        """Serve it from now on. Raises ProxyAway, UnexpectedAnswer."""
+        name = word(file)
+        if is_new:
+            await self._says(f"new ssl cert {name}", "New empty", "already exists")
+        await self._says(f"set ssl cert {name} <<\n{pem}", "Transaction")
+        await self._says(f"commit ssl cert {name}", "Success")
+        if is_new:
+            await self._says(f"add ssl crt-list {word(listed)} {name}", "Success")
+
+    async def drop_certificate(self, listed: str, file: str) -> None:
+        """Serve it no more. Raises ProxyAway, UnexpectedAnswer."""
+        await self._says(f"del ssl crt-list {word(listed)} {word(file)}", "deleted")
+        await self._says(f"del ssl cert {word(file)}", "deleted")
+
+    async def _says(self, command: str, *expected: str) -> None:
+        answer = await asked(self._socket, command)
+        if not any(one in answer for one in expected):
+            raise UnexpectedAnswer(command.partition("\n")[0], answer)
 
     async def _silent(self, command: str) -> None:
         """Of a command that has nothing to say if it was done."""

@@ -1,0 +1,153 @@
+"""Certificates that the operator, an ACME client or a swarm secret puts in a directory. Edge §11.
+
+Each is a file with certificate, chain and key in PEM, or a directory with `fullchain.pem` and
+`privkey.pem`, as certbot leaves them. Names are those that the certificate itself is for.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha1, sha256
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from mooring.edge.hosts import is_pattern
+from mooring.edge.routes import Problem, shown
+
+LARGEST: Final = 15 << 10  # bytes of PEM: what HAProxy takes at runtime
+STOPGAP_DAYS: Final = 3650
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One that can be served.
+
+    source       of the operator: a file, or a directory
+    pem          certificate, chain and key
+    names        hosts and *.NAME
+    fingerprint  SHA-1 of the certificate, in upper case, as HAProxy shows it
+    """
+
+    source: str
+    pem: str
+    names: frozenset[str]
+    expires: datetime
+    fingerprint: str
+
+    @property
+    def file(self) -> str:
+        """Its name beside the proxy: nothing of the operator's own."""
+        return f"{sha256(self.source.encode()).hexdigest()[:16]}.pem"
+
+
+class _Bad(Exception):
+    pass
+
+
+def certificates_in(
+    directory: Path, before: Mapping[str, Certificate]
+) -> tuple[dict[str, Certificate], list[Problem]]:
+    """All of a directory by source; one that is bad now stays as it was before."""
+    found: dict[str, Certificate] = {}
+    problems = []
+    for source, files in _sources(directory):
+        try:
+            pem = "\n".join(one.read_text() for one in files)
+            known = before.get(source)
+            found[source] = known if known and known.pem == _tidy(pem) else _read(source, pem)
+        except (_Bad, OSError, UnicodeDecodeError) as error:
+            if source in before:
+                found[source] = before[source]
+            message = f"certificate {shown(source)}: {error}"
+            problems.append(Problem("BadCertificate", "", "", message))
+    return found, problems
+
+
+def stopgap() -> Certificate:
+    """One that nobody believes: what a client gets that asks for a name without a certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "no certificate for this name")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=STOPGAP_DAYS))
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(Encoding.PEM) + key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    return Certificate("", _tidy(pem.decode()), frozenset(), _expiry(made), _fingerprint(made))
+
+
+def _sources(directory: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Names of what may be certificates, and the files of each."""
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        pair = [entry / "fullchain.pem", entry / "privkey.pem"]
+        if entry.is_file() and not entry.name.startswith("."):
+            yield entry.name, [entry]
+        elif all(one.is_file() for one in pair):
+            yield entry.name, pair
+
+
+def _read(source: str, pem: str) -> Certificate:
+    """Raises _Bad, with what is wrong in words."""
+    if len(pem) > LARGEST:
+        raise _Bad(f"it has more than {LARGEST} bytes")
+    try:
+        chain = x509.load_pem_x509_certificates(pem.encode())
+        key = load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _Bad(f"it has no certificate and key that can be read: {error}"[:200]) from error
+    leaf = chain[0]
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+        raise _Bad("its key belongs to another certificate")
+    names = frozenset(_names(leaf))
+    if not names:
+        raise _Bad("it is for no DNS name (subjectAltName)")
+    return Certificate(source, _tidy(pem), names, _expiry(leaf), _fingerprint(leaf))
+
+
+def _names(leaf: x509.Certificate) -> Iterator[str]:
+    try:
+        said = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return
+    for name in said.get_values_for_type(x509.DNSName):
+        if is_pattern(name.lower()):
+            yield name.lower()
+
+
+def _tidy(pem: str) -> str:
+    """Without blank lines: one ends what HAProxy takes at runtime."""
+    return "".join(f"{line.strip()}\n" for line in pem.splitlines() if line.strip())
+
+
+def _expiry(leaf: x509.Certificate) -> datetime:
+    return leaf.not_valid_after_utc
+
+
+def _fingerprint(leaf: x509.Certificate) -> str:
+    return sha1(leaf.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest().upper()

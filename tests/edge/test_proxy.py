@@ -1,0 +1,234 @@
+"""A real HAProxy, from its start to its end: what a reload keeps, and what is refused before it."""
+
+import asyncio
+import http.client
+import os
+import shutil
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.errors import EntryTaken
+from mooring.edge.haproxy.proxy import Proxy
+from mooring.edge.haproxy.slots import plan
+from mooring.edge.model import Memory, Model, model_of
+from mooring.edge.settings import EntryPoint, Settings
+from mooring.engine.swarm import Service, Task
+from tests.docker.testbed import eventually
+from tests.edge.making import a_node, a_service, a_swarm, a_task
+from tests.edge.pems import a_pem
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="there is no haproxy"),
+]
+HOST = "web.example.com"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Plant:
+    """A proxy and a server behind it, which answers with its own port."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.proxy = settings, Proxy(settings)
+        self.certificates: dict[str, Certificate] = {}
+        self.model = Model()
+
+    async def run(self, *things: Service | Task) -> None:
+        """Have it run with the model of these."""
+        names = frozenset().union(*(one.names for one in self.certificates.values()))
+        # A node of this machine would be at a loopback address, which no swarm has.
+        swarm = a_swarm(*things, a_node())
+        model, _ = model_of(swarm, self.settings, Memory(), names)
+        self.model = model
+        await self.proxy.apply(model, {one.file: one for one in self.certificates.values()})
+
+    def read_certificates(self) -> None:
+        directory = Path(self.settings.certificates)
+        self.certificates, problems = certificates_in(directory, self.certificates)
+        assert problems == []
+
+    async def certify(self) -> None:
+        self.read_certificates()
+        await self.proxy.set_certificates({one.file: one for one in self.certificates.values()})
+
+    def get(self, host: str = HOST) -> tuple[int, str]:
+        """The status, and where it is sent on to."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port("http"), timeout=10)
+        connection.request("GET", "/x", headers={"Host": host})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, answer.getheader("location", "")
+
+    def certificate_for(self, host: str) -> set[str]:
+        """The names of the certificate that a client gets who asks for this one."""
+        from cryptography import x509
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection(("127.0.0.1", self.port("https")), 10) as plain:
+            with context.wrap_socket(plain, server_hostname=host) as secured:
+                given = secured.getpeercert(binary_form=True)
+        assert given is not None
+        made = x509.load_der_x509_certificate(given)
+        with suppress(x509.ExtensionNotFound):
+            said = made.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            return set(said.value.get_values_for_type(x509.DNSName))
+        return set()
+
+    def port(self, entry: str) -> int:
+        return next(one.port for one in self.settings.entry_points if one.name == entry)
+
+
+@pytest.fixture
+async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
+    (tmp_path / "pems").mkdir()
+    entries = (
+        EntryPoint("http", free_port(), "127.0.0.1"),
+        EntryPoint("https", free_port(), "127.0.0.1", tls=True),
+    )
+    settings = Settings(
+        entry_points=entries,
+        directory=str(tmp_path / "edge"),
+        user="",
+        certificates=str(tmp_path / "pems"),
+    )
+    made = Plant(settings)
+    yield made
+    await made.proxy.stop()
+
+
+async def test_started_found_again_and_not_reloaded(plant: Plant) -> None:
+    assert not await plant.proxy.found()
+    await plant.run(a_service())
+    again = Proxy(plant.settings)
+    assert await again.found()
+    assert not again.needs_reload(plant.model)
+    assert again.slots == {"svc_idweb_": 8}
+
+
+async def test_a_changed_file_is_not_taken_for_what_runs(plant: Plant) -> None:
+    await plant.run(a_service())
+    file = plant.proxy.place / "haproxy.cfg"
+    file.write_text(file.read_text().replace("int(1)", "int(9)"))
+    again = Proxy(plant.settings)
+    assert not await again.found()
+    assert again.needs_reload(plant.model)
+
+
+async def test_a_reload_keeps_addresses_states_and_checks(plant: Plant) -> None:
+    await plant.run(a_service(replicas=1), a_task(1))
+    backend = plant.model.backends["svc_idweb_"]
+    for step in plan(backend, (await plant.proxy.runtime.slots())[backend.name], {}).steps:
+        await plant.proxy.runtime.do(backend.name, step)
+    before = (await plant.proxy.runtime.slots())[backend.name][0]
+    assert (before.address, before.port, before.admin.value) == ("10.0.0.1", 30001, "drain")
+    await plant.run(a_service(replicas=8), a_task(1))
+    slots = (await plant.proxy.runtime.slots())[backend.name]
+    assert len(slots) == 16
+    assert slots[0][:4] == before[:4]
+    assert slots[1].admin.value == "maint"
+
+
+async def test_rules_change_without_a_reload(plant: Plant) -> None:
+    await plant.run(a_service())
+    assert await asyncio.to_thread(plant.get) == (503, "")
+    await plant.proxy.set_rules(())
+    assert await asyncio.to_thread(plant.get) == (404, "")
+    await plant.proxy.set_rules(plant.model.rules * 1)
+    assert await asyncio.to_thread(plant.get) == (503, "")
+
+
+async def test_many_rules_are_swapped_at_once(plant: Plant) -> None:
+    await plant.run(a_service())
+    (rule,) = plant.model.rules
+    many = tuple(rule._replace(host=f"h{number}.example.com") for number in range(500))
+    await plant.proxy.set_rules(many)
+    file = f"{plant.settings.directory}/http.map"
+    assert len(await plant.proxy.runtime.map(file)) == 500
+    assert await asyncio.to_thread(plant.get, "h499.example.com") == (503, "")
+
+
+async def test_where_somebody_listens_nothing_is_changed(plant: Plant) -> None:
+    await plant.run(a_service())
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = EntryPoint("more", other.getsockname()[1], "127.0.0.1")
+        entries = (*plant.settings.entry_points, taken)
+        proxy = Proxy(Settings(**{**_fields(plant.settings), "entry_points": entries}))
+        assert await proxy.found()
+        with pytest.raises(EntryTaken, match="entry point more"):
+            await proxy.apply(plant.model, {})
+    assert await asyncio.to_thread(plant.get) == (503, "")
+    assert (await Proxy(plant.settings).found()) is True
+
+
+async def test_killed_it_is_started_from_what_is_there(plant: Plant) -> None:
+    await plant.run(a_service())
+    pid = int((plant.proxy.place / "haproxy.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}/ns").exists() or _is_dead(pid), "it is gone")
+    eventually(lambda: _refuses(plant.port("http")), "its worker is gone")
+    assert not await plant.proxy.runs()
+    await plant.run(a_service())
+    assert await asyncio.to_thread(plant.get) == (503, "")
+
+
+async def test_certificates_come_change_and_go_without_a_reload(plant: Plant) -> None:
+    pems = Path(plant.settings.certificates)
+    await plant.run(a_service())
+    generation = await plant.proxy.runtime.generation()
+    assert await asyncio.to_thread(plant.certificate_for, HOST) == set()
+    (pems / "web").write_text("".join(a_pem(HOST)))
+    await plant.certify()
+    assert await asyncio.to_thread(plant.certificate_for, HOST) == {HOST}
+    (pems / "web").write_text("".join(a_pem(HOST, "more.example", serial=2)))
+    await plant.certify()
+    assert await asyncio.to_thread(plant.certificate_for, HOST) == {HOST, "more.example"}
+    (pems / "web").unlink()
+    await plant.certify()
+    assert await asyncio.to_thread(plant.certificate_for, HOST) == set()
+    assert await plant.proxy.runtime.generation() == generation
+
+
+async def test_with_a_certificate_clients_are_sent_to_tls_also_after_a_reload(
+    plant: Plant,
+) -> None:
+    (Path(plant.settings.certificates) / "web").write_text("".join(a_pem(HOST)))
+    plant.read_certificates()
+    for replicas in (1, 8):
+        await plant.run(a_service(replicas=replicas))
+        where = f"https://{HOST}:{plant.port('https')}/x"
+        assert await asyncio.to_thread(plant.get) == (308, where)
+        assert await asyncio.to_thread(plant.certificate_for, HOST) == {HOST}
+
+
+def _fields(settings: Settings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in settings.__struct_fields__}
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+def _refuses(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return False
+    return True
