@@ -13,6 +13,7 @@ from tests.situations.stage import (
     ask,
     bound,
     claim,
+    cut,
     delete,
     edit,
     gone,
@@ -23,6 +24,8 @@ from tests.situations.stage import (
     provision,
     put,
     size,
+    snapshot,
+    snapshot_class,
     storage_class,
     volume,
 )
@@ -535,26 +538,10 @@ WAITING: Final = (
         "A snapshot that is not ready",
         "pvc db",
         [
-            put(
-                "volumesnapshotclass",
-                {
-                    "metadata": {"name": "daily"},
-                    "driver": CSI,
-                    "deletionPolicy": "Delete",
-                },
-            ),
+            snapshot_class(default=True),
             volume(csi={"driver": CSI, "volumeHandle": "h"}),
             claim("source"),
-            put(
-                "volumesnapshot",
-                {
-                    "metadata": {"name": "monday"},
-                    "spec": {
-                        "volumeSnapshotClassName": "daily",
-                        "source": {"persistentVolumeClaimName": "source"},
-                    },
-                },
-            ),
+            snapshot(of="source"),
             claim(class_="local", dataSource=MONDAY),
         ],
         [Remedy("put that right", ANEW, [bound()])],
@@ -659,6 +646,30 @@ HELD: Final = (
                 "on here: docker rm -f web", [delete("pod", "docker-here-web")], [gone("pvc", "db")]
             )
         ],
+    ),
+    Situation(
+        "A snapshot that is being cut keeps it from being deleted",
+        "pvc db",
+        [
+            snapshot_class(default=True),
+            volume(csi={"driver": CSI, "volumeHandle": "h"}),
+            claim(),
+            snapshot(),
+            delete("pvc", "db"),
+        ],
+        [Remedy("the end of that", [cut()], [gone("pvc", "db")])],
+    ),
+    Situation(
+        "A claim that is to be filled from it keeps it from being deleted",
+        "pvc db",
+        [
+            claim(class_="local"),
+            claim(
+                "new", class_="local", dataSource={"kind": "PersistentVolumeClaim", "name": "db"}
+            ),
+            delete("pvc", "db"),
+        ],
+        [Remedy("the end of that", [delete("pvc", "new")], [gone("pvc", "db")])],
     ),
     Situation(
         "A finalizer keeps it from being deleted",

@@ -48,6 +48,12 @@ def spec(**changes: object) -> Step:
 
 PODS: Final = (
     Situation(
+        "There is no node",
+        "pod web",
+        [LATE, claim(class_="fast"), delete("node", "here"), pod("web", "db")],
+        [Remedy("the agent of a host at work", [wait(1)], [bound(), *ON_HERE])],
+    ),
+    Situation(
         "Its claim does not exist",
         "pod web",
         [pod("web", "db")],

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from mooring.model.names import DEFAULT_SNAPSHOT_CLASS
 from tests.situations.situation import Remedy, Situation
 from tests.situations.stage import (
     CSI,
+    SNAPSHOT,
     Run,
     Step,
     bound,
@@ -19,24 +19,18 @@ from tests.situations.stage import (
     ready,
     says,
     sees,
+    snapshot,
+    snapshot_class,
     storage_class,
     volume,
     wait,
 )
 
-DEFAULT: Final = {DEFAULT_SNAPSHOT_CLASS: "true"}
 SOURCE: Final = {
     "apiGroup": "snapshot.storage.k8s.io",
     "kind": "VolumeSnapshot",
     "name": "monday",
 }
-SNAPSHOT: Final = "volumesnapshot"
-
-
-def snapshot(name: str = "monday", class_: str = "", **metadata: object) -> Step:
-    of: dict[str, object] = {"volumeSnapshotClassName": class_} if class_ else {}
-    source = {"persistentVolumeClaimName": "db"}
-    return put(SNAPSHOT, {"metadata": {"name": name, **metadata}, "spec": {"source": source, **of}})
 
 
 def existing() -> Step:
@@ -53,12 +47,6 @@ def content(of: str = "monday") -> Step:
         "volumeSnapshotRef": {"namespace": "default", "name": of},
     }
     return put("volumesnapshotcontent", {"metadata": {"name": "old"}, "spec": spec})
-
-
-def snapshot_class(name: str = "daily", driver: str = CSI, *, default: bool = False) -> Step:
-    metadata = {"name": name, "annotations": DEFAULT if default else {}}
-    doc = {"metadata": metadata, "driver": driver, "deletionPolicy": "Delete"}
-    return put("volumesnapshotclass", doc)
 
 
 BOUND: Final = (volume(csi={"driver": CSI, "volumeHandle": "h"}), claim())

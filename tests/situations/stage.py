@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from mooring.api.explaining import World
 from mooring.api.snapshots import Snapshots
 from mooring.model.claim import Claim
-from mooring.model.names import HOSTNAME
+from mooring.model.names import DEFAULT_SNAPSHOT_CLASS, HOSTNAME
 from mooring.model.pod import Pod
 from mooring.model.snapshot import Snapshot
 from mooring.model.volume import Volume
@@ -33,6 +33,7 @@ from tests.rules.making import modes_of
 
 Step = Callable[["Stage"], None]
 CSI: Final = "csi.example.com"  # of somebody else
+SNAPSHOT: Final = "volumesnapshot"  # as kubectl calls it
 DIRECTORY: Final = "directory.mooring.dev"
 READY: Final = {"conditions": [{"type": "Ready", "status": "True"}]}
 UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -338,6 +339,19 @@ def pod(name: str, *claims: str, metadata: Doc | None = None, **spec: Any) -> St
     volumes = [{"name": one, "persistentVolumeClaim": {"claimName": one}} for one in claims]
     doc = {"containers": [{"name": "c", "image": "i"}], "volumes": volumes, **spec}
     return put("pod", {"metadata": {"name": name, **(metadata or {})}, "spec": doc})
+
+
+def snapshot(name: str = "monday", *, of: str = "db", class_: str = "", **metadata: object) -> Step:
+    named = {"volumeSnapshotClassName": class_} if class_ else {}
+    spec = {"source": {"persistentVolumeClaimName": of}, **named}
+    return put(SNAPSHOT, {"metadata": {"name": name, **metadata}, "spec": spec})
+
+
+def snapshot_class(name: str = "daily", driver: str = CSI, *, default: bool = False) -> Step:
+    annotations = {DEFAULT_SNAPSHOT_CLASS: "true"} if default else {}
+    metadata = {"name": name, "annotations": annotations}
+    doc = {"metadata": metadata, "driver": driver, "deletionPolicy": "Delete"}
+    return put("volumesnapshotclass", doc)
 
 
 def pointer(name: str = "db", uid: str = "") -> Doc:

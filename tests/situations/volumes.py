@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from mooring.model.names import EXTERNAL_PROVISIONER_FINALIZER
 from tests.situations.situation import Remedy, Situation
 from tests.situations.stage import (
     CSI,
@@ -135,6 +136,27 @@ VOLUMES: Final = (
                 [sees(says("pvc db --delete", "kept")), delete("pvc", "db")],
                 [gone("pv", "v1")],
             ),
+        ],
+    ),
+    Situation(
+        "It is being deleted, and so is its data",
+        "pv v1",
+        [
+            volume(
+                csi={"driver": CSI, "volumeHandle": "h"},
+                metadata={"finalizers": [EXTERNAL_PROVISIONER_FINALIZER]},
+                **DELETED,
+            ),
+            claim(),
+            delete("pvc", "db"),
+            delete("pv", "v1"),
+        ],
+        [
+            Remedy(
+                "the end of that",
+                [edit("pv", "v1", {"metadata": {"finalizers": None}})],
+                [gone("pv", "v1")],
+            )
         ],
     ),
     Situation(

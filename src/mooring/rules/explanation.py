@@ -299,7 +299,7 @@ def held(kind: str, one: View, finalizers: Sequence[str]) -> Reasons:
     why = f"it stays until its finalizers are removed: {listed(finalizers)}"
     details = tuple(MEANINGS[each] for each in finalizers if each in MEANINGS)
     if len(details) == len(finalizers):
-        return why, details, ""
+        return why, details, "the end of that"
     whoever = "whoever set them, to be done with it; if that is gone for good"
     return why, details, f"{whoever}: {unfinalized(kind, one)}"
 
