@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Final
 
 LONG: Final = "long" * 50
-DEPTH: Final = 1500  # beyond the usual 1,024 descriptors, Python's recursion and PATH_MAX
+PAST_PATHS: Final = 25  # so deep a directory of such names has no path: PATH_MAX is 4,096
+DEPTH: Final = 1500  # beyond the usual 1,024 descriptors and Python's recursion as well
 STRANGE: Final = (b"new\nline", b"bad-\xff\xfe", b" -rf ", b"*", b"\x1b[31m", "ü".encode(), b"...")
 
 
-def planted(top: Path, outside: Path) -> None:
-    """Fill an empty directory. `outside` has a file `precious`, which links lead to."""
+def planted(top: Path, outside: Path, depth: int = DEPTH) -> None:
+    """Fill an empty directory.
+
+    outside  has a file `precious`, which links lead to
+    depth    in directories; most of the time that all this takes is for the deepest ones
+    """
     for name in STRANGE:
         _write(os.fsencode(top) + b"/" + name, name)
     _links(top, outside)
@@ -20,7 +25,7 @@ def planted(top: Path, outside: Path) -> None:
     _owned(top)
     _several_names(top)
     _sparse(top / "sparse")
-    _deep(top)
+    _deep(top, depth)
     os.chown(top, 1000, 2000)
     os.chmod(top, 0o2770)
     os.utime(top, ns=(5, 1_234_567_890_123_456_789))
@@ -88,9 +93,9 @@ def _sparse(path: Path) -> None:
         file.truncate(1 << 30)
 
 
-def _deep(top: Path) -> None:
+def _deep(top: Path, depth: int) -> None:
     fd = os.open(top, os.O_RDONLY)
-    for _ in range(DEPTH):
+    for _ in range(depth):
         os.mkdir(LONG, dir_fd=fd)
         below = os.open(LONG, os.O_RDONLY, dir_fd=fd)
         os.close(fd)

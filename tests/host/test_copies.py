@@ -6,7 +6,9 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -17,36 +19,54 @@ from mooring.host.errors import CopyFailed, DiskFull
 from tests.host.privileges import bound, needs_mounts, small_disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="keeping owners needs root")
-MANY = 3000
+FEW, MANY = 300, 3000
+DIRECTORIES = 30
 
 
 def ignored(_: Tick) -> None:
     pass
 
 
-@pytest.fixture
-def original(tmp_path: Path) -> Path:
-    """Many files, and one that takes more than a moment."""
-    made = tmp_path / "original"
-    for number in range(30):
+def filled(made: Path, count: int) -> Path:
+    """With so many files, of which each has its number in it."""
+    for number in range(DIRECTORIES):
         (made / str(number)).mkdir(parents=True)
-    for number in range(MANY):
-        (made / str(number % 30) / str(number)).write_bytes(b"%d\n" % number)
+    for number in range(count):
+        (made / str(number % DIRECTORIES) / str(number)).write_bytes(b"%d\n" % number)
     return made
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    made = tmp_path / "copy"
+def place(tmp_path: Path) -> Iterator[Path]:
+    """In memory, where there is some: a copy waits for all that anybody wrote to its disk."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def original(place: Path) -> Path:
+    return filled(place / "original", FEW)
+
+
+@pytest.fixture
+def large(place: Path) -> Path:
+    """It takes more than a moment to copy."""
+    return filled(place / "original", MANY)
+
+
+@pytest.fixture
+def copy(place: Path) -> Path:
+    made = place / "copy"
     made.mkdir()
     return made
 
 
 async def test_it_tells_how_far_it_is_and_what_it_found(original: Path, copy: Path) -> None:
-    (original / "large").write_bytes(os.urandom(64 << 20))
+    (original / "large").write_bytes(os.urandom(8 << 20))
     ticks: list[Tick] = []
     ended = await copies.copied(original, copy, ticks.append)
-    assert (ended.totals.files, ended.left.count) == (MANY + 1, 0)
+    assert (ended.totals.files, ended.left.count) == (FEW + 1, 0)
     assert (ended.changed.count, ended.differs.count) == (0, 0)
     assert list(dict.fromkeys(tick.phase for tick in ticks))[-2:] == ["copying", "verifying"]
     for tick in ticks:
@@ -57,11 +77,11 @@ async def test_it_tells_how_far_it_is_and_what_it_found(original: Path, copy: Pa
 
 async def test_a_scan_says_what_there_is(original: Path) -> None:
     totals = await copies.scanned(original, ignored)
-    assert (totals.files, totals.bytes) == (MANY, sum(len(f"{n}\n") for n in range(MANY)))
+    assert (totals.files, totals.bytes) == (FEW, sum(len(f"{n}\n") for n in range(FEW)))
 
 
 async def test_it_dies_with_who_called_for_it_and_goes_on_at_the_next_call(
-    original: Path, copy: Path
+    large: Path, copy: Path
 ) -> None:
     begun = asyncio.Event()
 
@@ -69,23 +89,23 @@ async def test_it_dies_with_who_called_for_it_and_goes_on_at_the_next_call(
         if tick.phase == "copying":
             begun.set()
 
-    working = asyncio.create_task(copies.copied(original, copy, look))
+    working = asyncio.create_task(copies.copied(large, copy, look))
     await begun.wait()
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
-    ended = await copies.copied(original, copy, ignored)
+    ended = await copies.copied(large, copy, ignored)
     assert (ended.totals.files, ended.changed.count, ended.differs.count) == (MANY, 0, 0)
 
 
-def test_it_ends_when_mooring_is_killed(original: Path, copy: Path) -> None:
+def test_it_ends_when_mooring_is_killed(large: Path, copy: Path) -> None:
     script = (
         "import asyncio, pathlib, sys\n"
         "from mooring.host import copies\n"
         "paths = [pathlib.Path(one) for one in sys.argv[1:]]\n"
         "asyncio.run(copies.copied(*paths, lambda tick: print(tick.phase, flush=True)))\n"
     )
-    command = [sys.executable, "-c", script, str(original), str(copy)]
+    command = [sys.executable, "-c", script, str(large), str(copy)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline()
@@ -94,21 +114,21 @@ def test_it_ends_when_mooring_is_killed(original: Path, copy: Path) -> None:
     with files.directory(copy) as fd:
         waited = subprocess.run(["flock", str(fd)], pass_fds=[fd], timeout=60)
         assert waited.returncode == 0
-    ended = asyncio.run(copies.copied(original, copy, ignored))
+    ended = asyncio.run(copies.copied(large, copy, ignored))
     assert (ended.totals.files, ended.differs.count) == (MANY, 0)
 
 
 async def test_two_at_once_do_not_disturb_each_other(original: Path, copy: Path) -> None:
     for ended in await asyncio.gather(*(copies.copied(original, copy, ignored) for _ in "ab")):
-        assert (ended.totals.files, ended.differs.count) == (MANY, 0)
+        assert (ended.totals.files, ended.differs.count) == (FEW, 0)
 
 
-async def test_a_writer_is_found_out(original: Path, copy: Path) -> None:
+async def test_a_writer_is_found_out(large: Path, copy: Path) -> None:
     def write(tick: Tick) -> None:
         if tick.phase != "scanning":
-            (original / "29" / "new").write_text(tick.phase)
+            (large / "29" / "new").write_text(tick.phase)
 
-    ended = await copies.copied(original, copy, write)
+    ended = await copies.copied(large, copy, write)
     assert ended.changed.count > 0
     assert {"29", "29/new"} & set(ended.changed.named)
 
@@ -148,9 +168,9 @@ async def test_a_mount_inside_is_refused_by_name(original: Path, copy: Path) -> 
     assert refused.value.code == "MountInside"
 
 
-async def test_a_directory_that_is_not_there_is_said(tmp_path: Path, copy: Path) -> None:
+async def test_a_directory_that_is_not_there_is_said(place: Path, copy: Path) -> None:
     with pytest.raises(Exception, match="nowhere"):
-        await copies.copied(tmp_path / "nowhere", copy, ignored)
+        await copies.copied(place / "nowhere", copy, ignored)
 
 
 def test_devices_are_left_out_and_said_where_none_may_be_made(original: Path, copy: Path) -> None:
@@ -167,8 +187,8 @@ def test_devices_are_left_out_and_said_where_none_may_be_made(original: Path, co
 
 
 async def test_a_link_in_place_of_the_directory_is_not_followed(
-    original: Path, copy: Path, tmp_path: Path
+    original: Path, copy: Path, place: Path
 ) -> None:
-    (tmp_path / "link").symlink_to(original)
+    (place / "link").symlink_to(original)
     with pytest.raises(CopyFailed, match="link"):
-        await copies.copied(tmp_path / "link", copy, ignored)
+        await copies.copied(place / "link", copy, ignored)

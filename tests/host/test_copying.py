@@ -12,7 +12,7 @@ import pytest
 from mooring.host import files, mounts
 from mooring.host.errors import MountInside
 from mooring.host.scanning import Progress
-from tests.host.hostile_tree import DEPTH, LONG, STRANGE, planted
+from tests.host.hostile_tree import DEPTH, LONG, PAST_PATHS, STRANGE, planted
 from tests.host.privileges import bound, needs_mounts
 from tests.host.trees import Trees, silent
 
@@ -51,7 +51,7 @@ def trees(tmp_path: Path) -> Iterator[Trees]:
 
 @pytest.fixture
 def hostile(trees: Trees, tmp_path: Path) -> Trees:
-    planted(trees.original, tmp_path / "outside")
+    planted(trees.original, tmp_path / "outside", PAST_PATHS)
     return trees
 
 
@@ -97,6 +97,7 @@ def test_rsync_finds_no_difference_either(hostile: Trees) -> None:
     for tree in hostile:  # what is too deep for rsync goes first
         with files.directory(tree) as top:
             files.remove_tree(LONG, top)
+    os.truncate(hostile.original / "sparse", 16 << 20)  # it reads what is not there, too
     hostile.run()
     compared = subprocess.run(
         [
@@ -109,9 +110,13 @@ def test_rsync_finds_no_difference_either(hostile: Trees) -> None:
     assert (compared.returncode, compared.stdout, compared.stderr) == (0, b"", b"")
 
 
-def test_what_is_deeper_than_any_path_is_copied(hostile: Trees) -> None:
-    hostile.run()
-    fd = os.open(hostile.copy, os.O_RDONLY)
+def test_what_is_deeper_than_any_path_is_copied(trees: Trees, tmp_path: Path) -> None:
+    planted(trees.original, tmp_path / "outside", DEPTH)
+    with pytest.raises(KeyboardInterrupt):
+        trees.run(CutOff(20))
+    trees.run()
+    assert trees.differs() == []
+    fd = os.open(trees.copy, os.O_RDONLY)
     for _ in range(DEPTH):
         below = os.open(LONG, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
@@ -148,7 +153,7 @@ def test_what_was_scanned_is_what_was_copied(hostile: Trees) -> None:
     assert (found.files, found.bytes, found.changed_ns) == (
         totals.files, totals.bytes, totals.changed_ns
     )  # fmt: skip
-    assert 1 << 20 > totals.room_bytes - 4096 * DEPTH > 4096
+    assert 1 << 20 > totals.room_bytes - 4096 * PAST_PATHS > 4096
 
 
 @needs_mounts
@@ -182,7 +187,7 @@ def test_what_is_copied_already_is_not_copied_again(trees: Trees) -> None:
 
 
 def test_what_only_the_copy_has_is_removed(hostile: Trees, tmp_path: Path) -> None:
-    planted(hostile.copy, tmp_path / "outside")
+    planted(hostile.copy, tmp_path / "outside", PAST_PATHS)
     (hostile.copy / "surplus").mkdir()
     (hostile.copy / "surplus" / "file").touch()
     (hostile.copy / "a" / "surplus").symlink_to(tmp_path / "outside")
