@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kubernetes import client, dynamic
+from kubernetes import client, dynamic, watch
 
 from mooring.objects.kind import Doc, Kind
 
@@ -17,12 +17,27 @@ GROUPS = {
 MODELS = {"events": client.CoreV1Event, "events.events.k8s.io": client.EventsV1Event}
 
 
+WITHIN_S = 60
+
+
+def first_of(listing: Callable[..., Any], *place: Any, name: str) -> Any:
+    """The object of a watch's first event, which tells what is there already."""
+    watching = watch.Watch()
+    chosen = {"field_selector": f"metadata.name={name}", "timeout_seconds": WITHIN_S}
+    for event in watching.stream(listing, *place, **chosen):
+        watching.stop()
+        assert event["type"] == "ADDED"
+        return event["object"]
+    raise AssertionError("a watch without an event")
+
+
 class Way(Protocol):
     """Objects of one kind, in a namespace if it has such. All go in and out as plain documents."""
 
     def create(self, doc: Doc) -> Doc: ...
     def read(self, name: str) -> Doc: ...
     def names(self) -> list[str]: ...
+    def watched(self, name: str) -> Doc: ...
     def patch(self, name: str, patch: Doc) -> Doc: ...
     def replace(self, name: str, doc: Doc) -> Doc: ...
     def read_status(self, name: str) -> Doc: ...
@@ -60,6 +75,13 @@ class Typed:
         listed = getattr(self.group, f"list_{self.suffix}")(*self.place)
         assert all(type(item) is self.model for item in listed.items)
         return [item.metadata.name for item in listed.items]
+
+    def watched(self, name: str) -> Doc:
+        listing = getattr(self.group, f"list_{self.suffix}")
+        found = first_of(listing, *self.place, name=name)
+        assert type(found) is self.model
+        doc: Doc = self.api.sanitize_for_serialization(found)
+        return doc
 
     def patch(self, name: str, patch: Doc) -> Doc:
         return self.call("patch", name, *self.place, patch)
@@ -108,6 +130,11 @@ class Custom:
     def names(self) -> list[str]:
         return [item["metadata"]["name"] for item in self.call("list")["items"]]
 
+    def watched(self, name: str) -> Doc:
+        listing = getattr(self.objects, f"list_{self.suffix}")
+        doc: Doc = first_of(listing, *self.place, name=name)
+        return doc
+
     def patch(self, name: str, patch: Doc) -> Doc:
         return self.call("patch", name, patch)
 
@@ -152,6 +179,12 @@ class Discovered:
 
     def names(self) -> list[str]:
         return [item["metadata"]["name"] for item in self.plain(self.resource.get)["items"]]
+
+    def watched(self, name: str) -> Doc:
+        event = next(iter(self.resource.watch(name=name, timeout=WITHIN_S, **self.place)))
+        assert event["type"] == "ADDED"
+        doc: Doc = event["raw_object"]
+        return doc
 
     def patch(self, name: str, patch: Doc) -> Doc:
         return self.plain(self.resource.patch, name=name, body=patch, **self.merge)

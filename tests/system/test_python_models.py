@@ -76,6 +76,7 @@ def lifetime(
     plain = Discovered(found, kind, namespace)  # which hands on what is sent
     unconflicted(lambda: reads_all(way, plain, kind, name))
 
+    assert way.watched(name)["metadata"]["uid"] == made["metadata"]["uid"]
     read = way.read(name)
     mine = {**read, "metadata": {**doc["metadata"], "name": copy, "labels": {"copied": "yes"}}}
     way.create(deepcopy(mine))
