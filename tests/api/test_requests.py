@@ -94,6 +94,43 @@ async def test_1_4_a_put_may_leave_out_what_the_server_gave(
             assert answer.body["metadata"][field] == made["metadata"][field]
 
 
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+CSI_NODES = "/apis/storage.k8s.io/v1/csinodes"
+
+
+@pytest.mark.parametrize("path", [LEASES, CSI_NODES])
+async def test_a_put_of_what_several_write_says_what_it_writes_over(
+    client: Client, path: str
+) -> None:
+    body = {"metadata": {"name": "l"}, "spec": {"drivers": []} if path == CSI_NODES else {}}
+    made = (await client.send("POST", path, body)).body
+    for version in (None, "", "0"):
+        new = {**body, "metadata": {"name": "l", "resourceVersion": version}}
+        refused = await client.send("PUT", f"{path}/l", new)
+        (cause,) = refused.body["details"]["causes"]
+        assert (refused.status, cause["field"]) == (422, "metadata.resourceVersion")
+    labelled = {**made, "metadata": {**made["metadata"], "labels": {"a": "b"}}}
+    assert (await client.send("PUT", f"{path}/l", labelled)).status == 200
+    stale = await client.send("PUT", f"{path}/l", labelled)
+    assert (stale.status, stale.body["reason"]) == (409, "Conflict")
+
+
+async def test_a_put_makes_leases_and_events_that_are_not_there_and_nothing_else(
+    client: Client,
+) -> None:
+    lease = {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}}
+    dry = await client.send("PUT", f"{LEASES}/l?dryRun=All", lease)
+    assert (dry.status, (await client.send("GET", f"{LEASES}/l")).status) == (201, 404)
+    made = await client.send("PUT", f"{LEASES}/l", lease)
+    assert (made.status, made.body["spec"]) == (201, {"holderIdentity": "me"})
+    wrong = {"metadata": {"name": "m"}, "spec": {"leaseDurationSeconds": -1}}
+    assert (await client.send("PUT", f"{LEASES}/m", wrong)).status == 422
+    of_another = {"metadata": {"name": "m", "uid": made.body["metadata"]["uid"]}}
+    assert (await client.send("PUT", f"{LEASES}/m", of_another)).status == 404
+    node = {"metadata": {"name": "n"}, "spec": {"drivers": []}}
+    assert (await client.send("PUT", f"{CSI_NODES}/n", node)).status == 404
+
+
 @pytest.mark.rule("1.4.14", "1.4.15", "1.4.16")
 async def test_1_4_a_deletion_is_not_taken_back_by_a_put(client: Client) -> None:
     await client.send("POST", VOLUMES, volume())

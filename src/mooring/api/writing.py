@@ -1,6 +1,6 @@
 """POST, PUT, PATCH and DELETE."""
 
-from typing import Any
+from typing import Any, Final
 
 from mooring.api.bodies import document, options
 from mooring.api.http import Request
@@ -13,11 +13,13 @@ from mooring.api.status import ApiError, deleted
 from mooring.api.validation import bad_options
 from mooring.objects.cache import Entry
 from mooring.objects.documents import encoded
-from mooring.objects.errors import NotFound
+from mooring.objects.errors import Invalid, NotFound
 from mooring.objects.kind import Cause, Doc
 from mooring.objects.kinds.common import INVALID, not_supported
-from mooring.objects.objects import Objects, Preconditions
+from mooring.objects.objects import ANY_VERSION, Objects, Preconditions
 from mooring.rules.garbage import Propagation
+
+VERSION: Final = "metadata.resourceVersion"
 
 
 async def create(request: Request, route: Route, objects: Objects) -> None:
@@ -40,17 +42,36 @@ async def replace(request: Request, route: Route, objects: Objects) -> None:
         what = f"the name of the object ({name}) does not match the name on the URL ({route.name})"
         raise ApiError("BadRequest", what)
     stored = route.kind.to_stored(doc)
-    entry = await objects.update(
-        route.kind,
-        route.key,
-        # A try changes its metadata, which the next must not see.
-        guarded(route.kind, lambda _: {**stored, "metadata": dict(stored["metadata"])}),
-        subresource=route.subresource,
-        preconditions=Preconditions(uid=doc["metadata"].get("uid", "")),
-        dry_run=_dry_run(request.query.get("dryRun")),
-        note=noting(request, route, "UpdateOptions"),
-    )
-    await _show(request, route, objects, 200, entry)
+    uid, status = doc["metadata"].get("uid", ""), 200
+    dry_run = _dry_run(request.query.get("dryRun"))
+    note = noting(request, route, "UpdateOptions")
+    try:
+        _refuse_unversioned(route, objects, doc)
+        entry = await objects.update(
+            route.kind,
+            route.key,
+            # A try changes its metadata, which the next must not see.
+            guarded(route.kind, lambda _: {**stored, "metadata": dict(stored["metadata"])}),
+            subresource=route.subresource,
+            preconditions=Preconditions(uid=uid),
+            dry_run=dry_run,
+            note=note,
+        )
+    except NotFound:
+        if not route.kind.put_creates or route.subresource or uid:
+            raise
+        status = 201
+        entry = await objects.create(route.kind, route.namespace, doc, dry_run=dry_run, note=note)
+    await _show(request, route, objects, status, entry)
+
+
+def _refuse_unversioned(route: Route, objects: Objects, doc: Doc) -> None:
+    """Raises Invalid if the kind wants to be told what is written over, and there is something."""
+    if route.kind.overwrites or doc["metadata"].get("resourceVersion") not in (None, *ANY_VERSION):
+        return
+    if objects.shelf(route.kind).get(route.key) is not None:
+        message = "Invalid value: 0x0: must be specified for an update"
+        raise Invalid(route.kind, route.name, [Cause(VERSION, INVALID, message)])
 
 
 async def patch(request: Request, route: Route, objects: Objects) -> None:

@@ -126,6 +126,10 @@ class Kind:
     # what answers a DELETE that leaves nothing: the object as it last was, or a Status. Clients of
     # the API know which of the two they get of each kind.
     returns_deleted: bool = False
+    # does a PUT without a resourceVersion write over whatever is there, or is it refused
+    overwrites: bool = True
+    # does a PUT of an object that is not there make it
+    put_creates: bool = False
     # may a whole collection be deleted at once (namespaces may not)
     deletes_collection: bool = True
     kept: frozenset[str] = frozenset()  # names that are never deleted

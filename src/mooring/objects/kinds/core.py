@@ -317,6 +317,8 @@ LEASE: Final = Kind(
         Column("Holder", lambda doc, _: (doc.get("spec") or {}).get("holderIdentity", "")),
         AGE,
     ),
+    overwrites=False,
+    put_creates=True,
     validate_create=lambda doc: metadata_causes(doc) + _lease_causes(doc),
     validate_update=lambda doc, old: metadata_update_causes(doc, old) + _lease_causes(doc),
 )  # fmt: skip

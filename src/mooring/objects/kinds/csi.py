@@ -100,6 +100,7 @@ DRIVER: Final = Kind(
         AGE,
     ),
     default=_driver_default,
+    overwrites=False,
     validate_create=lambda doc: metadata_causes(doc) + _driver_causes(doc),
     validate_update=_driver_update_causes,
 )  # fmt: skip
@@ -182,6 +183,7 @@ NODE: Final = Kind(
         ),
         AGE,
     ),
+    overwrites=False,
     validate_create=lambda doc: metadata_causes(doc) + _node_causes(doc),
     validate_update=_node_update_causes,
 )  # fmt: skip
@@ -224,6 +226,7 @@ STORAGE_CAPACITY: Final = Kind(
         Column("Capacity", lambda doc, _: doc.get("capacity") or ""),
     ),
     default=_capacity_default,
+    overwrites=False,
     validate_create=_capacity_causes,
     validate_update=_capacity_update_causes,
 )  # fmt: skip

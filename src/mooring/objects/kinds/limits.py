@@ -207,6 +207,7 @@ RANGE: Final = Kind(
         Column("Created At", lambda doc, _: doc["metadata"].get("creationTimestamp", "")),
     ),
     default=_default_range,
+    put_creates=True,
     validate_create=_range_causes,
     validate_update=lambda doc, old: metadata_update_causes(doc, old) + _range_causes(doc),
 )  # fmt: skip

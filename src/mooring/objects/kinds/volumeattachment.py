@@ -71,6 +71,7 @@ KIND: Final = Kind(
         Column("Age", printing.age),
     ),
     returns_deleted=True,
+    overwrites=False,
     prepare_create=_not_yet,
     prepare_update=keep_status,
     validate_create=_causes,

@@ -34,6 +34,7 @@ KIND: Final = Kind(
     singular="volumepopulator",
     namespaced=False,
     columns=(Column("Name", printing.name, format="name"), Column("SourceKind", _source)),
+    overwrites=False,
     generation=True,
     validate_create=lambda doc: metadata_causes(doc) + _source_causes(doc),
     validate_update=lambda doc, old: metadata_update_causes(doc, old) + _source_causes(doc),
