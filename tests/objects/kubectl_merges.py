@@ -26,8 +26,18 @@ CLIENT_KINDS: Final = tuple(
 )
 
 
+class Newer(Exception):
+    """The document has a field that came after this kubectl, which so cannot merge it."""
+
+    @staticmethod
+    def refuse(said: str) -> None:
+        """Raise it if this is what kubectl says."""
+        if "unable to find api field in struct" in said:
+            raise Newer(said)
+
+
 def merged(kubectl: str, doc: Doc, form: str, patch: Any) -> Doc | None:
-    """The object after the patch; None if it is refused.
+    """The object after the patch; None if it is refused. Raises Newer.
 
     form  strategic, merge or json
     """
@@ -40,6 +50,7 @@ def merged(kubectl: str, doc: Doc, form: str, patch: Any) -> Doc | None:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=60, env=environment
         )
+    Newer.refuse(done.stderr)
     if done.returncode:
         return None
     result: Doc = json.loads(done.stdout)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mooring.objects.kind import Doc, Kind
+from tests.objects.kubectl_merges import Newer
 from tests.system.serving import Asgi, Place, Receive, Scope, Send, served
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -67,7 +68,8 @@ class Applier:
     def asked(self, kind: Kind, last: Doc, live: Doc, config: Doc) -> Asked | None:
         """What it asks to be done to the live object; None if nothing, or if it gives up.
 
-        last  what was applied before
+        last    what was applied before
+        raises  Newer
         """
         live = with_last_applied(live, last)
         metadata = live["metadata"]
@@ -75,7 +77,7 @@ class Applier:
         space = f"/namespaces/{metadata['namespace']}" if kind.namespaced else ""
         self.listener.path = f"/{group}{space}/{kind.plural}/{metadata['name']}"
         self.listener.live, self.listener.asked = json.dumps(live).encode(), []
-        subprocess.run(
+        done = subprocess.run(
             [self.kubectl, "--server", self.url, "apply", "--validate=false", "-f", "-"],
             input=json.dumps(config),
             text=True,
@@ -84,6 +86,7 @@ class Applier:
             check=False,
             env={**os.environ, "HOME": str(self.home), "KUBECONFIG": ""},
         )
+        Newer.refuse(done.stderr)
         asked = self.listener.asked
         return asked[0] if asked else None
 
