@@ -137,7 +137,7 @@ def test_a_change_on_the_server_is_the_change_that_kubectl_makes_itself(
         "annotations": {"example.com/b": "2"},
         "finalizers": ["example.com/a"],
     }
-    docs = [config("one", **metadata), pod("one")]
+    docs = [config("one", **metadata), pod("one", nodeName="here")]
     docs[1]["metadata"] |= metadata
     kubectl("create", "-f", "-", stdin=a_list(*docs))
     file = tmp_path / "one.json"
