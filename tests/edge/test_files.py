@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mooring.edge.haproxy.files import Unwritable, config, map_of, map_text, word
+from mooring.edge.haproxy.files import config, map_of, map_text
 from mooring.edge.model import Memory, Model, Rule, model_of
 from mooring.edge.settings import EntryPoint, Settings
+from mooring.edge.words import Unwritable, word
 from mooring.engine.swarm import Service
 from tests.edge.making import MESHED, a_service, a_swarm, some_settings
 

@@ -117,11 +117,11 @@ def diff(file: File = DEFAULT) -> None:
     """Print what a reload would change now; exit 1 if something, 0 if nothing."""
     import difflib
 
-    from mooring.edge.edge import rendered
+    from mooring.edge.edge import proxy_of, rendered
     from mooring.edge.settings import settings_of
 
     settings = settings_of(file)
-    current = Path(settings.directory) / "haproxy.cfg"
+    current = proxy_of(settings).configuration()
     before = current.read_text().splitlines() if current.exists() else []
     after = asyncio.run(rendered(settings)).splitlines()
     lines = list(difflib.unified_diff(before, after, str(current), "wanted", lineterm="", n=2))

@@ -3,22 +3,27 @@
 import asyncio
 import signal
 import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from mooring.edge.certificates import certificates_in
 from mooring.edge.follower import Follower
-from mooring.edge.haproxy.proxy import Proxy
+from mooring.edge.haproxy.proxy import HaproxyProxy
+from mooring.edge.interface import Proxy
 from mooring.edge.keeper import Keeper
 from mooring.edge.model import Memory, model_of
 from mooring.edge.settings import ManagerTls, Settings
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
 
+PROXIES: Final[Mapping[str, Callable[[Settings], Proxy]]] = {"haproxy": HaproxyProxy}
+
 
 async def run(settings: Settings) -> None:
     """Keep the proxy of an edge file until SIGTERM or SIGINT."""
     follower = Follower(managers_of(settings))
-    keeper = Keeper(settings, Proxy(settings), follower)
+    keeper = Keeper(settings, proxy_of(settings), follower)
     await follower.start()
     keeping = asyncio.create_task(keeper.run(), name="keep the proxy")
     loop = asyncio.get_running_loop()
@@ -32,15 +37,18 @@ async def run(settings: Settings) -> None:
         await follower.stop()
 
 
+def proxy_of(settings: Settings) -> Proxy:
+    """The one that the edge file names."""
+    return PROXIES[settings.proxy](settings)
+
+
 async def rendered(settings: Settings) -> str:
     """The configuration for the swarm as it is now. Raises EngineAway of the last manager."""
-    proxy = Proxy(settings)
-    await proxy.found()
     managers = managers_of(settings)
     for manager in managers:
         try:
             model, _ = model_of(await manager.swarm(), settings, Memory(), _names(settings))
-            return proxy.rendered(model)
+            return await proxy_of(settings).rendered(model)
         except EngineAway:
             if manager is managers[-1]:
                 raise

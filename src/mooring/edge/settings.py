@@ -13,8 +13,9 @@ import yaml
 from mooring.edge.hosts import is_pattern
 from mooring.errors import MooringError
 
-Proxy = Literal["haproxy"]
+ProxyName = Literal["haproxy", "nginx"]
 ModeName = Literal["direct", "nodes", "mesh"]
+USERS: Final[dict[ProxyName, str]] = {"haproxy": "haproxy", "nginx": "www-data"}  # of Debian
 _NAME: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 # It stands in the proxy's files and on its command lines.
 _DIRECTORY: Final = re.compile(r"/[A-Za-z0-9._/-]*", re.ASCII)
@@ -70,7 +71,8 @@ class Settings(_Part, frozen=True):
     """The whole file.
 
     directory      of the proxy's files and sockets, made if it is not there
-    user           that the proxy becomes once it listens; empty if it is not started as root
+    user           that the proxy becomes once it listens, by default the one of its package;
+                   empty if it is not started as root
     managers       asked in turn: a path of a socket, or tcp://HOST:PORT
     mode           of services that name none, where their publication allows it
     certificates   directory of certificates with their keys; empty: there is none
@@ -79,13 +81,18 @@ class Settings(_Part, frozen=True):
 
     entry_points: tuple[EntryPoint, ...]
     directory: str = "/run/mooring-edge"
-    proxy: Proxy = "haproxy"
-    user: str = "haproxy"
+    proxy: ProxyName = "haproxy"
+    user: str | None = None
     managers: tuple[str, ...] = ("/var/run/docker.sock",)
     manager_tls: ManagerTls | None = None
     mode: ModeName | None = None
     certificates: str = ""
     allowed_hosts: tuple[AllowedHost, ...] = ()
+
+    @property
+    def unprivileged(self) -> str:
+        """The user that the proxy becomes; empty: it stays what it is."""
+        return USERS[self.proxy] if self.user is None else self.user
 
 
 def settings_of(file: Path) -> Settings:

@@ -1,15 +1,14 @@
 """What an edge has come to, as it tells it: a file beside the proxy's, whole at any time."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from mooring.edge.haproxy.slots import Admin, Plan, Slot
 from mooring.edge.hosts import covers
-from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.edge.model import Model, Rule, Server
 from mooring.errors import MooringError
 
 NAME: Final = "status.json"
@@ -80,17 +79,25 @@ class Status(_Told, frozen=True):
     manager_failure: str = ""
 
 
-def routes_told(
-    model: Model, plans: Mapping[str, Plan], slots: Mapping[str, list[Slot]]
-) -> tuple[RouteStatus, ...]:
-    """All routes with their servers, as HAProxy has them."""
+def routes_told(model: Model, state_of: Callable[[str, Server], str]) -> tuple[RouteStatus, ...]:
+    """All routes with their servers. state_of: a backend's name and a server to its state."""
     return tuple(
         RouteStatus(
             service=one.route.service,
             name=one.route.name,
             backend=one.name,
             mode=one.route.mode,
-            servers=_servers(one, plans.get(one.name), slots.get(one.name, [])),
+            servers=tuple(
+                ServerStatus(
+                    address=it.address,
+                    port=it.port,
+                    node=it.node,
+                    state=state_of(one.name, it),
+                    key=it.key,
+                    is_backup=it.is_backup,
+                )
+                for it in one.servers
+            ),
         )
         for one in model.backends.values()
     )
@@ -130,30 +137,6 @@ def read(place: Path) -> Status:
         raise NoStatus(place, error.strerror or str(error)) from error
     except msgspec.MsgspecError as error:
         raise NoStatus(place, f"{NAME} is none: {error}") from error
-
-
-def _servers(backend: Backend, plan: Plan | None, slots: list[Slot]) -> tuple[ServerStatus, ...]:
-    by_number = {one.number: one for one in slots}
-    places = plan.places if plan else {}
-    return tuple(
-        ServerStatus(
-            address=one.address,
-            port=one.port,
-            node=one.node,
-            state=_state(one, by_number.get(places.get(one.key, 0))),
-            key=one.key,
-            is_backup=one.is_backup,
-        )
-        for one in backend.servers
-    )
-
-
-def _state(server: Server, slot: Slot | None) -> str:
-    if slot is None:
-        return "waits" if server.wish is Wish.SERVE else "leaves"
-    if slot.admin is Admin.READY:
-        return "serves" if slot.is_up else "down"
-    return "leaves" if server.wish is Wish.LEAVE else "checking"
 
 
 def _rule(model: Model, rule: Rule, winner: str = "") -> RuleStatus:

@@ -4,21 +4,18 @@ Edge §6 says which directives must be set, and what happens without. Only words
 here (routes.py, settings.py); `word` holds every one to that once more.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from mooring.edge.model import TO_TLS, Backend, Model, Rule
 from mooring.edge.routes import HTTPS, Retry
 from mooring.edge.settings import EntryPoint, Settings
+from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 
 GENERATION: Final = "proc.mooring_gen"
 RETRIES: Final = 3
 # Longer than an idle client is kept, and than the longest timeout of a route.
 HARD_STOP: Final = "70m"
-_WORD: Final = re.compile(r"[A-Za-z0-9._~:/*@+-]+", re.ASCII)
-_NO_SERVER: Final = "no server of this service answers"
-_NO_ROUTE: Final = "no service has this name"
 
 # Retried by the proxy where no answer has begun. A method that may not run twice only if nothing
 # was sent: that is what `disable-l7-retry` leaves.
@@ -38,23 +35,12 @@ defaults
     retries {RETRIES}
     retry-on conn-failure empty-response response-timeout
     load-server-state-from-file global
-    http-error status 503 content-type text/plain string "{_NO_SERVER}\\n" hdr Retry-After 1
+    http-error status 503 content-type text/plain string "{NO_SERVER}\\n" hdr Retry-After 1
 """
 _SERVER: Final = (
     "    default-server check inter 500 fastinter 200 downinter 200 fall 2 rise 1 observe layer4"
     " error-limit 3 on-error mark-down tcp-ut 1s pool-purge-delay 5s init-addr last,127.0.0.1"
 )
-
-
-class Unwritable(ValueError):
-    """A text that the grammar should have refused: a bug of ours, and nothing is written."""
-
-
-def word(text: str) -> str:
-    """The same, if it is one word in every place of HAProxy's syntax. Raises Unwritable."""
-    if not _WORD.fullmatch(text) or text.startswith("-"):
-        raise Unwritable(f"{text[:80]!a} is no word")
-    return text
 
 
 def config(model: Model, settings: Settings, slots: dict[str, int], generation: int) -> str:
@@ -71,7 +57,7 @@ def config(model: Model, settings: Settings, slots: dict[str, int], generation: 
         f"    hard-stop-after {HARD_STOP}",
         "    mworker-max-reloads 20",
         f"    set-var {GENERATION} int({generation})",
-        *([f"    user {word(settings.user)}"] if settings.user else []),
+        *([f"    user {word(user)}"] if (user := settings.unprivileged) else []),
         _DEFAULTS.rstrip(),
     ]
     for entry in settings.entry_points:
@@ -111,11 +97,6 @@ def bind(entry: EntryPoint, settings: Settings) -> str:
     return f"{listens} ssl crt-list {certificate_list(settings)} alpn h2,http/1.1"
 
 
-def certificate_file(settings: Settings, name: str) -> str:
-    """The path of a certificate, which is also its name at runtime."""
-    return f"{word(settings.directory)}/certificates/{word(name)}"
-
-
 def certificate_list(settings: Settings) -> str:
     """The path of the list of all certificates, likewise."""
     return f"{word(settings.directory)}/certificates.list"
@@ -148,7 +129,7 @@ def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
     )
     yield (
         "    http-request return status 404 content-type text/plain"
-        f' string "{_NO_ROUTE}\\n" unless {found}'
+        f' string "{NO_ROUTE}\\n" unless {found}'
     )
     yield "    use_backend %[var(txn.backend)]"
 

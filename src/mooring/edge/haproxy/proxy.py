@@ -1,264 +1,138 @@
-"""The life of one HAProxy: found again or started, reloaded with what it is to be. Edge §6, §8.
+"""Keeps a HAProxy at a model: by its runtime API, and by a reload where it has to. Edge §5, §6."""
 
-It is no child of ours: it goes on when we end, and is found again by its socket and the generation
-of its configuration.
-"""
-
-import asyncio
 import logging
-import os
-import re
-import signal
-import socket as sockets
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from mooring.edge.certificates import Certificate, stopgap
-from mooring.edge.errors import ConfigRejected, EntryTaken, ProxyAway, ReloadFailed
-from mooring.edge.haproxy import files
-from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
-from mooring.edge.model import Model, Rule
-from mooring.edge.settings import EntryPoint, Settings
-from mooring.host import processes
+from mooring.edge.certificates import Certificate
+from mooring.edge.errors import ConfigRejected
+from mooring.edge.haproxy.process import Haproxy
+from mooring.edge.haproxy.slots import Admin, Plan, Slot, plan
+from mooring.edge.interface import LOOK_S
+from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.edge.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PROGRAM: Final = "haproxy"
-CHECK_S: Final = 30.0
-START_S: Final = 10.0
-STOPGAP: Final = "stopgap.pem"  # is no name of a certificate's file
-PAUSE_S: Final = 0.02  # between two looks at what is under way
-KEPT: Final = 5  # configurations before this one
-_SET: Final = re.compile(rf"set-var {re.escape(files.GENERATION)} int\((\d+)\)")
+SOON_S: Final = 0.1  # while a server has yet to pass its first check
+QUIET_S: Final = 0.3  # after a change that needs a reload, in case more come
+BETWEEN_RELOADS_S: Final = 5.0
 
 
-class Proxy:
-    """One HAProxy, in a directory of its own."""
+class HaproxyProxy:
+    """A Proxy of the interface."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.place = Path(settings.directory)
-        self.runtime = Runtime(self.place / "admin.sock")
-        self.slots: dict[str, int] = {}  # how many it has, by backend
-        self._applied = ""  # its configuration, if that is known
-        self._generation = 0
+        self.process = Haproxy(settings)
+        self.place = self.process.place
+        self.reloads = 0
+        self._plans: dict[str, Plan] = {}
+        self._slots: dict[str, list[Slot]] = {}  # before those plans
+        self._reloaded = -BETWEEN_RELOADS_S
+        self._wants_reload_since: float | None = None
+        self._rejected: Model | None = None  # it is not tried again as it was
+        self._served: dict[str, str] | None = None  # fingerprints by file; None if not known
 
-    async def found(self) -> bool:
-        """Whether it runs with a configuration of ours. Then nothing has to be reloaded."""
-        self._applied = ""
-        with suppress(OSError):
-            text = (self.place / "haproxy.cfg").read_text()
-            said = _SET.search(text)
-            try:
-                running = await self.runtime.generation()
-                self.slots = {name: len(of) for name, of in (await self.runtime.slots()).items()}
-            except ProxyAway:
-                return False
-            if said and running == int(said[1]):
-                self._applied, self._generation = text, running
-                return True
-            if running is not None:
-                self._generation = running
-        return False
+    async def find(self) -> None:
+        """Take over one that runs already, if it does."""
+        await self.process.found()
 
-    async def runs(self) -> bool:
-        """Whether its worker answers."""
-        try:
-            return await self.runtime.generation() is not None
-        except ProxyAway:
-            return False
+    async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
+        """Bring it to a model; after how many seconds to look again. Raises MooringError."""
+        waits_s = await self._configure(model, certificates)
+        await self._certify(certificates)
+        await self.process.set_rules(self._servable(model))
+        waiting = await self._place(model)
+        return min(waits_s, SOON_S if waiting else LOOK_S)
 
-    def needs_reload(self, model: Model) -> bool:
-        """Whether the model has what no runtime command can do."""
-        return self._wanted(model, self._generation) != self._applied
+    def state_of(self, backend: str, server: Server) -> str:
+        """In a word, how a server is."""
+        made = self._plans.get(backend)
+        number = made.places.get(server.key) if made else None
+        slot = next((one for one in self._slots.get(backend, ()) if one.number == number), None)
+        if slot is None:
+            return "waits" if server.wish is Wish.SERVE else "leaves"
+        if slot.admin is Admin.READY:
+            return "serves" if slot.is_up else "down"
+        return "leaves" if server.wish is Wish.LEAVE else "checking"
 
-    def rendered(self, model: Model) -> str:
+    async def rendered(self, model: Model) -> str:
         """The configuration of a model. Of what only runtime knows, the servers, nothing."""
-        return self._wanted(model, self._generation)
+        await self.process.found()
+        return self.process.rendered(model)
 
-    async def apply(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
-        """Have it run with the configuration and maps of a model, whatever it had before.
-
-        certificates  by file
-        raises        ConfigRejected, EntryTaken, ReloadFailed: what was before goes on;
-                      ProxyAway: it does not run, and cannot be started
-        """
-        generation = self._generation + 1
-        text = self._wanted(model, generation)
-        running = await self.runs()
-        self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write("new.cfg", text)
-        self._write_maps(model, only_missing=True)  # the checker reads these files
-        self._list_certificates(certificates)
-        checked = await processes.run(
-            PROGRAM, "-c", "-q", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
-        )
-        if checked.status:
-            raise ConfigRejected(checked.message)
-        for entry in self._new_entries() if running else self.settings.entry_points:
-            _try_to_listen(entry)
-        self._write_maps(model)
-        self._write("servers.state", await self.runtime.state() if running else "")
-        self._keep()
-        os.replace(self.place / "new.cfg", self.place / "haproxy.cfg")
-        await (self._reload(generation) if running else self._start(generation))
-        self._applied, self._generation = text, generation
-        self.slots = self._slots(model)
-
-    async def set_rules(self, rules: tuple[Rule, ...]) -> None:
-        """Bring its maps to these rules. Raises ProxyAway, UnexpectedAnswer."""
-        for entry in self.settings.entry_points:
-            file = files.map_file(self.settings, entry)
-            wanted = files.map_of(rules, entry.name)
-            if await self.runtime.map(file) != wanted:
-                await self.runtime.set_map(file, wanted)
-                self._write(Path(file).name, files.map_text(rules, entry.name))
-
-    async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
-        """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
-        if not self._has_tls:
-            return
-        listed = files.certificate_list(self.settings)
-        paths = {files.certificate_file(self.settings, name): one for name, one in wanted.items()}
-        there = await self.runtime.certificates(listed)
-        for path, certificate in paths.items():
-            if there.get(path) != certificate.fingerprint:
-                self._write(f"certificates/{certificate.file}", certificate.pem)
-                is_new = path not in there
-                await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
-        for path in there.keys() - paths.keys() - {self._stopgap}:
-            await self.runtime.drop_certificate(listed, path)
-        self._list_certificates(wanted)
-
-    @property
-    def _has_tls(self) -> bool:
-        return any(one.tls for one in self.settings.entry_points)
-
-    @property
-    def _stopgap(self) -> str:
-        return files.certificate_file(self.settings, STOPGAP)
-
-    def _list_certificates(self, wanted: Mapping[str, Certificate]) -> None:
-        """What a start or a reload finds. The first is given where no name fits."""
-        if not self._has_tls:
-            return
-        (self.place / "certificates").mkdir(mode=0o700, exist_ok=True)
-        if not Path(self._stopgap).exists():
-            self._write(f"certificates/{STOPGAP}", stopgap().pem)
-        for certificate in wanted.values():
-            self._write(f"certificates/{certificate.file}", certificate.pem)
-        listed = [STOPGAP, *sorted(wanted)]
-        lines = [f"{files.certificate_file(self.settings, one)}\n" for one in listed]
-        self._write("certificates.list", "".join(lines))
+    def configuration(self) -> Path:
+        """Where the one is that it has."""
+        return self.process.configuration
 
     async def stop(self) -> None:
         """End it, with every connection that it has."""
-        with suppress(ProxyAway, ValueError, OSError):
-            os.kill(self._master(), signal.SIGTERM)
+        await self.process.stop()
 
-    def _wanted(self, model: Model, generation: int) -> str:
-        return files.config(model, self.settings, self._slots(model), generation)
+    async def _configure(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
+        """Reload, if it has to be and the time has come; else when to look again."""
+        if not await self.process.runs():
+            log.warning("HAProxy does not run; it is started")
+            await self.process.apply(model, certificates)
+        if not self.process.needs_reload(model):
+            self._wants_reload_since = None
+            return LOOK_S
+        now = time.monotonic()
+        since = self._wants_reload_since = self._wants_reload_since or now
+        due = max(since + QUIET_S, self._reloaded + BETWEEN_RELOADS_S)
+        if now < due:
+            return due - now
+        await self._reload(model, certificates)
+        return LOOK_S
 
-    def _slots(self, model: Model) -> dict[str, int]:
-        """Never fewer than there are: a smaller service is no reason for a reload."""
-        return {
-            name: max(backend.slots, self.slots.get(name, 0))
-            for name, backend in model.backends.items()
-        }
-
-    def _new_entries(self) -> list[EntryPoint]:
-        """Entry points that it does not listen on yet.
-
-        A reload with one that is taken would pause the others for seconds before it fails.
-        """
-        there = self._applied.splitlines()
-        return [
-            one for one in self.settings.entry_points if files.bind(one, self.settings) not in there
-        ]
-
-    async def _start(self, generation: int) -> None:
-        command = (
-            *(PROGRAM, "-W", "-D", "-S", f"{self.place}/master.sock,mode,600"),
-            *("-p", f"{self.place}/haproxy.pid", "-f", f"{self.place}/haproxy.cfg"),
-        )
-        log_file = self.place / "haproxy.log"
-        if await processes.daemon(*command, log=log_file, deadline_s=START_S):
-            raise ProxyAway(f"it does not start; {log_file} says why")
-        await self._until_it_answers(generation)
-
-    async def _reload(self, generation: int) -> None:
-        before = await worker_of(self.place / "master.sock")
-        os.kill(self._master(), signal.SIGUSR2)
-        if await self._failed_since(before):
-            raise ReloadFailed("its new worker ended at once")
-        await self._until_it_answers(generation)
-
-    async def _failed_since(self, before: Worker) -> bool:
-        """Once its master is through with a reload. Raises ReloadFailed."""
-        try:
-            async with asyncio.timeout(START_S):
-                while True:
-                    with suppress(ProxyAway):  # it begins anew, with another socket
-                        now = await worker_of(self.place / "master.sock")
-                        if now.reloads != before.reloads:
-                            return now.failed > 0
-                    await asyncio.sleep(PAUSE_S)
-        except TimeoutError as error:
-            raise ReloadFailed("its master does not tell of a new worker") from error
-
-    async def _until_it_answers(self, generation: int) -> None:
-        try:
-            async with asyncio.timeout(START_S):
-                while True:
-                    with suppress(ProxyAway):
-                        if await self.runtime.generation() == generation:
-                            return
-                    await asyncio.sleep(PAUSE_S)
-        except TimeoutError as error:
-            raise ReloadFailed("no worker answers with the new configuration") from error
-
-    def _master(self) -> int:
-        """Raises OSError, ValueError."""
-        return int((self.place / "haproxy.pid").read_text().split()[0])
-
-    def _keep(self) -> None:
-        """The configuration that goes stays beside the new one for a while."""
-        current = self.place / "haproxy.cfg"
-        if not current.exists():
+    async def _reload(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
+        """Once for each model that it refuses: the same text would be refused again."""
+        if self._rejected is not None and _same_shape(model, self._rejected):
             return
-        for number in range(KEPT - 1, 0, -1):
-            with suppress(FileNotFoundError):
-                os.replace(f"{current}.{number}", f"{current}.{number + 1}")
-        os.link(current, f"{current}.1")
-
-    def _write_maps(self, model: Model, *, only_missing: bool = False) -> None:
-        for entry in self.settings.entry_points:
-            file = Path(files.map_file(self.settings, entry))
-            if not (only_missing and file.exists()):
-                self._write(file.name, files.map_text(model.rules, entry.name))
-
-    def _write(self, name: str, text: str) -> None:
-        """Whole or not at all."""
-        path = self.place / name
-        new = f"{path}.new"
-        with open(new, "w", opener=_private) as file:
-            file.write(text)
-        os.replace(new, path)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _try_to_listen(entry: EntryPoint) -> None:
-    """Raises EntryTaken."""
-    kind = sockets.AF_INET6 if ":" in entry.address else sockets.AF_INET
-    with sockets.socket(kind, sockets.SOCK_STREAM) as listener:
-        listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         try:
-            listener.bind((entry.address, entry.port))
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise EntryTaken(entry.name, entry.address, entry.port, why) from error
+            await self.process.apply(model, certificates)
+        except ConfigRejected:
+            self._rejected = model
+            raise
+        self._rejected = None
+        self.reloads += 1
+        self._reloaded, self._wants_reload_since = time.monotonic(), None
+        log.info("reloaded backends=%d", len(model.backends))
+
+    async def _certify(self, wanted: Mapping[str, Certificate]) -> None:
+        """Serve the certificates that there are, if they are not those of the last time."""
+        prints = {file: one.fingerprint for file, one in wanted.items()}
+        if prints != self._served:
+            self._served = None
+            await self.process.set_certificates(wanted)
+            self._served = prints
+
+    def _servable(self, model: Model) -> tuple[Rule, ...]:
+        """Rules whose backend the proxy has: others wait for the reload that brings it."""
+        return tuple(one for one in model.rules if one.backend in self.process.slots)
+
+    async def _place(self, model: Model) -> bool:
+        """Bring every server into its slot. Whether one has yet to pass its first check."""
+        everywhere = self._slots = await self.process.runtime.slots()
+        plans: dict[str, Plan] = {}
+        for name, backend in model.backends.items():
+            if name in everywhere:
+                before = self._plans.get(name)
+                plans[name] = await self._placed(backend, everywhere[name], before)
+        self._plans = plans
+        return any(one.waits for one in plans.values())
+
+    async def _placed(self, backend: Backend, slots: Sequence[Slot], before: Plan | None) -> Plan:
+        made = plan(backend, slots, before.places if before else {})
+        for step in made.steps:
+            await self.process.runtime.do(backend.name, step)
+        return made
+
+
+def _same_shape(one: Model, other: Model) -> bool:
+    """Whether they differ in servers at most, which stand in no configuration."""
+    return {name: (it.route, it.slots) for name, it in one.backends.items()} == {
+        name: (it.route, it.slots) for name, it in other.backends.items()
+    }

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mooring.edge.errors import ProxyAway, UnexpectedAnswer
-from mooring.edge.haproxy.files import GENERATION, word
+from mooring.edge.haproxy.files import GENERATION
 from mooring.edge.haproxy.slots import Admin, Point, Slot, Turn
+from mooring.edge.words import word
 
 DEADLINE_S: Final = 5.0
 ENTRIES_AT_ONCE: Final = 64  # of a map: what is sent in one command fits HAProxy's buffer

@@ -15,7 +15,7 @@ import pytest
 
 from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import EntryTaken
-from mooring.edge.haproxy.proxy import Proxy
+from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.slots import plan
 from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.settings import EntryPoint, Settings
@@ -42,7 +42,7 @@ class Plant:
     """A proxy and a server behind it, which answers with its own port."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings, self.proxy = settings, Proxy(settings)
+        self.settings, self.proxy = settings, Haproxy(settings)
         self.certificates: dict[str, Certificate] = {}
         self.model = Model()
 
@@ -114,7 +114,7 @@ async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
 async def test_started_found_again_and_not_reloaded(plant: Plant) -> None:
     assert not await plant.proxy.found()
     await plant.run(a_service())
-    again = Proxy(plant.settings)
+    again = Haproxy(plant.settings)
     assert await again.found()
     assert not again.needs_reload(plant.model)
     assert again.slots == {"svc_idweb_": 8}
@@ -124,7 +124,7 @@ async def test_a_changed_file_is_not_taken_for_what_runs(plant: Plant) -> None:
     await plant.run(a_service())
     file = plant.proxy.place / "haproxy.cfg"
     file.write_text(file.read_text().replace("int(1)", "int(9)"))
-    again = Proxy(plant.settings)
+    again = Haproxy(plant.settings)
     assert not await again.found()
     assert again.needs_reload(plant.model)
 
@@ -169,12 +169,12 @@ async def test_where_somebody_listens_nothing_is_changed(plant: Plant) -> None:
         other.listen()
         taken = EntryPoint("more", other.getsockname()[1], "127.0.0.1")
         entries = (*plant.settings.entry_points, taken)
-        proxy = Proxy(Settings(**{**_fields(plant.settings), "entry_points": entries}))
+        proxy = Haproxy(Settings(**{**_fields(plant.settings), "entry_points": entries}))
         assert await proxy.found()
         with pytest.raises(EntryTaken, match="entry point more"):
             await proxy.apply(plant.model, {})
     assert await asyncio.to_thread(plant.get) == (503, "")
-    assert (await Proxy(plant.settings).found()) is True
+    assert (await Haproxy(plant.settings).found()) is True
 
 
 async def test_killed_it_is_started_from_what_is_there(plant: Plant) -> None:

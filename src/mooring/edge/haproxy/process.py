@@ -1,0 +1,226 @@
+"""The life of one HAProxy: found again or started, reloaded with what it is to be. Edge §6, §8.
+
+It is no child of ours: it goes on when we end, and is found again by its socket and the generation
+of its configuration.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from mooring.edge.certificates import Certificate
+from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
+from mooring.edge.haproxy import files
+from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
+from mooring.edge.listening import try_to_listen
+from mooring.edge.model import Model, Rule
+from mooring.edge.place import STOPGAP, Place
+from mooring.edge.settings import EntryPoint, Settings
+from mooring.host import processes
+
+log = logging.getLogger(__name__)
+
+PROGRAM: Final = "haproxy"
+CHECK_S: Final = 30.0
+START_S: Final = 10.0
+PAUSE_S: Final = 0.02  # between two looks at what is under way
+_SET: Final = re.compile(rf"set-var {re.escape(files.GENERATION)} int\((\d+)\)")
+
+
+class Haproxy:
+    """One HAProxy, in a directory of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.files = Place(settings.directory)
+        self.place = self.files.path
+        self.configuration = self.place / "haproxy.cfg"
+        self.runtime = Runtime(self.place / "admin.sock")
+        self.slots: dict[str, int] = {}  # how many it has, by backend
+        self._applied = ""  # its configuration, if that is known
+        self._generation = 0
+
+    async def found(self) -> bool:
+        """Whether it runs with a configuration of ours. Then nothing has to be reloaded."""
+        self._applied = ""
+        with suppress(OSError):
+            text = self.configuration.read_text()
+            said = _SET.search(text)
+            try:
+                running = await self.runtime.generation()
+                self.slots = {name: len(of) for name, of in (await self.runtime.slots()).items()}
+            except ProxyAway:
+                return False
+            if said and running == int(said[1]):
+                self._applied, self._generation = text, running
+                return True
+            if running is not None:
+                self._generation = running
+        return False
+
+    async def runs(self) -> bool:
+        """Whether its worker answers."""
+        try:
+            return await self.runtime.generation() is not None
+        except ProxyAway:
+            return False
+
+    def needs_reload(self, model: Model) -> bool:
+        """Whether the model has what no runtime command can do."""
+        return self._wanted(model, self._generation) != self._applied
+
+    def rendered(self, model: Model) -> str:
+        """The configuration of a model. Of what only runtime knows, the servers, nothing."""
+        return self._wanted(model, self._generation)
+
+    async def apply(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
+        """Have it run with the configuration and maps of a model, whatever it had before.
+
+        certificates  by file
+        raises        ConfigRejected, EntryTaken, ReloadFailed: what was before goes on;
+                      ProxyAway: it does not run, and cannot be started
+        """
+        generation = self._generation + 1
+        text = self._wanted(model, generation)
+        running = await self.runs()
+        self.files.make()
+        self.files.write("new.cfg", text)
+        self._write_maps(model, only_missing=True)  # the checker reads these files
+        self._list_certificates(certificates)
+        checked = await processes.run(
+            PROGRAM, "-c", "-q", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
+        )
+        if checked.status:
+            raise ConfigRejected(checked.message)
+        for entry in self._new_entries() if running else self.settings.entry_points:
+            try_to_listen(entry)
+        self._write_maps(model)
+        self.files.write("servers.state", await self.runtime.state() if running else "")
+        self.files.replace("new.cfg", self.configuration.name)
+        await (self._reload(generation) if running else self._start(generation))
+        self._applied, self._generation = text, generation
+        self.slots = self._slots(model)
+
+    async def set_rules(self, rules: tuple[Rule, ...]) -> None:
+        """Bring its maps to these rules. Raises ProxyAway, UnexpectedAnswer."""
+        for entry in self.settings.entry_points:
+            file = files.map_file(self.settings, entry)
+            wanted = files.map_of(rules, entry.name)
+            if await self.runtime.map(file) != wanted:
+                await self.runtime.set_map(file, wanted)
+                self.files.write(Path(file).name, files.map_text(rules, entry.name))
+
+    async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
+        """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
+        if not self._has_tls:
+            return
+        listed = files.certificate_list(self.settings)
+        paths = {self.files.certificate(name): one for name, one in wanted.items()}
+        there = await self.runtime.certificates(listed)
+        for path, certificate in paths.items():
+            if there.get(path) != certificate.fingerprint:
+                self.files.write(f"certificates/{certificate.file}", certificate.pem)
+                is_new = path not in there
+                await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
+        for path in there.keys() - paths.keys() - {self._stopgap}:
+            await self.runtime.drop_certificate(listed, path)
+        self._list_certificates(wanted)
+
+    @property
+    def _has_tls(self) -> bool:
+        return any(one.tls for one in self.settings.entry_points)
+
+    @property
+    def _stopgap(self) -> str:
+        return self.files.certificate(STOPGAP)
+
+    def _list_certificates(self, wanted: Mapping[str, Certificate]) -> None:
+        """What a start or a reload finds. The first is given where no name fits."""
+        if not self._has_tls:
+            return
+        self.files.write_certificates(wanted)
+        listed = [STOPGAP, *sorted(wanted)]
+        lines = [f"{self.files.certificate(one)}\n" for one in listed]
+        self.files.write("certificates.list", "".join(lines))
+
+    async def stop(self) -> None:
+        """End it, with every connection that it has."""
+        with suppress(ProxyAway, ValueError, OSError):
+            os.kill(self._master(), signal.SIGTERM)
+
+    def _wanted(self, model: Model, generation: int) -> str:
+        return files.config(model, self.settings, self._slots(model), generation)
+
+    def _slots(self, model: Model) -> dict[str, int]:
+        """Never fewer than there are: a smaller service is no reason for a reload."""
+        return {
+            name: max(backend.slots, self.slots.get(name, 0))
+            for name, backend in model.backends.items()
+        }
+
+    def _new_entries(self) -> list[EntryPoint]:
+        """Entry points that it does not listen on yet.
+
+        A reload with one that is taken would pause the others for seconds before it fails.
+        """
+        there = self._applied.splitlines()
+        return [
+            one for one in self.settings.entry_points if files.bind(one, self.settings) not in there
+        ]
+
+    async def _start(self, generation: int) -> None:
+        command = (
+            *(PROGRAM, "-W", "-D", "-S", f"{self.place}/master.sock,mode,600"),
+            *("-p", f"{self.place}/haproxy.pid", "-f", str(self.configuration)),
+        )
+        log_file = self.place / "haproxy.log"
+        if await processes.daemon(*command, log=log_file, deadline_s=START_S):
+            raise ProxyAway(f"it does not start; {log_file} says why")
+        await self._until_it_answers(generation)
+
+    async def _reload(self, generation: int) -> None:
+        before = await worker_of(self.place / "master.sock")
+        os.kill(self._master(), signal.SIGUSR2)
+        if await self._failed_since(before):
+            raise ReloadFailed("its new worker ended at once")
+        await self._until_it_answers(generation)
+
+    async def _failed_since(self, before: Worker) -> bool:
+        """Once its master is through with a reload. Raises ReloadFailed."""
+        try:
+            async with asyncio.timeout(START_S):
+                while True:
+                    with suppress(ProxyAway):  # it begins anew, with another socket
+                        now = await worker_of(self.place / "master.sock")
+                        if now.reloads != before.reloads:
+                            return now.failed > 0
+                    await asyncio.sleep(PAUSE_S)
+        except TimeoutError as error:
+            raise ReloadFailed("its master does not tell of a new worker") from error
+
+    async def _until_it_answers(self, generation: int) -> None:
+        try:
+            async with asyncio.timeout(START_S):
+                while True:
+                    with suppress(ProxyAway):
+                        if await self.runtime.generation() == generation:
+                            return
+                    await asyncio.sleep(PAUSE_S)
+        except TimeoutError as error:
+            raise ReloadFailed("no worker answers with the new configuration") from error
+
+    def _master(self) -> int:
+        """Raises OSError, ValueError."""
+        return int((self.place / "haproxy.pid").read_text().split()[0])
+
+    def _write_maps(self, model: Model, *, only_missing: bool = False) -> None:
+        for entry in self.settings.entry_points:
+            file = Path(files.map_file(self.settings, entry))
+            if not (only_missing and file.exists()):
+                self.files.write(file.name, files.map_text(model.rules, entry.name))

@@ -1,0 +1,40 @@
+"""What a proxy has to be able to do, whichever it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from mooring.edge.certificates import Certificate
+from mooring.edge.model import Model, Server
+
+LOOK_S: Final = 2.0  # at the proxy's own state, if nothing else happens
+
+
+class Proxy(Protocol):
+    """A real proxy, kept at a model. It goes on when we end, and is found again."""
+
+    place: Path  # the directory of its files
+    reloads: int  # since we follow it
+
+    async def find(self) -> None:
+        """Take over one that runs already, if it does."""
+
+    async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
+        """Bring it to a model. Called again and again, also with the same.
+
+        certificates  by file
+        returns       after how many seconds to call again, if nothing changes
+        raises        MooringError; what it had before goes on
+        """
+
+    def state_of(self, backend: str, server: Server) -> str:
+        """In a word, how a server is: serves, checking, leaves, down, waits."""
+
+    async def rendered(self, model: Model) -> str:
+        """The configuration of a model, as `bring` would write it. Changes nothing."""
+
+    def configuration(self) -> Path:
+        """Where the one is that it has."""
+
+    async def stop(self) -> None:
+        """End it, with every connection that it has."""

@@ -1,0 +1,58 @@
+"""The directory of a proxy: its files, whole or not there, and certificates where it reads them."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from mooring.edge.certificates import Certificate, stopgap
+from mooring.edge.words import word
+
+KEPT: Final = 5  # configurations before this one
+STOPGAP: Final = "stopgap.pem"  # is no name of a certificate's file
+
+
+class Place:
+    """One directory."""
+
+    def __init__(self, directory: str) -> None:
+        self.path = Path(word(directory))
+
+    def make(self) -> None:
+        """Be there, for us alone. Raises OSError."""
+        (self.path / "certificates").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+
+    def write(self, name: str, text: str) -> None:
+        """Whole or not at all. Raises OSError."""
+        path = self.path / name
+        new = f"{path}.new"
+        with open(new, "w", opener=_private) as file:
+            file.write(text)
+        os.replace(new, path)
+
+    def certificate(self, name: str) -> str:
+        """The path of a certificate's file."""
+        return f"{self.path}/certificates/{word(name)}"
+
+    def write_certificates(self, wanted: Mapping[str, Certificate]) -> None:
+        """Have these, by file, and the stopgap. Others stay: they may be served yet."""
+        if not Path(self.certificate(STOPGAP)).exists():
+            self.write(f"certificates/{STOPGAP}", stopgap().pem)
+        for name, certificate in wanted.items():
+            self.write(f"certificates/{word(name)}", certificate.pem)
+
+    def replace(self, new: str, current: str) -> None:
+        """Have a new file in the place of one that stays beside it for a while."""
+        path = self.path / current
+        if path.exists():
+            for number in range(KEPT - 1, 0, -1):
+                with suppress(FileNotFoundError):
+                    os.replace(f"{path}.{number}", f"{path}.{number + 1}")
+            os.link(path, f"{path}.1")
+        os.replace(self.path / new, path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
