@@ -1,7 +1,8 @@
 """A load that counts every request: `python -m testbed.load ADDRESS PORT HOST`, until SIGTERM.
 
 Each worker asks again and again over one connection that is kept open, as browsers and other
-proxies do. Nothing is tried twice: whatever is no answer 2xx is a failure, told with its time.
+proxies do, or over one for each request. Nothing is tried twice: whatever is no answer 2xx is a
+failure, told with its time.
 """
 
 import argparse
@@ -19,8 +20,11 @@ FAILURES_AT_MOST: Final = 20  # that are told one by one
 class Load:
     """What happened so far. answers: bodies, which tell who answered."""
 
-    def __init__(self, address: str, port: int, request: bytes, pause_s: float) -> None:
+    def __init__(
+        self, address: str, port: int, request: bytes, pause_s: float, keeps: bool
+    ) -> None:
         self.address, self.port, self.request, self.pause_s = address, port, request, pause_s
+        self.keeps = keeps  # connections open
         self.done, self.failures = 0, list[tuple[float, str]]()
         self.answers: Counter[str] = Counter()
         self.slowest_s = 0.0
@@ -40,7 +44,7 @@ class Load:
                 stays = False
             self.done += 1
             self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
-            if not stays and streams is not None:
+            if not (stays and self.keeps) and streams is not None:
                 streams[1].close()
                 streams = None
             await asyncio.sleep(self.pause_s)
@@ -64,8 +68,9 @@ class Load:
 
 async def _main(chosen: argparse.Namespace) -> None:
     request = f"{chosen.method} {chosen.path} HTTP/1.1\r\nHost: {chosen.host}\r\n"
+    request += "" if chosen.keep else "Connection: close\r\n"
     request += "Content-Length: 0\r\n\r\n" if chosen.method == "POST" else "\r\n"
-    load = Load(chosen.address, chosen.port, request.encode(), chosen.pause)
+    load = Load(chosen.address, chosen.port, request.encode(), chosen.pause, chosen.keep)
     workers = [asyncio.create_task(load.work()) for _ in range(chosen.workers)]
     ends = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.set)
@@ -92,5 +97,6 @@ if __name__ == "__main__":
     parser.add_argument("--path", default="/")
     parser.add_argument("--method", default="GET")
     parser.add_argument("--workers", type=int, default=16)
+    parser.add_argument("--close", dest="keep", action="store_false", help="each connection")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between two requests")
     asyncio.run(_main(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""HAProxy's files: what stands in them, and that HAProxy's own checker takes them."""
+"""The proxies' files: what stands in them, and that each one's own checker takes them."""
 
 import shutil
 import subprocess
@@ -8,10 +8,12 @@ import pytest
 
 from mooring.edge.haproxy.files import config, map_of, map_text
 from mooring.edge.model import Memory, Model, Rule, model_of
+from mooring.edge.nginx import files as nginx
+from mooring.edge.place import STOPGAP, Place
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import Unwritable, word
 from mooring.engine.swarm import Service
-from tests.edge.making import MESHED, a_service, a_swarm, some_settings
+from tests.edge.making import MESHED, a_node, a_service, a_swarm, a_task, some_settings
 
 EVERY = {"host": "web.example.com,*.example.com", "path": "/a/b", "timeout": "5s"}
 
@@ -71,33 +73,55 @@ def test_a_label_is_a_line(labels: dict[str, str], line: str, stands: bool) -> N
     assert (line in backend_of(text)) is bool(stands)
 
 
+SERVICES = [
+    (),
+    (a_service(**EVERY, sticky="true", retry="all", check="/up", balance="source"), a_task(1)),
+    (a_service(**EVERY, protocol="h2c", retry="none"), a_task(1), a_task(2)),
+    (a_service("web", MESHED, **EVERY), a_service("b", MESHED, host="b.example", mode="mesh")),
+    (a_service(**EVERY, balance="leastconn"), a_task(1), a_node(address="fd00::7")),
+]
+ENTRIES = (
+    EntryPoint("http", 80, "127.0.0.1"),
+    EntryPoint(
+        *("six-6", 81, "::1"),
+        accept_proxy_from=("10.0.0.0/8", "fd00::/8"),
+        trusted_from=("10.0.0.0/8",),
+    ),
+    EntryPoint("https", 443, "127.0.0.1", tls=True),
+)
+
+
 @pytest.mark.system
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="there is no haproxy")
-@pytest.mark.parametrize(
-    "services",
-    [
-        (),
-        (a_service(**EVERY, sticky="true", retry="all", check="/up", balance="source"),),
-        (a_service(**EVERY, protocol="h2c", retry="none"),),
-        (a_service("web", MESHED, **EVERY), a_service("b", MESHED, host="b.example", mode="mesh")),
-    ],
-)
-def test_haproxy_takes_it(tmp_path: Path, services: tuple[Service, ...]) -> None:
-    entries = (
-        EntryPoint("http", 80, "127.0.0.1"),
-        EntryPoint(
-            *("six", 81, "::1"),
-            accept_proxy_from=("10.0.0.0/8", "fd00::/8"),
-            trusted_from=("10.0.0.0/8",),
-        ),
-    )
-    settings = some_settings(*entries, directory=str(tmp_path), user="")
-    model, text = made(*services, settings=settings)
-    for entry in entries:
+@pytest.mark.parametrize("things", SERVICES)
+def test_haproxy_takes_it(tmp_path: Path, things: tuple[Service, ...]) -> None:
+    settings = some_settings(*ENTRIES, directory=str(tmp_path), user="")
+    model, text = made(*things, settings=settings)
+    for entry in ENTRIES:
         (tmp_path / f"{entry.name}.map").write_text(map_text(model.rules, entry.name))
-    file = tmp_path / "haproxy.cfg"
-    file.write_text(text)
+    place = Place(str(tmp_path))
+    place.make()
+    place.write_certificates({})
+    place.write("certificates.list", place.certificate(STOPGAP) + "\n")
+    place.write("haproxy.cfg", text)
     checked = subprocess.run(
-        ["haproxy", "-c", "-f", str(file)], capture_output=True, text=True, timeout=30
+        ["haproxy", "-c", "-f", tmp_path / "haproxy.cfg"], capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stderr + text
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx")
+@pytest.mark.parametrize("things", SERVICES)
+def test_nginx_takes_it(tmp_path: Path, things: tuple[Service, ...]) -> None:
+    settings = some_settings(*ENTRIES, directory=str(tmp_path), user="", proxy="nginx")
+    model, _ = model_of(a_swarm(*things), settings, Memory())
+    place = Place(str(tmp_path))
+    place.make()
+    place.write_certificates({})
+    text = nginx.config(model, settings, {}, place.certificate)
+    place.write("nginx.conf", text)
+    words = ("-p", tmp_path, "-e", tmp_path / "e.log", "-c", tmp_path / "nginx.conf")
+    checked = subprocess.run(["nginx", "-t", *words], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr + text
+    assert "[warn]" not in checked.stderr

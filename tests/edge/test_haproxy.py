@@ -1,12 +1,9 @@
 """A real HAProxy, from its start to its end: what a reload keeps, and what is refused before it."""
 
-import asyncio
-import http.client
 import os
 import shutil
 import signal
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +18,7 @@ from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.engine.swarm import Service, Task
 from tests.docker.testbed import eventually
+from tests.edge.clients import HOST, Client, free_port
 from tests.edge.making import a_node, a_service, a_swarm, a_task
 from tests.edge.pems import a_pem
 
@@ -28,21 +26,14 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(not shutil.which("haproxy"), reason="there is no haproxy"),
 ]
-HOST = "web.example.com"
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-class Plant:
-    """A proxy and a server behind it, which answers with its own port."""
+class Plant(Client):
+    """A proxy, and what it runs with."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings, self.proxy = settings, Haproxy(settings)
+        super().__init__(settings)
+        self.proxy = Haproxy(settings)
         self.certificates: dict[str, Certificate] = {}
         self.model = Model()
 
@@ -63,34 +54,6 @@ class Plant:
     async def certify(self) -> None:
         self.read_certificates()
         await self.proxy.set_certificates({one.file: one for one in self.certificates.values()})
-
-    def get(self, host: str = HOST) -> tuple[int, str]:
-        """The status, and where it is sent on to."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port("http"), timeout=10)
-        connection.request("GET", "/x", headers={"Host": host})
-        answer = connection.getresponse()
-        answer.read()
-        connection.close()
-        return answer.status, answer.getheader("location", "")
-
-    def certificate_for(self, host: str) -> set[str]:
-        """The names of the certificate that a client gets who asks for this one."""
-        from cryptography import x509
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with socket.create_connection(("127.0.0.1", self.port("https")), 10) as plain:
-            with context.wrap_socket(plain, server_hostname=host) as secured:
-                given = secured.getpeercert(binary_form=True)
-        assert given is not None
-        made = x509.load_der_x509_certificate(given)
-        with suppress(x509.ExtensionNotFound):
-            said = made.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            return set(said.value.get_values_for_type(x509.DNSName))
-        return set()
-
-    def port(self, entry: str) -> int:
-        return next(one.port for one in self.settings.entry_points if one.name == entry)
 
 
 @pytest.fixture
@@ -145,11 +108,11 @@ async def test_a_reload_keeps_addresses_states_and_checks(plant: Plant) -> None:
 
 async def test_rules_change_without_a_reload(plant: Plant) -> None:
     await plant.run(a_service())
-    assert await asyncio.to_thread(plant.get) == (503, "")
+    await plant.gets((503, ""))
     await plant.proxy.set_rules(())
-    assert await asyncio.to_thread(plant.get) == (404, "")
+    await plant.gets((404, ""))
     await plant.proxy.set_rules(plant.model.rules * 1)
-    assert await asyncio.to_thread(plant.get) == (503, "")
+    await plant.gets((503, ""))
 
 
 async def test_many_rules_are_swapped_at_once(plant: Plant) -> None:
@@ -159,7 +122,7 @@ async def test_many_rules_are_swapped_at_once(plant: Plant) -> None:
     await plant.proxy.set_rules(many)
     file = f"{plant.settings.directory}/http.map"
     assert len(await plant.proxy.runtime.map(file)) == 500
-    assert await asyncio.to_thread(plant.get, "h499.example.com") == (503, "")
+    await plant.gets((503, ""), "h499.example.com")
 
 
 async def test_where_somebody_listens_nothing_is_changed(plant: Plant) -> None:
@@ -173,7 +136,7 @@ async def test_where_somebody_listens_nothing_is_changed(plant: Plant) -> None:
         assert await proxy.found()
         with pytest.raises(EntryTaken, match="entry point more"):
             await proxy.apply(plant.model, {})
-    assert await asyncio.to_thread(plant.get) == (503, "")
+    await plant.gets((503, ""))
     assert (await Haproxy(plant.settings).found()) is True
 
 
@@ -185,23 +148,23 @@ async def test_killed_it_is_started_from_what_is_there(plant: Plant) -> None:
     eventually(lambda: _refuses(plant.port("http")), "its worker is gone")
     assert not await plant.proxy.runs()
     await plant.run(a_service())
-    assert await asyncio.to_thread(plant.get) == (503, "")
+    await plant.gets((503, ""))
 
 
 async def test_certificates_come_change_and_go_without_a_reload(plant: Plant) -> None:
     pems = Path(plant.settings.certificates)
     await plant.run(a_service())
     generation = await plant.proxy.runtime.generation()
-    assert await asyncio.to_thread(plant.certificate_for, HOST) == set()
+    await plant.is_shown(set())
     (pems / "web").write_text("".join(a_pem(HOST)))
     await plant.certify()
-    assert await asyncio.to_thread(plant.certificate_for, HOST) == {HOST}
+    await plant.is_shown({HOST})
     (pems / "web").write_text("".join(a_pem(HOST, "more.example", serial=2)))
     await plant.certify()
-    assert await asyncio.to_thread(plant.certificate_for, HOST) == {HOST, "more.example"}
+    await plant.is_shown({HOST, "more.example"})
     (pems / "web").unlink()
     await plant.certify()
-    assert await asyncio.to_thread(plant.certificate_for, HOST) == set()
+    await plant.is_shown(set())
     assert await plant.proxy.runtime.generation() == generation
 
 
@@ -213,8 +176,8 @@ async def test_with_a_certificate_clients_are_sent_to_tls_also_after_a_reload(
     for replicas in (1, 8):
         await plant.run(a_service(replicas=replicas))
         where = f"https://{HOST}:{plant.port('https')}/x"
-        assert await asyncio.to_thread(plant.get) == (308, where)
-        assert await asyncio.to_thread(plant.certificate_for, HOST) == {HOST}
+        await plant.gets((308, where))
+        await plant.is_shown({HOST})
 
 
 def _fields(settings: Settings) -> dict[str, object]:

@@ -13,11 +13,15 @@ from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.interface import Proxy
 from mooring.edge.keeper import Keeper
 from mooring.edge.model import Memory, model_of
+from mooring.edge.nginx.proxy import NginxProxy
 from mooring.edge.settings import ManagerTls, Settings
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
 
-PROXIES: Final[Mapping[str, Callable[[Settings], Proxy]]] = {"haproxy": HaproxyProxy}
+PROXIES: Final[Mapping[str, Callable[[Settings], Proxy]]] = {
+    "haproxy": HaproxyProxy,
+    "nginx": NginxProxy,
+}
 
 
 async def run(settings: Settings) -> None:

@@ -8,8 +8,8 @@ class ProxyAway(MooringError):
 
     code, effect = "ProxyAway", Effect.UNKNOWN
 
-    def __init__(self, why: str) -> None:
-        self.what = f"HAProxy cannot be asked: {why}"
+    def __init__(self, proxy: str, why: str) -> None:
+        self.what = f"{proxy} cannot be asked: {why}"
         self.remedy = "`mooring edge run` starts it again; see that its directory is writable"
         super().__init__(self.what)
 
@@ -26,12 +26,12 @@ class UnexpectedAnswer(MooringError):
 
 
 class ConfigRejected(MooringError):
-    """HAProxy's own checker says no: a bug of ours. What was before goes on."""
+    """The proxy's own checker says no: a bug of ours. What was before goes on."""
 
     code, effect = "ConfigRejected", Effect.NONE
 
-    def __init__(self, said: str) -> None:
-        self.what = f"HAProxy does not take the configuration: {said[-500:]}"
+    def __init__(self, proxy: str, said: str) -> None:
+        self.what = f"{proxy} does not take the configuration: {said[-500:]}"
         self.remedy = "the one before goes on; report it, with what `mooring edge render` prints"
         super().__init__(self.what)
 
@@ -41,8 +41,8 @@ class ReloadFailed(MooringError):
 
     code, effect = "ReloadFailed", Effect.NONE
 
-    def __init__(self, why: str) -> None:
-        self.what = f"HAProxy did not take the configuration over: {why}"
+    def __init__(self, proxy: str, why: str) -> None:
+        self.what = f"{proxy} did not take the configuration over: {why}"
         self.remedy = "the one before goes on; see its log"
         super().__init__(self.what)
 

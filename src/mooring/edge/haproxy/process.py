@@ -97,7 +97,7 @@ class Haproxy:
             PROGRAM, "-c", "-q", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
         )
         if checked.status:
-            raise ConfigRejected(checked.message)
+            raise ConfigRejected("HAProxy", checked.message)
         for entry in self._new_entries() if running else self.settings.entry_points:
             try_to_listen(entry)
         self._write_maps(model)
@@ -181,14 +181,14 @@ class Haproxy:
         )
         log_file = self.place / "haproxy.log"
         if await processes.daemon(*command, log=log_file, deadline_s=START_S):
-            raise ProxyAway(f"it does not start; {log_file} says why")
+            raise ProxyAway("HAProxy", f"it does not start; {log_file} says why")
         await self._until_it_answers(generation)
 
     async def _reload(self, generation: int) -> None:
         before = await worker_of(self.place / "master.sock")
         os.kill(self._master(), signal.SIGUSR2)
         if await self._failed_since(before):
-            raise ReloadFailed("its new worker ended at once")
+            raise ReloadFailed("HAProxy", "its new worker ended at once")
         await self._until_it_answers(generation)
 
     async def _failed_since(self, before: Worker) -> bool:
@@ -202,7 +202,7 @@ class Haproxy:
                             return now.failed > 0
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError as error:
-            raise ReloadFailed("its master does not tell of a new worker") from error
+            raise ReloadFailed("HAProxy", "its master does not tell of a new worker") from error
 
     async def _until_it_answers(self, generation: int) -> None:
         try:
@@ -213,7 +213,7 @@ class Haproxy:
                             return
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError as error:
-            raise ReloadFailed("no worker answers with the new configuration") from error
+            raise ReloadFailed("HAProxy", "no worker answers with the new configuration") from error
 
     def _master(self) -> int:
         """Raises OSError, ValueError."""

@@ -47,9 +47,9 @@ async def asked(socket: Path, command: str) -> str:
                 with suppress(OSError):
                     await writer.wait_closed()
     except TimeoutError as error:
-        raise ProxyAway(f"{socket} does not answer in time") from error
+        raise ProxyAway("HAProxy", f"{socket} does not answer in time") from error
     except OSError as error:
-        raise ProxyAway(f"{socket}: {error.strerror or error}") from error
+        raise ProxyAway("HAProxy", f"{socket}: {error.strerror or error}") from error
     return answer.decode(errors="replace")
 
 
@@ -150,7 +150,7 @@ async def worker_of(socket: Path) -> Worker:
         r"^\d+\s+master\s+(\d+) \[failed: (\d+)\].*?^# workers\s+(\d+)", answer, re.M | re.S
     )
     if found is None:
-        raise ProxyAway(f"{socket} knows of no worker")
+        raise ProxyAway("HAProxy", f"{socket} knows of no worker")
     return Worker(int(found[3]), int(found[1]), int(found[2]))
 
 

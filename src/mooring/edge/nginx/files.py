@@ -1,0 +1,245 @@
+"""nginx's configuration, written from the model. Nothing else writes its syntax.
+
+As with HAProxy, only words of the grammar get here, and `word` holds every one to that once more.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from mooring.edge.certificates import Certificate
+from mooring.edge.hosts import is_covered
+from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.edge.place import STOPGAP
+from mooring.edge.routes import HTTPS, Retry
+from mooring.edge.settings import EntryPoint, Settings
+from mooring.edge.words import NO_ROUTE, NO_SERVER, word
+
+TRIES: Final = 3
+_HEAD: Final = f"""
+worker_shutdown_timeout 10m;
+events {{
+    worker_connections 8192;
+}}
+http {{
+    access_log off;
+    server_tokens off;
+    default_type text/plain;
+    server_names_hash_max_size 16384;
+    server_names_hash_bucket_size 512;
+    client_max_body_size 0;
+    keepalive_timeout 10s;
+    client_header_timeout 10s;
+    proxy_http_version 1.1;
+    proxy_connect_timeout 300ms;
+    proxy_next_upstream_tries {TRIES};
+    proxy_request_buffering off;
+    proxy_buffering off;
+    map $http_upgrade $mooring_connection {{
+        default upgrade;
+        "" "";
+    }}
+    map $cookie_mooring $mooring_client {{
+        default $cookie_mooring;
+        "" $request_id;
+    }}
+"""
+
+
+def config(
+    model: Model,
+    settings: Settings,
+    certificates: Mapping[str, Certificate],
+    path_of: Callable[[str], str],
+) -> str:
+    """The whole configuration.
+
+    certificates  by file
+    path_of       a certificate's file to its path
+    """
+    directory = word(settings.directory)
+    user = settings.unprivileged
+    lines = [
+        "# Written by Mooring; changes are lost.",
+        *([f"user {word(user)};"] if user else []),
+        "worker_processes auto;",
+        f"pid {directory}/nginx.pid;",
+        f"error_log {directory}/nginx.log warn;",
+        _HEAD.strip("\n"),
+    ]
+    for name in sorted(model.backends):
+        lines += _upstream(model.backends[name])
+    for entry in settings.entry_points:
+        lines += _trust(entry)
+        lines += _default(entry, path_of)
+        for host, rules in sorted(_by_host(model.rules, entry.name).items()):
+            found = _certificate_for(host, certificates)
+            lines += _server(entry, host, rules, model, settings, path_of(found or STOPGAP))
+    return "\n".join(lines) + "\n}\n"
+
+
+def in_use(backend: Backend) -> list[Server]:
+    """Servers that get requests: those that leave only if no other is there."""
+    serving = [one for one in backend.servers if one.wish is Wish.SERVE]
+    return serving or list(backend.servers)
+
+
+def _upstream(backend: Backend) -> Iterator[str]:
+    servers = in_use(backend)
+    if not servers:
+        return  # nginx knows no upstream without one
+    route = backend.route
+    yield f"    upstream {word(route.backend)} {{"
+    if route.is_sticky:
+        yield "        hash $mooring_client consistent;"
+    elif route.balance == "leastconn":
+        yield "        least_conn;"
+    elif route.balance == "source" and not any(one.is_backup for one in servers):
+        yield "        hash $remote_addr consistent;"
+    for one in servers:
+        words = "max_fails=1 fail_timeout=5s" + (" backup" if one.is_backup else "")
+        yield f"        server {_address(one.address)}:{one.port} {words};"
+    yield "        keepalive 32;"
+    yield "        keepalive_timeout 5s;"
+    yield "    }"
+
+
+def _by_host(rules: Iterable[Rule], entry: str) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = {}
+    for rule in rules:
+        if rule.entry == entry:
+            found.setdefault(rule.host, []).append(rule)
+    return found
+
+
+def _certificate_for(host: str, certificates: Mapping[str, Certificate]) -> str:
+    """The file of one for a host, one of that very name first; empty if there is none."""
+    fitting = [name for name, one in certificates.items() if is_covered(host, one.names)]
+    exact = [name for name in fitting if host in certificates[name].names]
+    return min(exact or fitting, default="")
+
+
+def _trust(entry: EntryPoint) -> Iterator[str]:
+    """Whether a client's word of where it comes from is kept."""
+    name = _variable(entry)
+    yield f"    geo $realip_remote_addr ${name}_trusted {{"
+    yield "        default 0;"
+    for one in entry.trusted_from:
+        yield f"        {word(one)} 1;"
+    yield "    }"
+    for what, said, own in (
+        ("for", "$proxy_add_x_forwarded_for", "$remote_addr"),
+        ("proto", "$http_x_forwarded_proto", "https" if entry.tls else "http"),
+        ("host", "$http_x_forwarded_host", "$http_host"),
+    ):
+        yield f'    map "${name}_trusted:{said}" ${name}_{what} {{'
+        yield f'        "~^1:(?<{name}_{what}_said>.+)$" ${name}_{what}_said;'
+        yield f"        default {own};"
+        yield "    }"
+
+
+def _listen(entry: EntryPoint, *, is_default: bool = False) -> str:
+    words = [f"        listen {_address(word(entry.address))}:{entry.port}"]
+    if is_default:
+        words.append("default_server")
+    if entry.tls:
+        words += ["ssl", "http2"]
+    if entry.accept_proxy_from:
+        words.append("proxy_protocol")
+    return " ".join(words) + ";"
+
+
+def _default(entry: EntryPoint, path_of: Callable[[str], str]) -> Iterator[str]:
+    """What answers to names that no service has."""
+    yield "    server {"
+    yield _listen(entry, is_default=True)
+    yield from _secured(entry, path_of(STOPGAP))
+    yield f'        return 404 "{NO_ROUTE}\\n";'
+    yield "    }"
+
+
+def _secured(entry: EntryPoint, path: str) -> Iterator[str]:
+    if entry.tls:
+        yield f"        ssl_certificate {word(path)};"
+        yield f"        ssl_certificate_key {word(path)};"
+
+
+def _server(
+    entry: EntryPoint,
+    host: str,
+    rules: Sequence[Rule],
+    model: Model,
+    settings: Settings,
+    certificate: str,
+) -> Iterator[str]:
+    yield "    server {"
+    yield _listen(entry)
+    yield f"        server_name {_name(host)};"
+    yield from _secured(entry, certificate)
+    if entry.accept_proxy_from:
+        yield "        real_ip_header proxy_protocol;"
+        for one in entry.accept_proxy_from:
+            yield f"        set_real_ip_from {word(one)};"
+    for rule in rules:
+        body = list(_location(entry, rule, model.backends[rule.backend], settings))
+        path = word(rule.path)
+        # Whole segments: /api, and what is below it; not /apix.
+        places = ["/"] if path == "/" else [f"= {path}", f"{path}/"]
+        for place in places:
+            yield f"        location {place} {{"
+            yield from body
+            yield "        }"
+    if all(one.path != "/" for one in rules):
+        yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
+    yield "    }"
+
+
+_RETRY: Final[dict[Retry, str]] = {
+    "safe": "error timeout",
+    "all": "error timeout non_idempotent",
+    "none": "off",
+}
+
+
+def _location(entry: EntryPoint, rule: Rule, backend: Backend, settings: Settings) -> Iterator[str]:
+    indent, route, name = " " * 12, backend.route, _variable(entry)
+    if rule.is_sent_on:
+        yield f"{indent}return 308 https://$host{_tls_port(settings)}$request_uri;"
+        return
+    if not in_use(backend):
+        yield f"{indent}add_header Retry-After 1 always;"
+        yield f'{indent}return 503 "{NO_SERVER}\\n";'
+        return
+    kind = "grpc" if route.protocol == "h2c" else "proxy"
+    yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{word(route.backend)};"
+    yield f"{indent}{kind}_read_timeout {route.timeout_s}s;"
+    yield f"{indent}{kind}_next_upstream {_RETRY[route.retry]};"
+    yield f"{indent}{kind}_set_header Host $http_host;"
+    if kind == "proxy":
+        yield f"{indent}proxy_set_header Upgrade $http_upgrade;"
+        yield f"{indent}proxy_set_header Connection $mooring_connection;"
+    for header, what in (("For", "for"), ("Proto", "proto"), ("Host", "host")):
+        yield f"{indent}{kind}_set_header X-Forwarded-{header} ${name}_{what};"
+    yield f'{indent}{kind}_set_header Forwarded "";'
+    if route.is_sticky:
+        yield f'{indent}add_header Set-Cookie "mooring=$mooring_client; Path=/; HttpOnly" always;'
+
+
+def _tls_port(settings: Settings) -> str:
+    ports = [one.port for one in settings.entry_points if one.name == HTTPS]
+    return f":{ports[0]}" if ports and ports[0] != 443 else ""
+
+
+def _name(host: str) -> str:
+    """A pattern stands for one label more, where nginx's own would stand for several."""
+    if not host.startswith("*."):
+        return word(host)
+    return '"~^[^.]+\\.' + word(host[2:]).replace(".", "\\.") + '$"'
+
+
+def _variable(entry: EntryPoint) -> str:
+    """Where variables of an entry point begin: names of variables have no hyphen."""
+    return f"entry_{word(entry.name).replace('-', '__')}"
+
+
+def _address(address: str) -> str:
+    return f"[{word(address)}]" if ":" in address else word(address)
