@@ -44,7 +44,7 @@ class Counted:
 class Entry:
     """The edge of one swarm."""
 
-    def __init__(self, host: Host, manager: Host) -> None:
+    def __init__(self, host: Host, manager: Host, proxy: str = "haproxy") -> None:
         self.host, self.manager = host, manager
         self.directory = host.place / "edge"
         self.file = host.place / "edge.yaml"
@@ -53,6 +53,7 @@ class Entry:
             "managers": [str(manager.socket)],
             "entryPoints": [{"name": "http", "port": 80}],
             "user": "",
+            "proxy": proxy,
         }
         self.file.write_text(yaml.safe_dump(doc))
         self.process: subprocess.Popen[bytes] | None = None

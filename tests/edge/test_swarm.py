@@ -1,12 +1,13 @@
 """An edge before a real swarm: nothing is lost when tasks, nodes, services or we ourselves go."""
 
 import os
+import shutil
 import signal
 import subprocess
 
 import pytest
 
-from tests.docker.testbed import Host, eventually, needs_hosts
+from tests.docker.testbed import Bed, Host, eventually, needs_hosts
 from tests.edge.entry import Entry
 
 pytestmark = [pytest.mark.system, needs_hosts]
@@ -124,3 +125,22 @@ def test_render_and_diff_change_nothing(web: Entry) -> None:
     (web.host.place / "rendered.cfg").write_text(rendered + "\n")
     checked = subprocess.run(["haproxy", "-c", "-f", web.host.place / "rendered.cfg"])
     assert checked.returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx")
+def test_by_nginx_no_get_of_its_own_connection_fails(web: Entry, bed: Bed) -> None:
+    """Its reloads cut connections that clients keep open: nothing helps that before 1.27.4."""
+    host = bed.host("other")
+    host.up()
+    other = Entry(host, web.manager, "nginx")
+    other.start()
+    other.answers(WEB)
+    other.serves("web", 3)
+    with other.load(WEB, "--close") as counted:
+        for replicas in (5, 2, 3):
+            web.manager.docker("service", "scale", "--detach", f"web={replicas}")
+            web.runs("web", replicas)
+            other.serves("web", replicas)
+    other.kill()
+    assert counted.failures == []
+    assert len(counted.answered) > 3
