@@ -85,6 +85,12 @@ def test_write_3_the_claim_names_the_volume_and_is_marked_as_bound_once() -> Non
     assert claim.annotations == {BOUND_BY_CONTROLLER: "yes", BIND_COMPLETED: "yes"}
 
 
+@pytest.mark.rule("7.3a", "7.12")
+def test_write_3_a_claim_that_names_the_volume_is_marked_as_bound_once_too() -> None:
+    claim, _ = bound(a_claim(volume="v1"), a_volume("v1"), NOW)
+    assert claim.annotations == {BIND_COMPLETED: "yes"}
+
+
 @pytest.mark.rule("2.1")
 def test_write_3_a_mark_that_is_there_is_left_whatever_its_value() -> None:
     claim = a_claim(volume="v1", annotations={BIND_COMPLETED: ""})

@@ -31,6 +31,7 @@ Pair = tuple[Claim | None, Volume | None]
 Kept = tuple[Snapshot | None, SnapshotContent | None]
 
 
+@pytest.mark.rule("18.14")
 def test_a_clone_is_of_what_its_source_has() -> None:
     claim, volume = a_pair()
     assert cloned(from_claim(), CLASS, claim, volume) == Origin("fast", asset="pvc-db")
