@@ -92,7 +92,7 @@ class Walk:
         self.client, self.root, self.seed = Client(server), root, seed
         self.random = random.Random(seed)
         self.claims: dict[str, dict[str, str]] = {}
-        self.sizes: dict[str, int] = {}  # MiB, of claims
+        self.sizes: dict[str, int] = {}  # MiB, of claims, and of those that snapshots are of
         self.snapshots: dict[str, dict[str, str]] = {}
         self.made = self.kills = 0
 
@@ -130,7 +130,8 @@ class Walk:
             case "create":
                 self._create("", 16, {})
             case "restore":
-                self._create(snapshot, 64, self.snapshots[snapshot])
+                size = max(64, self.sizes[snapshot])  # a claim that is too small is refused
+                self._create(snapshot, size, self.snapshots[snapshot])
             case "clone":
                 self._create(claim, self.sizes[claim], self.claims[claim])
             case "write":
@@ -173,7 +174,7 @@ class Walk:
         name = self._name("snapshot")
         source = {"persistentVolumeClaimName": claim}
         self._post(SNAPSHOTS, {"metadata": {"name": name}, "spec": {"source": source}})
-        self.snapshots[name] = dict(self.claims[claim])
+        self.snapshots[name], self.sizes[name] = dict(self.claims[claim]), self.sizes[claim]
 
     def _post(self, path: str, doc: Any) -> None:
         status, answer = self.client.ask("POST", path, doc)

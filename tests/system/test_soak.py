@@ -18,7 +18,6 @@ pytestmark = pytest.mark.system
 
 LONG: Final = int(os.environ.get("MOORING_SOAK", "100000"))  # claims
 CLIENTS: Final = 8
-BATCH: Final = 25  # claims of a client at a time, in a namespace of their own
 NAMESPACES: Final = "/api/v1/namespaces"
 VOLUMES: Final = "/api/v1/persistentvolumes"
 CLAIMS: Final = "/api/v1/persistentvolumeclaims"
@@ -83,14 +82,14 @@ async def bound(client: Client, path: str) -> str:
     return name
 
 
-async def live(server: CountedServer, batches: Iterator[int]) -> None:
-    """All of these batches, by several clients."""
+async def live(server: CountedServer, batches: Iterator[int], size: int) -> None:
+    """All of these batches of claims, each in a namespace of its own, by several clients."""
 
     async def one_client() -> None:
         client = Client(server)
         try:
             for batch in batches:
-                await lifecycles(client, f"batch-{batch}", BATCH)
+                await lifecycles(client, f"batch-{batch}", size)
         finally:
             client.close()
 
@@ -133,11 +132,12 @@ def leftovers(server: CountedServer) -> dict[str, Any]:
 async def test_claims_that_come_and_go_leave_nothing_behind(
     server: CountedServer, number: int
 ) -> None:
-    per_mark = number // BATCH // 5
+    batch = 25 if number >= WARM else 5
+    per_mark = number // batch // 5
     marks = []
     for fifth in range(5):
-        await live(server, iter(range(fifth * per_mark, (fifth + 1) * per_mark)))
-        marks.append(await at_rest(server, (fifth + 1) * per_mark * BATCH))
+        await live(server, iter(range(fifth * per_mark, (fifth + 1) * per_mark)), batch)
+        marks.append(await at_rest(server, (fifth + 1) * per_mark * batch))
         print(marks[-1], flush=True)
     eventually(lambda: not leftovers(server), "the host has nothing of them")
     log = (server.place / "log").read_text(errors="replace")
