@@ -88,6 +88,11 @@ class Server:
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_s(self) -> float:
+        """How long it has had a processor."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def is_ready(self) -> bool:
         trusting = ssl._create_unverified_context()
         url = f"https://127.0.0.1:{self.port}/readyz"

@@ -107,9 +107,7 @@ async def at_rest(server: CountedServer, lifecycles: int) -> Mark:
     plain = server.resident_bytes()  # before the census, which needs memory itself
     state = server.place / "data"
     size = sum(path.stat().st_size for path in state.glob("mooring.db*"))
-    ticks = sum(map(int, Path(f"/proc/{server.pid}/stat").read_text().split()[13:15]))
-    cpu_s = ticks / os.sysconf("SC_CLK_TCK")
-    return Mark(lifecycles, plain, size, cpu_s, server.census())
+    return Mark(lifecycles, plain, size, server.cpu_s(), server.census())
 
 
 def leftovers(server: CountedServer) -> dict[str, Any]:
