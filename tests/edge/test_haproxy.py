@@ -95,8 +95,8 @@ async def test_a_changed_file_is_not_taken_for_what_runs(plant: Plant) -> None:
 async def test_a_reload_keeps_addresses_states_and_checks(plant: Plant) -> None:
     await plant.run(a_service(replicas=1), a_task(1))
     backend = plant.model.backends["svc_idweb_"]
-    for step in plan(backend, (await plant.proxy.runtime.slots())[backend.name], {}).steps:
-        await plant.proxy.runtime.do(backend.name, step)
+    made = plan(backend, (await plant.proxy.runtime.slots())[backend.name], {})
+    await plant.proxy.runtime.do([(backend.name, step) for step in made.steps])
     before = (await plant.proxy.runtime.slots())[backend.name][0]
     assert (before.address, before.port, before.admin.value) == ("10.0.0.1", 30001, "drain")
     await plant.run(a_service(replicas=8), a_task(1))

@@ -2,16 +2,16 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected
 from mooring.edge.haproxy.process import Haproxy
-from mooring.edge.haproxy.slots import Admin, Plan, Slot, plan
+from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
 from mooring.edge.interface import LOOK_S
-from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.edge.model import Model, Rule, Server, Wish
 from mooring.edge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 SOON_S: Final = 0.1  # while a server has yet to pass its first check
 QUIET_S: Final = 0.3  # after a change that needs a reload, in case more come
 BETWEEN_RELOADS_S: Final = 5.0
+SINGLY_AT_MOST: Final = 20  # backends that are looked at one by one, rather than all at once
 
 
 class HaproxyProxy:
@@ -33,6 +34,10 @@ class HaproxyProxy:
         self._reloaded = -BETWEEN_RELOADS_S
         self._wants_reload_since: float | None = None
         self._rejected: Model | None = None  # it is not tried again as it was
+        self._placed: dict[str, tuple[Server, ...]] = {}  # servers as of those plans, by backend
+        self._unsettled: set[str] = set()  # backends where something was to be done
+        self._looked = -LOOK_S  # at all slots
+        self._rules: tuple[Rule, ...] | None = None  # as it has them; None if not known
         self._served: dict[str, str] | None = None  # fingerprints by file; None if not known
 
     async def find(self) -> None:
@@ -43,7 +48,7 @@ class HaproxyProxy:
         """Bring it to a model; after how many seconds to look again. Raises MooringError."""
         waits_s = await self._configure(model, certificates)
         await self._certify(certificates)
-        await self.process.set_rules(self._servable(model))
+        await self._rule(model)
         waiting = await self._place(model)
         return min(waits_s, SOON_S if waiting else LOOK_S)
 
@@ -76,6 +81,7 @@ class HaproxyProxy:
         if not await self.process.runs():
             log.warning("HAProxy does not run; it is started")
             await self.process.apply(model, certificates)
+            self._forget()
         if not self.process.needs_reload(model):
             self._wants_reload_since = None
             return LOOK_S
@@ -97,9 +103,14 @@ class HaproxyProxy:
             self._rejected = model
             raise
         self._rejected = None
+        self._forget()
         self.reloads += 1
         self._reloaded, self._wants_reload_since = time.monotonic(), None
         log.info("reloaded backends=%d", len(model.backends))
+
+    def _forget(self) -> None:
+        """What another worker has is to be looked at anew."""
+        self._looked, self._rules, self._served = -LOOK_S, None, None
 
     async def _certify(self, wanted: Mapping[str, Certificate]) -> None:
         """Serve the certificates that there are, if they are not those of the last time."""
@@ -109,26 +120,61 @@ class HaproxyProxy:
             await self.process.set_certificates(wanted)
             self._served = prints
 
+    async def _rule(self, model: Model) -> None:
+        """Have it go by the model's rules."""
+        rules = self._servable(model)
+        if rules != self._rules:
+            self._rules = None
+            await self.process.set_rules(rules)
+            self._rules = rules
+
     def _servable(self, model: Model) -> tuple[Rule, ...]:
         """Rules whose backend the proxy has: others wait for the reload that brings it."""
         return tuple(one for one in model.rules if one.backend in self.process.slots)
 
     async def _place(self, model: Model) -> bool:
         """Bring every server into its slot. Whether one has yet to pass its first check."""
-        everywhere = self._slots = await self.process.runtime.slots()
-        plans: dict[str, Plan] = {}
-        for name, backend in model.backends.items():
-            if name in everywhere:
-                before = self._plans.get(name)
-                plans[name] = await self._placed(backend, everywhere[name], before)
-        self._plans = plans
-        return any(one.waits for one in plans.values())
+        looked_at = await self._look(model)
+        steps: list[tuple[str, Point | Turn]] = []
+        for name in looked_at:
+            before = self._plans.get(name)
+            places = before.places if before else {}
+            made = self._plans[name] = plan(model.backends[name], self._slots[name], places)
+            steps += ((name, step) for step in made.steps)
+        self._placed = {name: model.backends[name].servers for name in looked_at} | {
+            name: servers for name, servers in self._placed.items() if name not in looked_at
+        }
+        for name in self._plans.keys() - model.backends.keys():
+            del self._plans[name], self._placed[name]
+        await self.process.runtime.do(steps)
+        self._unsettled = {name for name in looked_at if self._plans[name].steps} | {
+            name for name, one in self._plans.items() if one.waits
+        }
+        return bool(self._unsettled)
 
-    async def _placed(self, backend: Backend, slots: Sequence[Slot], before: Plan | None) -> Plan:
-        made = plan(backend, slots, before.places if before else {})
-        for step in made.steps:
-            await self.process.runtime.do(backend.name, step)
-        return made
+    async def _look(self, model: Model) -> list[str]:
+        """Backends that may have something to do, their slots looked at.
+
+        All of them now and then, since somebody else may have changed a slot; in between those that
+        have other servers than before, and those where something is under way.
+        """
+        known = [name for name in model.backends if name in self.process.slots]
+        now = time.monotonic()
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            self._slots = await self.process.runtime.slots()
+            return [name for name in known if name in self._slots]
+        due = [
+            name
+            for name in known
+            if name in self._unsettled or self._placed.get(name) != model.backends[name].servers
+        ]
+        if len(due) > SINGLY_AT_MOST:
+            self._slots |= await self.process.runtime.slots()
+        else:
+            for name in due:
+                self._slots |= await self.process.runtime.slots(name)
+        return [name for name in due if name in self._slots]
 
 
 def _same_shape(one: Model, other: Model) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,6 +14,7 @@ from mooring.edge.words import word
 
 DEADLINE_S: Final = 5.0
 ENTRIES_AT_ONCE: Final = 64  # of a map: what is sent in one command fits HAProxy's buffer
+COMMANDS_AT_ONCE: Final = 120  # likewise
 # Columns of `show servers state`, and their bits and values.
 _BACKEND, _SERVER, _ADDRESS, _UP, _ADMIN, _RESULT, _PORT = 1, 3, 4, 5, 6, 11, 18
 _MAINT: Final = 0x01 | 0x02 | 0x20
@@ -73,20 +74,15 @@ class Runtime:
         command = f"show servers state {word(backend)}" if backend else "show servers state"
         return slots_of(await asked(self._socket, command))
 
-    async def do(self, backend: str, step: Point | Turn) -> None:
-        """Raises ProxyAway, UnexpectedAnswer."""
-        name = f"{word(backend)}/s{step.slot}"
-        if isinstance(step, Turn):
-            await self._silent(f"set server {name} state {step.admin.value}")
-            return
-        address, port = word(step.server.address), step.server.port
-        command = f"set server {name} addr {address} port {port}"
-        answer = await asked(self._socket, command)
-        if not _MOVED.search(answer):
-            raise UnexpectedAnswer(command, answer)
-        # Out of maintenance it counts as up before it is checked. Down it is up again by a check.
-        await self._silent(f"set server {name} state drain")
-        await self._silent(f"set server {name} health down")
+    async def do(self, steps: Sequence[tuple[str, Point | Turn]]) -> None:
+        """Steps, each with its backend. Raises ProxyAway, UnexpectedAnswer: some may be done."""
+        commands = [one for backend, step in steps for one in _commands(backend, step)]
+        for at in range(0, len(commands), COMMANDS_AT_ONCE):
+            line = "; ".join(commands[at : at + COMMANDS_AT_ONCE])
+            answer = await asked(self._socket, line)
+            said = [one for one in answer.splitlines() if one and not _MOVED.search(one)]
+            if said:
+                raise UnexpectedAnswer(line, said[0])
 
     async def map(self, file: str) -> dict[str, str]:
         """What it has of a map. Raises ProxyAway."""
@@ -174,6 +170,17 @@ def _slot(number: int, cells: Sequence[str]) -> Slot:
     admin = Admin.MAINT if bits & _MAINT else Admin.DRAIN if bits & _DRAIN else Admin.READY
     is_up = cells[_UP] in _RUNNING and cells[_RESULT] in _PASSED
     return Slot(number, cells[_ADDRESS], int(cells[_PORT]), admin, is_up)
+
+
+def _commands(backend: str, step: Point | Turn) -> Iterator[str]:
+    name = f"{word(backend)}/s{step.slot}"
+    if isinstance(step, Turn):
+        yield f"set server {name} state {step.admin.value}"
+        return
+    yield f"set server {name} addr {word(step.server.address)} port {step.server.port}"
+    # Out of maintenance it counts as up before it is checked. Down it is up again by a check.
+    yield f"set server {name} state drain"
+    yield f"set server {name} health down"
 
 
 def _chunks(lines: list[str]) -> list[list[str]]:
