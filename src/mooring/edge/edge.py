@@ -28,17 +28,15 @@ async def run(settings: Settings) -> None:
     """Keep the proxy of an edge file until SIGTERM or SIGINT."""
     follower = Follower(managers_of(settings))
     keeper = Keeper(settings, proxy_of(settings), follower)
-    await follower.start()
-    keeping = asyncio.create_task(keeper.run(), name="keep the proxy")
-    loop = asyncio.get_running_loop()
+    loop, ends = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, keeping.cancel)
-    try:
-        await asyncio.gather(keeping, return_exceptions=True)
-        if not keeping.cancelled() and (error := keeping.exception()) is not None:
-            raise error
-    finally:
-        await follower.stop()
+        loop.add_signal_handler(number, ends.set)
+    # If one of them fails, all of it does, and is started again by whoever starts it.
+    async with asyncio.TaskGroup() as together:
+        tasks = [together.create_task(follower.run()), together.create_task(keeper.run())]
+        await ends.wait()
+        for task in tasks:
+            task.cancel()
 
 
 def proxy_of(settings: Settings) -> Proxy:

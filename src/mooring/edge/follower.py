@@ -39,17 +39,14 @@ class Follower:
         self._nodes_changed = -AFTER_NODE_S
         self._told, self._news = asyncio.Event(), asyncio.Event()
         self._missed = 0
-        self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._look(), name="look at the swarm")]
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for manager in self.managers:
-            await manager.stop()
+    async def run(self) -> None:
+        """Look until it is cancelled."""
+        try:
+            await self._look()
+        finally:
+            for manager in self.managers:
+                await manager.stop()
 
     async def swarm_within(self, within_s: float) -> Swarm | None:
         """The swarm, as soon as a look found it changed; None if none did in this time."""
@@ -117,10 +114,11 @@ class Follower:
         return not self._hot or now - self.seen_at > (NODE_POLL_S if recently else POLL_S)
 
     async def _all(self, manager: Manager) -> None:
+        before = frozenset(self._hot)  # events may add to it meanwhile
         swarm = await manager.swarm()
         self.seen_at, self.failure = time.monotonic(), ""
+        self._hot -= {id_ for id_ in before if _has_settled(swarm, id_)}
         self._hot |= {id_ for id_ in swarm.services if not _has_settled(swarm, id_)}
-        self._hot -= {id_ for id_ in self._hot if _has_settled(swarm, id_)}
         lost = (self._swarm.services and not swarm.services) or (
             self._swarm.nodes and not swarm.nodes
         )
@@ -133,13 +131,12 @@ class Follower:
     async def _hot_ones(self, manager: Manager) -> None:
         """The tasks of services that change: cheaper than all lists, and so more often."""
         services = await manager.services()
-        tasks = dict(self._swarm.tasks)
-        for id_ in self._hot:
-            tasks = {key: one for key, one in tasks.items() if one.service_id != id_}
-            if id_ in services:
-                tasks |= await manager.tasks(id_)
+        hot = frozenset(self._hot)  # events may add to it meanwhile
+        tasks = {key: one for key, one in self._swarm.tasks.items() if one.service_id not in hot}
+        for id_ in hot & services.keys():
+            tasks |= await manager.tasks(id_)
         swarm = replace(self._swarm, services=services, tasks=tasks)
-        self._hot = {id_ for id_ in self._hot if not _has_settled(swarm, id_)}
+        self._hot -= {id_ for id_ in hot if _has_settled(swarm, id_)}
         self._found(swarm)
 
     def _found(self, swarm: Swarm) -> None:

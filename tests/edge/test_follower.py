@@ -1,0 +1,149 @@
+"""Looks at a swarm: more often at what changes, and at what changes meanwhile as well."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from mooring.edge.follower import Follower
+from mooring.engine.manager import Manager
+from mooring.engine.swarm import Swarm
+
+
+class Engine:
+    """An Engine API with the lists of a test: real HTTP, so that real code reads it."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, dict[str, Any]] = {}
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.nodes = [{"ID": "n1", "Status": {"State": "ready", "Addr": "10.0.0.1"}}]
+        self.streams: list[web.StreamResponse] = []
+        self.asked: list[str] = []
+        self._asked_more = asyncio.Event()
+
+    async def until(self, look: Callable[[], bool]) -> None:
+        """Wait for what was asked."""
+        async with asyncio.timeout(30):
+            while not look():
+                self._asked_more.clear()
+                await self._asked_more.wait()
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/_ping", self._ping)
+        app.router.add_get("/v1.41/events", self._events)
+        app.router.add_get("/v1.41/{kind}", self._list)
+        return app
+
+    def service(self, name: str, replicas: int = 1) -> None:
+        spec = {"Name": name, "Mode": {"Replicated": {"Replicas": replicas}}}
+        self.services[name] = {"ID": name, "Spec": spec, "CreatedAt": "2026"}
+
+    def task(self, name: str, service: str, state: str = "running") -> None:
+        self.tasks[name] = {
+            **{"ID": name, "ServiceID": service, "NodeID": "n1", "DesiredState": "running"},
+            "Status": {"State": state},
+        }
+
+    async def tell(self, kind: str, id_: str) -> None:
+        for stream in self.streams:
+            event = {"Type": kind, "Action": "update", "Actor": {"ID": id_}}
+            await stream.write(json.dumps(event).encode() + b"\n")
+
+    async def _ping(self, _: web.Request) -> web.Response:
+        return web.Response(headers={"Api-Version": "1.41"})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        kind = request.match_info["kind"]
+        wanted = json.loads(request.query.get("filters", "{}")).get("service")
+        self.asked.append(kind if wanted is None else f"{kind} of {wanted[0]}")
+        found = list(getattr(self, kind)) if kind == "nodes" else [*getattr(self, kind).values()]
+        self._asked_more.set()
+        if wanted:
+            found = [one for one in found if one["ServiceID"] in wanted]
+            for other in list(self.services):  # more change while one is looked at
+                await self.tell("service", other)
+        await asyncio.sleep(0.005)
+        return web.json_response(found)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        self.streams.append(stream)
+        await asyncio.Event().wait()
+        return stream
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[tuple[Engine, str]]:
+    made = Engine()
+    runner = web.AppRunner(made.app(), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "docker.sock")).start()
+    yield made, str(tmp_path / "docker.sock")
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def follower(engine: tuple[Engine, str]) -> AsyncIterator[Follower]:
+    made = Follower([Manager("/nowhere/docker.sock"), Manager(engine[1])])
+    running = asyncio.create_task(made.run())
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def seen(follower: Follower, tasks: set[str]) -> Swarm:
+    """The look at which these tasks run, and no other."""
+    async with asyncio.timeout(30):
+        while True:
+            swarm = await follower.swarm_within(1)
+            if swarm and {one.id for one in swarm.tasks.values() if one.is_running} == tasks:
+                return swarm
+
+
+async def test_another_manager_is_asked_if_the_first_is_away(
+    engine: tuple[Engine, str], follower: Follower
+) -> None:
+    engine[0].service("web")
+    engine[0].task("t1", "web")
+    swarm = await seen(follower, {"t1"})
+    assert set(swarm.services) == {"web"}
+    assert follower.manager.address == engine[1]
+
+
+async def test_a_service_that_changes_is_looked_at_alone_until_it_has_settled(
+    engine: tuple[Engine, str], follower: Follower
+) -> None:
+    api, _ = engine
+    for name in ("web", "other", "third"):
+        api.service(name)
+        api.task(f"{name}1", name)
+    await seen(follower, {"web1", "other1", "third1"})
+    api.service("web", 2)
+    api.task("web2", "web", "starting")
+    await api.tell("service", "web")
+    await api.until(lambda: "tasks of web" in api.asked)
+    api.task("web2", "web")
+    await seen(follower, {"web1", "web2", "other1", "third1"})
+
+
+async def test_an_empty_list_is_asked_for_again_before_it_is_believed(
+    engine: tuple[Engine, str], follower: Follower
+) -> None:
+    api, _ = engine
+    api.service("web")
+    api.task("t1", "web")
+    await seen(follower, {"t1"})
+    kept, api.services = api.services, {}
+    api.asked.clear()
+    await api.tell("node", "n1")
+    await api.until(lambda: api.asked.count("nodes") == 2)
+    api.services = kept
+    api.task("t2", "web")
+    swarm = await seen(follower, {"t1", "t2"})
+    assert set(swarm.services) == {"web"}
