@@ -16,6 +16,7 @@ import yaml
 from testbed.images import SHELL
 from tests.docker.testbed import Done, Host, eventually
 
+WORKERS = 8  # of a load: so many requests may be under way
 ROOT = Path(__file__).parents[2]
 # It answers with its own name.
 WEB = "mkdir /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www"
@@ -107,7 +108,7 @@ class Entry:
         counted = Counted()
         command = (
             *(sys.executable, "-m", "testbed.load", "127.0.0.1", "80", host),
-            *("--workers", "8", "--pause", "0.004", *words),
+            *("--workers", str(WORKERS), "--pause", "0.004", *words),
         )
         process = subprocess.Popen(
             self.host.inside(command),

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.docker.testbed import Bed, Host, eventually, needs_hosts
-from tests.edge.entry import Entry
+from tests.edge.entry import WORKERS, Entry
 
 pytestmark = [pytest.mark.system, needs_hosts]
 WEB = "web.example.com"
@@ -128,7 +128,7 @@ def test_render_and_diff_change_nothing(web: Entry) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx")
-def test_by_nginx_no_get_of_its_own_connection_fails(web: Entry, bed: Bed) -> None:
+def test_by_nginx_at_most_what_was_under_way_at_a_killed_task_fails(web: Entry, bed: Bed) -> None:
     """Its reloads cut connections that clients keep open: nothing helps that before 1.27.4."""
     host = bed.host("other")
     host.up()
@@ -142,5 +142,5 @@ def test_by_nginx_no_get_of_its_own_connection_fails(web: Entry, bed: Bed) -> No
             web.runs("web", replicas)
             other.serves("web", replicas)
     other.kill()
-    assert counted.failures == []
+    assert len(counted.failures) <= WORKERS, counted.failures
     assert len(counted.answered) > 3
