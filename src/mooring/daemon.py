@@ -31,7 +31,7 @@ from mooring.dockerplugin.plugin import Plugin
 from mooring.dockerplugin.transport import Transport, plugin_listener
 from mooring.engine.engine import Announcer, Engine
 from mooring.errors import MooringError
-from mooring.host.allocator import give_back_what_is_large
+from mooring.host.allocator import Trimmer, share_one_heap
 from mooring.host.open_files import raised_limit
 from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
 from mooring.model.populator import VolumePopulator
@@ -145,7 +145,7 @@ async def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
     on_ready  is told the server's URL once it serves
     """
-    give_back_what_is_large()
+    share_one_heap()
     if not is_subdomain(settings.node_name):
         raise BadNodeName(settings.node_name)
     with _listener(settings) as listener:
@@ -174,7 +174,7 @@ async def _run(
     docker = _docker(engine, settings.docker) if engine and settings.docker else None
     name, state, allowed = settings.node_name, settings.data_dir, settings.import_dirs
     agent = Agent(objects, name, state, tell, docker, allowed, settings.backup_dirs)
-    parts: list[Part] = [controllers, agent]
+    parts: list[Part] = [Trimmer(), controllers, agent]
     adoptions = None
     if engine is not None and settings.docker is not None:
         served = _plugin_parts(objects, agent, engine, settings.docker, settings.node_name)

@@ -5,7 +5,6 @@ As a program it is `mooring` with one thing more: at SIGUSR1 it writes its censu
 """
 
 import asyncio
-import ctypes
 import gc
 import json
 import os
@@ -19,6 +18,8 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from sortedcontainers import SortedList
+
+from mooring.host.allocator import give_back
 
 WEAK: Final = (WeakKeyDictionary, WeakValueDictionary, WeakSet)
 KEEPERS: Final = (dict, set, list, deque, frozenset, tuple, SortedList, *WEAK)
@@ -56,8 +57,7 @@ def census() -> dict[str, int]:
 
 
 def _resident_bytes() -> int:
-    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
+    give_back()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
