@@ -196,8 +196,8 @@ async def emptied(server: Server) -> None:
 async def every_kind_can_be_used(server: Server) -> None:
     """Write, read, change and remove something of each kind.
 
-    The changes are so large that of each kind nothing older is remembered for watches any more:
-    that must not be more or less by chance when memory is compared.
+    The changes are so large, and those of a claim so many, that nothing older is kept any more for
+    watches and for controllers: it must not be more or less by chance when memory is compared.
     """
     client, of_all = Client(server), samples(server.place)
     await client.done("POST", NAMESPACES, {"metadata": {"name": "after"}})
@@ -213,6 +213,9 @@ async def every_kind_can_be_used(server: Server) -> None:
         made = await client.done("POST", collection, doc)
         for number in range(LARGE_CHANGES):
             note = {"example.com/large": f"{number}" * LARGE_BYTES}
+            await client.done("PATCH", path, {"metadata": {"annotations": note}}, MERGE_PATCH)
+        for number in range(SEEN_AT_MOST if kind.kind == "PersistentVolumeClaim" else 0):
+            note = {"example.com/large": None, "example.com/turn": f"{number}"}
             await client.done("PATCH", path, {"metadata": {"annotations": note}}, MERGE_PATCH)
         assert (await client.done("GET", path))["metadata"]["uid"] == made["metadata"]["uid"]
         await client.done("DELETE", path)
