@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def amount_of(quantity: Quantity) -> Decimal:
     return EXACT.scaleb(Decimal(quantity.nanos), -9)
 
 
+@pytest.mark.rule("20.1", "20.5", "20.6", "20.7", "20.8", "20.9", "20.11")
 @given(TEXTS)
 @example("9223372036854775807Ki")
 @example("0.00000000000001Ki")
@@ -52,6 +54,7 @@ def test_an_amount_is_read_and_written_as_decimal_has_it(text: str) -> None:
     assert quantity.canonical() == written(amount, family)
 
 
+@pytest.mark.rule("20.10", "20.12")
 @given(TEXTS)
 def test_an_amount_is_rounded_as_decimal_has_it(text: str) -> None:
     amount, family = read(text)
@@ -60,6 +63,7 @@ def test_an_amount_is_rounded_as_decimal_has_it(text: str) -> None:
     assert canonical_storage(text) == written(rounded_up(amount, MILLI), family)
 
 
+@pytest.mark.rule("20.13", "20.14")
 @given(TEXTS, TEXTS)
 @example("1Gi", "1073741824")
 @example("-1m", "-0.001")
@@ -74,6 +78,7 @@ def test_two_amounts_compare_and_add_as_decimal_has_it(first: str, second: str) 
     assert one.minus(other).canonical() == written(EXACT.subtract(left, right), family)
 
 
+@pytest.mark.rule("20.4")
 @given(st.one_of(st.integers(-(10**25), 10**25), st.floats(-1e15, 1e15)))
 def test_a_number_is_read_as_its_shortest_text_says(number: int | float) -> None:
     amount, family = read(repr(number))
@@ -81,6 +86,7 @@ def test_a_number_is_read_as_its_shortest_text_says(number: int | float) -> None
     assert (amount_of(quantity), quantity.family.value) == (amount, family)
 
 
+@pytest.mark.rule("20.2", "20.5", "20.6", "20.8")
 def test_amounts_are_written_as_kubectl_writes_them() -> None:
     assert {text: canonical_or_none(text) for text in RECORDED} == RECORDED
 
