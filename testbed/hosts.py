@@ -5,6 +5,7 @@ Its process 1 ends when the pipe from this process closes, and everything on it 
 test run that is killed leaves names and files, which the next run takes away.
 """
 
+import ctypes
 import fcntl
 import http.client
 import json
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
@@ -34,6 +36,7 @@ FIRST_PAUSE_S: Final = 0.02  # between two looks at what is waited for
 LONGEST_PAUSE_S: Final = 0.1
 LOGGED_AT_MOST: Final = 3000  # characters of a log that are shown
 API: Final = "/v1.41"  # of dockerd 20.10
+CLONE_NEWNET: Final = 0x40000000  # from <sched.h>
 # Of each host its own: what dockerd keeps there says nothing about another host, nor about the
 # same one after a reboot. In a new process namespace an old pid file names somebody else.
 # Mounts are shared with namespaces within the host, as systemd has it, and with none outside. What
@@ -245,6 +248,11 @@ class Host:
         how: dict[str, Any] = {"stdin": stdin, "deadline_s": deadline_s}
         return done(self.inside(command), environment=self.environment, **how)
 
+    def connected(self, address: str, port: int) -> socket.socket:
+        """A TCP connection of the host, as if a program on it had made it."""
+        with ThreadPoolExecutor(1) as apart, open(f"/proc/{self._init}/ns/net", "rb") as net:
+            return apart.submit(_connected_from, net.fileno(), (address, port)).result()
+
     def popen(self, *command: str, log: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a program on the host. The process here is its parent, outside of the host.
 
@@ -422,6 +430,13 @@ def _remove_cgroups(pattern: str) -> None:
         return True
 
     eventually(removed, f"the control groups {pattern} are gone", LEFTOVERS_S)
+
+
+def _connected_from(net: int, address: tuple[str, int]) -> socket.socket:
+    """To be run in a thread of its own, which goes to that network and stays there."""
+    if ctypes.CDLL(None, use_errno=True).setns(net, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "the network of the host cannot be entered")
+    return socket.create_connection(address, COMMAND_S)
 
 
 def _child(process: subprocess.Popen[bytes]) -> int:

@@ -1,6 +1,5 @@
 """`mooring up` on a host, beside its Docker."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.docker.testbed import COMMAND_S, DEADLINE_S, Done, Host, eventually
+from tests.system.reading import Reader
 from tests.system.server import OLD_KUBECTL, claim
 
 ADDRESS: Final = "127.0.0.1:6443"  # each host has a loopback of its own
@@ -31,6 +31,7 @@ class Mooring:
         self.pool = self.data_dir / "pool"
         self.log = host.place / "mooring.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader = Reader(self.data_dir / "kubeconfig", host.connected)
 
     def start(self, **environment: str) -> "Mooring":
         """Start it, before Docker or after, and wait until it serves API and plugin."""
@@ -78,8 +79,8 @@ class Mooring:
         return self.host.run(*command, stdin=stdin.encode())
 
     def get(self, *which: str) -> Any:
-        """An object, or a list of them."""
-        return json.loads(self.kubectl("get", *which, "--output", "json"))
+        """An object, or a list of them, by the words of `kubectl get`."""
+        return self._reader.get(*which)
 
     def names(self, resource: str, *which: str) -> list[str]:
         """Of the objects of a kind, in the namespace `default` where they have one, sorted."""

@@ -1,7 +1,6 @@
 """A whole Mooring in a process of its own, and kubectl to talk to it."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 import yaml
 
 from testbed.hosts import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from tests.system.reading import Reader
 
 ROOT = Path(__file__).parents[2]
 OLD_KUBECTL = ROOT / ".tools/kubectl-1.20/usr/bin/kubectl"
@@ -56,6 +56,7 @@ class Server:
         self.place, self.port, self.kubectl_path = place, free_port(), kubectl
         self.kubeconfig = place / "kubeconfig"
         self.process: subprocess.Popen[bytes] | None = None
+        self._reader = Reader(self.kubeconfig)
 
     def start(self, **environment: str) -> "Server":
         command = [
@@ -124,8 +125,9 @@ class Server:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def get(self, *arguments: str) -> Any:
-        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+    def get(self, *which: str) -> Any:
+        """An object, or a list of them, by the words of `kubectl get`."""
+        return self._reader.get(*which)
 
     def apply(self, text: str) -> None:
         self.kubectl("apply", "--validate=false", "-f", "-", stdin=text)
