@@ -33,9 +33,16 @@ def a_vac(name: str, driver: str, **parameters: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Growing]:
+def point() -> str:
+    """Where the server is killed; tests of that say where."""
+    return ""
+
+
+@pytest.fixture
+def server(tmp_path: Path, point: str) -> Iterator[Growing]:
     made = Growing(tmp_path)
-    made.start()
+    made.start(**({"MOORING_CRASH_AT": point} if point else {}))
+    eventually(made.is_ready, "it serves")
     yield made
     made.end()
 
@@ -92,12 +99,9 @@ def test_a_class_is_changed_while_the_volume_is_used(server: Growing) -> None:
 
 @pytest.mark.rule("15.9")
 @pytest.mark.parametrize("point", MODIFY_POINTS)
-def test_killed_at_any_step_the_next_start_goes_on(server: Growing, point: str) -> None:
+def test_killed_at_any_step_the_next_start_goes_on(server: Growing) -> None:
     server.objects(a_vac("cached", LOOPFILE, directIO="false"))
     server.prepare()
-    server.stop()
-    server.start(MOORING_CRASH_AT=point)
-    eventually(server.is_ready, "it serves")
     name_class(server, "cached")
     eventually(server.is_dead, "it died")
     assert server.process is not None
