@@ -30,13 +30,13 @@ check: setup ## format, lint, types, import contracts, fast tests: under a minut
 	$(VENV)/ruff check
 	$(VENV)/mypy
 	$(VENV)/lint-imports
-	$(VENV)/pytest -n 2 -m "not system and not slow"
+	@tools/pytest.sh -n 2 -m "not system and not slow"
 
 system: setup programs # tests with whole processes and other programs
 	@tools/system-tests.sh
 
 slow: setup programs ## long tests, by hand before a release; results go to docs/results.md
-	$(VENV)/pytest -rs -m slow
+	@tools/pytest.sh -rs -m slow
 
 run: setup ## start Mooring here: server and node agent in one process
 	$(VENV)/mooring up
