@@ -372,10 +372,8 @@ OTHER_POINTS = (
     "point", [*POINTS, *(pytest.param(one, marks=pytest.mark.slow) for one in OTHER_POINTS)]
 )
 def test_a_kill_at_each_step_of_a_backup_is_gone_on_from(backed: Backed, point: str) -> None:
-    backed.start()
-    filled(backed)
-    backed.server.stop()
     backed.start(point)
+    filled(backed)
     backed.put_repository()
     backed.back_up("b")
     assert backed.server.process is not None
@@ -393,10 +391,8 @@ def test_a_kill_at_each_step_of_a_backup_is_gone_on_from(backed: Backed, point: 
 
 
 def test_a_kill_while_files_are_read_as_they_lie_keeps_nobody_from_them(backed: Backed) -> None:
-    backed.start()
-    filled(backed)
-    backed.server.stop()
     backed.start("backup.uploaded")
+    filled(backed)
     backed.put_repository()
     backed.back_up("b")
     assert backed.server.process is not None
