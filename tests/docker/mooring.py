@@ -6,16 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from tests.docker.testbed import COMMAND_S, DEADLINE_S, Done, Host, eventually
-from tests.system.reading import Reader
+from tests.system.reading import NoAnswer, Reader
 from tests.system.server import OLD_KUBECTL, claim
 
 ADDRESS: Final = "127.0.0.1:6443"  # each host has a loopback of its own
 PLUGIN_SOCKET: Final = "/run/docker/plugins/mooring.sock"
 DRIVER: Final = "mooring"  # as Docker names it: the socket's file name
+ENDS_S: Final = 2.0  # until a process that was killed is seen to have ended
 FREED_S: Final = 90.0  # what no call tells of is found by a look each 60 s
 KUBECTL: Final = shutil.which("kubectl") or str(OLD_KUBECTL)
 
@@ -80,7 +82,13 @@ class Mooring:
 
     def get(self, *which: str) -> Any:
         """An object, or a list of them, by the words of `kubectl get`."""
-        return self._reader.get(*which)
+        try:
+            return self._reader.get(*which)
+        except NoAnswer:
+            if self._process is not None:  # who is told asks next whether it lives
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(ENDS_S)
+            raise
 
     def names(self, resource: str, *which: str) -> list[str]:
         """Of the objects of a kind, in the namespace `default` where they have one, sorted."""

@@ -18,6 +18,10 @@ OPTIONS: Final = {"--selector": "labelSelector", "--field-selector": "fieldSelec
 Connect = Callable[[str, int], socket.socket]  # to a host and port
 
 
+class NoAnswer(AssertionError):
+    """The server is not there, or is about to end."""
+
+
 class _Resource(NamedTuple):
     root: str  # the path of its group and version
     name: str
@@ -59,12 +63,12 @@ class Reader:
         self._kinds: dict[str, _Resource] = {}
 
     def get(self, *which: str) -> Any:
-        """What `kubectl get WHICH -o json` prints. It must succeed."""
+        """What `kubectl get WHICH -o json` prints. It must succeed. Raises NoAnswer."""
         try:
             with closing(_Connection(self._kubeconfig, self._connect)) as connection:
                 return self._got(connection, *_parsed(which))
         except (OSError, http.client.HTTPException, MooringError) as error:
-            raise AssertionError(f"no answer to {which}: {error!r}") from error
+            raise NoAnswer(f"no answer to {which}: {error!r}") from error
 
     def _got(self, connection: _Connection, words: list[str], namespace: str, query: str) -> Any:
         self._kinds = self._kinds or dict(_known(connection))
