@@ -18,7 +18,11 @@ FAILURES_AT_MOST: Final = 20  # that are told one by one
 
 
 class Load:
-    """What happened so far. answers: bodies, which tell who answered."""
+    """What happened so far.
+
+    answers  bodies, which tell who answered, and how often
+    times    when each was seen first and last, as time.time() says it
+    """
 
     def __init__(
         self, address: str, port: int, request: bytes, pause_s: float, keeps: bool
@@ -27,6 +31,7 @@ class Load:
         self.keeps = keeps  # connections open
         self.done, self.failures = 0, list[tuple[float, str]]()
         self.answers: Counter[str] = Counter()
+        self.times: dict[str, tuple[float, float]] = {}
         self.slowest_s = 0.0
 
     async def work(self) -> None:
@@ -39,6 +44,8 @@ class Load:
                     streams = streams or await asyncio.open_connection(self.address, self.port)
                     body, stays = await self._ask(*streams)
                 self.answers[body] += 1
+                now = time.time()
+                self.times[body] = (self.times.get(body, (now,))[0], now)
             except (OSError, ValueError, EOFError, TimeoutError) as error:
                 self.failures.append((time.time(), f"{type(error).__name__} {error}"[:200]))
                 stays = False
@@ -84,6 +91,7 @@ async def _main(chosen: argparse.Namespace) -> None:
         "failed": len(load.failures),
         "failures": load.failures[:FAILURES_AT_MOST],
         "answers": load.answers,
+        "times": load.times,
         "slowest_s": round(load.slowest_s, 3),
     }
     print(json.dumps(told), flush=True)

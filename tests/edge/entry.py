@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ class Counted:
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
+        self.began = time.time()
 
     @property
     def failures(self) -> list[Any]:
@@ -40,6 +42,16 @@ class Counted:
     @property
     def answered(self) -> set[str]:
         return set(self.said["answers"])
+
+    @property
+    def done(self) -> int:
+        found: int = self.said["done"]
+        return found
+
+    def seen(self, answer: str) -> tuple[float, float]:
+        """When it came first and last, in seconds since the epoch."""
+        first, last = self.said["times"][answer]
+        return first, last
 
 
 class Entry:
