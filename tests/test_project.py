@@ -66,6 +66,13 @@ def test_a_source_file_has_at_most_500_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500
 
 
+def test_each_decision_has_a_number_of_its_own_and_says_it() -> None:
+    files = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    numbers = [f"{number:04}" for number in range(1, len(files) + 1)]
+    assert [file.name.partition("-")[0] for file in files] == numbers
+    assert [file.read_text().split(maxsplit=2)[1] for file in files] == numbers
+
+
 def test_the_lock_pins_every_dependency_by_hash() -> None:
     entries = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text())
     loose = [e.splitlines()[0] for e in entries if "==" in e and "--hash=sha256:" not in e]
