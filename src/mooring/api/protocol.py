@@ -80,6 +80,8 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._look_timer is not None:
             self._look_timer.cancel()
+        # uvicorn does not if the client broke off; it would be kept until then, with its request.
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
