@@ -1,6 +1,7 @@
 """What is in each volume of this host, from whoever counts it, or counted here."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.node.usage import VolumeUsage
+from mooring.node.usage import STEP_ENTRIES, VolumeUsage
 from mooring.objects.kind import Doc
 from testbed.hosts import eventually
 from tests.controllers.clocked import a_claim_doc
@@ -178,3 +179,34 @@ def test_a_file_system_of_its_own_is_asked(plant: UsagePlant, tmp_path: Path) ->
         assert found.inodes_used == 2
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+@needs_mounts
+def test_a_count_makes_way_for_an_unmount_and_begins_anew(plant: UsagePlant) -> None:
+    name = plant.filled()
+    for number in range(3 * STEP_ENTRIES):
+        (plant.root / name / f"data/{number}").touch()
+
+    async def unmounted_meanwhile() -> VolumeUsage | None:
+        agent = plant.agent
+        volume = agent.mounting.bound_now("default/db")
+        point = (await agent.mounting.stage(volume)).path
+        counting = asyncio.create_task(agent.usages.look(name))
+        for _ in range(100_000):
+            await asyncio.sleep(0)
+            if held_open(point):
+                break
+        await agent.mounting.release(volume)
+        await counting
+        return agent.usages.of(name)
+
+    assert plant._run(unmounted_meanwhile()) is None
+    found = plant.usage(name)
+    assert found is not None
+    assert found.inodes_used == 3 * STEP_ENTRIES + 2
+
+
+def held_open(point: Path) -> bool:
+    """Whether this process has it open."""
+    links = (f"/proc/self/fd/{one}" for one in os.listdir("/proc/self/fd"))
+    return any(os.path.lexists(one) and os.path.realpath(one) == str(point) for one in links)

@@ -47,6 +47,7 @@ NO_MOUNTS: Final = (
 _UID = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,62}[0-9A-Za-z])?")
 _INTENT, _POINT, _PROBE = "intent", "fs", ".probe-"
 _CALL_DEADLINE_S = 10  # of mount(2), umount2(2) and what goes with them
+_LEAVES_WITHIN_S = 2  # of a count: one step of it, and what it has open closed
 _BARE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 PUBLISH_SHARED = crash_point("publish.shared")
@@ -75,6 +76,13 @@ class Published(NamedTuple):
     note: str = ""
 
 
+class Reader:
+    """One that looks into a volume for itself."""
+
+    def __init__(self) -> None:
+        self.sent_away, self.left = asyncio.Event(), asyncio.Event()
+
+
 class Intent(msgspec.Struct, frozen=True):
     """What is to be seen at a volume's path, as it is kept on disk."""
 
@@ -101,6 +109,8 @@ class Publisher:
         self._mounts: bool | None = None  # not started yet
         self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()  # by uid
         self._paths: dict[str, Path] = {}  # of what is published, by uid
+        self._readers: dict[str, set[Reader]] = {}  # by uid
+        self._leaving: set[str] = set()  # uids of what is about to be hidden
         self._shared = _SharedRoot(self.root)
         self.host_is_new = True
         self.lent: frozenset[str] = frozenset()
@@ -141,9 +151,41 @@ class Publisher:
         """
         turn = self._turn(uid)
         async with turn.lock:
-            await self._done(partial(self._hide, uid), turn)
+            self._leaving.add(uid)
+            try:
+                await self._send_away(uid)
+                await self._done(partial(self._hide, uid), turn)
+            finally:
+                self._leaving.discard(uid)
             if source is not None:
                 await source.release()
+
+    @contextmanager
+    def reading(self, uid: str) -> Iterator["Reader"]:
+        """For who looks into a volume at its path for itself, and so keeps it mounted meanwhile.
+
+        It leaves as soon as it is sent away: a user's unmount does not wait for a count.
+        """
+        reader, readers = Reader(), self._readers.setdefault(uid, set())
+        if uid in self._leaving:
+            reader.sent_away.set()
+        readers.add(reader)
+        try:
+            yield reader
+        finally:
+            readers.discard(reader)
+            reader.left.set()
+            if not readers:
+                self._readers.pop(uid, None)
+
+    async def _send_away(self, uid: str) -> None:
+        readers = list(self._readers.get(uid, ()))
+        for reader in readers:
+            reader.sent_away.set()
+        with suppress(TimeoutError):  # it hangs, as its disk may: the mount is busy then
+            async with asyncio.timeout(_LEAVES_WITHIN_S):
+                for reader in readers:
+                    await reader.left.wait()
 
     async def published(self) -> list[Published]:
         """What is at hand now."""

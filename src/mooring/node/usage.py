@@ -26,7 +26,7 @@ from mooring.model.attachment import Attachment
 from mooring.model.names import BLOCK
 from mooring.model.volume import Volume
 from mooring.node.mounting import Mounting
-from mooring.node.published import Publisher
+from mooring.node.published import Publisher, Reader
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
@@ -76,6 +76,10 @@ class _Disk(NamedTuple):
     inodes: int | None
     inodes_used: int | None
     is_own: bool
+
+
+class _SentAway(Exception):
+    """The volume is unmounted by its user, who does not wait for a count."""
 
 
 class Usages:
@@ -187,7 +191,10 @@ class Usages:
             return None
         begun_s, rested_s = time.monotonic(), 0.0
         try:
-            found, rested_s = await self._looked(volume)
+            with self._publisher.reading(volume.uid) as reader:
+                found, rested_s = await self._looked(volume, reader)
+        except _SentAway:  # its unmount has it looked at anew
+            return time.monotonic() - begun_s
         except FileNotFoundError:  # of a path that is made when it is used first, it is no news
             is_lost = volume.spec.local is not None or self._is_at_hand(name)
             had = self._known.get(name) or VolumeUsage(volume.capacity.bytes())
@@ -211,8 +218,8 @@ class Usages:
             return volume.claim_ref is not None
         return self._publisher.published_path(volume.uid) is not None
 
-    async def _looked(self, volume: Volume) -> tuple[VolumeUsage, float]:
-        """And how long was rested in between."""
+    async def _looked(self, volume: Volume, reader: Reader) -> tuple[VolumeUsage, float]:
+        """And how long was rested in between. Raises _SentAway."""
         capacity_bytes = volume.capacity.bytes()
         path = self._publisher.published_path(volume.uid)
         used: int | None = None
@@ -234,11 +241,11 @@ class Usages:
         count: Count | None = None
         rested_s = 0.0
         if used is None and path is not None:
-            count, rested_s = await self._counted(volume, path)
+            count, rested_s = await self._counted(volume, path, reader)
             used = count.room_bytes
         return _within(capacity_bytes, used, disk, count), rested_s
 
-    async def _counted(self, volume: Volume, path: Path) -> tuple[Count, float]:
+    async def _counted(self, volume: Volume, path: Path, reader: Reader) -> tuple[Count, float]:
         about, rested_s = volume.name, 0.0
         counting = await self._looking.run(partial(Counting, str(path)), about=about)
         try:
@@ -248,7 +255,10 @@ class Usages:
                     return counting.count, rested_s
                 rest_s = (time.monotonic() - begun_s) * STEP_REST
                 rested_s += rest_s
-                await asyncio.sleep(rest_s)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(reader.sent_away.wait(), rest_s)
+                if reader.sent_away.is_set():
+                    raise _SentAway
         except (HostStuck, asyncio.CancelledError):
             counting.give_up()  # its thread may be in it still, and closes it
             raise
