@@ -14,7 +14,9 @@ from mooring.model.names import (
 )
 from mooring.model.pod import MIRROR, Pod
 from mooring.model.volume import Volume
+from mooring.objects.cache import Event
 from mooring.objects.kind import Doc
+from mooring.objects.views import view
 from tests.controllers.clocked import ClockedPlant, a_claim_doc, a_volume_doc
 from tests.controllers.plant import CLAIMS, VOLUMES, a_pod_doc
 
@@ -267,6 +269,36 @@ def test_a_volume_made_in_tree_goes_after_its_data_with_policy_delete(plant: Clo
         plant.settle()
         assert volume_is_gone(plant)
         assert not data.exists()
+
+
+@pytest.mark.rule("9.2")
+def test_in_tree_first_the_data_goes_then_the_finalizer_then_the_object(
+    plant: ClockedPlant,
+) -> None:
+    with TemporaryDirectory(dir="/tmp") as place:
+        data = Path(place) / "data"
+        data.mkdir()
+        doc = a_volume_doc(policy="Delete", hostPath={"path": str(data)})
+        doc["metadata"]["annotations"] = {BY: "kubernetes.io/host-path"}
+        plant.put(VOLUMES, doc)
+        plant.put(CLAIMS, a_claim_doc())
+        seen = []
+
+        def note(event: Event) -> None:
+            if event.after is not None:
+                volume = view(Volume, event.after)
+                held = volume.has_finalizer(PV_CONTROLLER_FINALIZER)
+                seen.append((data.exists(), held, volume.being_deleted))
+
+        plant.objects.cache.shelves[VOLUMES].follow(note)
+        plant.delete(CLAIMS, "default/db")
+        plant.settle()
+        released, *rest = dict.fromkeys(seen)
+        assert (released, rest) == (
+            (True, True, False),
+            [(False, False, False), (False, False, True)],
+        )
+        assert volume_is_gone(plant)
 
 
 @pytest.mark.rule("9.3")

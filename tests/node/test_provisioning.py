@@ -18,6 +18,8 @@ from mooring.model.pool import Pool
 from mooring.model.snapshot import SnapshotContent
 from mooring.model.volume import Volume
 from mooring.node.intents import Intent, Intents
+from mooring.objects.cache import Event
+from mooring.objects.views import view
 from tests.controllers.clocked import a_claim_doc, a_volume_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES
 from tests.node.host_plant import HERE, HostPlant, a_pool, a_pool_class
@@ -65,6 +67,7 @@ def test_the_volume_is_what_the_claim_and_the_class_say(plant: HostPlant) -> Non
     plant.put(CLAIMS, a_claim_doc(class_="kept", accessModes=modes))
     claim, volume = plant.claim(), plant.made()
     assert volume.spec.access_modes == tuple(modes)
+    assert volume.spec.volume_mode == "Filesystem"  # the other mode is refused
     assert volume.reclaim_policy == "Retain"
     assert volume.class_name == "kept"
     assert volume.annotations[PROVISIONED_BY] == DIRECTORY_DRIVER
@@ -100,7 +103,9 @@ def test_a_class_that_waits_is_served_on_the_selected_node_only(plant: HostPlant
     ("spec", "why"),
     [
         case(
-            "10.11 11.10", {"volumeMode": "Block"}, "directory.mooring.dev makes no Block volumes"
+            "10.11 10.13 11.10",
+            {"volumeMode": "Block"},
+            "directory.mooring.dev makes no Block volumes",
         ),
         case(
             "10.28",
@@ -340,6 +345,24 @@ def test_a_volume_goes_with_its_directory_and_its_room(plant: HostPlant) -> None
     pool = plant.view(Pool, "local")
     assert pool is not None
     assert (pool.status.volumes, pool.allocated.canonical()) == (0, "0")
+
+
+@pytest.mark.rule("9.8c")
+def test_first_the_data_goes_then_the_object_then_its_finalizer(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    seen = []
+
+    def note(event: Event) -> None:
+        volume = event.after and view(Volume, event.after)
+        has_data = bool(plant.assets())
+        if volume is None:
+            seen.append((has_data, "gone"))
+        elif volume.being_deleted:
+            seen.append((has_data, volume.has_finalizer(EXTERNAL_PROVISIONER_FINALIZER)))
+
+    plant.objects.cache.shelves[VOLUMES].follow(note)
+    plant.drop()
+    assert (seen[0], seen[-1]) == ((False, True), (False, "gone"))
 
 
 @pytest.mark.rule("9.8d", "11.14")

@@ -6,6 +6,7 @@ import pytest
 
 from mooring.objects.admission import admitted_update
 from mooring.objects.kind import Doc, Kind
+from mooring.objects.kinds.volumeattributesclass import KIND as ATTRIBUTES_CLASS
 from tests.objects.storage_making import (
     CLAIM,
     CLASS,
@@ -30,6 +31,7 @@ SINCE = "lastPhaseTransitionTime"
         case("1.1.1", VOLUME, "pv", False, ["status"]),
         case("1.2.1", CLAIM, "pvc", True, ["status"]),
         case("1.3.1", CLASS, "sc", False, []),
+        case("15.1", ATTRIBUTES_CLASS, "vac", False, []),
     ],
 )
 def test_1_kinds_have_kubernetes_names_and_places(

@@ -228,6 +228,13 @@ def test_trap_7_a_volume_the_controller_chose_is_free_again() -> None:
     assert volume.phase == Phase.AVAILABLE
 
 
+@pytest.mark.rule("2.2")
+def test_a_mark_of_the_controller_counts_whatever_its_value() -> None:
+    marked = a_volume(claim=a_claim().reference(), annotations={BOUND_BY_CONTROLLER: ""})
+    volume = rolled_back(marked, NOW)
+    assert (volume.claim_ref, volume.annotations) == (None, {})
+
+
 @pytest.mark.rule("5.8", "22.7")
 def test_trap_7_a_volume_a_user_pointed_loses_only_the_uid() -> None:
     mine = a_volume(claim=a_claim().reference(), phase=Phase.BOUND)

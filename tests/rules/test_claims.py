@@ -297,9 +297,10 @@ def test_b4_a_volume_named_by_a_user_that_belongs_to_another_is_waited_for(
     assert told(decision) == [("Warning", "FailedBinding")]
 
 
-@pytest.mark.rule("4.B4a")
-def test_b4_a_claim_that_the_controller_pointed_there_keeps_its_status() -> None:
-    claim = a_claim(volume="v1", phase=Phase.BOUND, annotations={BOUND_BY_CONTROLLER: "yes"})
+@pytest.mark.rule("2.2", "4.B4a")
+@pytest.mark.parametrize("value", ["yes", ""])
+def test_b4_a_claim_that_the_controller_pointed_there_keeps_its_status(value: str) -> None:
+    claim = a_claim(volume="v1", phase=Phase.BOUND, annotations={BOUND_BY_CONTROLLER: value})
     decision = decided(claim, a_volume(claim=pointer("other")))
     assert not decision.writes
     assert told(decision) == [("Warning", "FailedBinding")]
@@ -343,6 +344,13 @@ def test_c_a_bound_claim_is_lost_when_its_volume(
     assert (after.status.capacity, after.status.access_modes) == ({}, ())
     assert volume_after(decision) is None
     assert told(decision) == [("Warning", reason)]
+
+
+@pytest.mark.rule("2.1")
+@pytest.mark.parametrize("value", ["yes", "", "no"])
+def test_c_a_claim_was_bound_if_the_annotation_is_there_whatever_its_value(value: str) -> None:
+    claim = a_claim(volume="v1", phase=Phase.BOUND, annotations={BIND_COMPLETED: value})
+    assert told(decided(claim)) == [("Warning", "ClaimLost")]
 
 
 @pytest.mark.rule("4.C5")

@@ -249,6 +249,14 @@ def test_the_smallest_claim_chooses_first_and_no_volume_is_for_two() -> None:
     assert placement(a_pod("x", "y"), [N1], world) == plan
 
 
+@pytest.mark.rule("6.11")
+def test_of_two_equal_claims_each_gets_a_volume_of_its_own() -> None:
+    volumes = [a_volume("small", class_="late"), a_volume("large", class_="late", size="5Gi")]
+    world = World([late("x"), late("y")], volumes)
+    plan = Plan("n1", (("default/x", "small"), ("default/y", "large")))
+    assert placement(a_pod("x", "y"), [N1], world) == plan
+
+
 def test_volumes_that_other_pods_are_about_to_get_are_not_chosen() -> None:
     world = World([a_claim(class_="hand")], [a_volume(class_="hand")])
     assert placement(a_pod("db"), [N1], world, {"v1"}) == why(1, f"1 {NO_VOLUMES}")
