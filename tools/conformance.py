@@ -33,13 +33,17 @@ What Kubernetes' storage does, in sentences, and the tests that show that Moorin
 Comments and tests name sections by these numbers. `[n.m+]` is the version of Kubernetes that has a
 rule first; where versions differ, the newest counts.
 
-`make conformance` runs the tests and writes this page; last on {date}. *shown*: a test passed, and
-none failed. *not run*: its tests are slow ones, for by hand. *no test*: nothing here would notice
-if it were broken. *differs*: Mooring keeps another rule, and says why.
+Rules and tests are those of the marks in the source: a test of `make check` fails when this page
+has others. The results are of one run, of `make conformance` on {date}, at commit {commit}; nothing
+checks that a later commit still has them.
+
+*shown*: a test passed, and none failed. *not run*: its tests are slow ones, for by hand. *no test*:
+nothing here would notice if it were broken. *differs*: Mooring keeps another rule, and says why.
 """
 
 
 def main(arguments: Sequence[str]) -> None:
+    commit = _commit()  # before anything is run
     runs = [("--collect-only",), FAST, SYSTEM, *([SLOW] if "--slow" in arguments else [])]
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -48,7 +52,15 @@ def main(arguments: Sequence[str]) -> None:
             if before is None or one["outcome"]:
                 found[one["test"]] = one
     now = datetime.now(UTC).date().isoformat()
-    PAGE.write_text(page(sections(), by_rule(found.values()), now))
+    PAGE.write_text(page(sections(), by_rule(found.values()), now, commit))
+
+
+def _commit() -> str:
+    """Of the source that is run, as git names it; it says so if files are not as committed."""
+    command = ["git", "describe", "--always", "--dirty= with changes", "--exclude=*", "--abbrev=10"]
+    return subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def _told(arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -93,8 +105,8 @@ def result(rule: Rule, tests: Mapping[str, str]) -> str:
     return "skipped" if "skipped" in outcomes else "not run"
 
 
-def page(all_: Sequence[Section], tests: Tests, date: str) -> str:
-    """The whole document."""
+def page(all_: Sequence[Section], tests: Tests, date: str, commit: str) -> str:
+    """The whole document. date, commit: of the run that the results are of."""
     count: dict[str, int] = dict.fromkeys(RESULTS, 0)
     tables = []
     for section in all_:
@@ -108,7 +120,7 @@ def page(all_: Sequence[Section], tests: Tests, date: str) -> str:
     whole = sum(count.values())
     numbers = [f"| {name} | {number} |" for name, number in count.items() if number]
     summary = "\n".join(["", "| rules | " + f"{whole} |", "|---|---|", *numbers, ""])
-    return HEAD.format(date=date) + summary + "".join(tables)
+    return HEAD.format(date=date, commit=commit) + summary + "".join(tables)
 
 
 def _table(rows: Iterable[str]) -> str:
