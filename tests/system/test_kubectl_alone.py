@@ -27,6 +27,7 @@ from tests.system.test_kubectl import a_list, config, pod
 pytestmark = pytest.mark.system
 
 SEED = int(os.environ.get("KUBECTL_SEED", "2"))
+MOST = 0.75  # of the cases: few may be left out, for fields that this kubectl does not know yet
 FEW_AND_MANY = [pytest.param(10), pytest.param(400, marks=pytest.mark.slow)]
 needs_kubectl = pytest.mark.skipif(not CURRENT, reason="no current kubectl")
 
@@ -34,9 +35,12 @@ needs_kubectl = pytest.mark.skipif(not CURRENT, reason="no current kubectl")
 @needs_kubectl
 @pytest.mark.parametrize("count", FEW_AND_MANY)
 def test_patches_of_generated_documents(count: int) -> None:
+    compared = 0
     for case in islice(cases(CLIENT_KINDS, SEED), count):
         with suppress(Newer):
             compare(case.kind, case.doc, case.form, case.patch)
+            compared += 1
+    assert compared >= MOST * count
 
 
 def compare(kind: Kind, doc: Doc, form: str, patch: Doc) -> None:
@@ -50,6 +54,7 @@ def compare(kind: Kind, doc: Doc, form: str, patch: Doc) -> None:
 @pytest.mark.parametrize("count", FEW_AND_MANY)
 def test_applies_by_the_schemas_that_mooring_tells(count: int, tmp_path: Path) -> None:
     """kubectl asks for the same by what is built into it, and it comes to what kubectl makes."""
+    compared = 0
     with (
         applier(str(CURRENT), tmp_path / "a", schemas=True) as told,
         applier(str(CURRENT), tmp_path / "b", schemas=False) as built_in,
@@ -60,6 +65,8 @@ def test_applies_by_the_schemas_that_mooring_tells(count: int, tmp_path: Path) -
                 assert told.asked(*case) == asked, json.dumps(case[1:])
                 if asked is not None:
                     compare(case.kind, with_last_applied(case.live, case.last), *asked)
+                    compared += 1
+    assert compared >= MOST * count
 
 
 @needs_kubectl
