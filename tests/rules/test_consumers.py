@@ -7,7 +7,7 @@ import pytest
 
 from mooring.model.claim import Claim
 from mooring.model.names import HOSTNAME, Phase
-from mooring.model.selector import only_node
+from mooring.model.selector import LabelSelector, only_node
 from mooring.model.volume import Volume
 from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.matching import fits
@@ -125,6 +125,15 @@ def test_volumes_that_cannot_be_chosen_are_not_looked_at() -> None:
     assert volumes.chosen(a_claim()) == "a"
     volumes.remove("a")
     assert volumes.chosen(a_claim(), WasteLimit(Fraction("1.5"), "class fast")) is None
+    assert volumes.looked_at == 1
+
+
+def test_volumes_of_other_modes_or_labels_are_not_looked_at() -> None:
+    once = [a_volume(f"once-{number}") for number in range(100)]
+    block = [a_volume(f"block-{number}", modes="RWX", volume_mode="Block") for number in range(100)]
+    volumes = Volumes(*once, *block, a_volume("large", size="9Gi", modes="RWO,RWX"))
+    assert volumes.chosen(a_claim(modes="RWX")) == "large"
+    assert volumes.chosen(a_claim(selector=LabelSelector(match_labels={"disk": "ssd"}))) is None
     assert volumes.looked_at == 1
 
 

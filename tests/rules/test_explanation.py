@@ -19,6 +19,7 @@ from mooring.rules.claims import claim_decision
 from mooring.rules.explanation import LINES_AT_MOST, Explanation, explained_claim
 from mooring.rules.filling import POPULATING
 from mooring.rules.matching import VolumeIndex, refusals
+from mooring.rules.outlook import Supply
 from mooring.rules.sight import Sight
 from tests.rules.making import LONG_AGO, a_claim, a_class, a_volume, labelled, pointer
 from tests.rules.plain_scan import acceptable
@@ -64,10 +65,12 @@ def seeing(*things: Volume | StorageClass | Pool | Pod | Node) -> Sight:
     """With a Ready node "here", unless nodes are said."""
     return Sight(
         volumes={one.name: one for one in things if isinstance(one, Volume)},
-        classes={one.name: one for one in things if isinstance(one, StorageClass)},
-        pools=[one for one in things if isinstance(one, Pool)],
+        supply=Supply(
+            {one.name: one for one in things if isinstance(one, StorageClass)},
+            [one for one in things if isinstance(one, Pool)],
+            [one for one in things if isinstance(one, Node)] or [a_node()],
+        ),
         pods=[one for one in things if isinstance(one, Pod)],
-        nodes=[one for one in things if isinstance(one, Node)] or [a_node()],
     )
 
 

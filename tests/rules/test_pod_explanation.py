@@ -10,6 +10,7 @@ from mooring.model.node import Node
 from mooring.model.pod import MIRROR, Pod
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.pod_explanation import PodSight, explained_pod
 from tests.rules.making import a_claim, a_class, a_volume
 from tests.rules.test_nodes import GPU, a_node
@@ -39,6 +40,13 @@ CLASSES = (
 )
 
 
+def indexed(*volumes: Volume) -> ConsumerIndex:
+    index = ConsumerIndex()
+    for volume in volumes:
+        index.put(volume)
+    return index
+
+
 def text(
     pod: Pod,
     *claims: Claim,
@@ -53,7 +61,8 @@ def text(
         volumes={one.name: one for one in volumes},
         classes={one.name: one for one in CLASSES},
         drivers={"example.com": a_driver()} if told else {},
-        told=told,
+        index=indexed(*volumes),
+        told={"late": told},
         users=users or {},
     )
     return "\n".join(explained_pod(pod, sight).lines())

@@ -8,6 +8,7 @@ from mooring.model.metadata import Metadata
 from mooring.model.populator import SourceKind, VolumePopulator
 from mooring.model.storage_class import StorageClass
 from mooring.rules.explanation import explained_claim
+from mooring.rules.outlook import Supply
 from mooring.rules.sight import Sight
 from tests.rules.making import a_class
 from tests.rules.snapshot_making import DRIVER, a_pool, from_other
@@ -22,7 +23,8 @@ def a_populator(kind: str = "Archive", name: str = "archives") -> VolumePopulato
 
 def seeing(*populators: VolumePopulator, class_: StorageClass | None = None) -> Sight:
     class_ = class_ or a_class("fast", provisioner=DRIVER)
-    return Sight(classes={class_.name: class_}, pools=[a_pool("fast")], populators=populators)
+    supply = Supply({class_.name: class_}, [a_pool("fast")])
+    return Sight(supply=supply, populators=populators)
 
 
 def test_a_populator_that_has_not_filled_it_yet_is_named() -> None:

@@ -17,6 +17,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from mooring.api.host import Host
@@ -42,9 +43,11 @@ from mooring.objects.documents import encoded
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
+from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.deletion import deletion_of_claim, deletion_of_volume
 from mooring.rules.explanation import Explanation, explained_claim
 from mooring.rules.matching import VolumeIndex
+from mooring.rules.outlook import Supply
 from mooring.rules.pod_explanation import PodSight, explained_pod
 from mooring.rules.sight import Sight
 from mooring.rules.volume_explanation import explained_volume
@@ -69,8 +72,6 @@ class World:
         self._snapshots = {type_: shelves[type_.resource].snapshot() for type_ in VIEWS}
         self._entries: dict[type[View], dict[str, Entry]] = {}
         self._decoded: dict[type[View], dict[str, Any]] = {}
-        self._index: VolumeIndex | None = None
-        self._users: defaultdict[str, list[Pod]] | None = None
 
     def all(self, type_: type[V]) -> dict[str, V]:
         """By key, in its order; decoded when first asked for."""
@@ -105,30 +106,26 @@ class World:
 
     def claim_in_short(self, claim: Claim) -> Explanation:
         """As one of many: volumes are found by the index."""
-        if self._index is None:
-            self._index = VolumeIndex()
-            for volume in self.all(Volume).values():
-                self._index.put(volume)
         sight = self._sight(claim, self.all(Volume), self._index)
         return explained_claim(claim, sight, in_short=True)
 
     def claim_deleted(self, claim: Claim, path: str) -> Explanation:
         """path  as of `claim`."""
         volume = self.one(Volume, claim.volume_name)
-        return deletion_of_claim(claim, volume, self.users(claim.key), self._pools(), path)
+        return deletion_of_claim(claim, volume, self.users(claim.key), self._supply.pools, path)
 
     def volume(self, volume: Volume) -> Explanation:
         told = "" if volume.phase == Phase.BOUND else self._told(volume, "VolumeFailedDelete")
-        return explained_volume(volume, self._claim_of(volume), self._pools(), told)
+        return explained_volume(volume, self._claim_of(volume), self._supply.pools, told)
 
     def volume_in_short(self, volume: Volume) -> Explanation:
         """As one of many."""
-        return explained_volume(volume, self._claim_of(volume), self._pools())
+        return explained_volume(volume, self._claim_of(volume), self._supply.pools)
 
     def volume_deleted(self, volume: Volume) -> Explanation:
         claim = self._claim_of(volume)
         users = self.users(claim.key) if claim is not None else ()
-        return deletion_of_volume(volume, claim, users, self._pools())
+        return deletion_of_volume(volume, claim, users, self._supply.pools)
 
     def pod(self, pod: Pod) -> Explanation:
         """Volumes that its claims do not name are looked at only where one is to be chosen."""
@@ -136,16 +133,17 @@ class World:
         claims = {key: claim for key in keys if (claim := self.one(Claim, key)) is not None}
         if all(one.volume_name for one in claims.values()):
             named = (self.one(Volume, one.volume_name) for one in claims.values())
-            volumes = {one.name: one for one in named if one is not None}
+            volumes, index = {one.name: one for one in named if one is not None}, ConsumerIndex()
         else:
-            volumes = self.all(Volume)
+            volumes, index = self.all(Volume), self._consumers
         sight = PodSight(
-            nodes=list(self.all(Node).values()),
+            nodes=self._nodes,
             claims=claims,
             volumes=volumes,
+            index=index,
             classes=self.all(StorageClass),
             drivers=self.all(CsiDriver),
-            told=list(self.all(StorageCapacity).values()),
+            told=self._capacities,
             users={key: self.users(key) for key in keys},
             namespace=self.one(Namespace, pod.namespace),
             failure=self._told(pod, "FailedBinding") if pod.ephemeral_claims else "",
@@ -157,38 +155,75 @@ class World:
     ) -> Sight:
         return Sight(
             volumes,
-            self.all(StorageClass),
+            self._supply,
             self.one(Namespace, claim.namespace),
-            self._pools(),
-            list(self.all(Node).values()),
             self.users(claim.key),
-            list(self.all(VolumePopulator).values()),
+            self.all(VolumePopulator).values(),
             index,
         )
 
     def _told(self, about: Claim | Volume | Pod, *reasons: str) -> str:
         """What was told last of an object, for one of these reasons; "" if nothing."""
-        decode, uid = ViewDecoder(Event).decode, about.uid.encode()
-        events = [decode(entry.body) for entry in self._snapshots[Event] if uid in entry.body]
-        of_it = (one for one in events if one.involved_object.uid == about.uid)
-        fitting = [one for one in of_it if one.reason in reasons]
+        fitting = [one for one in self._events.get(about.uid, ()) if one.reason in reasons]
         return max(fitting, key=lambda one: one.last_time).message if fitting else ""
 
     def _claim_of(self, volume: Volume) -> Claim | None:
         ref = volume.claim_ref
         return self.one(Claim, ref.key) if ref is not None else None
 
-    def _pools(self) -> list[Pool]:
-        return list(self.all(Pool).values())
-
     def users(self, claim_key: str) -> Sequence[Pod]:
         """Pods that use the claim, ended or not."""
-        if self._users is None:
-            self._users = defaultdict(list)
-            for pod in self.all(Pod).values():
-                for name in pod.claim_names:
-                    self._users[f"{pod.namespace}/{name}"].append(pod)
         return self._users.get(claim_key, ())
+
+    # What one question for one of many objects must not look for among all others
+
+    @cached_property
+    def _index(self) -> VolumeIndex:
+        index = VolumeIndex()
+        for volume in self.all(Volume).values():
+            index.put(volume)
+        return index
+
+    @cached_property
+    def _consumers(self) -> ConsumerIndex:
+        index = ConsumerIndex()
+        for volume in self.all(Volume).values():
+            index.put(volume)
+        return index
+
+    @cached_property
+    def _nodes(self) -> list[Node]:
+        return list(self.all(Node).values())
+
+    @cached_property
+    def _supply(self) -> Supply:
+        return Supply(self.all(StorageClass), list(self.all(Pool).values()), self._nodes)
+
+    @cached_property
+    def _capacities(self) -> Mapping[str, Sequence[StorageCapacity]]:
+        """By class."""
+        told = defaultdict(list)
+        for one in self.all(StorageCapacity).values():
+            told[one.storage_class_name].append(one)
+        return told
+
+    @cached_property
+    def _events(self) -> Mapping[str, Sequence[Event]]:
+        """By the uid of what they are of."""
+        decode, told = ViewDecoder(Event).decode, defaultdict(list)
+        for entry in self._snapshots[Event]:
+            event = decode(entry.body)
+            told[event.involved_object.uid].append(event)
+        return told
+
+    @cached_property
+    def _users(self) -> Mapping[str, Sequence[Pod]]:
+        """By the key of the claim that they use."""
+        users = defaultdict(list)
+        for pod in self.all(Pod).values():
+            for name in pod.claim_names:
+                users[f"{pod.namespace}/{name}"].append(pod)
+        return users
 
     def status(self, disks: Mapping[str, Doc | None]) -> Doc:
         """What `mooring status` shows.

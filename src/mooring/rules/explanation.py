@@ -26,7 +26,6 @@ from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.filling import filling_told, source_for_others
 from mooring.rules.growth_explanation import unfinished
 from mooring.rules.matching import owned, short
-from mooring.rules.outlook import outlook
 from mooring.rules.protection import holders
 from mooring.rules.remedies import (
     asking,
@@ -136,9 +135,9 @@ def _bound_before(claim: Claim, sight: Sight) -> Reasons:
     help_ = ""
     if (more := waste(claim, volume)).nanos:
         details.append(f"{more} of it are more than was asked for, and nobody else can have them")
-        if not volume.pool and (maker := sight.maker(claim)):
+        if not volume.pool and (maker := sight.supply.maker(claim)):
             help_ = f"to waste nothing, a claim of class {maker}: it gets a volume of its own size"
-    left = unfinished(claim, volume, sight.pools)
+    left = unfinished(claim, volume, sight.supply.pools)
     details += left.details
     help_ = left.help or help_
     if sight.path:
@@ -202,7 +201,7 @@ def _waiting(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
         other = sight.offer(claim) or "a class with a pool"
         return f'{lack.why}, and class "" makes none', lack.details, f"{lack.wanted}; or {other}"
     why = f"{lack.why}, it names no class, and there is no default class"
-    maker, other = sight.maker(claim), "a default StorageClass"
+    maker, other = sight.supply.maker(claim), "a default StorageClass"
     if maker:
         other = f"to give it class {maker}: {classing(claim, maker)}"
     return why, lack.details, f"{lack.wanted}; or {other}"
@@ -229,9 +228,7 @@ def _lack(claim: Claim, sight: Sight, in_short: bool) -> _Lack:
 
 
 def _unused(claim: Claim, class_: StorageClass, sight: Sight, details: tuple[str, ...]) -> Reasons:
-    if class_.provisioner in DRIVERS and (
-        trouble := outlook(claim, class_, sight.pools, sight.nodes).why
-    ):
+    if class_.provisioner in DRIVERS and (trouble := sight.supply.outlook(claim, class_).why):
         details = (f"should no volume fit then, none can be made: {trouble}", *details)
     why = f"by class {class_.name} it waits for its first consumer, and there is none"
     help_ = f"mooring mount {claim.name} -n {claim.namespace}, or a pod that uses it"
@@ -257,7 +254,7 @@ def _provisioned(claim: Claim, class_: StorageClass, sight: Sight, lack: _Lack) 
         why = f"{lack.why}, and {by}, which makes those of class {class_.name}, made none yet"
         return why, (*_failure(sight), *details), f"see that this provisioner runs; or {suitable}"
     selected = claim.annotations.get(SELECTED_NODE, "") if class_.waits_for_consumer else ""
-    pool, why, change = outlook(claim, class_, sight.pools, sight.nodes, selected)
+    pool, why, change = sight.supply.outlook(claim, class_, selected)
     if why or pool is None:
         no_offer = "" if change or selected else "a new claim of another class"
         other = sight.offer(claim) or no_offer

@@ -3,7 +3,8 @@
 Asks the functions that the agents ask (rules.provisioning), for each host that has an agent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from mooring.model.claim import Claim
@@ -12,6 +13,7 @@ from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
+from mooring.rules.default_class import default_of
 from mooring.rules.pool_room import limiting, room_for
 from mooring.rules.provisioning import alike, pool_for, unmakeable
 from mooring.rules.remedies import editing
@@ -27,54 +29,93 @@ class Outlook(NamedTuple):
     help: str = ""
 
 
-def outlook(
-    claim: Claim,
-    class_: StorageClass,
-    pools: Sequence[Pool],
-    nodes: Sequence[Node],
-    selected: str = "",
-) -> Outlook:
-    """selected  the node of the claim's first consumer, "" if none was chosen."""
-    ready = sorted(one.name for one in nodes if one.is_ready)
-    pool = _pool(claim, class_, pools, [selected] if selected else ready)
-    if isinstance(pool, str):
-        return Outlook(None, pool, _help_without_pool(class_, pools, ready))
-    if why := unmakeable(claim, pool):
-        return Outlook(pool, why, _help_in(claim, pool))
-    if why := _unserved(pool, nodes, selected):
+class _Source(NamedTuple):
+    """Where the volumes of a class come from, whatever the claim.
+
+    pools  in the order in which they are tried   why  a host has none   help  if there are none
+    """
+
+    pools: tuple[Pool, ...]
+    why: str
+    help: str
+
+
+class Supply:
+    """All that volumes are made of, arranged once for the questions of many claims.
+
+    classes  by name   nodes  have an agent if they are Ready
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, StorageClass],
+        pools: Sequence[Pool] = (),
+        nodes: Sequence[Node] = (),
+    ) -> None:
+        self.classes, self.pools = classes, pools
+        self._is_ready = {one.name: one.is_ready for one in nodes}
+        self._ready = sorted(name for name, ready in self._is_ready.items() if ready)
+        self._sources: dict[tuple[str, str], _Source] = {}  # by class and selected node
+
+    @cached_property
+    def default(self) -> StorageClass | None:
+        """The class of claims that name none."""
+        return default_of(self.classes.values())
+
+    def maker(self, claim: Claim) -> str:
+        """The name of a class that would make a volume for a new claim like this one, the default
+        first; "" if none would."""
+        classes = [*([self.default] if self.default else []), *self.classes.values()]
+        return next((one.name for one in classes if not self.outlook(claim, one).why), "")
+
+    def outlook(self, claim: Claim, class_: StorageClass, selected: str = "") -> Outlook:
+        """selected  the node of the claim's first consumer, "" if none was chosen."""
+        source = self._source(class_, selected)
+        if not source.pools:
+            return Outlook(None, source.why, source.help)
+        able = (one for one in source.pools if not unmakeable(claim, one))
+        pool = next(able, source.pools[0])
+        if why := unmakeable(claim, pool):
+            return Outlook(pool, why, _help_in(claim, pool))
+        if why := self._unserved(pool, selected):
+            host = selected or pool.node
+            away = selected and pool.node not in ("", selected)
+            return Outlook(pool, why, "" if away else f"the agent of {host or 'a host'} at work")
+        return Outlook(pool)
+
+    def _source(self, class_: StorageClass, selected: str) -> _Source:
+        key = class_.name, selected
+        if key not in self._sources:
+            found = _found(class_, self.pools, [selected] if selected else self._ready)
+            pools = {one.name: one for one in found if isinstance(one, Pool)}
+            why = next((one for one in found if isinstance(one, str)), "")
+            help_ = "" if pools else _help_without_pool(class_, self.pools, self._ready)
+            self._sources[key] = _Source(tuple(pools.values()), why, help_)
+        return self._sources[key]
+
+    def _unserved(self, pool: Pool, selected: str) -> str:
+        """Why no agent makes the volume, "" if one does."""
+        if selected and pool.node not in ("", selected):
+            return f"its first consumer is on {selected}, and pool {pool.name} is on {pool.node}"
         host = selected or pool.node
-        away = selected and pool.node not in ("", selected)
-        return Outlook(pool, why, "" if away else f"the agent of {host or 'a host'} at work")
-    return Outlook(pool)
+        if not host:
+            served = bool(self._ready)
+            return "" if served else f"pool {pool.name} is of every host, and no Node is Ready"
+        if self._is_ready.get(host):
+            return ""
+        there = host in self._is_ready
+        why = f"Node {host} is not Ready" if there else f"there is no Node {host}"
+        return f"it is for the agent of {host}, in pool {pool.name}, and {why}"
 
 
-def _pool(
-    claim: Claim, class_: StorageClass, pools: Sequence[Pool], nodes: Sequence[str]
-) -> Pool | str:
-    """What the agents of these nodes find: the first that can make the volume, if any can.
+def _found(class_: StorageClass, pools: Sequence[Pool], nodes: Sequence[str]) -> list[Pool | str]:
+    """What the agents of these nodes find, or why they find no pool.
 
     Where none of them has a pool of this driver, those of hosts without an agent are looked at.
     """
     having = [node for node in nodes if alike(class_, pools, node)]
     hosts = sorted({one.node for one in pools if one.driver == class_.provisioner and one.node})
-    asked = having or hosts or nodes or ["any host"]
-    found = [pool_for(class_, pools, node) for node in asked]
-    some = [one for one in found if isinstance(one, Pool)]
-    return next((one for one in some if not unmakeable(claim, one)), (some or found)[0])
-
-
-def _unserved(pool: Pool, nodes: Sequence[Node], selected: str) -> str:
-    """Why no agent makes the volume, "" if one does."""
-    if selected and pool.node not in ("", selected):
-        return f"its first consumer is on {selected}, and pool {pool.name} is on {pool.node}"
-    host, ready = selected or pool.node, {one.name: one.is_ready for one in nodes}
-    if not host:
-        served = any(ready.values())
-        return "" if served else f"pool {pool.name} is of every host, and no Node is Ready"
-    if ready.get(host):
-        return ""
-    why = f"Node {host} is not Ready" if host in ready else f"there is no Node {host}"
-    return f"it is for the agent of {host}, in pool {pool.name}, and {why}"
+    return [pool_for(class_, pools, node) for node in having or hosts or nodes or ["any host"]]
 
 
 def _help_in(claim: Claim, pool: Pool) -> str:

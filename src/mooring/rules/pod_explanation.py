@@ -5,7 +5,6 @@ What will happen is asked of the functions that decide it (rules.scheduling, rul
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 from mooring.model.claim import Claim
@@ -44,18 +43,20 @@ NODES_AT_MOST: Final = 5  # that are told about one by one
 class PodSight:
     """All that there is to judge a pod by; answers rules.scheduling.World.
 
-    capacities_  by class
-    users        pods by the claim that they use
-    namespace    of the pod
-    failure      the last that whoever makes the pod's own claims told of, "" if none
+    index      of all volumes, where one is to be chosen
+    told       the capacities, by class
+    users      pods by the claim that they use
+    namespace  of the pod
+    failure    the last that whoever makes the pod's own claims told of, "" if none
     """
 
     nodes: Sequence[Node] = ()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
+    index: ConsumerIndex = field(default_factory=ConsumerIndex)
     classes: Mapping[str, StorageClass] = field(default_factory=dict)
     drivers: Mapping[str, CsiDriver] = field(default_factory=dict)
-    told: Sequence[StorageCapacity] = ()
+    told: Mapping[str, Sequence[StorageCapacity]] = field(default_factory=dict)
     users: Mapping[str, Sequence[Pod]] = field(default_factory=dict)
     namespace: Namespace | None = None
     failure: str = ""
@@ -73,11 +74,11 @@ class PodSight:
         return self.drivers.get(name)
 
     def capacities(self, class_name: str) -> Sequence[StorageCapacity]:
-        return [one for one in self.told if one.storage_class_name == class_name]
+        return self.told.get(class_name, ())
 
     def free_volume(self, claim: Claim, node: Node, taken: Collection[str]) -> Volume | None:
         limit, of = self.limit(claim), self.volumes.get
-        return self._index.choice(claim, of, node.labels, node.name, taken, limit)
+        return self.index.choice(claim, of, node.labels, node.name, taken, limit)
 
     def limit(self, claim: Claim) -> WasteLimit | None:
         return waste_limit(claim, self.namespace, self.storage_class(claim.class_name))
@@ -89,13 +90,6 @@ class PodSight:
         """Pods that keep a claim for one pod from this one."""
         users = self.users.get(claim.key, ())
         return [one for one in users if one.key != pod.key and one.node_name and not one.has_ended]
-
-    @cached_property
-    def _index(self) -> ConsumerIndex:
-        index = ConsumerIndex()
-        for volume in self.volumes.values():
-            index.put(volume)
-        return index
 
 
 def explained_pod(pod: Pod, sight: PodSight) -> Explanation:
