@@ -34,8 +34,8 @@ Comments and tests name sections by these numbers. `[n.m+]` is the version of Ku
 rule first; where versions differ, the newest counts.
 
 Rules and tests are those of the marks in the source: a test of `make check` fails when this page
-has others. The results are of one run, of `make conformance` on {date}, at commit {commit}; nothing
-checks that a later commit still has them.
+has others. Results are those of one run of `make conformance`, on {date} at commit {commit}.
+Nothing checks that a later commit has the same.
 
 *shown*: a test passed, and none failed. *not run*: its tests are slow ones, for by hand. *no test*:
 nothing here would notice if it were broken. *differs*: Mooring keeps another rule, and says why.

@@ -79,6 +79,12 @@ def test_the_volume_is_what_the_claim_and_the_class_say(plant: HostPlant) -> Non
     assert not volume.has_finalizer(EXTERNAL_PROVISIONER_FINALIZER)
 
 
+@pytest.mark.rule("20.15")
+def test_the_size_of_a_new_volume_is_of_the_binary_family(plant: HostPlant) -> None:
+    plant.put(CLAIMS, a_claim_doc(class_="local", resources={"requests": {"storage": "2G"}}))
+    assert plant.made().spec.capacity == {"storage": "1953125Ki"}
+
+
 @pytest.mark.rule("10.7")
 def test_a_class_that_waits_is_served_on_the_selected_node_only(plant: HostPlant) -> None:
     late = a_pool_class(

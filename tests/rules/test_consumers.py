@@ -17,7 +17,7 @@ from tests.rules.worlds import Worlds
 
 WORLDS = 1_000
 ON_N1, ON_N2 = only_node(HOSTNAME, "n1"), only_node(HOSTNAME, "n2")
-LABELS = {HOSTNAME: "n1"}
+LABELS = {HOSTNAME: "n1", "zone": "a"}
 
 
 class Volumes:
@@ -83,6 +83,18 @@ def test_a_consumer_chooses_the_smallest_volume_that_its_node_reaches() -> None:
     ]
     assert chosen(a_claim(), *volumes) == "c"
     assert chosen(a_claim(), volumes[0]) is None
+
+
+@pytest.mark.rule("6.12")
+@pytest.mark.parametrize(
+    ("label", "value", "found"),
+    [("zone", "a", "near"), ("zone", "b", "other"), ("rack", "a", "other")],
+)
+def test_the_affinity_has_to_match_also_where_it_names_no_host(
+    label: str, value: str, found: str
+) -> None:
+    volumes = a_volume("near", affinity=only_node(label, value)), a_volume("other", size="2Gi")
+    assert chosen(a_claim(), *volumes) == found
 
 
 @pytest.mark.rule("6.14")

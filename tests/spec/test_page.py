@@ -37,7 +37,7 @@ def test_the_cases_of_a_test_are_one_and_the_worst_counts() -> None:
 def test_a_page_can_be_read_back() -> None:
     tests = {"4.A1": dict.fromkeys(("tests/a.py::x", "tests/a.py::y", "tests/b/c.py::z"), "passed")}
     text = page([Section("4", "A claim", [KEPT, OTHER])], tests, "2026-01-01", "0a1b2c3d4e")
-    assert "on 2026-01-01, at commit 0a1b2c3d4e;" in text
+    assert "on 2026-01-01 at commit 0a1b2c3d4e." in text
     assert "| shown | 1 |\n| differs | 1 |\n" in text
     assert named(text) == (
         {"4.A1": "It is `so`.", "4.B": "It is else. *Here: it cannot be*"},
