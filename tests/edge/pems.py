@@ -5,14 +5,15 @@ from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 
 @cache
-def a_pem(*names: str, serial: int = 1) -> tuple[str, str]:
-    """A certificate of its own for these names, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def a_pem(*names: str, serial: int = 1, is_weak: bool = False) -> tuple[str, str]:
+    """A certificate of its own for these names, and its key; a weak one is refused by OpenSSL."""
+    weak, strong = rsa.generate_private_key, ec.generate_private_key
+    key = weak(65537, 1024) if is_weak else strong(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
     builder = (

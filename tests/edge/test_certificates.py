@@ -41,6 +41,7 @@ def test_a_directory_as_certbot_leaves_it_is_one(tmp_path: Path) -> None:
     put(tmp_path, "web.example.com/fullchain.pem", certificate)
     put(tmp_path, "web.example.com/privkey.pem", key)
     put(tmp_path, ".hidden", "x")
+    put(tmp_path, "README", "x")
     (tmp_path / "empty").mkdir()
     assert names(tmp_path) == {"web.example.com": {"web.example.com"}}
 
@@ -60,6 +61,7 @@ def test_what_is_served_has_no_blank_line(tmp_path: Path) -> None:
         ([a_pem("a.example")[0], a_pem("b.example")[1]], "another certificate"),
         (a_pem(), "no DNS name"),
         (["x" * 16000], "more than"),
+        (a_pem("a.example", is_weak=True), "OpenSSL refuses it: ee key too small"),
     ],
 )
 def test_what_is_none_is_told_with_what_is_wrong(
@@ -80,6 +82,42 @@ def test_one_that_is_bad_now_stays_as_it_was(tmp_path: Path) -> None:
     assert certificates_in(tmp_path, before) == ({}, [])
 
 
+def test_what_cannot_be_read_stays_as_it_was(tmp_path: Path) -> None:
+    directory = tmp_path / "pems"
+    directory.mkdir()
+    put(directory, "web", *a_pem("a.example"))
+    before, _ = certificates_in(directory, {})
+    directory.rename(tmp_path / "away")
+    found, (problem,) = certificates_in(directory, before)
+    assert found == before
+    assert (problem.reason, str(directory) in problem.message) == ("BadCertificate", True)
+
+
+@pytest.mark.parametrize("half", ["fullchain.pem", "privkey.pem"])
+def test_a_pair_without_one_half_for_a_moment_stays_as_it_was(tmp_path: Path, half: str) -> None:
+    (tmp_path / "web").mkdir()
+    certificate, key = a_pem("a.example")
+    put(tmp_path, "web/fullchain.pem", certificate)
+    put(tmp_path, "web/privkey.pem", key)
+    before, _ = certificates_in(tmp_path, {})
+    (tmp_path / "web" / half).unlink()
+    found, problems = certificates_in(tmp_path, before)
+    assert found == before
+    assert [one.reason for one in problems] == ["BadCertificate"]
+    for one in (tmp_path / "web").iterdir():
+        one.unlink()
+    assert certificates_in(tmp_path, before) == ({}, [])
+
+
+def test_a_link_to_nothing_stays_as_it_was(tmp_path: Path) -> None:
+    put(tmp_path, ".web", *a_pem("a.example"))
+    (tmp_path / "web").symlink_to(".web")
+    before, _ = certificates_in(tmp_path, {})
+    (tmp_path / ".web").unlink()
+    found, problems = certificates_in(tmp_path, before)
+    assert (found, len(problems)) == (before, 1)
+
+
 def test_its_file_has_nothing_of_the_name_that_somebody_gave_it(tmp_path: Path) -> None:
     put(tmp_path, "a b;\\${HOME}", *a_pem("a.example"))
     found, _ = certificates_in(tmp_path, {})
@@ -88,7 +126,7 @@ def test_its_file_has_nothing_of_the_name_that_somebody_gave_it(tmp_path: Path) 
 
 
 def test_without_a_directory_there_is_none(tmp_path: Path) -> None:
-    assert certificates_in(tmp_path / "none", {}) == ({}, [])
+    assert "No such file" in wrong(tmp_path / "none")
 
 
 def test_the_stopgap_is_for_no_name() -> None:

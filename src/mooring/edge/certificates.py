@@ -4,6 +4,9 @@ Each is a file with certificate, chain and key in PEM, or a directory with `full
 `privkey.pem`, as certbot leaves them. Names are those that the certificate itself is for.
 """
 
+import os
+import ssl
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -60,19 +63,28 @@ class _Bad(Exception):
 def certificates_in(
     directory: Path, before: Mapping[str, Certificate]
 ) -> tuple[dict[str, Certificate], list[Problem]]:
-    """All of a directory by source; one that is bad now stays as it was before."""
+    """All of a directory by source; one that is bad now stays as it was before.
+
+    What cannot be read stays as well, the whole directory too: only what is no longer there goes.
+    """
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError as error:
+        return dict(before), [_problem(f"certificates: {error}")]
     found: dict[str, Certificate] = {}
     problems = []
-    for source, files in _sources(directory):
+    for entry in entries:
+        source = entry.name
         try:
-            pem = "\n".join(one.read_text() for one in files)
-            known = before.get(source)
-            found[source] = known if known and known.pem == _tidy(pem) else _read(source, pem)
+            files = _files(entry)
+            if files:
+                pem = "\n".join(one.read_text() for one in files)
+                known = before.get(source)
+                found[source] = known if known and known.pem == _tidy(pem) else _read(source, pem)
         except (_Bad, OSError, UnicodeDecodeError) as error:
             if source in before:
                 found[source] = before[source]
-            message = f"certificate {shown(source)}: {error}"
-            problems.append(Problem("BadCertificate", "", "", message))
+            problems.append(_problem(f"certificate {shown(source)}: {error}"))
     return found, problems
 
 
@@ -97,18 +109,22 @@ def stopgap() -> Certificate:
     return Certificate("", _tidy(pem.decode()), frozenset(), _expiry(made), _fingerprint(made))
 
 
-def _sources(directory: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Names of what may be certificates, and the files of each."""
-    try:
-        entries = sorted(directory.iterdir())
-    except OSError:
-        return
-    for entry in entries:
-        pair = [entry / "fullchain.pem", entry / "privkey.pem"]
-        if entry.is_file() and not entry.name.startswith("."):
-            yield entry.name, [entry]
-        elif all(one.is_file() for one in pair):
-            yield entry.name, pair
+def _problem(message: str) -> Problem:
+    return Problem("BadCertificate", "", "", message)
+
+
+def _files(entry: Path) -> list[Path]:
+    """Of one that may be a certificate, its files; empty if it is none. Raises OSError."""
+    if entry.name.startswith(".") or entry.name == "README":  # certbot's is beside the others
+        return []
+    mode = entry.stat().st_mode
+    if stat.S_ISREG(mode):
+        return [entry]
+    if not stat.S_ISDIR(mode):
+        return []
+    pair = [entry / "fullchain.pem", entry / "privkey.pem"]
+    # Half of it is one that an ACME client is about to renew.
+    return pair if {one.name for one in entry.iterdir()} & {one.name for one in pair} else []
 
 
 def _read(source: str, pem: str) -> Certificate:
@@ -127,7 +143,22 @@ def _read(source: str, pem: str) -> Certificate:
     names = frozenset(_names(leaf))
     if not names:
         raise _Bad("it is for no DNS name (subjectAltName)")
+    _try_to_serve(_tidy(pem))
     return Certificate(source, _tidy(pem), names, _expiry(leaf), _fingerprint(leaf))
+
+
+def _try_to_serve(pem: str) -> None:
+    """Raises _Bad if OpenSSL refuses it: a proxy would refuse all of its configuration."""
+    # In memory: a key is written to no disk but where the proxy reads it.
+    with os.fdopen(os.memfd_create("certificate"), "w") as file:
+        file.write(pem)
+        file.flush()
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+        except ssl.SSLError as error:
+            why = (error.reason or str(error)).replace("_", " ").lower()
+            raise _Bad(f"OpenSSL refuses it: {why}") from error
 
 
 def _names(leaf: x509.Certificate) -> Iterator[str]:
