@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from mooring.edge.nginx import files as nginx
 from mooring.edge.place import STOPGAP, Place
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import Unwritable, word
-from mooring.engine.swarm import Service
-from tests.edge.making import MESHED, a_node, a_service, a_swarm, a_task, some_settings
+from mooring.engine.swarm import Node, Service, Task
+from tests.edge.making import DIRECT, MESHED, a_node, a_service, a_swarm, a_task, some_settings
 
 EVERY = {"host": "web.example.com,*.example.com", "path": "/a/b", "timeout": "5s"}
 
@@ -114,14 +115,81 @@ def test_haproxy_takes_it(tmp_path: Path, things: tuple[Service, ...]) -> None:
 @pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx")
 @pytest.mark.parametrize("things", SERVICES)
 def test_nginx_takes_it(tmp_path: Path, things: tuple[Service, ...]) -> None:
-    settings = some_settings(*ENTRIES, directory=str(tmp_path), user="", proxy="nginx")
+    nginx_takes(tmp_path, *things)
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not shutil.which("nginx"), reason="there is no nginx")
+@pytest.mark.parametrize(
+    ("mode", "balance", "sticky", "protocol", "retry"),
+    [
+        *product(
+            *(("direct", "nodes", "mesh"), ("roundrobin", "leastconn", "source")),
+            *(("true", "false"), ("http", "h2c"), ("safe",)),
+        ),
+        *product(["direct"], ["roundrobin"], ["true"], ["http", "h2c"], ["all", "none"]),
+    ],
+)
+def test_nginx_takes_labels_with_each_other(
+    tmp_path: Path, mode: str, balance: str, sticky: str, protocol: str, retry: str
+) -> None:
+    ports = (DIRECT,) if mode == "direct" else (MESHED,)
+    labels = {"mode": mode, "balance": balance, "sticky": sticky, "protocol": protocol}
+    service = a_service("web", *ports, **EVERY, **labels, retry=retry)
+    text = nginx_takes(tmp_path, service, a_task(1), a_task(2), a_node(1), a_node(2))
+    assert f"upstream svc_{service.id}_" in text
+
+
+def nginx_takes(directory: Path, *things: Service | Task | Node) -> str:
+    """The configuration, once nginx's own checker had nothing against it."""
+    settings = some_settings(*ENTRIES, directory=str(directory), user="", proxy="nginx")
     model, _ = model_of(a_swarm(*things), settings, Memory())
-    place = Place(str(tmp_path))
+    place = Place(str(directory))
     place.make()
     place.write_certificates({})
     text = nginx.config(model, settings, {}, place.certificate)
     place.write("nginx.conf", text)
-    words = ("-p", tmp_path, "-e", tmp_path / "e.log", "-c", tmp_path / "nginx.conf")
+    words = ("-p", directory, "-e", directory / "e.log", "-c", directory / "nginx.conf")
     checked = subprocess.run(["nginx", "-t", *words], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr + text
     assert "[warn]" not in checked.stderr
+    return text
+
+
+def locations_of(host: str, *services: Service) -> dict[str, str]:
+    """In nginx's server of a host, what each location answers or passes on to."""
+    model, _ = model_of(a_swarm(*services, a_task(1), a_task(2, "b")), NGINX, Memory())
+    text = nginx.config(model, NGINX, {}, Place(NGINX.directory).certificate)
+    (server,) = [one for one in text.split("    server {\n") if f"server_name {host};" in one]
+    found = {}
+    for one in server.split("        location ")[1:]:
+        place, _, body = one.partition(" {")
+        found[place] = body.partition("_pass http://")[2].partition(";")[0] or body.split()[1]
+    return {place: to for place, to in found.items() if not place.startswith("@")}
+
+
+NGINX = some_settings(proxy="nginx")
+WEB, B = "svc_idweb_", "svc_idb_"
+
+
+@pytest.mark.parametrize(
+    ("own", "of_pattern", "found"),
+    [
+        ("/api", "/", {"= /api": WEB, "/api/": WEB, "/": B}),
+        ("/api", "/x", {"= /api": WEB, "/api/": WEB, "= /x": B, "/x/": B, "/": "404"}),
+        ("/api", "/apix", {"= /api": WEB, "/api/": WEB, "= /apix": B, "/apix/": B, "/": "404"}),
+        ("/api", "/api", {"= /api": WEB, "/api/": WEB, "/": "404"}),
+        ("/api", "/api/2", {"= /api": WEB, "/api/": WEB, "/": "404"}),
+        ("/", "/api", {"/": WEB}),
+    ],
+)
+def test_what_an_exact_host_has_no_path_for_goes_by_its_pattern(
+    own: str, of_pattern: str, found: dict[str, str]
+) -> None:
+    services = (a_service(host="a.x.y", path=own), a_service("b", host="*.x.y", path=of_pattern))
+    assert locations_of("a.x.y", *services) == found
+
+
+def test_a_pattern_is_for_one_label_more_and_no_other() -> None:
+    services = (a_service(host="a.b.x.y", path="/api"), a_service("b", host="*.x.y"))
+    assert locations_of("a.b.x.y", *services)["/"] == "404"

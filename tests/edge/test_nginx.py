@@ -1,17 +1,25 @@
 """A real nginx, from its start to its end. What it cannot do without a reload is waited with."""
 
+import asyncio
+import http.client
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
-from mooring.edge.certificates import certificates_in
-from mooring.edge.model import Memory, model_of
+from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.errors import ConfigRejected
+from mooring.edge.model import Memory, Model, Server, model_of
 from mooring.edge.nginx import proxy as nginx
+from mooring.edge.nginx.files import certificate_file
 from mooring.edge.nginx.proxy import NginxProxy
+from mooring.edge.place import STOPGAP
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.engine.swarm import Service, Task
 from tests.docker.testbed import eventually
@@ -25,6 +33,32 @@ pytestmark = [
 ]
 
 
+NOWHERE = Server("t1", "127.0.0.1", 99999, "n1")  # nginx knows no such port
+ODD = "/a%2Fb?c=%20d"  # a target that is to arrive as it is
+
+
+class Dying:
+    """A server that reads a request and ends without an answer."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []  # their first lines
+
+    @classmethod
+    async def on(cls, stack: AsyncExitStack) -> Self:
+        made = cls()
+        server = await asyncio.start_server(made.die, "127.0.0.1", 0)
+        await stack.enter_async_context(server)
+        port = server.sockets[0].getsockname()[1]
+        made.server = Server(f"t{port}", "127.0.0.1", port, "n1")
+        return made
+
+    async def die(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.requests.append((await reader.readline()).decode().strip())
+        while (await reader.readline()).strip():
+            pass
+        writer.close()
+
+
 class Plant(Client):
     """A proxy, and what it runs with."""
 
@@ -33,10 +67,35 @@ class Plant(Client):
         self.proxy = NginxProxy(settings)
 
     async def bring(self, *things: Service | Task) -> None:
-        certificates, _ = certificates_in(Path(self.settings.certificates), {})
-        names = frozenset().union(*(one.names for one in certificates.values()))
-        model, _ = model_of(a_swarm(*things, a_node()), self.settings, Memory(), names)
-        await self.proxy.bring(model, {one.file: one for one in certificates.values()})
+        await self.proxy.bring(self.model(*things), self.certificates())
+
+    async def bring_to(self, servers: Mapping[str, Sequence[Server]], **labels: str) -> None:
+        """To services with these servers, each with a host of its name."""
+        services = [a_service(one, host=f"{one}.example.com", **labels) for one in servers]
+        model = self.model(*services)
+        backends = {
+            name: replace(one, servers=tuple(servers[one.route.service]))
+            for name, one in model.backends.items()
+        }
+        await self.proxy.bring(replace(model, backends=backends), self.certificates())
+
+    def model(self, *things: Service | Task) -> Model:
+        names = frozenset().union(*(one.names for one in self.certificates().values()))
+        return model_of(a_swarm(*things, a_node()), self.settings, Memory(), names)[0]
+
+    def certificates(self) -> dict[str, Certificate]:
+        found, _ = certificates_in(Path(self.settings.certificates), {})
+        return {one.file: one for one in found.values()}
+
+    def send(self, method: str) -> None:
+        """A request to the service of that name, which none of its servers answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port("http"), timeout=10)
+        connection.request(method, ODD, headers={"Host": f"{method.lower()}.example.com"})
+        assert connection.getresponse().status == 502
+        connection.close()
+
+    def put(self, name: str, pem: tuple[str, str]) -> None:
+        (Path(self.settings.certificates) / name).write_text("".join(pem))
 
 
 @pytest.fixture
@@ -93,23 +152,110 @@ async def test_what_only_went_is_waited_with(plant: Plant) -> None:
 async def test_with_a_certificate_clients_are_sent_to_tls(plant: Plant) -> None:
     await plant.bring(a_service())
     await plant.is_shown(set())
-    (Path(plant.settings.certificates) / "web").write_text("".join(a_pem(HOST)))
+    plant.put("web", a_pem(HOST))
     await plant.bring(a_service())
     where = f"https://{HOST}:{plant.port('https')}/x"
     await plant.gets((308, where))
     await plant.is_shown({HOST})
 
 
+async def test_a_renewed_certificate_is_served(plant: Plant) -> None:
+    plant.put("web", a_pem(HOST))
+    await plant.bring(a_service())
+    await plant.is_shown({HOST})
+    plant.put("web", a_pem(HOST, "new.example.com"))
+    await plant.bring(a_service())
+    await plant.is_shown({HOST, "new.example.com"})
+    kept = {one.name for one in (plant.proxy.place / "certificates").iterdir()}
+    assert kept == {STOPGAP, *map(certificate_file, plant.certificates().values())}
+
+
+async def test_what_is_rendered_has_the_certificates(plant: Plant) -> None:
+    plant.put("web", a_pem(HOST))
+    await plant.bring(a_service())
+    rendered = await plant.proxy.rendered(plant.model(a_service()))
+    assert rendered == plant.proxy.configuration().read_text()
+
+
+async def test_what_it_refuses_is_told_at_each_look_and_not_tried_again(plant: Plant) -> None:
+    await plant.bring(a_service())
+    tried = plant.proxy.place / "new.conf"
+    with pytest.raises(ConfigRejected, match=str(NOWHERE.port)):
+        await plant.bring_to({"web": [NOWHERE]})
+    tried.unlink()
+    with pytest.raises(ConfigRejected, match=str(NOWHERE.port)):
+        await plant.bring_to({"web": [NOWHERE]})
+    assert not tried.exists()
+    (name,) = plant.model(a_service()).backends
+    assert plant.proxy.state_of(name, NOWHERE) == "waits"
+    await plant.bring(a_service(), a_task(1))
+    assert plant.proxy.reloads == 1
+
+
+async def test_killed_it_is_started_as_it_was_if_the_new_is_refused(plant: Plant) -> None:
+    await plant.bring(a_service())
+    kill(plant)
+    with pytest.raises(ConfigRejected):
+        await plant.bring_to({"web": [NOWHERE]})
+    await plant.gets((503, ""))
+
+
+METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"}
+
+
+@pytest.mark.parametrize(
+    ("retry", "again"),
+    [("safe", {"GET", "HEAD", "OPTIONS"}), ("all", METHODS), ("none", set())],
+)
+async def test_only_what_may_be_done_twice_is_sent_to_another(
+    plant: Plant, retry: str, again: set[str]
+) -> None:
+    async with AsyncExitStack() as stack:
+        dying = {one: [await Dying.on(stack), await Dying.on(stack)] for one in METHODS}
+        servers = {name.lower(): [one.server for one in two] for name, two in dying.items()}
+        await plant.bring_to(servers, retry=retry)
+        for method, two in dying.items():
+            await asyncio.to_thread(plant.send, method)
+            got = [line for one in two for line in one.requests]
+            assert got == [f"{method} {ODD} HTTP/1.1"] * (2 if method in again else 1)
+
+
+async def test_a_server_that_is_another_services_now_goes_at_once(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = (a_service(), a_service("other"))
+    await plant.bring(*services, a_task(1), a_task(2))
+    monkeypatch.setattr(nginx, "QUIET_S", 3600.0)
+    await plant.bring(*services, a_task(1), a_task(2), a_task(3, "other"))
+    assert plant.proxy.reloads == 0
+    await plant.bring(*services, a_task(1), a_task(4, "other", published=30002))
+    assert plant.proxy.reloads == 1
+
+
+async def test_killed_it_is_started_as_it_was_before_a_manager_is_asked(plant: Plant) -> None:
+    await plant.bring(a_service())
+    kill(plant)
+    again = Plant(plant.settings)
+    await again.proxy.find()
+    await again.gets((503, ""))
+    await again.bring(a_service())
+    assert again.proxy.reloads == 0
+
+
 async def test_killed_it_is_started_again(plant: Plant) -> None:
     await plant.bring(a_service())
+    kill(plant)
+    await plant.bring(a_service())
+    await plant.gets((503, ""))
+
+
+def kill(plant: Plant) -> None:
     pid = int((plant.proxy.place / "nginx.pid").read_text())
     workers = nginx._workers(pid)
     for one in (pid, *workers):
         os.kill(one, signal.SIGKILL)
     for one in (pid, *workers):
         eventually(lambda one=one: _is_gone(one), "it is gone")
-    await plant.bring(a_service())
-    await plant.gets((503, ""))
 
 
 def _is_gone(pid: int) -> bool:

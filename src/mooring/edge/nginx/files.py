@@ -4,6 +4,7 @@ As with HAProxy, only words of the grammar get here, and `word` holds every one 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
 from mooring.edge.certificates import Certificate
@@ -15,6 +16,7 @@ from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 
 TRIES: Final = 3
+_TURNED: Final = 418  # a status that is never sent: the way to another location
 _HEAD: Final = f"""
 worker_shutdown_timeout 10m;
 events {{
@@ -32,6 +34,8 @@ http {{
     proxy_http_version 1.1;
     proxy_connect_timeout 300ms;
     proxy_next_upstream_tries {TRIES};
+    grpc_connect_timeout 300ms;
+    grpc_next_upstream_tries {TRIES};
     proxy_request_buffering off;
     proxy_buffering off;
     map $http_upgrade $mooring_connection {{
@@ -41,6 +45,15 @@ http {{
     map $cookie_mooring $mooring_client {{
         default $cookie_mooring;
         "" $request_id;
+    }}
+    map $request_method $mooring_once {{
+        default 1;
+        GET 0;
+        HEAD 0;
+        OPTIONS 0;
+        LOCK 0;
+        PATCH 0;
+        POST 0;
     }}
 """
 
@@ -53,7 +66,7 @@ def config(
 ) -> str:
     """The whole configuration.
 
-    certificates  by file
+    certificates  by any name
     path_of       a certificate's file to its path
     """
     directory = word(settings.directory)
@@ -71,10 +84,17 @@ def config(
     for entry in settings.entry_points:
         lines += _trust(entry)
         lines += _default(entry, path_of)
-        for host, rules in sorted(_by_host(model.rules, entry.name).items()):
-            found = _certificate_for(host, certificates)
-            lines += _server(entry, host, rules, model, settings, path_of(found or STOPGAP))
+        of_hosts = _by_host(model.rules, entry.name)
+        for host in sorted(of_hosts):
+            path = path_of(_certificate_for(host, certificates.values()))
+            lines += _server(entry, host, _rules(host, of_hosts), model, settings, path)
     return "\n".join(lines) + "\n}\n"
+
+
+def certificate_file(certificate: Certificate) -> str:
+    """Its file's name. By what is in it: nginx reads a file anew only at a reload, and that is for
+    a configuration that differs."""
+    return f"{sha256(certificate.pem.encode()).hexdigest()[:32]}.pem"
 
 
 def in_use(backend: Backend) -> list[Server]:
@@ -89,11 +109,12 @@ def _upstream(backend: Backend) -> Iterator[str]:
         return  # nginx knows no upstream without one
     route = backend.route
     yield f"    upstream {word(route.backend)} {{"
-    if route.is_sticky:
+    can_hash = not any(one.is_backup for one in servers)  # nginx takes no backup with it
+    if route.is_sticky and can_hash:
         yield "        hash $mooring_client consistent;"
     elif route.balance == "leastconn":
         yield "        least_conn;"
-    elif route.balance == "source" and not any(one.is_backup for one in servers):
+    elif route.balance == "source" and can_hash:
         yield "        hash $remote_addr consistent;"
     for one in servers:
         words = "max_fails=1 fail_timeout=5s" + (" backup" if one.is_backup else "")
@@ -111,11 +132,24 @@ def _by_host(rules: Iterable[Rule], entry: str) -> dict[str, list[Rule]]:
     return found
 
 
-def _certificate_for(host: str, certificates: Mapping[str, Certificate]) -> str:
-    """The file of one for a host, one of that very name first; empty if there is none."""
-    fitting = [name for name, one in certificates.items() if is_covered(host, one.names)]
-    exact = [name for name in fitting if host in certificates[name].names]
-    return min(exact or fitting, default="")
+def _rules(host: str, of_hosts: Mapping[str, Sequence[Rule]]) -> list[Rule]:
+    """Those of a host, and of its pattern what they leave: nginx looks in one server alone."""
+    own = list(of_hosts[host])
+    pattern = of_hosts.get(f"*.{host.partition('.')[2]}", ()) if not host.startswith("*.") else ()
+    return own + [one for one in pattern if not any(_is_below(one.path, it.path) for it in own)]
+
+
+def _is_below(path: str, other: str) -> bool:
+    """Whether a path is another, or one of whole segments below it."""
+    return f"{path.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
+
+
+def _certificate_for(host: str, certificates: Iterable[Certificate]) -> str:
+    """The file of one for a host, one of that very name first; the stopgap if there is none."""
+    fitting = [one for one in certificates if is_covered(host, one.names)]
+    exact = [one for one in fitting if host in one.names]
+    chosen = min(exact or fitting, key=lambda one: one.source, default=None)
+    return certificate_file(chosen) if chosen else STOPGAP
 
 
 def _trust(entry: EntryPoint) -> Iterator[str]:
@@ -179,40 +213,62 @@ def _server(
         yield "        real_ip_header proxy_protocol;"
         for one in entry.accept_proxy_from:
             yield f"        set_real_ip_from {word(one)};"
-    for rule in rules:
-        body = list(_location(entry, rule, model.backends[rule.backend], settings))
-        path = word(rule.path)
-        # Whole segments: /api, and what is below it; not /apix.
-        places = ["/"] if path == "/" else [f"= {path}", f"{path}/"]
-        for place in places:
-            yield f"        location {place} {{"
-            yield from body
-            yield "        }"
+    for number, rule in enumerate(rules):
+        yield from _locations(entry, rule, model.backends[rule.backend], settings, number)
     if all(one.path != "/" for one in rules):
         yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
     yield "    }"
 
 
+_ONCE: Final = "off"
 _RETRY: Final[dict[Retry, str]] = {
     "safe": "error timeout",
     "all": "error timeout non_idempotent",
-    "none": "off",
+    "none": _ONCE,
 }
 
 
-def _location(entry: EntryPoint, rule: Rule, backend: Backend, settings: Settings) -> Iterator[str]:
-    indent, route, name = " " * 12, backend.route, _variable(entry)
+def _locations(
+    entry: EntryPoint, rule: Rule, backend: Backend, settings: Settings, number: int
+) -> Iterator[str]:
+    """What becomes of requests of a rule, the one of this number in its server."""
+    path, retry = word(rule.path), backend.route.retry
+    # Whole segments: /api, and what is below it; not /apix.
+    places = ["/"] if path == "/" else [f"= {path}", f"{path}/"]
+    indent = " " * 12
     if rule.is_sent_on:
-        yield f"{indent}return 308 https://$host{_tls_port(settings)}$request_uri;"
-        return
-    if not in_use(backend):
-        yield f"{indent}add_header Retry-After 1 always;"
-        yield f'{indent}return 503 "{NO_SERVER}\\n";'
-        return
+        body = [f"{indent}return 308 https://$host{_tls_port(settings)}$request_uri;"]
+    elif not in_use(backend):
+        body = [
+            f"{indent}add_header Retry-After 1 always;",
+            f'{indent}return 503 "{NO_SERVER}\\n";',
+        ]
+    else:
+        body = list(_passing(entry, backend, _RETRY[retry]))
+        if retry == "safe":
+            # Of a method that must not be done twice nginx sends only LOCK, PATCH and POST no
+            # second time once they were sent, and what it tries again is fixed for a location.
+            once = f"@once_{number}"
+            yield from _location(once, _passing(entry, backend, _ONCE))
+            turned = f"if ($mooring_once) {{ return {_TURNED}; }}"
+            body = [f"{indent}error_page {_TURNED} = {once};", f"{indent}{turned}", *body]
+    for place in places:
+        yield from _location(place, body)
+
+
+def _location(place: str, body: Iterable[str]) -> Iterator[str]:
+    yield f"        location {place} {{"
+    yield from body
+    yield "        }"
+
+
+def _passing(entry: EntryPoint, backend: Backend, retried: str) -> Iterator[str]:
+    """Requests are passed on to a backend; `retried` in nginx's words."""
+    indent, route, name = " " * 12, backend.route, _variable(entry)
     kind = "grpc" if route.protocol == "h2c" else "proxy"
     yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{word(route.backend)};"
     yield f"{indent}{kind}_read_timeout {route.timeout_s}s;"
-    yield f"{indent}{kind}_next_upstream {_RETRY[route.retry]};"
+    yield f"{indent}{kind}_next_upstream {retried};"
     yield f"{indent}{kind}_set_header Host $http_host;"
     if kind == "proxy":
         yield f"{indent}proxy_set_header Upgrade $http_upgrade;"

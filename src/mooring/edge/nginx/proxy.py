@@ -9,20 +9,21 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from mooring.edge.certificates import Certificate
+from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
 from mooring.edge.interface import LOOK_S
 from mooring.edge.listening import try_to_listen
-from mooring.edge.model import Model, Server, Wish
+from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.nginx import files
-from mooring.edge.place import Place
+from mooring.edge.place import STOPGAP, Place
 from mooring.edge.settings import Settings
+from mooring.errors import MooringError
 from mooring.host import processes
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,10 @@ START_S: Final = 10.0
 PAUSE_S: Final = 0.02
 QUIET_S: Final = 2.0  # after a change, in case more come
 BETWEEN_RELOADS_S: Final = 10.0
-# After which a server that went is taken out: its port may be given to another service.
+# After which a server that went is taken out: its port may be given to somebody else.
 GONE_S: Final = 30.0
+
+_Address = tuple[str, int]  # and its port
 
 
 class NginxProxy:
@@ -50,14 +53,17 @@ class NginxProxy:
         self._applied = ""  # the configuration that it has, if that is known
         self._serving: dict[str, set[Server]] = {}  # by backend, as of that configuration
         self._shape: object = None
-        self._rejected = ""
+        self._places: dict[str, set[_Address]] = {}  # by service, as of that configuration
+        self._rejected: tuple[str, ConfigRejected] | None = None  # with what was said of it
         self._reloaded = -BETWEEN_RELOADS_S
         self._changed_at: float | None = None
 
     async def find(self) -> None:
-        """Take over one that runs already, if it does."""
+        """Take over one that runs already, if it does; else start it as it was."""
         with suppress(OSError, ValueError):
             text = self.configuration().read_text()
+            if self._master() is None:
+                await self._start_as_it_was()
             master, _, digest = (self.place / APPLIED).read_text().partition(" ")
             if int(master) == self._master() and digest == _digest(text):
                 self._applied = text
@@ -67,16 +73,17 @@ class NginxProxy:
         text = self._text(model, certificates)
         if self._master() is None:
             log.warning("nginx does not run; it is started")
-            await self._apply(text, model, certificates)
+            await self._start(text, model, certificates)
             return LOOK_S
-        if text in (self._applied, self._rejected):
+        if text == self._applied:
             self._changed_at = None
             self._remember(model, certificates)
             return LOOK_S
+        if self._rejected is not None and text == self._rejected[0]:
+            self._changed_at = None
+            raise self._rejected[1].with_traceback(None)
         now = time.monotonic()
-        since = self._changed_at = self._changed_at or now
-        wait_s = GONE_S if self._only_went(model, certificates) else QUIET_S
-        due = max(since + wait_s, self._reloaded + BETWEEN_RELOADS_S)
+        due = self._due(now, model, certificates)
         if now < due:
             return min(due - now, LOOK_S)
         await self._apply(text, model, certificates)
@@ -92,8 +99,10 @@ class NginxProxy:
         return "serves" if server in self._serving.get(backend, set()) else "waits"
 
     async def rendered(self, model: Model) -> str:
-        """The configuration of a model, without certificates."""
-        return self._text(model, {})
+        """The configuration of a model, with the certificates that there are now."""
+        directory = self.settings.certificates
+        found = certificates_in(Path(directory), {})[0] if directory else {}
+        return self._text(model, found)
 
     def configuration(self) -> Path:
         """Where the one is that it has."""
@@ -109,42 +118,98 @@ class NginxProxy:
     def _text(self, model: Model, certificates: Mapping[str, Certificate]) -> str:
         return files.config(model, self.settings, certificates, self.files.certificate)
 
+    def _due(self, now: float, model: Model, certificates: Mapping[str, Certificate]) -> float:
+        """When to reload for a model that it has not. In seconds as `time.monotonic` has them."""
+        since = self._changed_at = self._changed_at or now
+        if self._misleads(model):
+            return now
+        wait_s = GONE_S if self._only_went(model, certificates) else QUIET_S
+        return max(since + wait_s, self._reloaded + BETWEEN_RELOADS_S)
+
+    def _misleads(self, model: Model) -> bool:
+        """Whether a server that went has left its address to another service, which would get
+        requests that are not its own."""
+        now = _places(model, lambda one: one.servers)
+        gone = (places - now.get(service, set()) for service, places in self._places.items())
+        return not set().union(*gone).isdisjoint(set().union(*now.values()))
+
     def _only_went(self, model: Model, certificates: Mapping[str, Certificate]) -> bool:
         """Whether servers that are there all serve already, by the same routes."""
         same = self._shape == _shape(model, certificates)
         wanted = ((name, set(files.in_use(one))) for name, one in model.backends.items())
         return same and all(some and some <= self._serving[name] for name, some in wanted)
 
+    async def _start(
+        self, text: str, model: Model, certificates: Mapping[str, Certificate]
+    ) -> None:
+        """With this configuration, or else the one before. Raises as `_apply`."""
+        try:
+            await self._apply(text, model, certificates)
+        except ConfigRejected:
+            await self._start_as_it_was()
+            raise
+
+    async def _start_as_it_was(self) -> None:
+        """With the configuration that it had, if that can be: whoever calls goes on anyway."""
+        if not self.configuration().exists():
+            return
+        try:
+            await self._run()
+            self._note(self.configuration().read_text())
+        except MooringError as error:
+            log.warning("nginx is not started as it was: %s", error)
+
     async def _apply(
         self, text: str, model: Model, certificates: Mapping[str, Certificate]
     ) -> None:
         """Raises ConfigRejected, EntryTaken, ReloadFailed, ProxyAway: what was before goes on."""
         self.files.make()
-        self.files.write_certificates(certificates)
+        files_of = {files.certificate_file(one): one for one in certificates.values()}
+        self.files.write_certificates(files_of)
         self.files.write("new.conf", text)
-        words = ("-p", str(self.place), "-e", str(self.place / "nginx.log"))
+        words = self._words()
         new = str(self.place / "new.conf")
         checked = await processes.run(PROGRAM, "-t", "-q", *words, "-c", new, deadline_s=CHECK_S)
         if checked.status:
-            self._rejected = text
-            raise ConfigRejected("nginx", checked.message)
+            self._rejected = text, ConfigRejected("nginx", checked.message)
+            raise self._rejected[1]
         master = self._master()
         if master is None:
             for entry in self.settings.entry_points:
                 try_to_listen(entry)
-        before = _workers(master) if master else set()
         self.files.replace("new.conf", CONFIGURATION)
         if master is None:
-            command = (PROGRAM, *words, "-c", str(self.configuration()))
-            log_file = self.place / "start.log"
-            if await processes.daemon(*command, log=log_file, deadline_s=START_S):
-                raise ProxyAway("nginx", f"it does not start; {log_file} says why")
+            await self._run()
         else:
+            before = _workers(master)
             os.kill(master, signal.SIGHUP)
-        await self._until_it_works(before)
-        self.files.write(APPLIED, f"{self._master()} {_digest(text)}")
-        self._applied, self._rejected = text, ""
+            await self._until_it_works(before)
+        self._note(text)
+        self._rejected = None
         self._remember(model, certificates)
+        self._remove_certificates({STOPGAP, *files_of})
+
+    async def _run(self) -> None:
+        """Start it with the configuration that is there. Raises ReloadFailed, ProxyAway."""
+        command = (PROGRAM, *self._words(), "-c", str(self.configuration()))
+        log_file = self.place / "start.log"
+        if await processes.daemon(*command, log=log_file, deadline_s=START_S):
+            raise ProxyAway("nginx", f"it does not start; {log_file} says why")
+        await self._until_it_works(set())
+
+    def _note(self, text: str) -> None:
+        """That it has this configuration, for us and for who finds it."""
+        self.files.write(APPLIED, f"{self._master()} {_digest(text)}")
+        self._applied = text
+
+    def _words(self) -> tuple[str, ...]:
+        return ("-p", str(self.place), "-e", str(self.place / "nginx.log"))
+
+    def _remove_certificates(self, kept: set[str]) -> None:
+        """Keys of certificates that the configuration names no more. Workers have read theirs."""
+        for path in Path(self.files.certificate(STOPGAP)).parent.iterdir():
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
 
     async def _until_it_works(self, before: set[int]) -> None:
         """A reload that came to nothing has no new workers, and is told in its log alone."""
@@ -162,6 +227,7 @@ class NginxProxy:
     def _remember(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
         self._serving = {name: set(files.in_use(one)) for name, one in model.backends.items()}
         self._shape = _shape(model, certificates)
+        self._places = _places(model, files.in_use)
 
     def _master(self) -> int | None:
         """Its number, if it runs."""
@@ -176,8 +242,19 @@ class NginxProxy:
 def _shape(model: Model, certificates: Mapping[str, Certificate]) -> object:
     """All of a model but its servers."""
     routes = {name: one.route for name, one in model.backends.items()}
-    prints = {name: one.fingerprint for name, one in certificates.items()}
-    return frozenset(model.rules), routes, prints
+    contents = {files.certificate_file(one) for one in certificates.values()}
+    return frozenset(model.rules), routes, contents
+
+
+def _places(
+    model: Model, servers_of: Callable[[Backend], Iterable[Server]]
+) -> dict[str, set[_Address]]:
+    """Addresses and ports of these servers, by the id of their service."""
+    found: dict[str, set[_Address]] = {}
+    for backend in model.backends.values():
+        places = {(one.address, one.port) for one in servers_of(backend)}
+        found.setdefault(backend.route.service_id, set()).update(places)
+    return found
 
 
 def _workers(master: int) -> set[int]:
