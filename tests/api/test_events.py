@@ -73,13 +73,27 @@ async def test_through_the_newer_group_only_the_series_of_an_event_changes(
     assert (done.status, [one["field"] for one in causes]) == (422 if fields else 200, fields)
 
 
-async def test_a_name_may_begin_with_that_of_the_object_and_a_dot() -> None:
+@pytest.mark.parametrize("name", ["data.", "Foo_Bar.x", "foo.bar:", "a" * 300])
+async def test_a_name_may_be_anything_that_a_path_can_hold(name: str) -> None:
     async with Client() as client:
-        done = await client.send("POST", CORE, core(metadata={"generateName": "data."}))
-        refused = await client.send("POST", NEW, newer(metadata={"generateName": "data."}))
-    assert done.status == 201
-    assert done.body["metadata"]["name"].startswith("data.")
-    assert [one["field"] for one in refused.body["details"]["causes"]] == ["metadata.generateName"]
+        assert (await client.send("POST", CORE, core(metadata={"name": name}))).status == 201
+        for path, patch in ((CORE, {"count": 3}), (NEW, {"metadata": {"labels": {"a": "b"}}})):
+            done = await client.send("PATCH", f"{path}/{name}", patch, MERGE)
+            assert (done.status, done.body["metadata"]["name"]) == (200, name)
+        generated = await client.send("POST", CORE, core(metadata={"generateName": name}))
+        refused = await client.send("POST", NEW, newer(metadata={"name": name}))
+    assert generated.body["metadata"]["name"].startswith(name[:58])
+    assert [one["field"] for one in refused.body["details"]["causes"]] == ["metadata.name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("..", "may not be '..'"), ("a/b%", "may not contain '/'")]
+)
+async def test_a_name_that_no_path_can_hold_is_refused(name: str, wrong: str) -> None:
+    async with Client() as client:
+        answer = await client.send("POST", CORE, core(metadata={"name": name}))
+    assert answer.status == 422
+    assert answer.body["details"]["causes"][0]["message"] == f'Invalid value: "{name}": {wrong}'
 
 
 async def test_through_the_core_group_it_is_written_anew() -> None:

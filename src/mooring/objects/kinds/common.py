@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mooring.model.names import STORAGE
 from mooring.model.quantity import Quantity, QuantityError, canonical_storage, parse_quantity
@@ -32,6 +32,13 @@ SUBDOMAIN_MAX: Final = 253  # letters
 QUALIFIED_MAX: Final = SUBDOMAIN_MAX + 1 + 63
 ANNOTATIONS_MAX_BYTES: Final = 256 * 1024
 STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+
+
+class NameRule(Protocol):
+    """What names of a kind are like."""
+
+    def __call__(self, name: str, *, is_beginning: bool) -> list[str]:
+        """What is wrong with a name, or with the beginning of one that is generated."""
 
 
 def required(field: str, message: str = "") -> Cause:
@@ -96,18 +103,37 @@ def _as_if_whole(base: str) -> str:
     return f"{base[:-2]}a" if len(base) > 1 and base.endswith("-") else base
 
 
-def metadata_causes(doc: Doc, *, label_name: bool = False) -> list[Cause]:
+def as_subdomain(name: str, *, is_beginning: bool) -> list[str]:
+    """A NameRule: as the names of most kinds are."""
+    name = _as_if_whole(name) if is_beginning else name
+    # Not remembered: each name is met once.
+    fits = len(name) <= SUBDOMAIN_MAX and _SUBDOMAIN.fullmatch(name)
+    return [] if fits else [SUBDOMAIN_TEXT]
+
+
+def as_label(name: str, *, is_beginning: bool) -> list[str]:
+    """A NameRule: as names of namespaces are."""
+    return [] if is_label(_as_if_whole(name) if is_beginning else name) else [LABEL_TEXT]
+
+
+def as_path_segment(name: str, *, is_beginning: bool) -> list[str]:
+    """A NameRule: whatever the path of a request can hold."""
+    if name in (".", "..") and not is_beginning:
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{one}'" for one in "/%" if one in name]
+
+
+def metadata_causes(doc: Doc, *, named: NameRule = as_subdomain) -> list[Cause]:
     """Of any object at any write."""
     metadata, causes = doc["metadata"], []
-    name = metadata.get("name", "")
-    if not name:
+    if name := metadata.get("name", ""):
+        wrong = named(name, is_beginning=False)
+        causes += [invalid("metadata.name", name, text) for text in wrong]
+    else:
         causes.append(required("metadata.name", "name or generateName is required"))
-    elif label_name and not is_label(name):
-        causes.append(invalid("metadata.name", name, LABEL_TEXT))
-    elif not label_name and not (len(name) <= SUBDOMAIN_MAX and _SUBDOMAIN.fullmatch(name)):
-        causes.append(invalid("metadata.name", name, SUBDOMAIN_TEXT))
-    if (base := metadata.get("generateName")) and not is_subdomain(_as_if_whole(base)):
-        causes.append(invalid("metadata.generateName", base, SUBDOMAIN_TEXT))
+    if base := metadata.get("generateName"):
+        wrong = named(base, is_beginning=True)
+        causes += [invalid("metadata.generateName", base, text) for text in wrong]
     for key, value in (metadata.get("labels") or {}).items():
         if not is_qualified(key):
             causes.append(invalid("metadata.labels", key, "name part must be a qualified name"))
@@ -161,9 +187,9 @@ def _owner_causes(metadata: Doc) -> list[Cause]:
     return causes
 
 
-def metadata_update_causes(doc: Doc, old: Doc, *, label_name: bool = False) -> list[Cause]:
+def metadata_update_causes(doc: Doc, old: Doc, *, named: NameRule = as_subdomain) -> list[Cause]:
     """What must not change, and finalizers that come too late."""
-    causes = metadata_causes(doc, label_name=label_name)
+    causes = metadata_causes(doc, named=named)
     metadata, had = doc["metadata"], old["metadata"]
     for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"):
         if metadata.get(field) != had.get(field):

@@ -11,6 +11,7 @@ from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, Subresource
 from mooring.objects.kinds.common import (
     STATUS,
+    as_label,
     forbidden,
     invalid,
     keep_status,
@@ -56,11 +57,11 @@ def _waste_causes(doc: Doc) -> list[Cause]:
 
 
 def _namespace_create_causes(doc: Doc) -> list[Cause]:
-    return metadata_causes(doc, label_name=True) + _waste_causes(doc)
+    return metadata_causes(doc, named=as_label) + _waste_causes(doc)
 
 
 def _namespace_update_causes(doc: Doc, old: Doc) -> list[Cause]:
-    return metadata_update_causes(doc, old, label_name=True) + _waste_causes(doc)
+    return metadata_update_causes(doc, old, named=as_label) + _waste_causes(doc)
 
 
 NAMESPACE: Final = Kind(

@@ -6,6 +6,7 @@ from typing import Final
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
 from mooring.objects.kinds.common import (
+    as_path_segment,
     invalid,
     is_qualified,
     metadata_causes,
@@ -91,9 +92,12 @@ def _series_causes(doc: Doc) -> list[Cause]:
 
 
 def _core_causes(doc: Doc) -> list[Cause]:
-    """Many programs have names of events begin with "NAME.", which Kubernetes lets pass here."""
-    causes = [one for one in metadata_causes(doc) if one.field != "metadata.generateName"]
-    return causes + _event_causes(doc)
+    """Programs give events all sorts of names, which Kubernetes lets pass here."""
+    return metadata_causes(doc, named=as_path_segment) + _event_causes(doc)
+
+
+def _core_update_causes(doc: Doc, old: Doc) -> list[Cause]:
+    return metadata_update_causes(doc, old, named=as_path_segment) + _event_causes(doc)
 
 
 def _new_causes(doc: Doc) -> list[Cause]:
@@ -112,7 +116,8 @@ def _new_causes(doc: Doc) -> list[Cause]:
 
 def _new_update_causes(doc: Doc, old: Doc) -> list[Cause]:
     """An event stays as it was told, but for its series."""
-    causes = _event_causes(doc) + metadata_update_causes(doc, old)
+    # It may have been told through the core group, under any name.
+    causes = _event_causes(doc) + metadata_update_causes(doc, old, named=as_path_segment)
     if doc.get("series") != old.get("series"):
         causes += _series_causes(doc)
     for field in FIXED:
@@ -198,7 +203,7 @@ CORE: Final = Kind(
     columns=COLUMNS,
     put_creates=True,
     validate_create=_core_causes,
-    validate_update=lambda doc, old: metadata_update_causes(doc, old) + _event_causes(doc),
+    validate_update=_core_update_causes,
     selectable=_selectable("involvedObject", "reportingComponent"),
 )
 
