@@ -15,7 +15,7 @@ from mooring.rules.events import EventNote
 
 log = logging.getLogger(__name__)
 
-WAITING_AT_MOST: Final = 10_000  # notes; more are dropped: events are a courtesy, not a record
+WAITING_AT_MOST: Final = 10_000  # notes; more are counted with the next of their kind, if one comes
 LATER_S: Final = 0.05
 # As client-go's recorder. Of one component about one object so many at once, then one in five
 # minutes: an object that is looked at all the time must not fill the store with its events.
@@ -27,6 +27,8 @@ APART_AT_MOST: Final = 9
 ALIKE_FOR_S: Final = 600.0
 COMBINED: Final = "(combined from similar events): "
 REMEMBERED: Final = 4096  # of each: objects, sorts of events, events; the last that came up
+# Of an event's name: as much of the name of the object as leaves room for the digest.
+NAME_LETTERS, DIGEST_LETTERS = 200, 16
 
 V = TypeVar("V")
 
@@ -41,8 +43,8 @@ class Remembered(Generic[V]):
         return self._values.pop(key, otherwise)
 
     def put(self, key: str, value: V) -> None:
+        """Of a key that was taken."""
         self._values[key] = value
-        self._values.move_to_end(key)
         if len(self._values) > REMEMBERED:
             self._values.popitem(last=False)
 
@@ -65,11 +67,16 @@ class Allowance:
 
 
 class Sorted(NamedTuple):
-    """A note as it is told. Those of one key are one event."""
+    """A note as it is told. Those of one key, a digest, are one event."""
 
     note: EventNote
     key: str
     times: int = 1
+
+
+def _digest(text: str) -> str:
+    # Of whatever a message quotes: names of files need not be UTF-8.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGEST_LETTERS]
 
 
 class Sorts:
@@ -77,19 +84,23 @@ class Sorts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._messages = Remembered[tuple[frozenset[str], float]]()  # of each sort; last told at
+        # Of each sort: the keys of those told apart (messages may be long), and when it last came.
+        self._apart = Remembered[tuple[tuple[str, ...], float]]()
 
     def sorted(self, note: EventNote) -> Sorted:
         sort = f"{note.about.uid}/{note.type}/{note.reason}/{note.component}"
         now = self._clock.monotonic_s()
-        messages, last = self._messages.take(sort, (frozenset[str](), now))
+        apart, last = self._apart.take(sort, ((), now))
         if now - last > ALIKE_FOR_S:
-            messages = frozenset()
-        is_apart = note.message in messages or len(messages) < APART_AT_MOST
-        self._messages.put(sort, (messages | {note.message} if is_apart else messages, now))
-        if is_apart:
-            return Sorted(note, f"{sort}/{note.message}")
-        return Sorted(note._replace(message=COMBINED + note.message), sort)
+            apart = ()
+        key = _digest(f"{sort}/{note.message}")
+        if key not in apart:
+            if len(apart) == APART_AT_MOST:
+                note, key = note._replace(message=COMBINED + note.message), _digest(sort)
+            else:
+                apart = (*apart, key)
+        self._apart.put(sort, (apart, now))
+        return Sorted(note, key)
 
 
 class Recorder:
@@ -98,9 +109,9 @@ class Recorder:
     Most tell of something that somebody waits for, and would be in its way.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, waiting_at_most: int = WAITING_AT_MOST) -> None:
         self._objects = objects
-        self._waiting: asyncio.Queue[Sorted] = asyncio.Queue(WAITING_AT_MOST)
+        self._waiting: asyncio.Queue[Sorted] = asyncio.Queue(waiting_at_most)
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._allowance, self._sorts = Allowance(objects.clock), Sorts(objects.clock)
@@ -110,13 +121,12 @@ class Recorder:
         """Have it written soon. What is too much is counted with the next that may be told."""
         told = self._sorts.sorted(note)
         times = self._untold.take(told.key, 0) + 1
-        if not self._allowance.allows(note):
-            self._untold.put(told.key, times)
+        if self._waiting.full():
+            log.warning("event put off reason=%s about=%s", note.reason, note.about.key)
+        elif self._allowance.allows(note):
+            self._waiting.put_nowait(Sorted(told.note, told.key, times))
             return
-        try:
-            self._waiting.put_nowait(told._replace(times=times))
-        except asyncio.QueueFull:
-            log.warning("event dropped reason=%s about=%s", note.reason, note.about.key)
+        self._untold.put(told.key, times)
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="recorder")
@@ -145,6 +155,8 @@ class Recorder:
                 await self._write(told)
             except MooringError as error:
                 log.warning("event not written reason=%s error=%s", told.note.reason, error)
+            except Exception:  # a bug of ours; the events after this one are to be written
+                log.exception("event not written reason=%s", told.note.reason)
             finally:
                 self._waiting.task_done()
 
@@ -152,8 +164,7 @@ class Recorder:
         note, kind = told.note, self._objects.kinds["events"]
         namespace = note.about.namespace or "default"
         # The name says it all, so the same event is found again, after a restart too.
-        digest = hashlib.sha256(told.key.encode()).hexdigest()
-        name = f"{note.about.name[:200]}.{digest[:16]}"
+        name = f"{note.about.name[:NAME_LETTERS].rstrip('.-')}.{told.key}"
         now = timestamp(self._objects.clock.now())
         if self._objects.entry("events", f"{namespace}/{name}") is None:
             doc = {**_event(note, name, now), "count": told.times}
