@@ -49,6 +49,43 @@ def test_a_class_refuses_it_too_and_its_provisioner_is_asked_instead(plant: Cloc
     assert plant.claim().annotations[STORAGE_PROVISIONER] == "example.com"
 
 
+def why_pending(plant: ClockedPlant) -> list[str]:
+    return [event["message"] for event in plant.events("db")]
+
+
+def test_a_claim_that_waits_for_the_limit_of_its_namespace_alone_is_told_of_it(
+    plant: ClockedPlant,
+) -> None:
+    limit(plant, "4")
+    plant.put(VOLUMES, a_huge_volume())
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    assert why_pending(plant) == [
+        "what fits is more than 4 times as large as asked, "
+        "which namespace default forbids by mooring.dev/max-waste"
+    ]
+
+
+def test_a_claim_that_waits_for_the_limit_of_its_class_is_told_of_it_beside_the_provisioner(
+    plant: ClockedPlant,
+) -> None:
+    add_class(plant, "1.5", provisioner="kubernetes.io/no-provisioner")
+    plant.put(VOLUMES, a_huge_volume(storageClassName="fast"))
+    plant.put(CLAIMS, a_claim_doc(class_="fast"))
+    assert why_pending(plant) == [
+        "no volume plugin matched name: kubernetes.io/no-provisioner, and what fits is more than "
+        "1.5 times as large as asked, which class fast forbids by mooring.dev/max-waste"
+    ]
+
+
+def test_a_claim_that_no_volume_fits_is_not_told_of_a_limit(plant: ClockedPlant) -> None:
+    limit(plant, "4")
+    plant.put(VOLUMES, a_huge_volume(volumeMode="Block"))
+    plant.put(CLAIMS, a_claim_doc(class_=""))
+    assert why_pending(plant) == [
+        "no persistent volumes available for this claim and no storage class is set"
+    ]
+
+
 def test_claims_that_wait_are_looked_at_when_the_limit_of_their_namespace_changes(
     plant: ClockedPlant,
 ) -> None:

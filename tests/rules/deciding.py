@@ -8,6 +8,7 @@ from mooring.model.names import BIND_COMPLETED, Phase
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.claims import Decision, claim_decision
+from mooring.rules.waste import WasteLimit
 from tests.rules.making import NOW
 from tests.rules.plain_scan import acceptable
 
@@ -32,6 +33,12 @@ class World:
     def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
         names = acceptable(self.volumes, claim, delay=delay)
         return self.volume(min(names)) if names else None
+
+    def limit(self, claim: Claim) -> WasteLimit | None:
+        """None: what is chosen by it is tested with the index, and told of with the controllers."""
+
+    def wasteful(self, claim: Claim) -> Volume | None:
+        return self.best_volume(claim, delay=False)
 
     def has_waiting_pod(self, claim: Claim) -> bool:
         return claim.name in self.waiting_pods

@@ -16,6 +16,7 @@ from mooring.rules.default_class import default_of
 from mooring.rules.matching import VolumeIndex
 from mooring.rules.volumes import is_at_rest
 from mooring.rules.waking import WaitingClaims
+from mooring.rules.waste import WasteLimit
 
 
 class Landscape:
@@ -73,7 +74,14 @@ class Landscape:
         return default_of(self.objects.views(StorageClass))
 
     def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
-        name = self.index.best(claim, delay=delay, limit=limit_for(self.objects, claim))
+        name = self.index.best(claim, delay=delay, limit=self.limit(claim))
+        return self.volume(name) if name else None
+
+    def limit(self, claim: Claim) -> WasteLimit | None:
+        return limit_for(self.objects, claim)
+
+    def wasteful(self, claim: Claim) -> Volume | None:
+        name = self.index.best(claim)
         return self.volume(name) if name else None
 
     def pods_of(self, claim_key: str) -> list[Pod]:
@@ -99,7 +107,7 @@ class Landscape:
         if offered != taken:
             self._offer_anew(offered)
         if waits:
-            self._waiting.put(claim, limit_for(self.objects, claim))
+            self._waiting.put(claim, self.limit(claim))
 
     def settled(self, taken: str) -> None:
         """The bind is stored and seen, or failed: then others may have the volume."""

@@ -17,6 +17,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.binding import bound, unbound_status
 from mooring.rules.events import NORMAL, WARNING, EventNote
+from mooring.rules.waste import WasteLimit
 
 Pair = tuple[View, View]  # as read, as wanted
 
@@ -43,6 +44,12 @@ class World(Protocol):
 
     def best_volume(self, claim: Claim, *, delay: bool) -> Volume | None:
         """By §6."""
+
+    def limit(self, claim: Claim) -> WasteLimit | None:
+        """By which `best_volume` left volumes out, None: by none."""
+
+    def wasteful(self, claim: Claim) -> Volume | None:
+        """The volume that it would get if there were no limit of waste, None if none."""
 
     def has_waiting_pod(self, claim: Claim) -> bool:
         """Whether a pod that has not ended and has no node refers to the claim."""
@@ -76,18 +83,30 @@ def _free(claim: Claim, world: World, now: str) -> Decision:
         )
         return _pending(claim, NORMAL, reason, message)
     if claim.class_name:
-        return _provision(claim, class_)._replace(waits=not delay)
-    message = "no persistent volumes available for this claim and no storage class is set"
+        return _provision(claim, class_, world)._replace(waits=not delay)
+    message = _too_wasteful(claim, world) or (
+        "no persistent volumes available for this claim and no storage class is set"
+    )
     return _pending(claim, NORMAL, "FailedBinding", message)._replace(waits=True)
 
 
-def _provision(claim: Claim, class_: StorageClass | None) -> Decision:
+def _too_wasteful(claim: Claim, world: World) -> str:
+    """That the limit of waste is why it gets none of the volumes that fit, "" if it is not."""
+    limit = world.limit(claim)
+    if limit is None or world.wasteful(claim) is None:
+        return ""
+    return f"what fits is {limit.forbidden}"
+
+
+def _provision(claim: Claim, class_: StorageClass | None, world: World) -> Decision:
     if class_ is None:
         message = f'storageclass.storage.k8s.io "{claim.class_name}" not found'
         return Decision(message, events=(_note(claim, WARNING, "ProvisioningFailed", message),))
     provisioner = class_.provisioner
     if provisioner.startswith(IN_TREE):
         message = f"no volume plugin matched name: {provisioner}"
+        if wasteful := _too_wasteful(claim, world):
+            message = f"{message}, and {wasteful}"
         return Decision(message, events=(_note(claim, WARNING, "ProvisioningFailed", message),))
     keys = {STORAGE_PROVISIONER: provisioner, STORAGE_PROVISIONER_BETA: provisioner}
     asked = claim.annotated(**keys)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from mooring.model.claim import Claim
 from mooring.model.metadata import ObjectReference
-from mooring.model.names import MAX_WASTE, SHORT_MODES, Phase
+from mooring.model.names import SHORT_MODES, Phase
 from mooring.model.volume import Volume
 from mooring.rules.rows import LabelledRow
 from mooring.rules.waste import WasteLimit
@@ -237,7 +237,7 @@ def refusals(
         missing = claim.request.minus(volume.capacity)
         yield Refusal(2, TOO_SMALL, f"{missing} too small")
     if limit is not None and ref is None and volume.capacity > limit.most(claim):
-        yield Refusal(10, TOO_LARGE, f"{limit}, which {limit.by} forbids by {MAX_WASTE}")
+        yield Refusal(10, TOO_LARGE, limit.forbidden)
     if delay and not mine:
         kind = "left for the first consumer to choose"
         yield Refusal(7, kind, kind)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mooring.model.claim import Claim
 from mooring.model.factor import shown_factor
+from mooring.model.names import MAX_WASTE
 from mooring.model.namespace import Namespace
 from mooring.model.quantity import Quantity
 from mooring.model.storage_class import StorageClass
@@ -29,6 +30,11 @@ class WasteLimit(NamedTuple):
 
     def __str__(self) -> str:
         return f"more than {shown_factor(self.times)} times as large as asked"
+
+    @property
+    def forbidden(self) -> str:
+        """What is, and by whom, to go on with "it is"."""
+        return f"{self}, which {self.by} forbids by {MAX_WASTE}"
 
 
 def waste_limit(
