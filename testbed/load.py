@@ -34,10 +34,10 @@ class Load:
         self.times: dict[str, tuple[float, float]] = {}
         self.slowest_s = 0.0
 
-    async def work(self) -> None:
-        """One worker, until it is cancelled."""
+    async def work(self, ends: asyncio.Event) -> None:
+        """One worker. What is under way when it is to end is waited for, and counted."""
         streams = None
-        while True:
+        while not ends.is_set():
             begun = time.monotonic()
             try:
                 async with asyncio.timeout(DEADLINE_S):
@@ -46,7 +46,7 @@ class Load:
                 self.answers[body] += 1
                 now = time.time()
                 self.times[body] = (self.times.get(body, (now,))[0], now)
-            except (OSError, ValueError, EOFError, TimeoutError) as error:
+            except (OSError, LookupError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
                 self.failures.append((time.time(), f"{type(error).__name__} {error}"[:200]))
                 stays = False
             self.done += 1
@@ -78,14 +78,11 @@ async def _main(chosen: argparse.Namespace) -> None:
     request += "" if chosen.keep else "Connection: close\r\n"
     request += "Content-Length: 0\r\n\r\n" if chosen.method == "POST" else "\r\n"
     load = Load(chosen.address, chosen.port, request.encode(), chosen.pause, chosen.keep)
-    workers = [asyncio.create_task(load.work()) for _ in range(chosen.workers)]
     ends = asyncio.Event()
+    workers = [asyncio.create_task(load.work(ends)) for _ in range(chosen.workers)]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.set)
     print("ready", flush=True)
-    await ends.wait()
-    for worker in workers:
-        worker.cancel()
-    await asyncio.gather(*workers, return_exceptions=True)
+    await asyncio.gather(*workers)
     told = {
         "done": load.done,
         "failed": len(load.failures),

@@ -168,3 +168,9 @@ def test_only_what_comes_without_tls_is_sent_on(tls: str, sent: set[str]) -> Non
     model, _ = model_of(swarm, SECURE, Memory(), frozenset({"*.w.example"}))
     assert {one.entry for one in model.rules if one.is_sent_on} == sent
     assert {one.entry for one in model.rules} == {"http", "https"}
+
+
+def test_a_route_that_is_not_served_with_tls_is_not_sent_there() -> None:
+    (route,), _ = routed(host="web.example.com", entry="http")
+    assert (route.tls, route.entries) == ("off", ("http",))
+    assert routed(host="web.example.com", entry="http", tls="redirect") == ([], ["BadLabel"])

@@ -23,7 +23,7 @@ def made(*services: Service, settings: Settings | None = None) -> tuple[Model, s
     chosen = settings or some_settings()
     model, _ = model_of(a_swarm(*services), chosen, Memory())
     slots = {name: one.slots for name, one in model.backends.items()}
-    return model, config(model, chosen, slots, 7)
+    return model, config(model.backends, chosen, slots, 7)
 
 
 def backend_of(text: str) -> list[str]:
@@ -63,7 +63,6 @@ def test_the_addresses_of_servers_are_not_in_the_configuration() -> None:
         ({"retry": "none"}, "retry-on none", 1),
         ({"timeout": "2m"}, "timeout server 120s", 1),
         ({"balance": "source"}, "balance source", 1),
-        ({"sticky": "true"}, "cookie mooring insert indirect nocache httponly dynamic", 1),
         ({"check": "/up"}, "http-check send meth GET uri /up hdr host web.example.com", 1),
         ({"check": "/up", "host": "*.x.example"}, "http-check send meth GET uri /up", 1),
         ({}, "option httpchk", 0),
@@ -90,6 +89,14 @@ ENTRIES = (
     ),
     EntryPoint("https", 443, "127.0.0.1", tls=True),
 )
+
+
+def test_sticky_routes_of_one_host_have_cookies_of_their_own() -> None:
+    labels = {"host": "a.example", "sticky": "true"}
+    more = {"api_host": "a.example", "api_path": "/api", "api_sticky": "true"}
+    _, text = made(a_service(**labels, **more))
+    cookies = {line.split()[1] for line in text.splitlines() if " cookie " in line}
+    assert len(cookies) == 2
 
 
 @pytest.mark.system

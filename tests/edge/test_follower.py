@@ -147,3 +147,19 @@ async def test_an_empty_list_is_asked_for_again_before_it_is_believed(
     api.task("t2", "web")
     swarm = await seen(follower, {"t1", "t2"})
     assert set(swarm.services) == {"web"}
+
+
+async def test_nor_is_one_that_comes_while_a_service_changes(
+    engine: tuple[Engine, str], follower: Follower
+) -> None:
+    api, _ = engine
+    api.service("web", 2)  # it has one of two
+    api.task("t1", "web")
+    await seen(follower, {"t1"})
+    kept, api.services = api.services, {}
+    api.asked.clear()
+    await api.until(lambda: "services" in api.asked)
+    api.services = kept
+    api.task("t2", "web")
+    swarm = await seen(follower, {"t1", "t2"})
+    assert set(swarm.services) == {"web"}

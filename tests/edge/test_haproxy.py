@@ -1,5 +1,6 @@
 """A real HAProxy, from its start to its end: what a reload keeps, and what is refused before it."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from mooring.edge.certificates import Certificate, certificates_in
-from mooring.edge.errors import EntryTaken
+from mooring.edge.errors import ConfigRejected, EntryTaken
 from mooring.edge.haproxy.process import Haproxy
+from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.haproxy.slots import plan
 from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.settings import EntryPoint, Settings
@@ -125,6 +127,28 @@ async def test_many_rules_are_swapped_at_once(plant: Plant) -> None:
     await plant.gets((503, ""), "h499.example.com")
 
 
+async def test_of_the_longest_rules_none_is_lost(plant: Plant) -> None:
+    await plant.run(a_service())
+    (rule,) = plant.model.rules
+    long = ".".join(["a" * 61] * 4)
+    many = [rule._replace(host=f"{number:02}{long}", path="/" + "p" * 1000) for number in range(40)]
+    await plant.proxy.set_rules((rule, *many))
+    file = f"{plant.settings.directory}/http.map"
+    assert len(await plant.proxy.runtime.map(file)) == 41
+    await plant.gets((503, ""))
+
+
+async def test_after_a_crash_before_a_reload_the_next_start_goes_on(plant: Plant) -> None:
+    """The file is new, and what runs is not: its own entry points are not somebody else's."""
+    await plant.run(a_service())
+    file = plant.proxy.place / "haproxy.cfg"
+    file.write_text(file.read_text().replace("int(1)", "int(9)"))
+    plant.proxy = Haproxy(plant.settings)
+    assert not await plant.proxy.found()
+    await plant.run(a_service(), a_service("other"))
+    await plant.gets((503, ""), "other.example.com")
+
+
 async def test_where_somebody_listens_nothing_is_changed(plant: Plant) -> None:
     await plant.run(a_service())
     with socket.socket() as other:
@@ -195,3 +219,66 @@ def _refuses(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return False
     return True
+
+
+# By the interface, as the keeper brings it.
+
+
+async def brought(proxy: HaproxyProxy, *things: Service | Task) -> float:
+    model, _ = model_of(a_swarm(*things, a_node()), proxy.process.settings, Memory())
+    return await proxy.bring(model, {})
+
+
+async def brought_until_it_fails(proxy: HaproxyProxy, *things: Service | Task) -> None:
+    for _ in range(50):
+        await asyncio.sleep(min(await brought(proxy, *things), 0.4))
+
+
+async def test_what_fails_of_one_thing_does_not_keep_the_rest(plant: Plant) -> None:
+    """A reload that cannot be leaves rules and servers to be brought all the same."""
+    proxy = HaproxyProxy(plant.settings)
+    await brought(proxy, a_service())
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = EntryPoint("more", other.getsockname()[1], "127.0.0.1")
+        proxy.process.settings = Settings(
+            **{**_fields(plant.settings), "entry_points": (*plant.settings.entry_points, taken)}
+        )
+        with pytest.raises(EntryTaken):
+            await brought_until_it_fails(proxy, a_service(), a_task(1))
+    slots = (await proxy.process.runtime.slots())["svc_idweb_"]
+    assert (slots[0].address, slots[0].port) == ("10.0.0.1", 30001)
+
+
+async def test_what_is_refused_is_told_until_it_is_another(plant: Plant) -> None:
+    proxy = HaproxyProxy(plant.settings)
+    await brought(proxy, a_service())
+    # Nobody's labels can do this: a user that this machine does not have.
+    proxy.process.settings = Settings(**{**_fields(plant.settings), "user": "nobody-at-all"})
+    for _ in range(3):
+        with pytest.raises(ConfigRejected, match="nobody-at-all"):
+            await brought_until_it_fails(proxy, a_service(), a_task(1))
+    proxy.process.settings = plant.settings
+    await brought(proxy, a_service(), a_task(1))
+
+
+async def test_the_first_entry_point_with_tls_comes_by_a_reload(plant: Plant) -> None:
+    plain = Settings(**{**_fields(plant.settings), "entry_points": plant.settings.entry_points[:1]})
+    await brought(HaproxyProxy(plain), a_service())
+    proxy = HaproxyProxy(plant.settings)
+    await proxy.find()
+    for _ in range(20):
+        await asyncio.sleep(min(await brought(proxy, a_service()), 0.4))
+        if proxy.reloads:
+            break
+    await plant.is_shown(set())
+
+
+async def test_without_a_manager_it_is_started_as_it_was(plant: Plant) -> None:
+    first = HaproxyProxy(plant.settings)
+    await brought(first, a_service())
+    await first.stop()
+    await asyncio.to_thread(eventually, lambda: _refuses(plant.port("http")), "it has ended")
+    await HaproxyProxy(plant.settings).find()
+    await plant.gets((503, ""))

@@ -56,9 +56,13 @@ def test_a_task_of_a_node_that_is_down_leaves_for_another() -> None:
     }
 
 
-def test_of_nodes_each_that_is_ready_is_a_server() -> None:
-    made = model(a_service("web", MESHED), a_node(1), a_node(2), a_node(3, state="down"))
-    assert servers(made) == {"n1": "10.0.0.1:8080 serve", "n2": "10.0.0.2:8080 serve"}
+def test_of_nodes_each_is_a_server_and_one_that_may_be_away_leaves() -> None:
+    made = model(a_service("web", MESHED), a_node(1, state="unknown"), a_node(2), a_node(3))
+    assert servers(made) == {
+        "n1": "10.0.0.1:8080 leave",
+        "n2": "10.0.0.2:8080 serve",
+        "n3": "10.0.0.3:8080 serve",
+    }
     assert not any(one.is_backup for one in made.backends["svc_idweb_"].servers)
 
 
@@ -151,3 +155,9 @@ def test_a_wish_is_what_the_task_is_to_be() -> None:
     made = model(a_service(), a_task(1), a_task(2, desired="shutdown"))
     wishes = [one.wish for one in made.backends["svc_idweb_"].servers]
     assert wishes == [Wish.SERVE, Wish.LEAVE]
+
+
+def test_tasks_that_leave_make_no_more_room() -> None:
+    leaving = [a_task(n, desired="shutdown") for n in range(5, 9)]
+    made = model(a_service(replicas=4), *(a_task(n) for n in range(1, 5)), *leaving)
+    assert made.backends["svc_idweb_"].slots == 8

@@ -169,9 +169,17 @@ def test_of_the_mesh_the_first_slot_is_that_of_the_active_node() -> None:
     proxy = Proxy(mode="mesh")
     proxy.settle(server(2, backup=True), server(1), server(3, backup=True))
     assert proxy.places["t1"] == 1
-    proxy.settle(server(2), server(3, backup=True))
-    assert proxy.places["t2"] == 1
+
+
+def test_a_node_that_stands_by_goes_on_where_it_is_when_the_active_one_goes() -> None:
+    proxy = Proxy(mode="mesh")
+    proxy.settle(server(1), server(2, backup=True))
+    proxy.bring(server(2), server(1, Wish.LEAVE, backup=True))
+    assert proxy.serving() == {("10.0.0.2", 30000)}
+    proxy.settle(server(1), server(2, backup=True))
     assert len(proxy.serving()) == 2
+    proxy.bring(server(2))
+    assert proxy.serving() == {("10.0.0.2", 30000)}
 
 
 NUMBERS = some.sets(some.integers(1, 6), max_size=6)

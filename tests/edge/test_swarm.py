@@ -61,11 +61,13 @@ def test_a_task_that_is_killed_fails_no_get(web: Entry, swarm: list[Host]) -> No
 
 
 def test_a_drained_node_fails_no_request(web: Entry, swarm: list[Host]) -> None:
-    with web.load(WEB) as counted:
-        web.manager.docker("node", "update", "--availability", "drain", "h2")
-        eventually(lambda: not swarm[1].docker("ps", "--quiet"), "the node is empty")
-        web.serves("web", 3)
-    web.manager.docker("node", "update", "--availability", "active", "h2")
+    try:
+        with web.load(WEB) as counted:
+            web.manager.docker("node", "update", "--availability", "drain", "h2")
+            eventually(lambda: not swarm[1].docker("ps", "--quiet"), "the node is empty")
+            web.serves("web", 3)
+    finally:
+        web.manager.docker("node", "update", "--availability", "active", "h2")
     assert counted.failures == []
 
 
@@ -82,7 +84,7 @@ def test_killed_and_started_again_the_edge_finds_its_proxy_and_reloads_nothing(
         scale(web, 3)
     assert counted.failures == []
     assert web.proxy_pid() == proxy
-    assert "0 reloads" in web.mooring("status").out
+    assert ", 0 reloads" in web.mooring("status").out
 
 
 def test_services_that_come_and_go_reload_it_and_fail_no_request(web: Entry) -> None:
@@ -101,9 +103,9 @@ def test_services_that_come_and_go_reload_it_and_fail_no_request(web: Entry) -> 
 def test_a_proxy_that_is_killed_is_started_again(web: Entry) -> None:
     killed = web.proxy_pid()
     os.kill(killed, signal.SIGKILL)
+    eventually(lambda: web.find_proxy() not in (0, killed), "another runs")
     web.answers(WEB)
     web.serves("web", 3)
-    assert web.proxy_pid() != killed
 
 
 def test_status_and_explain_tell_of_a_conflict_and_a_bad_label(web: Entry) -> None:

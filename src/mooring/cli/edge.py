@@ -72,6 +72,8 @@ def status(file: File = DEFAULT, output: Output = "") -> None:
             f"{problem.reason}: {_service(problem.service, problem.route)}: {problem.message}"
         )
     typer.echo(f"manager {told.manager}, {told.reloads} reloads")
+    if not Path(f"/proc/{told.pid}").exists():
+        typer.echo(f"this is of a `mooring edge run` that has ended (process {told.pid})")
     for failure in filter(None, (told.failure, told.manager_failure)):
         typer.echo(f"failing: {failure}")
 
@@ -87,6 +89,7 @@ def explain(
 
     told = read(Path(settings_of(file).directory))
     host, _, path = where.partition("/")
+    host = host.partition(":")[0]
     rules = matching(told, host, f"/{path}")
     if not rules or rules[0].winner:
         typer.echo(f"{where} goes nowhere (404): no service has the label mooring.edge.host={host}")
@@ -97,7 +100,8 @@ def explain(
         elif index:
             typer.echo(f"  not {what}: {rules[0].host}{rules[0].path} is closer")
         else:
-            typer.echo(f"{where} goes to service {rule.service}, by {what}")
+            how = "is sent to the same name with TLS, for" if rule.is_sent_on else "goes to"
+            typer.echo(f"{where} {how} service {rule.service}, by {what}")
             _explain_servers(told, rule.backend)
 
 

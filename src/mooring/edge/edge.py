@@ -1,6 +1,7 @@
 """`mooring edge run`: the keeper of one proxy, until it is told to end. The proxy goes on."""
 
 import asyncio
+import logging
 import signal
 import ssl
 from collections.abc import Callable, Mapping
@@ -12,11 +13,15 @@ from mooring.edge.follower import Follower
 from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.interface import Proxy
 from mooring.edge.keeper import Keeper
-from mooring.edge.model import Memory, model_of
+from mooring.edge.model import model_of
 from mooring.edge.nginx.proxy import NginxProxy
+from mooring.edge.place import Place
+from mooring.edge.remembered import remembered
 from mooring.edge.settings import ManagerTls, Settings
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
+
+log = logging.getLogger(__name__)
 
 PROXIES: Final[Mapping[str, Callable[[Settings], Proxy]]] = {
     "haproxy": HaproxyProxy,
@@ -25,18 +30,22 @@ PROXIES: Final[Mapping[str, Callable[[Settings], Proxy]]] = {
 
 
 async def run(settings: Settings) -> None:
-    """Keep the proxy of an edge file until SIGTERM or SIGINT."""
+    """Keep the proxy of an edge file until SIGTERM or SIGINT. Raises KeptAlready."""
     follower = Follower(managers_of(settings))
     keeper = Keeper(settings, proxy_of(settings), follower)
     loop, ends = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ends.set)
-    # If one of them fails, all of it does, and is started again by whoever starts it.
-    async with asyncio.TaskGroup() as together:
-        tasks = [together.create_task(follower.run()), together.create_task(keeper.run())]
-        await ends.wait()
-        for task in tasks:
-            task.cancel()
+    for manager in settings.managers:
+        if manager.startswith("tcp://") and settings.manager_tls is None:
+            log.warning("manager %s is asked without TLS: anybody between can answer", manager)
+    with Place(settings.directory).alone():
+        # If one of them fails, all of it does, and is started again by whoever starts it.
+        async with asyncio.TaskGroup() as together:
+            tasks = [together.create_task(follower.run()), together.create_task(keeper.run())]
+            await ends.wait()
+            for task in tasks:
+                task.cancel()
 
 
 def proxy_of(settings: Settings) -> Proxy:
@@ -49,7 +58,8 @@ async def rendered(settings: Settings) -> str:
     managers = managers_of(settings)
     for manager in managers:
         try:
-            model, _ = model_of(await manager.swarm(), settings, Memory(), _names(settings))
+            memory = remembered(Place(settings.directory))
+            model, _ = model_of(await manager.swarm(), settings, memory, _names(settings))
             return await proxy_of(settings).rendered(model)
         except EngineAway:
             if manager is managers[-1]:

@@ -1,5 +1,7 @@
 """What can go wrong between Mooring and the proxy of an edge."""
 
+from pathlib import Path
+
 from mooring.errors import Effect, MooringError
 
 
@@ -55,4 +57,15 @@ class EntryTaken(MooringError):
     def __init__(self, name: str, address: str, port: int, why: str) -> None:
         self.what = f"entry point {name} cannot listen on {address}:{port}: {why}"
         self.remedy = "end what listens there, or give the entry point another address or port"
+        super().__init__(self.what)
+
+
+class KeptAlready(MooringError):
+    """Another process keeps this proxy."""
+
+    code, effect = "KeptAlready", Effect.NONE
+
+    def __init__(self, directory: Path) -> None:
+        self.what = f"another `mooring edge run` keeps the proxy of {directory}"
+        self.remedy = "end it first, or give this edge file a directory of its own"
         super().__init__(self.what)

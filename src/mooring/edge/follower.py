@@ -6,19 +6,20 @@ Events say where to look, lists say what is: of a task that fails or moves no ev
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
-from mooring.engine.swarm import Swarm
+from mooring.engine.swarm import Service, Swarm, Task
 
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 2.0  # all lists
 HOT_POLL_S: Final = 0.2  # tasks of services that change
+HOT_S: Final = 60.0  # after its last event, one that never settles is looked at like all others
 AFTER_NODE_S: Final = 10.0  # all lists more often, after a node changed: its tasks move
 NODE_POLL_S: Final = 0.5
 FIRST_RETRY_S: Final = 0.2
@@ -36,6 +37,7 @@ class Follower:
         self.failure = ""  # why there is no newer one
         self._swarm = Swarm()
         self._hot: set[str] = set()  # services that may be changing
+        self._stirred: dict[str, float] = {}  # when they were seen to begin, by id
         self._nodes_changed = -AFTER_NODE_S
         self._told, self._news = asyncio.Event(), asyncio.Event()
         self._missed = 0
@@ -98,6 +100,7 @@ class Follower:
             self._nodes_changed = time.monotonic()
         else:
             self._hot.add(id_)
+            self._stirred[id_] = time.monotonic()
         self._told.set()
 
     async def _pause(self) -> None:
@@ -117,15 +120,11 @@ class Follower:
         before = frozenset(self._hot)  # events may add to it meanwhile
         swarm = await manager.swarm()
         self.seen_at, self.failure = time.monotonic(), ""
-        self._hot -= {id_ for id_ in before if _has_settled(swarm, id_)}
-        self._hot |= {id_ for id_ in swarm.services if not _has_settled(swarm, id_)}
-        lost = (self._swarm.services and not swarm.services) or (
-            self._swarm.nodes and not swarm.nodes
-        )
-        self._missed = self._missed + 1 if lost else 0
-        if 0 < self._missed < CONFIRMED:
-            log.warning("the manager at %s lists nothing; it is asked again", manager.address)
-            return
+        settled = _settled(swarm)
+        now, stirring = time.monotonic(), swarm.services.keys() - settled
+        self._stirred = {id_: self._stirred.get(id_, now) for id_ in stirring | self._hot - before}
+        self._hot -= before
+        self._hot |= {id_ for id_ in stirring if now - self._stirred[id_] < HOT_S}
         self._found(swarm)
 
     async def _hot_ones(self, manager: Manager) -> None:
@@ -136,21 +135,34 @@ class Follower:
         for id_ in hot & services.keys():
             tasks |= await manager.tasks(id_)
         swarm = replace(self._swarm, services=services, tasks=tasks)
-        self._hot -= {id_ for id_ in hot if _has_settled(swarm, id_)}
+        self._hot -= hot & (_settled(swarm) | (hot - services.keys()))
         self._found(swarm)
 
     def _found(self, swarm: Swarm) -> None:
-        if swarm != self._swarm or not self._swarm.nodes:
+        before = self._swarm
+        lost = [
+            what
+            for what in ("services", "tasks", "nodes")
+            if getattr(before, what) and not getattr(swarm, what)
+        ]
+        self._missed = self._missed + 1 if lost else 0
+        if 0 < self._missed < CONFIRMED:
+            log.warning("%s lists no %s; it is asked again", self.manager.address, lost[0])
+            return
+        if swarm != before or not before.nodes:
             self._swarm = swarm
             self._news.set()
 
 
-def _has_settled(swarm: Swarm, service_id: str) -> bool:
-    """Whether every task of a service is where it is to be, and no update of it is under way."""
-    service = swarm.services.get(service_id)
-    if service is None:
-        return True
-    tasks = [one for one in swarm.tasks.values() if one.service_id == service_id]
+def _settled(swarm: Swarm) -> set[str]:
+    """Services of which every task is where it is to be, and no update is under way."""
+    tasks: dict[str, list[Task]] = {}
+    for task in swarm.tasks.values():
+        tasks.setdefault(task.service_id, []).append(task)
+    return {id_ for id_, one in swarm.services.items() if _has_settled(one, tasks.get(id_, ()))}
+
+
+def _has_settled(service: Service, tasks: Collection[Task]) -> bool:
     running = [one for one in tasks if one.desired == "running"]
     return (
         service.has_settled

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from mooring.edge.certificates import Certificate
 from mooring.edge.model import Model, Server
+from mooring.edge.routes import Problem
 
 LOOK_S: Final = 2.0  # at the proxy's own state, if nothing else happens
 
@@ -16,8 +17,12 @@ class Proxy(Protocol):
     place: Path  # the directory of its files
     reloads: int  # since we follow it
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What it found out about servers."""
+
     async def find(self) -> None:
-        """Take over one that runs already, if it does."""
+        """Take over one that runs already, if it does; else start it as it was."""
 
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Bring it to a model. Called again and again, also with the same.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.follower import Follower
 from mooring.edge.interface import LOOK_S, Proxy
 from mooring.edge.model import Memory, Model, model_of
+from mooring.edge.place import Place
+from mooring.edge.remembered import remember, remembered
 from mooring.edge.routes import Problem, shown
 from mooring.edge.settings import Settings
 from mooring.edge.status import ProblemStatus, Status, routes_told, rules_told, written
@@ -34,51 +37,72 @@ class Keeper:
         self.state = State()
         self._memory = Memory()
         self._reported: Status | None = None
+        self._files = Place(settings.directory)
+        self._made_of: Swarm | None = None  # the model
         self._certificates: dict[str, Certificate] = {}  # by source
+        self._by_file: dict[str, Certificate] = {}
+        self._bad: list[Problem] = []  # with certificates
+        self._certified_at = -LOOK_S
 
     async def run(self) -> None:
         """Until it is cancelled. Whatever fails is tried again; what the proxy has stays."""
         await self.proxy.find()
+        self._memory = remembered(self._files)
         swarm: Swarm | None = None
         pause_s = 0.0
         while True:
             news = await self.follower.swarm_within(pause_s)
             swarm = news or swarm
+            pause_s = LOOK_S
             if swarm is None:
-                pause_s = LOOK_S
+                self._report()
                 continue
             try:
                 pause_s = await self.bring(swarm)
                 self.state.failure = ""
-            except MooringError as error:
+            except (MooringError, OSError) as error:
                 if self.state.failure != str(error):
                     log.error("%s", error)
                 self.state.failure = str(error)
                 self._report()
-                pause_s = LOOK_S
 
     async def bring(self, swarm: Swarm) -> float:
-        """Bring the proxy to a swarm as it is. After how many seconds to look again."""
-        bad = self._read_certificates()
-        model, self._memory = model_of(swarm, self.settings, self._memory, self._names())
-        model = replace(model, problems=(*model.problems, *bad))
-        self._tell(model)
-        self.state.model = model
-        by_file = {one.file: one for one in self._certificates.values()}
-        pause_s = await self.proxy.bring(model, by_file)
+        """Bring the proxy to a swarm as it is. After how many seconds to look again.
+
+        raises  MooringError; OSError of its files
+        """
+        self._model(swarm)
+        pause_s = await self.proxy.bring(self.state.model, self._by_file)
         self._report()
         return pause_s
 
-    def _read_certificates(self) -> list[Problem]:
-        """Take what the directory has now; what is bad stays as it was, and is returned."""
-        if not self.settings.certificates:
-            return []
-        directory = Path(self.settings.certificates)
-        self._certificates, problems = certificates_in(directory, self._certificates)
-        return problems
+    def _model(self, swarm: Swarm) -> None:
+        """Make the model anew, if anything that it is made of is another."""
+        has_certificates = self._read_certificates()
+        if swarm is self._made_of and not has_certificates:
+            return
+        names = frozenset().union(*(one.names for one in self._certificates.values()))
+        model, memory = model_of(swarm, self.settings, self._memory, names)
+        model = replace(model, problems=(*model.problems, *self._bad))
+        self._tell(model)
+        self.state.model, self._made_of = model, swarm
+        if memory != self._memory:
+            self._memory = memory
+            self._files.make()
+            remember(self._files, memory)
 
-    def _names(self) -> frozenset[str]:
-        return frozenset().union(*(one.names for one in self._certificates.values()))
+    def _read_certificates(self) -> bool:
+        """Take what the directory has now, and then; what is bad stays as it was. Whether it is
+        other than before."""
+        now = time.monotonic()
+        if not self.settings.certificates or now - self._certified_at < LOOK_S:
+            return False
+        self._certified_at = now
+        directory = Path(self.settings.certificates)
+        before = self._certificates, self._bad
+        self._certificates, self._bad = certificates_in(directory, self._certificates)
+        self._by_file = {one.file: one for one in self._certificates.values()}
+        return before != (self._certificates, self._bad)
 
     def _tell(self, model: Model) -> None:
         """Log what is wrong with labels and nodes, once each."""
@@ -97,13 +121,16 @@ class Keeper:
             reloads=self.proxy.reloads,
             rules=rules_told(state.model),
             routes=routes_told(state.model, self.proxy.state_of),
-            problems=tuple(ProblemStatus(*one) for one in state.model.problems),
+            problems=tuple(
+                ProblemStatus(*one) for one in (*state.model.problems, *self.proxy.problems)
+            ),
             failure=state.failure,
             manager_failure=self.follower.failure,
         )
         if status == self._reported:
             return
         try:
+            self._files.make()
             written(self.proxy.place, status)
             self._reported = status
         except OSError as error:

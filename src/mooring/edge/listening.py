@@ -1,9 +1,15 @@
 """Whether an entry point can be had at all."""
 
+import os
 import socket as sockets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
 
 from mooring.edge.errors import EntryTaken
 from mooring.edge.settings import EntryPoint
+
+_LISTEN: Final = "0A"  # a state of the kernel's tables
 
 
 def try_to_listen(entry: EntryPoint) -> None:
@@ -16,3 +22,31 @@ def try_to_listen(entry: EntryPoint) -> None:
         except OSError as error:
             why = error.strerror or str(error)
             raise EntryTaken(entry.name, entry.address, entry.port, why) from error
+
+
+def listens(pid: int, entry: EntryPoint) -> bool:
+    """Whether a process listens there: a proxy of ours that has this entry point already."""
+    inodes = _listening(entry)
+    links = set()
+    with suppress(OSError):
+        for one in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                links.add(os.readlink(one))
+    return bool(inodes & links)
+
+
+def _listening(entry: EntryPoint) -> set[str]:
+    """Sockets that listen at the address and port, as links to them read."""
+    is_six = ":" in entry.address
+    kind = sockets.AF_INET6 if is_six else sockets.AF_INET
+    raw = sockets.inet_pton(kind, entry.address)
+    # The kernel prints words of four bytes in the machine's order.
+    words = [raw[at : at + 4][::-1].hex().upper() for at in range(0, len(raw), 4)]
+    where = f"{''.join(words)}:{entry.port:04X}"
+    found = set()
+    with suppress(OSError):
+        for line in Path(f"/proc/net/tcp{'6' if is_six else ''}").read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[1] == where and cells[3] == _LISTEN:
+                found.add(f"socket:[{cells[9]}]")
+    return found

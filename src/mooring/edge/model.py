@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from mooring.edge.hosts import covers, is_covered
-from mooring.edge.routes import Problem, Route, routes_of
+from mooring.edge.routes import Problem, Route, routes_of, shown
 from mooring.edge.settings import Settings
 from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 
@@ -201,7 +201,9 @@ def _addresses(nodes: Iterable[Node]) -> tuple[dict[str, str], list[Problem]]:
         if address is not None:
             addresses[node.id] = address
             continue
-        message = f"node {node.name} has no address to reach it by; give it the label {ADDRESS}"
+        message = (
+            f"node {shown(node.name)} has no address to reach it by; give it the label {ADDRESS}"
+        )
         problems.append(Problem("NodeAddressUnknown", "", "", message))
     return addresses, problems
 
@@ -234,23 +236,29 @@ def _own_port(ports: Iterable[Port], target: int) -> int:
 def _of_nodes(
     route: Route, nodes: Iterable[Node], addresses: Mapping[str, str]
 ) -> tuple[Server, ...]:
-    """Every node takes requests for the published port; of `mesh`, the others stand by."""
-    ready = sorted(
-        (one for one in nodes if one.is_ready and one.id in addresses), key=lambda one: one.id
-    )
+    """Every node takes requests for the published port; of `mesh`, the others stand by.
+
+    A node that the swarm does not know to be ready may answer all the same, as when its managers
+    have a new leader: it leaves for another, and is never just gone.
+    """
+    reached = sorted((one for one in nodes if one.id in addresses), key=lambda one: one.id)
+    reached.sort(key=lambda one: not one.is_ready)
     return tuple(
         Server(
             node.id,
             addresses[node.id],
             route.published,
             node.name,
+            Wish.SERVE if node.is_ready else Wish.LEAVE,
             is_backup=route.mode == "mesh" and index > 0,
         )
-        for index, node in enumerate(ready)
+        for index, node in enumerate(reached)
     )
 
 
 def _slots(route: Route, servers: Sequence[Server]) -> int:
     """Room for twice as many as there are to be: an update has old and new ones."""
-    wanted = max(SLOTS_AT_LEAST, 2 * (route.replicas or 0), 2 * len(servers))
+    serving = sum(one.wish is Wish.SERVE for one in servers)
+    replicas = serving if route.replicas is None else route.replicas
+    wanted = max(SLOTS_AT_LEAST, 2 * replicas, len(servers))
     return 1 << (wanted - 1).bit_length()

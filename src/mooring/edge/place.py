@@ -1,12 +1,14 @@
 """The directory of a proxy: its files, whole or not there, and certificates where it reads them."""
 
+import fcntl
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from mooring.edge.certificates import Certificate, stopgap
+from mooring.edge.errors import KeptAlready
 from mooring.edge.words import word
 
 KEPT: Final = 5  # configurations before this one
@@ -23,6 +25,20 @@ class Place:
         """Be there, for us alone. Raises OSError."""
         (self.path / "certificates").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one that keeps this directory's proxy. Raises KeptAlready, OSError."""
+        self.make()
+        file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise KeptAlready(self.path) from None
+            yield
+        finally:
+            os.close(file)
 
     def write(self, name: str, text: str) -> None:
         """Whole or not at all. Raises OSError."""
@@ -43,6 +59,10 @@ class Place:
         for name, certificate in wanted.items():
             self.write(f"certificates/{word(name)}", certificate.pem)
 
+    def drop_certificate(self, path: str) -> None:
+        """Of one that is served no more."""
+        Path(path).unlink(missing_ok=True)
+
     def replace(self, new: str, current: str) -> None:
         """Have a new file in the place of one that stays beside it for a while."""
         path = self.path / current
@@ -52,6 +72,15 @@ class Place:
                     os.replace(f"{path}.{number}", f"{path}.{number + 1}")
             os.link(path, f"{path}.1")
         os.replace(self.path / new, path)
+
+    def restore(self, current: str) -> None:
+        """Undo `replace`: what it was replaced with came to nothing."""
+        path = self.path / current
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}.1", path)
+        for number in range(2, KEPT + 1):
+            with suppress(FileNotFoundError):
+                os.replace(f"{path}.{number}", f"{path}.{number - 1}")
 
 
 def _private(path: str, flags: int) -> int:

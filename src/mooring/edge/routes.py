@@ -154,15 +154,7 @@ def _route(
     if "host" not in said:
         label = _label(name, "host")
         raise Refused("BadLabel", f"{label} is missing; name the host that clients ask for")
-    uncovered = [one for one in said["host"] if not has_certificate(one)]
-    known = [one.name for one in settings.entry_points]
-    tls = said.get("tls", "off" if uncovered or HTTPS not in known else "redirect")
-    if tls != "off" and uncovered:
-        raise Refused("NoCertificate", f"there is none for {uncovered[0]} in the edge's directory")
-    entries = said.get("entry", (HTTP,) if tls == "off" else (HTTP, HTTPS))
-    for entry in entries:
-        if entry not in known:
-            raise Refused("BadLabel", f"no entry point is called {entry}; there are {_list(known)}")
+    entries, tls = _entrance(said, settings, has_certificate)
     port = _target(service, name, said.get("port"))
     mode, published = _published(service, name, port, said.get("mode"), settings.mode)
     return Route(
@@ -186,6 +178,28 @@ def _route(
         retry=said.get("retry", "safe"),
         timeout_s=said.get("timeout", TIMEOUT_S),
     )
+
+
+def _entrance(
+    said: "_Said", settings: Settings, has_certificate: Callable[[str], bool]
+) -> tuple[tuple[str, ...], Tls]:
+    """The entry points of a route, and what it has of TLS. Raises Refused."""
+    known = {one.name: one for one in settings.entry_points}
+    for entry in said.get("entry", ()):
+        if entry not in known:
+            raise Refused("BadLabel", f"no entry point is called {entry}; there are {_list(known)}")
+    secure = [one for one in said.get("entry", (HTTPS,)) if one in known and known[one].tls]
+    uncovered = [one for one in said["host"] if not has_certificate(one)]
+    tls = said.get("tls", "redirect" if secure and not uncovered else "off")
+    if tls != "off" and not secure:
+        raise Refused("BadLabel", f"tls is {tls}, and none of its entry points has TLS")
+    if tls != "off" and uncovered:
+        raise Refused("NoCertificate", f"there is none for {uncovered[0]} in the edge's directory")
+    entries = said.get("entry", (HTTP,) if tls == "off" else (HTTP, HTTPS))
+    for entry in entries:
+        if entry not in known:
+            raise Refused("BadLabel", f"no entry point is called {entry}; there are {_list(known)}")
+    return entries, tls
 
 
 def _target(service: Service, name: str, said: int | None) -> int:

@@ -49,7 +49,7 @@ class RouteStatus(_Told, frozen=True):
 
 
 class RuleStatus(_Told, frozen=True):
-    """route: backend. winner: of a rule that is shadowed, the service that has it."""
+    """winner: of a rule that is shadowed, the service that has it."""
 
     entry: str
     host: str
@@ -57,6 +57,7 @@ class RuleStatus(_Told, frozen=True):
     backend: str
     service: str
     winner: str = ""
+    is_sent_on: bool = False
 
 
 class ProblemStatus(_Told, frozen=True):
@@ -141,4 +142,6 @@ def read(place: Path) -> Status:
 
 def _rule(model: Model, rule: Rule, winner: str = "") -> RuleStatus:
     service = model.backends[rule.backend].route.service
-    return RuleStatus(rule.entry, rule.host, rule.path, rule.backend, service, winner)
+    return RuleStatus(
+        rule.entry, rule.host, rule.path, rule.backend, service, winner, rule.is_sent_on
+    )

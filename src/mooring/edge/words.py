@@ -3,17 +3,26 @@
 import re
 from typing import Final
 
+from mooring.errors import MooringError
+
 NO_SERVER: Final = "no server of this service answers"
 NO_ROUTE: Final = "no service has this name"
 _WORD: Final = re.compile(r"[A-Za-z0-9._~:/*@+-]+", re.ASCII)
 
 
-class Unwritable(ValueError):
+class Unwritable(MooringError):
     """A text that the grammar should have refused: a bug of ours, and nothing is written."""
+
+    code = "Unwritable"
+
+    def __init__(self, text: str) -> None:
+        self.what = f"{text[:80]!a} is no word of a configuration"
+        self.remedy = "what was before goes on; report it"
+        super().__init__(self.what)
 
 
 def word(text: str) -> str:
     """The same, if it is one word wherever either proxy reads it. Raises Unwritable."""
     if not _WORD.fullmatch(text) or text.startswith("-"):
-        raise Unwritable(f"{text[:80]!a} is no word")
+        raise Unwritable(text)
     return text

@@ -10,5 +10,5 @@ class EngineAway(MooringError):
 
     def __init__(self, address: str, why: str) -> None:
         self.what = f"the Docker engine at {address} cannot be asked: {why}"
-        self.remedy = "see that dockerd runs, and name its socket with --docker-socket"
+        self.remedy = "see that dockerd runs, and that this is its socket or address"
         super().__init__(self.what)

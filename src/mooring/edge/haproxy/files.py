@@ -4,11 +4,12 @@ Edge §6 says which directives must be set, and what happens without. Only words
 here (routes.py, settings.py); `word` holds every one to that once more.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
-from mooring.edge.model import TO_TLS, Backend, Model, Rule
-from mooring.edge.routes import HTTPS, Retry
+from mooring.edge.model import TO_TLS, Backend, Rule
+from mooring.edge.routes import HTTPS, Retry, Route
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 
@@ -43,10 +44,13 @@ _SERVER: Final = (
 )
 
 
-def config(model: Model, settings: Settings, slots: dict[str, int], generation: int) -> str:
+def config(
+    backends: Mapping[str, Backend], settings: Settings, slots: Mapping[str, int], generation: int
+) -> str:
     """The whole configuration.
 
-    slots  of backends, by name: at least as many as the model wants
+    backends  by name
+    slots     of them, by name: at least as many as the model wants
     """
     directory = word(settings.directory)
     lines = [
@@ -63,8 +67,8 @@ def config(model: Model, settings: Settings, slots: dict[str, int], generation: 
     for entry in settings.entry_points:
         lines += ["", *_frontend(entry, settings)]
     lines += ["", *_to_tls(settings)]
-    for name in sorted(model.backends):
-        lines += ["", *_backend(model.backends[name], slots[name])]
+    for name in sorted(backends):
+        lines += ["", *_backend(backends[name], slots[name])]
     return "\n".join(lines) + "\n"
 
 
@@ -100,6 +104,11 @@ def bind(entry: EntryPoint, settings: Settings) -> str:
 def certificate_list(settings: Settings) -> str:
     """The path of the list of all certificates, likewise."""
     return f"{word(settings.directory)}/certificates.list"
+
+
+def cookie(route: Route) -> str:
+    """Of a sticky route: its own, since routes of one host share a client's cookies."""
+    return f"mooring_{sha256(route.backend.encode()).hexdigest()[:8]}"
 
 
 def _to_tls(settings: Settings) -> Iterator[str]:
@@ -173,7 +182,7 @@ def _backend(backend: Backend, slots: int) -> Iterator[str]:
         yield f"    http-check send meth GET uri {word(route.check)}{host}"
         yield "    http-check expect status 200-399"
     if route.is_sticky:
-        yield "    cookie mooring insert indirect nocache httponly dynamic"
+        yield f"    cookie {cookie(route)} insert indirect nocache httponly dynamic"
         yield f"    dynamic-cookie-key {word(route.backend)}"
     yield _SERVER + (" proto h2" if route.protocol == "h2c" else "")
     if route.mode == "mesh":

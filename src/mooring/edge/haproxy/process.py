@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from mooring.edge.certificates import Certificate
-from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
+from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed, UnexpectedAnswer
 from mooring.edge.haproxy import files
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
-from mooring.edge.listening import try_to_listen
-from mooring.edge.model import Model, Rule
+from mooring.edge.listening import listens, try_to_listen
+from mooring.edge.model import Backend, Model, Rule
 from mooring.edge.place import STOPGAP, Place
-from mooring.edge.settings import EntryPoint, Settings
+from mooring.edge.settings import Settings
 from mooring.host import processes
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Haproxy:
         self.runtime = Runtime(self.place / "admin.sock")
         self.slots: dict[str, int] = {}  # how many it has, by backend
         self._applied = ""  # its configuration, if that is known
+        self._backends: dict[str, Backend] = {}  # of that configuration, if we wrote it
         self._generation = 0
 
     async def found(self) -> bool:
@@ -72,12 +73,15 @@ class Haproxy:
             return False
 
     def needs_reload(self, model: Model) -> bool:
-        """Whether the model has what no runtime command can do."""
-        return self._wanted(model, self._generation) != self._applied
+        """Whether the model has what no runtime command can do.
+
+        A backend that is gone does no harm, and goes with the next reload.
+        """
+        return self._text({**self._backends, **model.backends}, self._generation) != self._applied
 
     def rendered(self, model: Model) -> str:
         """The configuration of a model. Of what only runtime knows, the servers, nothing."""
-        return self._wanted(model, self._generation)
+        return self._text(model.backends, self._generation)
 
     async def apply(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
         """Have it run with the configuration and maps of a model, whatever it had before.
@@ -87,25 +91,49 @@ class Haproxy:
                       ProxyAway: it does not run, and cannot be started
         """
         generation = self._generation + 1
-        text = self._wanted(model, generation)
+        text = self._text(model.backends, generation)
         running = await self.runs()
         self.files.make()
         self.files.write("new.cfg", text)
         self._write_maps(model, only_missing=True)  # the checker reads these files
         self._list_certificates(certificates)
         checked = await processes.run(
-            PROGRAM, "-c", "-q", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
+            PROGRAM, "-c", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
         )
         if checked.status:
             raise ConfigRejected("HAProxy", checked.message)
-        for entry in self._new_entries() if running else self.settings.entry_points:
-            try_to_listen(entry)
+        await self._try_entries(running)
         self._write_maps(model)
         self.files.write("servers.state", await self.runtime.state() if running else "")
         self.files.replace("new.cfg", self.configuration.name)
-        await (self._reload(generation) if running else self._start(generation))
+        try:
+            await (self._reload(generation) if running else self._start(generation))
+        except ReloadFailed:
+            self.files.restore(self.configuration.name)
+            raise
         self._applied, self._generation = text, generation
-        self.slots = self._slots(model)
+        self._backends = dict(model.backends)
+        self.slots = self._slots(model.backends)
+
+    async def start_last(self) -> None:
+        """Start it with the configuration that it had. Raises ProxyAway, ReloadFailed."""
+        text = self.configuration.read_text()
+        said = _SET.search(text)
+        if said is None:
+            raise ProxyAway("HAProxy", f"{self.configuration} is none of ours")
+        self.files.write("servers.state", "")  # where its servers were then, others may be now
+        await self._start(int(said[1]))
+        await self.found()
+
+    async def _try_entries(self, running: bool) -> None:
+        """A reload with an entry point that is taken would pause the others for seconds.
+
+        Raises EntryTaken.
+        """
+        pid = (await worker_of(self.place / "master.sock")).pid if running else 0
+        for entry in self.settings.entry_points:
+            if not (running and listens(pid, entry)):
+                try_to_listen(entry)
 
     async def set_rules(self, rules: tuple[Rule, ...]) -> None:
         """Bring its maps to these rules. Raises ProxyAway, UnexpectedAnswer."""
@@ -118,19 +146,26 @@ class Haproxy:
 
     async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
         """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
-        if not self._has_tls:
-            return
         listed = files.certificate_list(self.settings)
+        if listed not in self._applied:
+            return  # a reload brings it
+        failure: UnexpectedAnswer | None = None
         paths = {self.files.certificate(name): one for name, one in wanted.items()}
         there = await self.runtime.certificates(listed)
         for path, certificate in paths.items():
             if there.get(path) != certificate.fingerprint:
                 self.files.write(f"certificates/{certificate.file}", certificate.pem)
                 is_new = path not in there
-                await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
+                try:
+                    await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
+                except UnexpectedAnswer as error:  # the others are served all the same
+                    failure = error
         for path in there.keys() - paths.keys() - {self._stopgap}:
             await self.runtime.drop_certificate(listed, path)
+            self.files.drop_certificate(path)
         self._list_certificates(wanted)
+        if failure is not None:
+            raise failure
 
     @property
     def _has_tls(self) -> bool:
@@ -154,25 +189,14 @@ class Haproxy:
         with suppress(ProxyAway, ValueError, OSError):
             os.kill(self._master(), signal.SIGTERM)
 
-    def _wanted(self, model: Model, generation: int) -> str:
-        return files.config(model, self.settings, self._slots(model), generation)
+    def _text(self, backends: Mapping[str, Backend], generation: int) -> str:
+        return files.config(backends, self.settings, self._slots(backends), generation)
 
-    def _slots(self, model: Model) -> dict[str, int]:
+    def _slots(self, backends: Mapping[str, Backend]) -> dict[str, int]:
         """Never fewer than there are: a smaller service is no reason for a reload."""
         return {
-            name: max(backend.slots, self.slots.get(name, 0))
-            for name, backend in model.backends.items()
+            name: max(backend.slots, self.slots.get(name, 0)) for name, backend in backends.items()
         }
-
-    def _new_entries(self) -> list[EntryPoint]:
-        """Entry points that it does not listen on yet.
-
-        A reload with one that is taken would pause the others for seconds before it fails.
-        """
-        there = self._applied.splitlines()
-        return [
-            one for one in self.settings.entry_points if files.bind(one, self.settings) not in there
-        ]
 
     async def _start(self, generation: int) -> None:
         command = (

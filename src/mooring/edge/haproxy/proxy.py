@@ -3,20 +3,25 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mooring.edge.certificates import Certificate
-from mooring.edge.errors import ConfigRejected
+from mooring.edge.errors import ConfigRejected, ReloadFailed
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
 from mooring.edge.interface import LOOK_S
 from mooring.edge.model import Model, Rule, Server, Wish
+from mooring.edge.routes import Problem, Route
 from mooring.edge.settings import Settings
+from mooring.errors import MooringError
 
 log = logging.getLogger(__name__)
 
 SOON_S: Final = 0.1  # while a server has yet to pass its first check
+FIRST_CHECK_S: Final = 30.0  # after which one that did not is looked at less often, and told of
 QUIET_S: Final = 0.3  # after a change that needs a reload, in case more come
 BETWEEN_RELOADS_S: Final = 5.0
 SINGLY_AT_MOST: Final = 20  # backends that are looked at one by one, rather than all at once
@@ -33,7 +38,9 @@ class HaproxyProxy:
         self._slots: dict[str, list[Slot]] = {}  # before those plans
         self._reloaded = -BETWEEN_RELOADS_S
         self._wants_reload_since: float | None = None
-        self._rejected: Model | None = None  # it is not tried again as it was
+        self._refused: tuple[object, MooringError] | None = None  # a shape, and why
+        # Since when servers wait for their first check, by backend and key.
+        self._waiting: dict[tuple[str, str], tuple[Route, float]] = {}
         self._placed: dict[str, tuple[Server, ...]] = {}  # servers as of those plans, by backend
         self._unsettled: set[str] = set()  # backends where something was to be done
         self._looked = -LOOK_S  # at all slots
@@ -41,16 +48,53 @@ class HaproxyProxy:
         self._served: dict[str, str] | None = None  # fingerprints by file; None if not known
 
     async def find(self) -> None:
-        """Take over one that runs already, if it does."""
-        await self.process.found()
+        """Take over one that runs already; else start it as it was. Raises nothing of either."""
+        if await self.process.found() or await self.process.runs():
+            return
+        with suppress(OSError, MooringError):  # there is none yet, or it is brought anew
+            await self.process.start_last()
 
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
-        """Bring it to a model; after how many seconds to look again. Raises MooringError."""
-        waits_s = await self._configure(model, certificates)
-        await self._certify(certificates)
-        await self._rule(model)
-        waiting = await self._place(model)
-        return min(waits_s, SOON_S if waiting else LOOK_S)
+        """Bring it to a model; after how many seconds to look again.
+
+        What fails does not keep the rest from being brought. Raises the first MooringError.
+        """
+        failures: list[MooringError] = []
+        waits_s = LOOK_S
+        try:
+            waits_s = await self._configure(model, certificates)
+        except MooringError as error:
+            failures.append(error)
+        if await self.process.runs():
+            for bring in (partial(self._certify, certificates), partial(self._rule, model)):
+                try:
+                    await bring()
+                except MooringError as error:
+                    failures.append(error)
+            try:
+                await self._place(model)
+            except MooringError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return min(waits_s, SOON_S if self._is_soon() else LOOK_S)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Servers that never passed a check, though there was time for it."""
+        now, found = time.monotonic(), []
+        for (_, server), (route, since) in self._waiting.items():
+            if now - since >= FIRST_CHECK_S:
+                message = f"server {server} has passed no check for {FIRST_CHECK_S:.0f} s"
+                found.append(Problem("NeverPassedCheck", route.service, route.name, message))
+        return tuple(found)
+
+    def _is_soon(self) -> bool:
+        """Whether something is under way that a look soon may find done."""
+        now = time.monotonic()
+        return any(
+            self._plans[name].steps for name in self._unsettled if name in self._plans
+        ) or any(now - since < FIRST_CHECK_S for _, since in self._waiting.values())
 
     def state_of(self, backend: str, server: Server) -> str:
         """In a word, how a server is."""
@@ -80,11 +124,13 @@ class HaproxyProxy:
         """Reload, if it has to be and the time has come; else when to look again."""
         if not await self.process.runs():
             log.warning("HAProxy does not run; it is started")
-            await self.process.apply(model, certificates)
             self._forget()
+            await self._started(model, certificates)
         if not self.process.needs_reload(model):
             self._wants_reload_since = None
             return LOOK_S
+        if self._refused is not None and self._refused[0] == _shape(model, certificates):
+            raise self._refused[1]  # it would be refused again
         now = time.monotonic()
         since = self._wants_reload_since = self._wants_reload_since or now
         due = max(since + QUIET_S, self._reloaded + BETWEEN_RELOADS_S)
@@ -93,16 +139,20 @@ class HaproxyProxy:
         await self._reload(model, certificates)
         return LOOK_S
 
+    async def _started(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
+        """At once, as it was; if it cannot be, as it is to be."""
+        try:
+            await self.process.start_last()
+        except (OSError, MooringError):
+            await self.process.apply(model, certificates)
+
     async def _reload(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
-        """Once for each model that it refuses: the same text would be refused again."""
-        if self._rejected is not None and _same_shape(model, self._rejected):
-            return
         try:
             await self.process.apply(model, certificates)
-        except ConfigRejected:
-            self._rejected = model
+        except (ConfigRejected, ReloadFailed) as error:
+            self._refused = _shape(model, certificates), error
             raise
-        self._rejected = None
+        self._refused = None
         self._forget()
         self.reloads += 1
         self._reloaded, self._wants_reload_since = time.monotonic(), None
@@ -132,8 +182,8 @@ class HaproxyProxy:
         """Rules whose backend the proxy has: others wait for the reload that brings it."""
         return tuple(one for one in model.rules if one.backend in self.process.slots)
 
-    async def _place(self, model: Model) -> bool:
-        """Bring every server into its slot. Whether one has yet to pass its first check."""
+    async def _place(self, model: Model) -> None:
+        """Bring every server into its slot."""
         looked_at = await self._look(model)
         steps: list[tuple[str, Point | Turn]] = []
         for name in looked_at:
@@ -150,7 +200,15 @@ class HaproxyProxy:
         self._unsettled = {name for name in looked_at if self._plans[name].steps} | {
             name for name, one in self._plans.items() if one.waits
         }
-        return bool(self._unsettled)
+        waiting = {
+            (name, key): model.backends[name].route
+            for name, one in self._plans.items()
+            for key in one.waits
+        }
+        now = time.monotonic()
+        self._waiting = {
+            who: (route, self._waiting.get(who, (route, now))[1]) for who, route in waiting.items()
+        }
 
     async def _look(self, model: Model) -> list[str]:
         """Backends that may have something to do, their slots looked at.
@@ -177,8 +235,7 @@ class HaproxyProxy:
         return [name for name in due if name in self._slots]
 
 
-def _same_shape(one: Model, other: Model) -> bool:
-    """Whether they differ in servers at most, which stand in no configuration."""
-    return {name: (it.route, it.slots) for name, it in one.backends.items()} == {
-        name: (it.route, it.slots) for name, it in other.backends.items()
-    }
+def _shape(model: Model, certificates: Mapping[str, Certificate]) -> object:
+    """All that a configuration is made of: servers are not."""
+    routes = {name: (one.route, one.slots) for name, one in model.backends.items()}
+    return routes, {name: one.fingerprint for name, one in certificates.items()}

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,8 +13,7 @@ from mooring.edge.haproxy.slots import Admin, Point, Slot, Turn
 from mooring.edge.words import word
 
 DEADLINE_S: Final = 5.0
-ENTRIES_AT_ONCE: Final = 64  # of a map: what is sent in one command fits HAProxy's buffer
-COMMANDS_AT_ONCE: Final = 120  # likewise
+BYTES_AT_ONCE: Final = 8 << 10  # of what is sent at once: HAProxy's buffer has 16 KiB
 # Columns of `show servers state`, and their bits and values.
 _BACKEND, _SERVER, _ADDRESS, _UP, _ADMIN, _RESULT, _PORT = 1, 3, 4, 5, 6, 11, 18
 _MAINT: Final = 0x01 | 0x02 | 0x20
@@ -76,17 +75,16 @@ class Runtime:
 
     async def do(self, steps: Sequence[tuple[str, Point | Turn]]) -> None:
         """Steps, each with its backend. Raises ProxyAway, UnexpectedAnswer: some may be done."""
-        commands = [one for backend, step in steps for one in _commands(backend, step)]
-        for at in range(0, len(commands), COMMANDS_AT_ONCE):
-            line = "; ".join(commands[at : at + COMMANDS_AT_ONCE])
+        for commands in _chunks(one for backend, step in steps for one in _commands(backend, step)):
+            line = "; ".join(commands)
             answer = await asked(self._socket, line)
             said = [one for one in answer.splitlines() if one and not _MOVED.search(one)]
             if said:
                 raise UnexpectedAnswer(line, said[0])
 
-    async def map(self, file: str) -> dict[str, str]:
-        """What it has of a map. Raises ProxyAway."""
-        answer = await asked(self._socket, f"show map {word(file)}")
+    async def map(self, name: str) -> dict[str, str]:
+        """What it has of a map: a file, or `@VERSION FILE`. Raises ProxyAway."""
+        answer = await asked(self._socket, f"show map {name}")
         entries = (line.split() for line in answer.splitlines() if line)
         return {entry[1]: entry[2] for entry in entries if len(entry) == 3}
 
@@ -97,15 +95,25 @@ class Runtime:
         version = _VERSION.search(answer)
         if version is None:
             raise UnexpectedAnswer(command, answer)
-        number = version[1]
-        for lines in _chunks([f"{word(k)} {word(v)}" for k, v in entries.items()]):
-            await self._silent(f"add map @{number} {file} <<\n" + "\n".join(lines) + "\n")
-        await self._silent(f"commit map @{number} {file}")
+        name = f"@{version[1]} {file}"
+        try:
+            for lines in _chunks([f"{word(k)} {word(v)}" for k, v in entries.items()]):
+                await self._silent(f"add map {name} <<\n" + "\n".join(lines) + "\n")
+            # What does not fit its buffer it drops without a word.
+            if await self.map(name) != entries:
+                raise UnexpectedAnswer(f"add map {name}", "not all of it is there")
+            await self._silent(f"commit map {name}")
+        except UnexpectedAnswer:
+            await asked(self._socket, f"clear map {name}")
+            raise
 
     async def certificates(self, listed: str) -> dict[str, str]:
         """Fingerprints of the certificates of a list, by file. Raises ProxyAway."""
-        lines = (await asked(self._socket, f"show ssl crt-list {word(listed)}")).splitlines()
-        files = [line.split()[0] for line in lines if line and not line.startswith("#")]
+        command = f"show ssl crt-list {word(listed)}"
+        answer = await asked(self._socket, command)
+        files = [line.split()[0] for line in answer.splitlines() if line and line[0] != "#"]
+        if not all(one.startswith("/") for one in files):
+            raise UnexpectedAnswer(command, answer)
         found = {}
         for file in files:
             said = _FINGERPRINT.search(await asked(self._socket, f"show ssl cert {word(file)}"))
@@ -117,8 +125,12 @@ class Runtime:
         name = word(file)
         if is_new:
             await self._says(f"new ssl cert {name}", "New empty", "already exists")
-        await self._says(f"set ssl cert {name} <<\n{pem}", "Transaction")
-        await self._says(f"commit ssl cert {name}", "Success")
+        try:
+            await self._says(f"set ssl cert {name} <<\n{pem}", "Transaction")
+            await self._says(f"commit ssl cert {name}", "Success")
+        except UnexpectedAnswer:
+            await asked(self._socket, f"abort ssl cert {name}")
+            raise
         if is_new:
             await self._says(f"add ssl crt-list {word(listed)} {name}", "Success")
 
@@ -183,5 +195,15 @@ def _commands(backend: str, step: Point | Turn) -> Iterator[str]:
     yield f"set server {name} health down"
 
 
-def _chunks(lines: list[str]) -> list[list[str]]:
-    return [lines[at : at + ENTRIES_AT_ONCE] for at in range(0, len(lines), ENTRIES_AT_ONCE)]
+def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
+    """As many lines at once as HAProxy's buffer takes."""
+    chunk: list[str] = []
+    size = 0
+    for line in lines:
+        if chunk and size + len(line) >= BYTES_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(line)
+        size += len(line) + 1
+    if chunk:
+        yield chunk

@@ -4,7 +4,7 @@ A slot is a server of the configuration that has no address of its own: it is po
 one comes, and rests when it goes, without a reload (edge §1.2, §5).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -75,9 +75,7 @@ class _Planner:
         self.slots = {one.number: one for one in slots}
         wanted = {one.key: one for one in backend.servers}
         self.places = {
-            key: number
-            for key, number in places.items()
-            if key in wanted and number in self.slots and self._may_have(wanted[key], number)
+            key: number for key, number in places.items() if key in wanted and number in self.slots
         }
         self.steps: list[Point | Turn] = []
         self.waits: list[str] = []
@@ -107,30 +105,34 @@ class _Planner:
         held = set(self.places.values())
         for number, slot in self.slots.items():
             is_it = slot.admin is not Admin.MAINT and _points_at(slot, server)
-            if is_it and number not in held and self._may_have(server, number):
+            if is_it and number not in held:
                 self.places[server.key] = number
                 return
 
     def _may_have(self, server: Server, number: int) -> bool:
-        """Of `mesh`, the first slot is the active one, and the others are backups."""
+        """Of `mesh`, the first slot is the active one, and the others are backups.
+
+        Only where a server comes: one that stands by goes on where it is when it becomes the active
+        one, since the first backup takes all requests while the active slot has none.
+        """
         return self.backend.route.mode != "mesh" or server.is_backup == (number > 1)
 
-    def _free(self, held: set[int]) -> Iterator[int]:
+    def _free(self, held: set[int]) -> list[int]:
         """Resting slots, those first that point nowhere: the others may have requests to end."""
-        resting = [
+        return [
             one.number
             for one in sorted(self.slots.values(), key=lambda one: (one[1:3] != RESTING, one))
             if one.number not in held and one.admin is Admin.MAINT
         ]
-        return iter(resting)
 
-    def _serve(self, server: Server, free: Iterator[int]) -> None:
+    def _serve(self, server: Server, free: list[int]) -> None:
         number = self.places.get(server.key)
         if number is None:
             number = next((one for one in free if self._may_have(server, one)), None)
             if number is None:
                 self.homeless.append(server.key)
                 return
+            free.remove(number)
             self.places[server.key] = number
         slot = self.slots[number]
         if slot.admin is Admin.MAINT or not _points_at(slot, server):
@@ -162,7 +164,9 @@ class _Planner:
             return  # it never took a request, and shall not begin
         if has_other and slot.admin is Admin.READY:
             self.steps.append(Turn(slot.number, Admin.DRAIN))
-        elif not has_other and slot.admin is Admin.DRAIN and slot.is_up:
+        elif (
+            not has_other and slot.admin is Admin.DRAIN and slot.is_up and _points_at(slot, server)
+        ):
             self.steps.append(Turn(slot.number, Admin.READY))
 
 

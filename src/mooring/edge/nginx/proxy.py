@@ -22,6 +22,7 @@ from mooring.edge.listening import try_to_listen
 from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.nginx import files
 from mooring.edge.place import STOPGAP, Place
+from mooring.edge.routes import Problem
 from mooring.edge.settings import Settings
 from mooring.errors import MooringError
 from mooring.host import processes
@@ -57,6 +58,11 @@ class NginxProxy:
         self._rejected: tuple[str, ConfigRejected] | None = None  # with what was said of it
         self._reloaded = -BETWEEN_RELOADS_S
         self._changed_at: float | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """None: nginx tells nobody what it finds."""
+        return ()
 
     async def find(self) -> None:
         """Take over one that runs already, if it does; else start it as it was."""
