@@ -121,6 +121,9 @@ def test_status_and_explain_tell_of_a_conflict_and_a_bad_label(web: Entry) -> No
 
 
 def test_render_and_diff_change_nothing(web: Entry) -> None:
+    """What went is in the configuration until the next reload: a new service brings one."""
+    web.create("last", 1)
+    web.answers("last.example.com")
     eventually(lambda: web.mooring("diff").code == 0, "it is as it is to be")
     rendered = web.mooring("render").out
     assert "backend svc_" in rendered
