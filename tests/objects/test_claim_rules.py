@@ -176,6 +176,14 @@ def test_14_a_bound_claim_grows_if_its_class_allows_it_now(class_name: str, grow
         admitted_update(CLAIM, new, old, world, NOW)
 
 
+@pytest.mark.rule("14.2")
+def test_14_a_class_that_a_claim_gets_in_the_same_write_does_not_count() -> None:
+    old = bound(made(CLAIM, claim()))
+    new = changed(old, storageClassName="grows", **asking("2Gi"))
+    with pytest.raises(Forbidden):
+        admitted_update(CLAIM, new, old, World(GROWS), NOW)
+
+
 CLONED = {"kind": "PersistentVolumeClaim", "name": "other"}
 OTHER = {"apiGroup": "example.com", "kind": "Image", "name": "other"}
 BOTH = ("dataSource", "dataSourceRef")
