@@ -62,6 +62,7 @@ def test_a_change_is_marked_at_each_step() -> None:
     assert rules.current(done) == "b"
 
 
+@pytest.mark.rule("15.4")
 @pytest.mark.parametrize(
     ("driver", "parameters", "what", "remedy"),
     [

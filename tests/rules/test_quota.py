@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from mooring.model.claim import Claim, ModifyVolumeStatus
+from mooring.model.names import STORAGE_CLASS_BETA
 from mooring.model.quota import ResourceQuota
 from mooring.rules.quota import is_in_scope, use_of
 from tests.rules.making import a_claim
@@ -22,6 +23,15 @@ FAST = "fast.storageclass.storage.k8s.io"
             {
                 "requests.storage": "2Gi",
                 f"{FAST}/requests.storage": "2Gi",
+                f"{FAST}/persistentvolumeclaims": "1",
+            },
+        ),
+        case(
+            "16.4",
+            a_claim(annotations={STORAGE_CLASS_BETA: "fast"}),
+            {
+                "requests.storage": "1Gi",
+                f"{FAST}/requests.storage": "1Gi",
                 f"{FAST}/persistentvolumeclaims": "1",
             },
         ),
