@@ -5,6 +5,7 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from msgspec import structs
 
 from mooring.edge.certificates import Certificate, certificates_in
-from mooring.edge.errors import ConfigRejected
+from mooring.edge.errors import ConfigRejected, ReloadFailed
 from mooring.edge.model import Memory, Model, Server, model_of
 from mooring.edge.nginx import proxy as nginx
 from mooring.edge.nginx.files import certificate_file
@@ -198,6 +200,29 @@ async def test_killed_it_is_started_as_it_was_if_the_new_is_refused(plant: Plant
     with pytest.raises(ConfigRejected):
         await plant.bring_to({"web": [NOWHERE]})
     await plant.gets((503, ""))
+
+
+async def test_a_reload_that_came_to_nothing_is_told_until_it_is_tried_again(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await plant.bring(a_service())
+    had = plant.proxy.configuration().read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        entries = plant.settings.entry_points
+        entry = EntryPoint("more", taken.getsockname()[1], "127.0.0.1")
+        again = Plant(structs.replace(plant.settings, entry_points=(*entries, entry)))
+        await again.proxy.find()
+        monkeypatch.setattr(nginx, "START_S", 0.2)
+        with pytest.raises(ReloadFailed):
+            await again.bring(a_service())
+        monkeypatch.setattr(nginx, "BETWEEN_RELOADS_S", 3600.0)
+        with pytest.raises(ReloadFailed):
+            await again.bring(a_service())
+        assert again.proxy.configuration().read_text() == had
+    monkeypatch.setattr(nginx, "START_S", 10.0)
+    monkeypatch.setattr(nginx, "BETWEEN_RELOADS_S", 0.0)
+    await again.bring(a_service())
+    assert again.proxy.reloads == 1
 
 
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"}

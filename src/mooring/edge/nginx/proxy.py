@@ -56,6 +56,7 @@ class NginxProxy:
         self._shape: object = None
         self._places: dict[str, set[_Address]] = {}  # by service, as of that configuration
         self._rejected: tuple[str, ConfigRejected] | None = None  # with what was said of it
+        self._failed: ReloadFailed | None = None  # the last try, which is tried again in its time
         self._reloaded = -BETWEEN_RELOADS_S
         self._changed_at: float | None = None
 
@@ -82,7 +83,7 @@ class NginxProxy:
             await self._start(text, model, certificates)
             return LOOK_S
         if text == self._applied:
-            self._changed_at = None
+            self._changed_at = self._failed = None
             self._remember(model, certificates)
             return LOOK_S
         if self._rejected is not None and text == self._rejected[0]:
@@ -91,10 +92,12 @@ class NginxProxy:
         now = time.monotonic()
         due = self._due(now, model, certificates)
         if now < due:
+            if self._failed is not None:
+                raise self._failed.with_traceback(None)
             return min(due - now, LOOK_S)
         await self._apply(text, model, certificates)
         self.reloads += 1
-        self._reloaded, self._changed_at = time.monotonic(), None
+        self._changed_at = None
         log.info("reloaded backends=%d", len(model.backends))
         return LOOK_S
 
@@ -187,13 +190,23 @@ class NginxProxy:
         if master is None:
             await self._run()
         else:
-            before = _workers(master)
-            os.kill(master, signal.SIGHUP)
-            await self._until_it_works(before)
+            await self._reload(master)
         self._note(text)
-        self._rejected = None
+        self._rejected = self._failed = None
         self._remember(model, certificates)
         self._remove_certificates({STOPGAP, *files_of})
+
+    async def _reload(self, master: int) -> None:
+        """Raises ReloadFailed; the configuration that it has is then the one of before again."""
+        before = _workers(master)
+        self._reloaded = time.monotonic()
+        os.kill(master, signal.SIGHUP)
+        try:
+            await self._until_it_works(before)
+        except ReloadFailed as error:
+            self._failed = error
+            self.files.restore(CONFIGURATION)
+            raise
 
     async def _run(self) -> None:
         """Start it with the configuration that is there. Raises ReloadFailed, ProxyAway."""
