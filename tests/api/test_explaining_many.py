@@ -102,6 +102,21 @@ def test_of_many_pods_none_costs_a_look_at_all_events() -> None:
     assert calls(world, Pod, "default/web") < CALLS_AT_MOST
 
 
+def test_a_failure_is_told_of_one_of_many_in_the_same_words() -> None:
+    scene = Scene()
+    scene.put("nodes", "here", status=READY)
+    scene.put("pools.mooring.dev", "p", spec={"root": "/srv", "driver": OURS, "node": "here"})
+    scene.class_("fast", OURS, "Immediate", pool="p")
+    scene.claim("db", "fast")
+    told = {"reason": "ProvisioningFailed", "message": "there is no /srv"}
+    scene.put("events", "e", "default", involvedObject={"uid": "default/db"}, **told)
+    world = World(scene.objects)
+    db = world.one(Claim, "default/db")
+    assert db is not None
+    assert world.claim(db, "").details[0] == "it failed last with: there is no /srv"
+    assert world.claim_in_short(db) == world.claim(db, "")._replace(details=())
+
+
 @pytest.mark.parametrize("class_", ["", "of-0"])
 def test_of_many_claims_none_costs_a_look_at_all_volumes_or_all_pools(class_: str) -> None:
     scene = Scene()

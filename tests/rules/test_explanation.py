@@ -13,6 +13,7 @@ from mooring.model.names import BIND_COMPLETED, SELECTED_NODE, Phase
 from mooring.model.node import Node, NodeCondition, NodeStatus
 from mooring.model.pod import ClaimUse, Pod, PodSpec, PodStatus, PodVolume
 from mooring.model.pool import NamespaceUse, Pool, PoolNamespace, PoolSpec, PoolStatus
+from mooring.model.selector import LabelSelector
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.claims import claim_decision
@@ -100,15 +101,44 @@ def test_refusals_are_counted_by_rule_and_the_largest_of_the_small_is_told() -> 
     others = [a_volume("f", class_="fast"), a_volume("o", claim=pointer("web", uid="u"))]
     found = explained(a_claim(size="10Gi"), *small, *others)
     assert found.details[0] == (
-        "5 volumes looked at: 3 too small (largest 5Gi), 1 of class fast, 1 of other claims"
+        "5 volumes looked at: 3 too small (largest 5Gi), 1 of class fast, 1 of another claim"
     )
     assert found.details[1] == "nearest is s5 (5Gi, RWO): 5Gi too small"
 
 
-def test_what_is_counted_apart_is_bounded() -> None:
-    classes = [a_volume(f"v{number}", class_=f"c{number}") for number in range(50)]
-    found = explained(a_claim(), *classes)
-    assert "46 for other reasons" in found.details[0]
+@pytest.mark.parametrize(
+    ("count", "others"), [(5, "1 for another reason"), (50, "46 for other reasons")]
+)
+def test_what_is_counted_apart_is_bounded(count: int, others: str) -> None:
+    classes = [a_volume(f"v{number}", class_=f"c{number}") for number in range(count)]
+    assert others in explained(a_claim(), *classes).details[0]
+
+
+@pytest.mark.parametrize(
+    ("volume", "one", "two"),
+    [
+        (
+            a_volume(claim=pointer("web", uid="u")),
+            "1 volume looked at: 1 of another claim",
+            "2 volumes looked at: 2 of other claims",
+        ),
+        (
+            a_volume(claim=pointer(uid="old")),
+            "1 volume looked at: 1 of an earlier claim of this name",
+            "2 volumes looked at: 2 of earlier claims of this name",
+        ),
+        (
+            a_volume(),
+            "1 volume looked at: 1 not selected by its labels",
+            "2 volumes looked at: 2 not selected by their labels",
+        ),
+    ],
+)
+def test_one_volume_is_spoken_of_in_the_singular(volume: Volume, one: str, two: str) -> None:
+    claim = a_claim(selector=LabelSelector(match_labels={"disk": "ssd"}))
+    again = volume.with_metadata(name="again")
+    assert explained(claim, volume).details[0] == one
+    assert explained(claim, volume, again).details[0] == two
 
 
 @pytest.mark.parametrize(
@@ -437,7 +467,14 @@ def test_a_lost_claim_says_that_its_volume_is_gone() -> None:
 
 def test_a_claim_whose_volume_is_of_another_claim_says_of_which() -> None:
     found = explained(a_bound_claim(Phase.LOST), a_volume(claim=pointer("web", uid="u")))
-    assert found.why == "its volume v1 is of claim default/web now"
+    assert found.why == "its volume v1 is of claim default/web, which does not exist"
+
+
+def test_a_claim_whose_volume_is_of_a_claim_that_was_made_anew_says_so() -> None:
+    sight = seeing(a_volume(claim=pointer("web", uid="old")))
+    found = explained_claim(a_bound_claim(Phase.LOST), replace(sight, holder=a_claim("web")))
+    assert found.why == "its volume v1 is of an earlier claim default/web"
+    assert found.help.startswith("to have it back: kubectl patch pv v1 ")
 
 
 @pytest.mark.parametrize("phase", ["Running", "Succeeded"])

@@ -303,11 +303,12 @@ def test_several_nodes_are_told_about_one_by_one() -> None:
     )
 
 
-def test_of_many_nodes_the_first_are_told_about() -> None:
-    nodes = [a_node(f"n{number}", unschedulable=True) for number in range(1, 9)]
+@pytest.mark.parametrize(("count", "more"), [(6, "1 node more"), (8, "3 nodes more")])
+def test_of_many_nodes_the_first_are_told_about(count: int, more: str) -> None:
+    nodes = [a_node(f"n{number}", unschedulable=True) for number in range(1, count + 1)]
     lines = text(a_pod("db"), a_claim(class_="hand"), nodes=nodes).splitlines()
-    assert lines[0].endswith("none of 8 nodes can give it its volumes")
+    assert lines[0].endswith(f"none of {count} nodes can give it its volumes")
     assert lines[-2:] == [
-        "  and 3 nodes more",
+        f"  and {more}",
         "  would help: kubectl uncordon n1; or kubectl uncordon n2",
     ]

@@ -5,8 +5,9 @@ import pytest
 
 from mooring.model.claim import Claim, ModifyVolumeStatus
 from mooring.model.names import STORAGE_CLASS_BETA
+from mooring.model.quantity import parse_quantity
 from mooring.model.quota import ResourceQuota
-from mooring.rules.quota import is_in_scope, use_of
+from mooring.rules.quota import exceeded, exceeded_quota, is_in_scope, use_of
 from tests.rules.making import a_claim
 from tests.spec.plugin import case
 
@@ -80,3 +81,15 @@ def test_16_the_scope_of_an_attributes_class_is_of_claims_that_name_it_anywhere(
     spec = {"hard": {}, "scopeSelector": {"matchExpressions": [one]}}
     quota = msgspec.convert({"metadata": {"name": "q"}, "spec": spec}, ResourceQuota)
     assert is_in_scope(quota, claim) is counted
+
+
+def test_a_refusal_names_the_quota_by_which_it_is_one() -> None:
+    doc = {
+        "metadata": {"name": "few.of-gold"},
+        "spec": {"hard": {"persistentvolumeclaims": "0"}},
+        "status": {"used": {"persistentvolumeclaims": "1"}},
+    }
+    quota = msgspec.convert(doc, ResourceQuota)
+    why = exceeded(quota, quota, {"persistentvolumeclaims": parse_quantity("1")})
+    assert exceeded_quota(f'claims "a" is forbidden: {why}') == "few.of-gold"
+    assert exceeded_quota("minimum storage usage per PersistentVolumeClaim is 1Gi") == ""

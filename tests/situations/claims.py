@@ -23,11 +23,14 @@ from tests.situations.stage import (
     pool,
     provision,
     put,
+    refused,
+    says,
     size,
     snapshot,
     snapshot_class,
     storage_class,
     volume,
+    wait,
 )
 
 BY_HAND: Final = "kubernetes.io/no-provisioner"
@@ -45,6 +48,7 @@ MONDAY: Final = {
 
 ANEW: Final = (delete("pvc", "db"), claim(class_="local"))
 OF_LOCAL: Final = Remedy("a new claim of class local", ANEW, [bound()])
+OTHER_SOURCE: Final = Remedy("a new claim with another source or none", ANEW, [bound()])
 ASKED: Final = 'a volume of class "", RWO, 1Gi or more'
 OF_FAST: Final = "a volume of class fast, RWO, 1Gi or more"
 FAST_VOLUME: Final = Remedy(OF_FAST, [volume("new", class_="fast")], [bound(to="new")])
@@ -515,7 +519,14 @@ WAITING: Final = (
         "A VolumeAttributesClass that does not exist",
         "pvc db",
         [claim(class_="local", volumeAttributesClassName="gold")],
-        [Remedy("put that right", ANEW, [bound()])],
+        [
+            Remedy("a new claim without spec.volumeAttributesClassName", ANEW, [bound()]),
+            Remedy(
+                "create VolumeAttributesClass gold, if directory.mooring.dev offers attributes",
+                [attributes_class("gold"), wait(30)],
+                [says("pvc db", "VolumeAttributesClass gold is of csi.example.com")],
+            ),
+        ],
     ),
     Situation(
         "A source that nobody registered",
@@ -544,13 +555,43 @@ WAITING: Final = (
             snapshot(of="source"),
             claim(class_="local", dataSource=MONDAY),
         ],
-        [Remedy("put that right", ANEW, [bound()])],
+        [
+            Remedy(
+                "mooring explain snapshot monday -n default says what that waits for",
+                [ask("snapshot monday"), cut(), wait(30)],
+                [says("pvc db", "snapshot default/monday is of csi.example.com")],
+            ),
+            OTHER_SOURCE,
+        ],
     ),
     Situation(
         "A snapshot that does not exist",
         "pvc db",
         [claim(class_="local", dataSource=MONDAY)],
-        [Remedy("put that right", ANEW, [bound()])],
+        [
+            Remedy(
+                "create VolumeSnapshot monday in namespace default",
+                [claim("source", class_="local"), snapshot(of="source"), wait(30)],
+                [says("pvc db", "mooring explain snapshot monday -n default")],
+            ),
+            OTHER_SOURCE,
+        ],
+    ),
+    Situation(
+        "A source claim that is not bound",
+        "pvc db",
+        [
+            claim("source"),
+            claim(class_="local", dataSource={"kind": "PersistentVolumeClaim", "name": "source"}),
+        ],
+        [
+            Remedy(
+                "mooring explain pvc source -n default says what that waits for",
+                [ask("pvc source"), volume(), wait(30)],
+                [bound("source"), says("pvc db", "source claim default/source is of no driver")],
+            ),
+            OTHER_SOURCE,
+        ],
     ),
     Situation(
         "A volume that it names, and that does not exist",
@@ -727,6 +768,24 @@ HELD: Final = (
         ],
     ),
     Situation(
+        "Its volume is reserved for another claim, which cannot take it",
+        "pvc db",
+        [
+            volume(),
+            claim(),
+            edit("pv", "v1", {"spec": {"claimRef": {"name": "web", "uid": None}}}),
+            claim("web", size="5Gi"),
+        ],
+        [
+            Remedy("to have it back:", [Run("kubectl patch pv v1")], [bound(to="v1")]),
+            Remedy(
+                "otherwise kubectl delete pvc db",
+                [Run("kubectl delete pvc db")],
+                [gone("pvc", "db")],
+            ),
+        ],
+    ),
+    Situation(
         "Its volume is only reserved for it",
         "pvc db",
         [volume(), claim(), edit("pv", "v1", {"spec": {"claimRef": {"uid": None}}})],
@@ -748,6 +807,16 @@ HELD: Final = (
                 "a claim of class local: it gets a volume of its own size",
                 [claim("fitting", class_="local")],
                 [bound("fitting"), size("fitting", "1Gi")],
+            )
+        ],
+    ),
+    Situation(
+        "Its class does not let it grow",
+        "pvc db",
+        [pool(), storage_class(**TEAM), claim(class_="fast"), refused(grow("5Gi"))],
+        [
+            Remedy(
+                "to let it grow:", [Run("kubectl patch sc fast"), grow("5Gi")], [size("db", "5Gi")]
             )
         ],
     ),

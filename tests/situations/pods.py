@@ -135,7 +135,7 @@ PODS: Final = (
         ],
         [
             Remedy(
-                "put that right, and it is made by itself",
+                "kubectl edit quota few -n default, to raise spec.hard, and it is made by itself",
                 [
                     edit("quota", "few", {"spec": {"hard": {"persistentvolumeclaims": "1"}}}),
                     wait(30),

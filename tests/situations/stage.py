@@ -14,6 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import pytest
+
 from mooring.api.explaining import World
 from mooring.api.snapshots import Snapshots
 from mooring.model.claim import Claim
@@ -22,6 +24,7 @@ from mooring.model.pod import Pod
 from mooring.model.snapshot import Snapshot
 from mooring.model.volume import Volume
 from mooring.node.agent import Agent
+from mooring.objects.errors import Forbidden
 from mooring.objects.kind import Doc
 from mooring.objects.patches import json_patched, merge_patched
 from mooring.objects.schema import SCHEMAS
@@ -214,6 +217,16 @@ def sees(fact: Fact) -> Step:
         assert fact.holds(stage), fact.what
 
     return step
+
+
+def refused(step: Step) -> Step:
+    """What is forbidden, and changes nothing."""
+
+    def tried(stage: Stage) -> None:
+        with pytest.raises(Forbidden):
+            step(stage)
+
+    return tried
 
 
 def agent(node: str) -> Step:

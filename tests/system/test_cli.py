@@ -98,7 +98,7 @@ def test_a_claim_of_no_class_is_told_what_volumes_there_are(server: Commands) ->
     eventually(lambda: server.phase("pv", "spare") == "Available", "spare is Available")
     lines = server.lines("explain", "pvc", "big")
     assert lines[0] == 'pvc default/big is Pending: no volume fits, and class "" makes none'
-    assert "1 of other claims" in lines[1]
+    assert "1 of another claim" in lines[1]
     assert "1 too small (largest 2Gi)" in lines[1]
     assert lines[2] == "  nearest is spare (2Gi, RWO): 3Gi too small"
     assert lines[-1].startswith('  would help: a volume of class "", RWO, 5Gi or more; or')

@@ -145,7 +145,7 @@ def test_the_command_grows_and_says_what_keeps_it(server: Growing) -> None:
     assert "remedy: ask for more than the 96Mi that it has" in refused.stderr
     server.kubectl("patch", "sc", "images", "-p", '{"allowVolumeExpansion": false}')
     refused = server.command("resize", "data", "1Gi")
-    assert "kubectl patch storageclass images -p" in refused.stderr
+    assert "kubectl patch sc images -p" in refused.stderr
 
 
 @pytest.mark.parametrize("kubectl", [OLD_KUBECTL, Path(SOME_KUBECTL)], ids=["1.20", "installed"])

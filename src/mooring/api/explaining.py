@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 from mooring.api.host import Host
 from mooring.api.http import Request
 from mooring.api.snapshots import Snapshots
+from mooring.model.attributes_class import AttributesClass
 from mooring.model.claim import Claim
 from mooring.model.csi import CsiDriver, StorageCapacity
 from mooring.model.decoding import ViewDecoder
@@ -50,6 +51,7 @@ from mooring.rules.matching import VolumeIndex
 from mooring.rules.outlook import Supply
 from mooring.rules.pod_explanation import PodSight, explained_pod
 from mooring.rules.sight import Sight
+from mooring.rules.sources import is_clone, is_restore, source_of
 from mooring.rules.volume_explanation import explained_volume
 from mooring.rules.waste import waste
 
@@ -58,7 +60,7 @@ PATH: Final = "/mooring/v1/"
 NOT_MADE: Final = ("ProvisioningFailed", "PopulatorFailed")  # reasons of events
 WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
 VIEWS: Final[tuple[type[View], ...]] = (
-    *(Claim, Volume, StorageClass, Pool, Node, Pod, Event),
+    *(Claim, Volume, StorageClass, AttributesClass, Pool, Node, Pod, Event),
     *(Snapshot, SnapshotContent, SnapshotClass),
     *(CsiDriver, StorageCapacity, Namespace, VolumePopulator),
 )
@@ -100,9 +102,7 @@ class World:
             volumes = {} if volume is None else {volume.name: volume}
         else:
             volumes = self.all(Volume)
-        told = "" if claim.volume_name else self._told(claim, *NOT_MADE)
-        sight = replace(self._sight(claim, volumes), told=told, path=path)
-        return explained_claim(claim, sight)
+        return explained_claim(claim, replace(self._sight(claim, volumes), path=path))
 
     def claim_in_short(self, claim: Claim) -> Explanation:
         """As one of many: volumes are found by the index."""
@@ -153,6 +153,7 @@ class World:
     def _sight(
         self, claim: Claim, volumes: dict[str, Volume], index: VolumeIndex | None = None
     ) -> Sight:
+        volume = self.one(Volume, claim.volume_name)
         return Sight(
             volumes,
             self._supply,
@@ -160,7 +161,18 @@ class World:
             self.users(claim.key),
             self.all(VolumePopulator).values(),
             index,
+            holder=None if volume is None else self._claim_of(volume),
+            source=self._source(claim),
+            attributes=self.one(AttributesClass, claim.attributes_class),
+            told="" if claim.volume_name else self._told(claim, *NOT_MADE),
         )
+
+    def _source(self, claim: Claim) -> Claim | Snapshot | None:
+        source = source_of(claim)
+        if source is None or not (is_clone(source) or is_restore(source)):
+            return None
+        key = f"{claim.namespace}/{source.name}"
+        return self.one(Claim, key) if is_clone(source) else self.one(Snapshot, key)
 
     def _told(self, about: Claim | Volume | Pod, *reasons: str) -> str:
         """What was told last of an object, for one of these reasons; "" if nothing."""

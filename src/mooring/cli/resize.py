@@ -15,6 +15,7 @@ from mooring.cli.common import Kubeconfig, Namespace, Output, fail, failing_well
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
 from mooring.model.quantity import QuantityError, parse_quantity
+from mooring.rules.remedies import expanding
 from mooring.rules.resizing import (
     CONTROLLER_ERROR,
     NODE_ERROR,
@@ -135,10 +136,8 @@ def _helped(client: Client, path: str, refused: Refused) -> Refused:
     except MooringError:
         return refused
     if refused.code == "Forbidden" and not refused.remedy:
-        allow = """-p '{"allowVolumeExpansion": true}'"""
         refused.remedy = (
-            f"let class {claim.class_name} do it: kubectl patch storageclass "
-            f"{claim.class_name} {allow}"
+            f"let class {claim.class_name} do it: {expanding(claim.class_name)}"
             if claim.class_name
             else "it is of no class, so nobody grows it: make a new claim"
         )

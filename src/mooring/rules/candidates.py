@@ -7,11 +7,26 @@ from typing import Final
 from mooring.model.claim import Claim
 from mooring.model.names import Phase
 from mooring.model.volume import Volume
-from mooring.rules.matching import TOO_LARGE, TOO_SMALL, Refusal, quoted, refusals, short
+from mooring.rules.matching import (
+    LEFT_BEHIND,
+    OF_OTHERS,
+    TOO_LARGE,
+    TOO_SMALL,
+    UNSELECTED,
+    Refusal,
+    quoted,
+    refusals,
+    short,
+)
 from mooring.rules.waste import WasteLimit
 
 KINDS_AT_MOST: Final = 4  # of refusals that are counted apart
 FITTING: Final = "fitting"
+OF_ONE: Final = {  # what is said in other words of one volume than of several
+    LEFT_BEHIND: "of an earlier claim of this name",
+    OF_OTHERS: "of another claim",
+    UNSELECTED: "not selected by its labels",
+}
 
 
 def candidates(
@@ -24,9 +39,9 @@ def candidates(
     kinds = [(one, _first_refusal(claim, one, limit)) for one in volumes]
     counts = Counter(kind for _, kind in kinds)
     common = counts.most_common(KINDS_AT_MOST)
-    counted = [f"{count} {kind}{_extreme(kind, kinds)}" for kind, count in common]
+    counted = [f"{count} {_kind(kind, count)}{_extreme(kind, kinds)}" for kind, count in common]
     if others := len(kinds) - sum(count for _, count in common):
-        counted.append(f"{others} for other reasons")
+        counted.append(f"{others} for {'other reasons' if others > 1 else 'another reason'}")
     plural = "volumes" if len(kinds) > 1 else "volume"
     details = [f"{len(kinds)} {plural} looked at: {', '.join(counted)}"]
     unbound = [one for one in volumes if one.claim_ref is None or one.phase != Phase.BOUND]
@@ -41,6 +56,10 @@ def candidates(
 def _first_refusal(claim: Claim, volume: Volume, limit: WasteLimit | None) -> str:
     refusal = next(refusals(claim, volume, limit=limit), None)
     return FITTING if refusal is None else refusal.kind
+
+
+def _kind(kind: str, count: int) -> str:
+    return OF_ONE.get(kind, kind) if count == 1 else kind
 
 
 def _extreme(kind: str, kinds: Sequence[tuple[Volume, str]]) -> str:

@@ -24,7 +24,8 @@ from mooring.model.volume import Volume
 from mooring.rules.candidates import candidates, lacking, left_behind, wanted
 from mooring.rules.claims import Decision, claim_decision
 from mooring.rules.filling import filling_told, source_for_others
-from mooring.rules.growth_explanation import unfinished
+from mooring.rules.growth_explanation import forbidden_growth, unfinished
+from mooring.rules.making_explanation import mending
 from mooring.rules.matching import owned, short
 from mooring.rules.protection import holders
 from mooring.rules.remedies import (
@@ -89,7 +90,8 @@ Reasons = tuple[str, tuple[str, ...], str]  # why, details, help
 def explained_claim(claim: Claim, sight: Sight, *, in_short: bool = False) -> Explanation:
     """Why a claim is Bound, Pending or Lost.
 
-    in_short  without details, which for a pending claim take a look at every volume
+    in_short  without details, which for a pending claim take a look at every volume, and without
+              what keeps a claim only from something that it does not ask for
     """
     decision = claim_decision(claim, sight, "")
     state = claim.phase or str(Phase.PENDING)
@@ -98,7 +100,7 @@ def explained_claim(claim: Claim, sight: Sight, *, in_short: bool = False) -> Ex
     elif (taken := _taken(decision)) and state != Phase.BOUND:
         reasons = f"it is about to be bound to {taken}", (), ""
     elif claim.was_bound:
-        reasons = _bound_before(claim, sight)
+        reasons = _bound_before(claim, sight, in_short)
     elif claim.volume_name:
         reasons = _named(claim, sight)
     else:
@@ -121,7 +123,7 @@ def _terminating(claim: Claim, sight: Sight) -> Reasons:
     return "nobody uses it, so it goes in a moment", (), ""
 
 
-def _bound_before(claim: Claim, sight: Sight) -> Reasons:
+def _bound_before(claim: Claim, sight: Sight, in_short: bool) -> Reasons:
     name, volume = claim.volume_name, sight.volume(claim.volume_name)
     ref = volume.claim_ref if volume is not None else None
     if volume is None and not name:
@@ -130,7 +132,7 @@ def _bound_before(claim: Claim, sight: Sight) -> Reasons:
         again = f"create volume {name} again, if its data still exists"
         return f"its volume {name} is gone", (), f"{again}; otherwise {deleting('pvc', claim)}"
     if ref is not None and ref.uid != claim.uid:
-        return _misbound(claim, volume, ref)
+        return _misbound(claim, volume, ref, sight.holder)
     details = [f"the volume is {about(volume)}"]
     help_ = ""
     if (more := waste(claim, volume)).nanos:
@@ -140,6 +142,10 @@ def _bound_before(claim: Claim, sight: Sight) -> Reasons:
     left = unfinished(claim, volume, sight.supply.pools)
     details += left.details
     help_ = left.help or help_
+    if not in_short:
+        grows_not = forbidden_growth(claim, volume, sight.storage_class(claim.class_name))
+        details += grows_not.details
+        help_ = help_ or grows_not.help
     if sight.path:
         details.append(f"it is mounted at {sight.path}")
     if sight.pods:
@@ -147,17 +153,29 @@ def _bound_before(claim: Claim, sight: Sight) -> Reasons:
     return f"it has volume {volume.name}", tuple(details), help_
 
 
-def _misbound(claim: Claim, volume: Volume, ref: ObjectReference) -> Reasons:
-    """Its volume points at another claim, or at another of its name."""
+def _misbound(claim: Claim, volume: Volume, ref: ObjectReference, holder: Claim | None) -> Reasons:
+    """Its volume points at another claim, or at another of its name.
+
+    holder  the claim that it points at by name, if that exists
+    """
+    back = f"to have it back: {freeing(volume)}"
     if ref.key != claim.key:
-        why = f"its volume {volume.name} is of claim {ref.key} now"
-        if volume.phase == Phase.BOUND:
-            return why, (), deleting("pvc", claim)
+        whose = f"of claim {ref.key}" if ref.uid else f"reserved for claim {ref.key}"
+        why = f"its volume {volume.name} is {whose}"
+        if holder is None:
+            why += ", which does not exist"
+        elif ref.uid and ref.uid != holder.uid:
+            why = f"its volume {volume.name} is of an earlier claim {ref.key}"
+        elif volume.phase == Phase.BOUND:
+            return f"{why} now", (), deleting("pvc", claim)
+        else:
+            why += " now"
+            back += f", which takes it from claim {holder.key}"
     elif ref.uid:
         why = f"its volume {volume.name} is of another claim of this name"
     else:
         why = f"its volume {volume.name} is only reserved for its name: claimRef has no uid"
-    return why, (), f"to have it back: {freeing(volume)}; otherwise {deleting('pvc', claim)}"
+    return why, (), f"{back}; otherwise {deleting('pvc', claim)}"
 
 
 def _named(claim: Claim, sight: Sight) -> Reasons:
@@ -265,7 +283,7 @@ def _provisioned(claim: Claim, class_: StorageClass, sight: Sight, lack: _Lack) 
     by = selected or pool.node or "any host"
     if sight.told:
         why = f"the agent of {by} could not make its volume yet, in pool {pool.name}"
-        return why, _failure(sight), "put that right, and it is made by itself"
+        return why, _failure(sight), mending(claim, class_, sight)
     return f"the agent of {by} is to make its volume in pool {pool.name}", (), ""
 
 

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from mooring.model.claim import Claim
 from mooring.model.pool import Pool
+from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules import modifying, resizing
 from mooring.rules.outlook import raising
 from mooring.rules.pool_room import refusal
+from mooring.rules.remedies import expanding
 
 
 class Unfinished(NamedTuple):
@@ -49,6 +51,16 @@ def _growth(claim: Claim, volume: Volume, pools: Sequence[Pool]) -> Unfinished:
         return Unfinished((f"{what}, which cannot be done: {said}",), f"{less}; or {mend}")
     where = f"the agent of {pool.node}" if pool.node else "the agent of any host"
     return Unfinished((f"{what}, which {where} is to do",))
+
+
+def forbidden_growth(claim: Claim, volume: Volume, class_: StorageClass | None) -> Unfinished:
+    """Why a volume of a pool will not grow when its claim asks for that, which is refused then."""
+    if not volume.pool or class_ is None or class_.allow_volume_expansion:
+        return Unfinished()
+    if resizing.growth_target(claim) is not None:  # it was allowed when that was asked
+        return Unfinished()
+    why = f"it cannot be made larger: class {class_.name} does not let it"
+    return Unfinished((why,), f"to let it grow: {expanding(class_.name)}")
 
 
 def _said(claim: Claim) -> str:

@@ -22,6 +22,9 @@ from mooring.rules.waste import WasteLimit
 
 TOO_SMALL: Final = "too small"
 OF_CLASS: Final = "of class "
+OF_OTHERS: Final = "of other claims"
+LEFT_BEHIND: Final = "of earlier claims of this name"
+UNSELECTED: Final = "not selected by their labels"
 TOO_LARGE: Final = "too large"  # by the limit of waste
 NO_LABELS: Final[dict[str, str]] = {}  # one for all volumes that have none
 
@@ -211,9 +214,10 @@ def refusals(
     mine = volume.points_at(claim)  # then phase, class and labels are not looked at, by rule 6
     ref = volume.claim_ref
     if ref is not None and not mine:
-        gone = ref.key == claim.key
-        kind = "of an earlier claim of this name" if gone else "of other claims"
-        yield Refusal(1, kind, kind if gone else owned(volume, ref))
+        if ref.key == claim.key:
+            yield Refusal(1, LEFT_BEHIND, "of an earlier claim of this name")
+        else:
+            yield Refusal(1, OF_OTHERS, owned(volume, ref))
     if volume.being_deleted:
         yield Refusal(5, "being deleted", "being deleted")
     if ref is None and volume.phase != Phase.AVAILABLE:
@@ -232,7 +236,7 @@ def refusals(
         yield Refusal(0, kind, kind)
     selector = claim.spec.selector
     if ref is None and selector is not None and not selector.matches(volume.metadata.labels):
-        yield Refusal(8, "not selected by their labels", "not selected by its labels")
+        yield Refusal(8, UNSELECTED, "not selected by its labels")
     if volume.capacity < claim.request:
         missing = claim.request.minus(volume.capacity)
         yield Refusal(2, TOO_SMALL, f"{missing} too small")

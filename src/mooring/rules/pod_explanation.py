@@ -19,6 +19,7 @@ from mooring.rules.candidates import wanted
 from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.explanation import Explanation, Reasons, listed
 from mooring.rules.nodes import OTHER_NODE_WANTED, UNSCHEDULABLE
+from mooring.rules.quota import exceeded_quota
 from mooring.rules.remedies import asking, deleting, editing, ending, rescheduling, ungated
 from mooring.rules.scheduling import (
     NO_SPACE,
@@ -154,7 +155,7 @@ def _to_be_placed(pod: Pod, sight: PodSight) -> Reasons:
     told = [_of_node(pod, node, found, sight) for node in sight.nodes]
     details = [why for why, _ in told[:NODES_AT_MOST]]
     if (more := len(told) - NODES_AT_MOST) > 0:
-        details.append(f"and {more} nodes more")
+        details.append(f"and {more} {'nodes' if more > 1 else 'node'} more")
     helps = list(dict.fromkeys(help_ for _, help_ in told if help_))
     count = f"none of {len(told)} nodes" if len(told) > 1 else "the only node cannot"
     why = f"{count} can give it its volumes" if len(told) > 1 else f"{count} give it its volumes"
@@ -192,7 +193,10 @@ def _missing(pod: Pod, missing: Sequence[str], all_: tuple[str, ...], sight: Pod
         return f"its own claim {own[0]} is to be made in a moment", all_, ""
     failure = f"it failed last with: {sight.failure}"
     why = f"its own claim {own[0]} could not be made"
-    return why, (*all_, failure), "put that right, and it is made by itself"
+    mend = "put that right"
+    if quota := exceeded_quota(sight.failure):
+        mend = f"{editing('quota', quota)} -n {pod.namespace}, to raise spec.hard"
+    return why, (*all_, failure), f"{mend}, and it is made by itself"
 
 
 def _of_node(pod: Pod, node: Node, found: Needs, sight: PodSight) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """What a claim takes of its namespace's quotas, and whether it may. Storage semantics §16."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -14,6 +15,8 @@ REQUESTS: Final = "requests.storage"
 OF_CLASS: Final = ".storageclass.storage.k8s.io/"
 ATTRIBUTES_SCOPE: Final = "VolumeAttributesClass"
 CLAIM_LIMIT: Final = "PersistentVolumeClaim"
+
+_EXCEEDED: Final = re.compile(r"\bexceeded quota: ([a-z0-9.-]+), requested: ")  # see `exceeded`
 
 Use = Mapping[str, Quantity]
 
@@ -147,6 +150,12 @@ def exceeded(quota: ResourceQuota, after: ResourceQuota, more: Mapping[str, Quan
         f"exceeded quota: {quota.name}, requested: {listed(more)}, used: "
         f"{listed(quota.status.used)}, limited: {listed(quota.spec.hard)}"
     )
+
+
+def exceeded_quota(message: str) -> str:
+    """The name of the quota that a message says was exceeded, "" if it says so of none."""
+    found = _EXCEEDED.search(message)
+    return found[1] if found else ""
 
 
 def out_of_range(limits: Iterable[LimitRange], claim: Claim) -> str:

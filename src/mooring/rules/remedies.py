@@ -44,6 +44,11 @@ def classing(claim: Claim, class_name: str) -> str:
     return _patched("pvc", claim, {"spec": {"storageClassName": class_name}})
 
 
+def expanding(class_name: str) -> str:
+    """Lets claims of a class grow."""
+    return f"kubectl patch sc {quote(class_name)} -p {_json({'allowVolumeExpansion': True})}"
+
+
 def rescheduling(claim: Claim) -> str:
     """Has another node chosen for a claim's volume."""
     return f"kubectl annotate pvc {_at(claim)} {SELECTED_NODE}-"

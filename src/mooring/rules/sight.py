@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from mooring.model.attributes_class import AttributesClass
 from mooring.model.claim import Claim
 from mooring.model.names import BLOCK
 from mooring.model.namespace import Namespace
 from mooring.model.pod import Pod
 from mooring.model.populator import VolumePopulator
+from mooring.model.snapshot import Snapshot
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.matching import VolumeIndex, fits
@@ -25,6 +27,9 @@ class Sight:
     pods        that use the claim
     populators  all that are registered
     index       of all volumes; without it they are looked at one by one
+    holder      the claim that the volume it names points at, if that exists
+    source      what its volume is to be filled from, if that exists
+    attributes  its VolumeAttributesClass, if that exists
     told        the last failure that whoever makes its volume told of, "" if none
     path        where it is mounted on the host of the server, "" if it is not
     """
@@ -35,6 +40,9 @@ class Sight:
     pods: Sequence[Pod] = ()
     populators: Collection[VolumePopulator] = ()
     index: VolumeIndex | None = None
+    holder: Claim | None = None
+    source: Claim | Snapshot | None = None
+    attributes: AttributesClass | None = None
     told: str = ""
     path: str = ""
 
