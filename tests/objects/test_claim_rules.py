@@ -211,6 +211,15 @@ def test_18_a_source_in_another_namespace_is_dropped_and_none_of_its_name_taken_
     assert made(CLAIM, claim(dataSourceRef=near))["spec"]["dataSource"] == CLONED
 
 
+@pytest.mark.rule("18.4")
+def test_18_a_source_in_another_namespace_that_is_stored_gets_no_mirror() -> None:
+    old = made(CLAIM, claim())
+    old["spec"]["dataSourceRef"] = {**CLONED, "namespace": "far"}
+    new = changed(old)
+    admitted_update(CLAIM, new, old, World(), NOW)
+    assert new["spec"] == old["spec"]
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [

@@ -12,6 +12,7 @@ from tests.spec.plugin import case
 MADE_S = 1_767_225_600.0  # 2026-01-01
 BETA = "volume.beta.kubernetes.io/storage-class"
 GA = "storageclass.kubernetes.io/is-default-class"
+DEFAULT_BETA = "storageclass.beta.kubernetes.io/is-default-class"
 
 
 def cells(kind: Kind, doc: Doc, age_s: float = 0.0) -> dict[str, Any]:
@@ -135,6 +136,8 @@ def test_17_what_is_being_deleted_is_terminating(kind: Kind, doc: Doc) -> None:
         case("17.13", {}, "AllowVolumeExpansion", "false"),
         case("17.11", {"allowVolumeExpansion": True}, "AllowVolumeExpansion", "true"),
         case("17.12", {"metadata": {"name": "s", "annotations": {GA: "true"}}}, "Name",
+             "s (default)"),
+        case("17.12", {"metadata": {"name": "s", "annotations": {DEFAULT_BETA: "true"}}}, "Name",
              "s (default)"),
         case("17.12", {"metadata": {"name": "s", "annotations": {GA: "True"}}}, "Name", "s"),
     ],
