@@ -162,8 +162,8 @@ def test_deleting_a_claim_says_what_becomes_of_its_data(
 @pytest.mark.parametrize(
     ("pod", "state", "what"),
     [
-        (a_pod("web", node="here", phase="Running"), "put off", "until its users are gone"),
-        (a_pod("web", node="here", phase="Succeeded"), "put off", "until its users are gone"),
+        (a_pod("web", node="here", phase="Running"), "put off", "until its user is gone"),
+        (a_pod("web", node="here", phase="Succeeded"), "put off", "until its user is gone"),
         (a_pod("web"), "possible", "would wait in vain: default/web"),
     ],
 )

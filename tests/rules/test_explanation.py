@@ -483,8 +483,10 @@ def test_a_claim_being_deleted_waits_for_pods_that_have_a_node_ended_or_not(phas
     found = explained(a_claim(deleted=True), *pods)
     assert (found.state, found.why) == (
         "Terminating",
-        "it stays until its users are gone: default/web",
+        "it stays until its user is gone: default/web",
     )
+    both = explained(a_claim(deleted=True), *pods, a_pod("old", node="here", phase=phase))
+    assert both.why == "it stays until its users are gone: default/web, default/old"
 
 
 # Lines

@@ -106,8 +106,8 @@ def test_a_pod_that_is_being_deleted() -> None:
     [
         (
             {"schedulingGates": [{"name": "a.com/b"}]},
-            "it has scheduling gates: a.com/b",
-            "to remove them: kubectl patch pod p -n default --type merge -p "
+            "it has a scheduling gate: a.com/b",
+            "to remove it: kubectl patch pod p -n default --type merge -p "
             """'{"spec":{"schedulingGates":null}}'""",
         ),
         (
@@ -145,7 +145,7 @@ def test_no_node() -> None:
         ),
         (
             [a_claim(class_="now")],
-            "it waits until its claims are bound: db",
+            "it waits until its claim is bound: db",
             "mooring explain pvc db -n default says what that waits for",
         ),
         (
@@ -190,7 +190,7 @@ def test_a_pod_that_is_about_to_be_placed() -> None:
     ready = text(a_pod(own=["own"]), its(bound("p-own")), volumes=[a_volume()])
     assert ready == "pod default/p is Pending: it is about to get node n1"
     assert text(a_pod("db"), late(selected="n1")) == (
-        "pod default/p is Pending: it gets node n1 when its claims are bound: db not yet\n"
+        "pod default/p is Pending: it gets node n1 when its claim is bound: db not yet\n"
         "  would help: mooring explain pvc db -n default says what that waits for"
     )
 

@@ -90,4 +90,4 @@ def test_one_that_is_not_says_why(
 
 def test_one_that_is_to_go_names_the_claims_that_keep_it() -> None:
     found = explained(a_snapshot(finalizers=BOTH, deleted=True), waiting=[from_snapshot()])
-    assert "claims are filled from it: default/new" in found.why
+    assert "a claim is filled from it: default/new" in found.why

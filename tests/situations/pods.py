@@ -351,7 +351,7 @@ PODS: Final = (
             claim(class_="fast"),
             pod("web", "db", schedulingGates=[{"name": "example.com/wait"}]),
         ],
-        [Remedy("to remove them:", [Run("kubectl patch pod web")], [bound(), *ON_HERE])],
+        [Remedy("to remove it:", [Run("kubectl patch pod web")], [bound(), *ON_HERE])],
     ),
     Situation(
         "It is for another scheduler",

@@ -14,7 +14,7 @@ from mooring.model.names import (
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
-from mooring.rules.explanation import Explanation, listed, origin
+from mooring.rules.explanation import Explanation, counted, listed, origin, unremoved
 from mooring.rules.protection import holders
 from mooring.rules.remedies import retaining
 from mooring.rules.volume_explanation import roots_of
@@ -63,10 +63,10 @@ def deletion_of_claim(
     details = []
     if others := [one for one in claim.metadata.finalizers if one != PVC_PROTECTION]:
         state = PUT_OFF
-        details.append(f"it stays until its finalizers are removed: {listed(others)}")
+        details.append(f"it stays until {unremoved(others)}")
     if users := [pod.key for pod in holders(claim, pods)]:
         state = PUT_OFF
-        details.append(f"it stays until its users are gone: {listed(users)}")
+        details.append(f"it stays until {counted(users, 'its user is gone', 'its users are gone')}")
     if waiting := [pod.key for pod in pods if not pod.node_name and not pod.has_ended]:
         details.append(f"pods that wait for it, and would wait in vain: {listed(waiting)}")
     if claim.being_deleted:
@@ -108,6 +108,6 @@ def deletion_of_volume(
         if lost:
             keep = f"to keep the data first: {retaining(volume)}"
             return Explanation(subject, state, f"its data is LOST, by {what}", (), keep)
-    details = (f"it stays until its finalizers are removed: {listed(held)}",) if held else ()
+    details = (f"it stays until {unremoved(held)}",) if held else ()
     why = f"only the object goes, its data stays ({origin(volume)})"
     return Explanation(subject, state, why, details)

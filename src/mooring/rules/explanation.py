@@ -116,8 +116,9 @@ def _taken(decision: Decision) -> str:
 
 def _terminating(claim: Claim, sight: Sight) -> Reasons:
     if users := holders(claim, sight.pods):
-        names = listed([pod.key for pod in users])
-        return f"it stays until its users are gone: {names}", (), ending(users)
+        names = [pod.key for pod in users]
+        gone = counted(names, "its user is gone", "its users are gone")
+        return f"it stays until {gone}", (), ending(users)
     if others := [one for one in claim.metadata.finalizers if one != PVC_PROTECTION]:
         return held("pvc", claim, others)
     return "nobody uses it, so it goes in a moment", (), ""
@@ -311,7 +312,7 @@ def held(kind: str, one: View, finalizers: Sequence[str]) -> Reasons:
 
     kind  as kubectl calls it   finalizers  that keep it, those of a user excluded
     """
-    why = f"it stays until its finalizers are removed: {listed(finalizers)}"
+    why = f"it stays until {unremoved(finalizers)}"
     details = tuple(MEANINGS[each] for each in finalizers if each in MEANINGS)
     if len(details) == len(finalizers):
         return why, details, "the end of that"
@@ -323,6 +324,16 @@ def listed(names: Sequence[str]) -> str:
     """The first few, and how many more."""
     more = len(names) - NAMES_AT_MOST
     return ", ".join(names[:NAMES_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(names: Sequence[str], one: str, several: str) -> str:
+    """Words for as many as there are, and which they are."""
+    return f"{one if len(names) == 1 else several}: {listed(names)}"
+
+
+def unremoved(finalizers: Sequence[str]) -> str:
+    """What an object waits for, by those of its finalizers that keep it."""
+    return counted(finalizers, "its finalizer is removed", "its finalizers are removed")
 
 
 def about(volume: Volume) -> str:

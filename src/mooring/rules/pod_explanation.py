@@ -17,7 +17,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.rules.candidates import wanted
 from mooring.rules.consumers import ConsumerIndex
-from mooring.rules.explanation import Explanation, Reasons, listed
+from mooring.rules.explanation import Explanation, Reasons, counted, listed
 from mooring.rules.nodes import OTHER_NODE_WANTED, UNSCHEDULABLE
 from mooring.rules.quota import exceeded_quota
 from mooring.rules.remedies import asking, deleting, editing, ending, rescheduling, ungated
@@ -113,8 +113,9 @@ def _reasons(pod: Pod, sight: PodSight) -> Reasons:
     if pod.being_deleted:
         return "it is being deleted, and gets no node", (), ""
     if pod.spec.scheduling_gates:
-        gates = listed([one.name for one in pod.spec.scheduling_gates])
-        return f"it has scheduling gates: {gates}", (), f"to remove them: {ungated(pod)}"
+        gates = [one.name for one in pod.spec.scheduling_gates]
+        why = f"it has {counted(gates, 'a scheduling gate', 'scheduling gates')}"
+        return why, (), f"to remove {'it' if len(gates) == 1 else 'them'}: {ungated(pod)}"
     if pod.spec.scheduler_name not in ("", DEFAULT_SCHEDULER):
         why = f"scheduler {pod.spec.scheduler_name} is to find its node, not Mooring's"
         return why, (), f"that scheduler at work, or schedulerName: {DEFAULT_SCHEDULER}"
@@ -148,8 +149,9 @@ def _to_be_placed(pod: Pod, sight: PodSight) -> Reasons:
     if isinstance(plan, Plan):
         if not plan.claims:
             return f"it is about to get node {plan.node}", (), ""
-        names = listed([key.rpartition("/")[2] for key in plan.claims])
-        why = f"it gets node {plan.node} when its claims are bound: {names} not yet"
+        names = [key.rpartition("/")[2] for key in plan.claims]
+        when = counted(names, "its claim is bound", "its claims are bound")
+        why = f"it gets node {plan.node} when {when} not yet"
         first = sight.claims[plan.claims[0]]
         return why, (), f"{asking('pvc', first)} says what that waits for"
     told = [_of_node(pod, node, found, sight) for node in sight.nodes]
@@ -169,7 +171,8 @@ def _before(pod: Pod, found: str, sight: PodSight) -> Reasons:
     there = [one for one in claims.values() if one is not None]
     if found == UNBOUND_IMMEDIATE:
         open_ = [one for one in there if one.phase != Phase.BOUND]
-        why = f"it waits until its claims are bound: {listed([one.name for one in open_])}"
+        names = [one.name for one in open_]
+        why = f"it waits until {counted(names, 'its claim is bound', 'its claims are bound')}"
         return why, all_, f"{asking('pvc', open_[0])} says what that waits for"
     if missing := [name for name, one in claims.items() if one is None]:
         return _missing(pod, missing, all_, sight)

@@ -9,7 +9,7 @@ from mooring.model.names import (
     Phase,
 )
 from mooring.model.snapshot import Snapshot, SnapshotContent
-from mooring.rules.explanation import Explanation, Reasons, held, listed
+from mooring.rules.explanation import Explanation, Reasons, counted, held, listed
 from mooring.rules.remedies import asking, deleting
 from mooring.rules.snapshots import NOT_MADE, Decision, World, snapshot_decision
 
@@ -58,7 +58,9 @@ def explained_snapshot(
 
 def _terminating(snapshot: Snapshot, world: World) -> Reasons:
     if restoring := world.restoring(snapshot):
-        why = f"it stays until claims are filled from it: {listed([one.key for one in restoring])}"
+        names = [one.key for one in restoring]
+        filled = counted(names, "a claim is filled from it", "claims are filled from it")
+        why = f"it stays until {filled}"
         first = restoring[0]
         see = f"{asking('pvc', first)} says what that waits for"
         return why, (), f"{see}; or {deleting('pvc', first)}"
