@@ -79,7 +79,7 @@ def test_it_acts_on_a_claim_that_names_it_whose_class_is_of_it(
     assert ("Normal", "Provisioning") in plant.told("db") or not acts
 
 
-@pytest.mark.rule("10.13", "10.14", "10.15")
+@pytest.mark.rule("10.13", "10.14", "10.15", "10.17")
 def test_a_volume_is_as_claim_and_class_say(plant: HostPlant) -> None:
     fields = {"parameters": {"pool": "local"}, "mountOptions": ["noatime"]}
     plant.put(CLASSES, a_pool_class("kept", "Retain", **fields))
@@ -90,6 +90,7 @@ def test_a_volume_is_as_claim_and_class_say(plant: HostPlant) -> None:
     assert (list(spec.access_modes), spec.volume_mode) == (modes, "Filesystem")
     assert (volume.reclaim_policy, spec.mount_options) == ("Retain", ("noatime",))
     assert spec.storage_class_name == "kept"
+    assert volume.claim_ref == plant.claim().reference()
 
 
 @pytest.mark.rule("10.21", "10.20")
