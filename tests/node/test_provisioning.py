@@ -79,6 +79,19 @@ def test_the_volume_is_what_the_claim_and_the_class_say(plant: HostPlant) -> Non
     assert not volume.has_finalizer(EXTERNAL_PROVISIONER_FINALIZER)
 
 
+@pytest.mark.rule("2.14", "10.19")
+def test_a_new_volume_has_its_finalizer_from_the_first_moment(plant: HostPlant) -> None:
+    first = []
+
+    def note(event: Event) -> None:
+        if event.before is None and event.after is not None:
+            first.append(view(Volume, event.after).metadata.finalizers)
+
+    plant.objects.cache.shelves[VOLUMES].follow(note)
+    plant.put(CLAIMS, a_claim_doc(class_="local"))
+    assert EXTERNAL_PROVISIONER_FINALIZER in first[0]
+
+
 @pytest.mark.rule("20.15")
 def test_the_size_of_a_new_volume_is_of_the_binary_family(plant: HostPlant) -> None:
     plant.put(CLAIMS, a_claim_doc(class_="local", resources={"requests": {"storage": "2G"}}))
