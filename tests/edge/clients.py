@@ -5,10 +5,11 @@ import http.client
 import socket
 import ssl
 from contextlib import suppress
+from pathlib import Path
 
 from cryptography import x509
 
-from mooring.edge.settings import Settings
+from mooring.edge.settings import EntryPoint, ProxyName, Settings
 from tests.docker.testbed import eventually
 
 HOST = "web.example.com"
@@ -19,6 +20,21 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def settings_in(directory: Path, proxy: ProxyName = "haproxy") -> Settings:
+    """An edge with entry points http and https on this machine, all its files in a directory."""
+    (directory / "pems").mkdir()
+    return Settings(
+        entry_points=(
+            EntryPoint("http", free_port(), "127.0.0.1"),
+            EntryPoint("https", free_port(), "127.0.0.1", tls=True),
+        ),
+        directory=str(directory / "edge"),
+        proxy=proxy,
+        user="",
+        certificates=str(directory / "pems"),
+    )
 
 
 class Client:

@@ -20,7 +20,7 @@ from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.engine.swarm import Service, Task
 from tests.docker.testbed import eventually
-from tests.edge.clients import HOST, Client, free_port
+from tests.edge.clients import HOST, Client, settings_in
 from tests.edge.making import a_node, a_service, a_swarm, a_task
 from tests.edge.pems import a_pem
 
@@ -60,18 +60,7 @@ class Plant(Client):
 
 @pytest.fixture
 async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
-    (tmp_path / "pems").mkdir()
-    entries = (
-        EntryPoint("http", free_port(), "127.0.0.1"),
-        EntryPoint("https", free_port(), "127.0.0.1", tls=True),
-    )
-    settings = Settings(
-        entry_points=entries,
-        directory=str(tmp_path / "edge"),
-        user="",
-        certificates=str(tmp_path / "pems"),
-    )
-    made = Plant(settings)
+    made = Plant(settings_in(tmp_path))
     yield made
     await made.proxy.stop()
 

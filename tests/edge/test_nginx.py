@@ -20,12 +20,12 @@ from mooring.edge.errors import ConfigRejected, ReloadFailed
 from mooring.edge.model import Memory, Model, Server, model_of
 from mooring.edge.nginx import proxy as nginx
 from mooring.edge.nginx.files import certificate_file
-from mooring.edge.nginx.proxy import NginxProxy
+from mooring.edge.nginx.proxy import NginxProxy, Pace
 from mooring.edge.place import STOPGAP
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.engine.swarm import Service, Task
 from tests.docker.testbed import eventually
-from tests.edge.clients import HOST, Client, free_port
+from tests.edge.clients import HOST, Client, settings_in
 from tests.edge.making import a_node, a_service, a_swarm, a_task
 from tests.edge.pems import a_pem
 
@@ -35,6 +35,7 @@ pytestmark = [
 ]
 
 
+AT_ONCE = Pace(quiet_s=0.0, between_s=0.0)
 NOWHERE = Server("t1", "127.0.0.1", 99999, "n1")  # nginx knows no such port
 ODD = "/a%2Fb?c=%20d"  # a target that is to arrive as it is
 
@@ -66,7 +67,7 @@ class Plant(Client):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.proxy = NginxProxy(settings)
+        self.proxy = NginxProxy(settings, AT_ONCE)
 
     async def bring(self, *things: Service | Task) -> None:
         await self.proxy.bring(self.model(*things), self.certificates())
@@ -101,22 +102,8 @@ class Plant(Client):
 
 
 @pytest.fixture
-async def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Plant]:
-    monkeypatch.setattr(nginx, "QUIET_S", 0.0)
-    monkeypatch.setattr(nginx, "BETWEEN_RELOADS_S", 0.0)
-    (tmp_path / "pems").mkdir()
-    entries = (
-        EntryPoint("http", free_port(), "127.0.0.1"),
-        EntryPoint("https", free_port(), "127.0.0.1", tls=True),
-    )
-    settings = Settings(
-        entry_points=entries,
-        directory=str(tmp_path / "edge"),
-        proxy="nginx",
-        user="",
-        certificates=str(tmp_path / "pems"),
-    )
-    made = Plant(settings)
+async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
+    made = Plant(settings_in(tmp_path, proxy="nginx"))
     yield made
     await made.proxy.stop()
 
@@ -203,7 +190,7 @@ async def test_killed_it_is_started_as_it_was_if_the_new_is_refused(plant: Plant
 
 
 async def test_a_reload_that_came_to_nothing_is_told_until_it_is_tried_again(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch
+    plant: Plant,
 ) -> None:
     await plant.bring(a_service())
     had = plant.proxy.configuration().read_text()
@@ -212,15 +199,14 @@ async def test_a_reload_that_came_to_nothing_is_told_until_it_is_tried_again(
         entry = EntryPoint("more", taken.getsockname()[1], "127.0.0.1")
         again = Plant(structs.replace(plant.settings, entry_points=(*entries, entry)))
         await again.proxy.find()
-        monkeypatch.setattr(nginx, "START_S", 0.2)
+        again.proxy.pace = AT_ONCE._replace(start_s=0.2)
         with pytest.raises(ReloadFailed):
             await again.bring(a_service())
-        monkeypatch.setattr(nginx, "BETWEEN_RELOADS_S", 3600.0)
+        again.proxy.pace = AT_ONCE._replace(between_s=3600.0)
         with pytest.raises(ReloadFailed):
             await again.bring(a_service())
         assert again.proxy.configuration().read_text() == had
-    monkeypatch.setattr(nginx, "START_S", 10.0)
-    monkeypatch.setattr(nginx, "BETWEEN_RELOADS_S", 0.0)
+    again.proxy.pace = AT_ONCE
     await again.bring(a_service())
     assert again.proxy.reloads == 1
 
@@ -245,12 +231,10 @@ async def test_only_what_may_be_done_twice_is_sent_to_another(
             assert got == [f"{method} {ODD} HTTP/1.1"] * (2 if method in again else 1)
 
 
-async def test_a_server_that_is_another_services_now_goes_at_once(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_is_another_services_now_goes_at_once(plant: Plant) -> None:
     services = (a_service(), a_service("other"))
     await plant.bring(*services, a_task(1), a_task(2))
-    monkeypatch.setattr(nginx, "QUIET_S", 3600.0)
+    plant.proxy.pace = AT_ONCE._replace(quiet_s=3600.0)
     await plant.bring(*services, a_task(1), a_task(2), a_task(3, "other"))
     assert plant.proxy.reloads == 0
     await plant.bring(*services, a_task(1), a_task(4, "other", published=30002))

@@ -8,6 +8,7 @@ from mooring.objects.kind import Kind
 Doc = dict[str, Any]
 
 DIRECTORY = "directory.mooring.dev"
+SNAPSHOTS = "snapshot.storage.k8s.io"
 STORAGE = {"storage": "64Mi"}
 REFERENCE = {
     "kind": "PersistentVolumeClaim",
@@ -157,21 +158,21 @@ def _limits() -> dict[str, Doc]:
 
 
 def _snapshots() -> dict[str, Doc]:
-    group, error = "snapshot.storage.k8s.io", {"time": WHEN, "message": "it went wrong"}
+    error = {"time": WHEN, "message": "it went wrong"}
     return {
-        f"volumesnapshotclasses.{group}": {
+        f"volumesnapshotclasses.{SNAPSHOTS}": {
             "driver": "hostile.example.com",
             "deletionPolicy": "Retain",
             "parameters": {"a": "b"},
         },
-        f"volumesnapshots.{group}": {
+        f"volumesnapshots.{SNAPSHOTS}": {
             "spec": {
                 "source": {"persistentVolumeClaimName": "hostile-1"},
                 "volumeSnapshotClassName": "hostile-1",
             },
             "status": {"readyToUse": False, "restoreSize": "1Gi", "error": error},
         },
-        f"volumesnapshotcontents.{group}": {
+        f"volumesnapshotcontents.{SNAPSHOTS}": {
             "spec": {
                 "driver": "hostile.example.com",
                 "deletionPolicy": "Retain",
@@ -220,7 +221,6 @@ def lively(place: Path) -> dict[str, list[Doc]]:
     """By resource, what to lay over a sample so that controllers and the agent have work."""
     bound = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": dict(STORAGE)}}
     grown = {**bound, "resources": {"requests": {"storage": "96Mi"}}}
-    group, source = "snapshot.storage.k8s.io", {"persistentVolumeClaimName": "hostile-2"}
     pool = {"driver": DIRECTORY, "node": "here", "root": str(place / "hostile-pool")}
     class_: Doc = {"provisioner": DIRECTORY, "parameters": {"pool": "hostile-1"}}
     return {
@@ -236,7 +236,7 @@ def lively(place: Path) -> dict[str, list[Doc]]:
                 "spec": {
                     **bound,
                     "dataSource": {
-                        "apiGroup": group,
+                        "apiGroup": SNAPSHOTS,
                         "kind": "VolumeSnapshot",
                         "name": "hostile-1",
                     },
@@ -262,12 +262,19 @@ def lively(place: Path) -> dict[str, list[Doc]]:
             {"spec": {"hard": {"requests.storage": "100Mi"}}, "status": {}},
         ],
         "volumeattributesclasses.storage.k8s.io": [{"driverName": DIRECTORY, "parameters": {}}],
-        f"volumesnapshotclasses.{group}": [{"driver": DIRECTORY, "deletionPolicy": "Delete"}],
-        f"volumesnapshots.{group}": [
+        **_lively_snapshots(),
+    }
+
+
+def _lively_snapshots() -> dict[str, list[Doc]]:
+    source = {"persistentVolumeClaimName": "hostile-2"}
+    return {
+        f"volumesnapshotclasses.{SNAPSHOTS}": [{"driver": DIRECTORY, "deletionPolicy": "Delete"}],
+        f"volumesnapshots.{SNAPSHOTS}": [
             {"spec": {"source": source}, "status": {}},
             {"spec": {"source": {"volumeSnapshotContentName": "hostile-1"}}, "status": {}},
         ],
-        f"volumesnapshotcontents.{group}": [
+        f"volumesnapshotcontents.{SNAPSHOTS}": [
             {
                 "spec": {
                     "driver": DIRECTORY,

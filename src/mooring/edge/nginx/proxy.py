@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
@@ -33,21 +33,34 @@ PROGRAM: Final = "nginx"
 CONFIGURATION: Final = "nginx.conf"
 APPLIED: Final = "nginx.applied"  # the master's number, and what its configuration hashes to
 CHECK_S: Final = 30.0
-START_S: Final = 10.0
 PAUSE_S: Final = 0.02
-QUIET_S: Final = 2.0  # after a change, in case more come
-BETWEEN_RELOADS_S: Final = 10.0
 # After which a server that went is taken out: its port may be given to somebody else.
 GONE_S: Final = 30.0
 
 _Address = tuple[str, int]  # and its port
 
 
+class Pace(NamedTuple):
+    """How long it takes its time, in seconds.
+
+    quiet_s    after a change, in case more come
+    between_s  from one reload to the next
+    start_s    after which a start or a reload has come to nothing
+    """
+
+    quiet_s: float = 2.0
+    between_s: float = 10.0
+    start_s: float = 10.0
+
+
+USUAL: Final = Pace()
+
+
 class NginxProxy:
     """A Proxy of the interface."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, pace: Pace = USUAL) -> None:
+        self.settings, self.pace = settings, pace
         self.files = Place(settings.directory)
         self.place = self.files.path
         self.reloads = 0
@@ -57,7 +70,7 @@ class NginxProxy:
         self._places: dict[str, set[_Address]] = {}  # by service, as of that configuration
         self._rejected: tuple[str, ConfigRejected] | None = None  # with what was said of it
         self._failed: ReloadFailed | None = None  # the last try, which is tried again in its time
-        self._reloaded = -BETWEEN_RELOADS_S
+        self._reloaded = -pace.between_s
         self._changed_at: float | None = None
 
     @property
@@ -132,8 +145,8 @@ class NginxProxy:
         since = self._changed_at = self._changed_at or now
         if self._misleads(model):
             return now
-        wait_s = GONE_S if self._only_went(model, certificates) else QUIET_S
-        return max(since + wait_s, self._reloaded + BETWEEN_RELOADS_S)
+        wait_s = GONE_S if self._only_went(model, certificates) else self.pace.quiet_s
+        return max(since + wait_s, self._reloaded + self.pace.between_s)
 
     def _misleads(self, model: Model) -> bool:
         """Whether a server that went has left its address to another service, which would get
@@ -212,7 +225,7 @@ class NginxProxy:
         """Start it with the configuration that is there. Raises ReloadFailed, ProxyAway."""
         command = (PROGRAM, *self._words(), "-c", str(self.configuration()))
         log_file = self.place / "start.log"
-        if await processes.daemon(*command, log=log_file, deadline_s=START_S):
+        if await processes.daemon(*command, log=log_file, deadline_s=self.pace.start_s):
             raise ProxyAway("nginx", f"it does not start; {log_file} says why")
         await self._until_it_works(set())
 
@@ -233,7 +246,7 @@ class NginxProxy:
     async def _until_it_works(self, before: set[int]) -> None:
         """A reload that came to nothing has no new workers, and is told in its log alone."""
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(self.pace.start_s):
                 while True:
                     master = self._master()
                     if master is not None and _workers(master) - before:
