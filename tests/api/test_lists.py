@@ -9,7 +9,6 @@ import pytest
 from tests.api.client import Client
 
 MAPS = "/api/v1/namespaces/default/configmaps"
-EVERY_MAP = "/api/v1/configmaps"
 Doc = dict[str, Any]
 
 

@@ -41,12 +41,12 @@ def a_task(
     """Its port is 30000 and its number, unless another is said; 0: none is told."""
     port = 30000 + number if published is None else published
     ports = (Port(80, port, "host"),) if port else ()
-    return Task(f"t{number}", f"id{service}", node, number, state, desired, ports)
+    return Task(f"t{number}", f"id{service}", node, state, desired, ports)
 
 
 def a_node(number: int = 1, *, state: str = "ready", address: str = "", **labels: str) -> Node:
     said = {f"mooring.edge.{key}": value for key, value in labels.items()}
-    return Node(f"n{number}", f"h{number}", state, "active", address or f"10.0.0.{number}", said)
+    return Node(f"n{number}", f"h{number}", state, address or f"10.0.0.{number}", said)
 
 
 def a_swarm(*things: Service | Task | Node) -> Swarm:

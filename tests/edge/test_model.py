@@ -83,8 +83,8 @@ def test_of_the_mesh_one_node_is_active_and_the_others_stand_by() -> None:
         (a_node(address="127.0.0.1"), None),
         (a_node(address="::1"), None),
         (a_node(address="fd00::7"), "fd00::7"),
-        (Node("n", "h", "ready", "active", "0.0.0.0", {}, "10.1.1.1:2377"), "10.1.1.1"),
-        (Node("n", "h", "ready", "active", "", {}, "[fd00::1]:2377"), "fd00::1"),
+        (Node("n", "h", "ready", "0.0.0.0", {}, "10.1.1.1:2377"), "10.1.1.1"),
+        (Node("n", "h", "ready", "", {}, "[fd00::1]:2377"), "fd00::1"),
     ],
 )
 def test_the_address_of_a_node(node: Node, address: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from mooring.controllers.attributes_classes import AttributesClasses
 from mooring.controllers.binder import Binder
@@ -22,7 +22,6 @@ from mooring.controllers.schedules import Schedules
 from mooring.controllers.snapshots import Snapshots
 from mooring.model.attributes_class import AttributesClass
 from mooring.model.claim import Claim
-from mooring.model.names import SCHEDULE
 from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.quota import ResourceQuota
@@ -34,8 +33,6 @@ from mooring.objects.views import view
 from mooring.reconcile.queue import Queue
 from mooring.reconcile.resync import Resync
 from mooring.rules.volumes import is_at_rest
-
-SCHEDULE_SIGN: Final = f'"{SCHEDULE}"'.encode()
 
 
 class Follower(Protocol):

@@ -10,7 +10,7 @@ import msgspec
 
 from mooring.engine.connection import Connection
 from mooring.engine.errors import EngineAway
-from mooring.engine.swarm import Node, Service, Swarm, Task, nodes_of, services_of, tasks_of
+from mooring.engine.swarm import Service, Swarm, Task, nodes_of, services_of, tasks_of
 
 T = TypeVar("T")
 # Those of a service come as the call of whoever changed it returns. Nothing is told when a task
@@ -51,10 +51,6 @@ class Manager:
     async def services(self) -> dict[str, Service]:
         """Raises EngineAway."""
         return await self._listed("services", services_of)
-
-    async def nodes(self) -> dict[str, Node]:
-        """Raises EngineAway."""
-        return await self._listed("nodes", nodes_of)
 
     async def tasks(self, service_id: str) -> dict[str, Task]:
         """Those of one service. Raises EngineAway."""

@@ -46,7 +46,6 @@ class Task:
     id: str
     service_id: str
     node_id: str  # empty until it is placed
-    slot: int
     state: str
     desired: str
     ports: tuple[Port, ...] = ()  # of its own, published on its node
@@ -70,7 +69,6 @@ class Node:
     id: str
     name: str
     state: str  # ready, down, unknown, disconnected
-    availability: str  # active, pause, drain
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
     manager_address: str = ""  # HOST:PORT, of managers
@@ -153,14 +151,12 @@ class _Task(_Pascal):
     id: str = msgspec.field(name="ID")
     service_id: str = msgspec.field(name="ServiceID", default="")
     node_id: str = msgspec.field(name="NodeID", default="")
-    slot: int = 0
     status: _TaskStatus = msgspec.field(default_factory=_TaskStatus)
     desired_state: str = ""
 
 
 class _NodeSpec(_Pascal):
     labels: dict[str, str] | None = None
-    availability: str = "active"
 
 
 class _Description(_Pascal):
@@ -226,7 +222,6 @@ def _task(said: _Task) -> Task:
         id=said.id,
         service_id=said.service_id,
         node_id=said.node_id,
-        slot=said.slot,
         state=status.state,
         desired=said.desired_state,
         ports=_ports(status.port_status.ports if status.port_status else None),
@@ -238,7 +233,6 @@ def _node(said: _Node) -> Node:
         id=said.id,
         name=said.description.hostname,
         state=said.status.state,
-        availability=said.spec.availability,
         address=said.status.addr,
         labels=said.spec.labels or {},
         manager_address=said.manager_status.addr if said.manager_status else "",

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from mooring.model.metadata import ObjectReference
+from mooring.model.names import BINDER_COMPONENT
 
 NORMAL, WARNING = "Normal", "Warning"
 
@@ -14,4 +15,4 @@ class EventNote(NamedTuple):
     type: str
     reason: str
     message: str
-    component: str = "persistentvolume-controller"
+    component: str = BINDER_COMPONENT
