@@ -36,7 +36,7 @@ system: setup programs # tests with whole processes and other programs
 	@tools/system-tests.sh
 
 slow: setup programs ## long tests, by hand before a release; results go to docs/results.md
-	@tools/pytest.sh -rs -m slow
+	@tools/pytest.sh -o faulthandler_timeout=0 -rs -m slow
 
 run: setup ## start Mooring here: server and node agent in one process
 	$(VENV)/mooring up
