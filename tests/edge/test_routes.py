@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mooring.edge.routes import PREFIX, Problem, Route, routes_of
+from mooring.edge.labels import PREFIX
+from mooring.edge.routes import Problem, Route, routes_of
 from mooring.edge.settings import EntryPoint
 from mooring.engine.swarm import Port, Service
 from tests.edge.making import DIRECT, HTTP, MESHED, a_service, some_settings

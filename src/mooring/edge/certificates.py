@@ -28,7 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from mooring.edge.hosts import is_pattern
-from mooring.edge.routes import Problem, shown
+from mooring.edge.labels import shown
+from mooring.edge.routes import Problem
 
 LARGEST: Final = 15 << 10  # bytes of PEM: what HAProxy takes at runtime
 STOPGAP_DAYS: Final = 3650

@@ -9,10 +9,11 @@ from pathlib import Path
 from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.follower import Follower
 from mooring.edge.interface import LOOK_S, Proxy
+from mooring.edge.labels import shown
 from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.place import Place
 from mooring.edge.remembered import remember, remembered
-from mooring.edge.routes import Problem, shown
+from mooring.edge.routes import Problem
 from mooring.edge.settings import Settings
 from mooring.edge.status import ProblemStatus, Status, routes_told, rules_told, written
 from mooring.engine.swarm import Swarm

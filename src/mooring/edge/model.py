@@ -11,7 +11,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from mooring.edge.hosts import covers, is_covered
-from mooring.edge.routes import Problem, Route, routes_of, shown
+from mooring.edge.labels import shown
+from mooring.edge.routes import Problem, Route, routes_of
 from mooring.edge.settings import Settings
 from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 

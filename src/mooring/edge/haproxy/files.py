@@ -1,15 +1,16 @@
 """HAProxy's configuration and maps, written from the model. Nothing else writes its syntax.
 
 Edge §6 says which directives must be set, and what happens without. Only words of the grammar get
-here (routes.py, settings.py); `word` holds every one to that once more.
+here (labels.py, settings.py); `word` holds every one to that once more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
+from mooring.edge.labels import Retry
 from mooring.edge.model import TO_TLS, Backend, Rule
-from mooring.edge.routes import HTTPS, Retry, Route
+from mooring.edge.routes import HTTPS, Route
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 

@@ -9,9 +9,10 @@ from typing import Final
 
 from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
+from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model, Rule, Server, Wish
 from mooring.edge.place import STOPGAP
-from mooring.edge.routes import HTTPS, Retry
+from mooring.edge.routes import HTTPS
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 

@@ -1,0 +1,169 @@
+"""What labels of a service may say. Strict: a value that is not in the grammar is no value.
+
+Edge §2. Labels are data of whoever deploys; nothing of them is ever pasted into a configuration.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Literal, NamedTuple, TypedDict
+
+from mooring.edge.hosts import is_pattern
+from mooring.edge.settings import ModeName
+
+PREFIX: Final = "mooring.edge."
+HOSTS_AT_MOST: Final = 20  # of a route
+PATH_AT_MOST: Final = 1024
+SHOWN_AT_MOST: Final = 80  # characters of a refused value
+
+Protocol = Literal["http", "h2c"]
+Balance = Literal["roundrobin", "leastconn", "source"]
+Retry = Literal["safe", "all", "none"]
+Tls = Literal["off", "on", "redirect"]
+
+_ROUTE: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+_TIME: Final = re.compile(r"([1-9][0-9]{0,3})([smh])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
+class Refused(Exception):
+    """A label, or what it asks of the service, cannot be."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason, self.message = reason, message
+        super().__init__(message)
+
+
+def grouped(labels: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[Refused]]:
+    """Labels by route, those of the route without a name under the empty one."""
+    found: dict[str, dict[str, str]] = {}
+    unknown = []
+    for label, value in labels.items():
+        if not label.startswith(PREFIX):
+            continue
+        route, _, key = label.removeprefix(PREFIX).rpartition(".")
+        if key in KEYS and (not route or (_ROUTE.fullmatch(route) and route not in KEYS)):
+            found.setdefault(route, {})[key] = value
+        else:
+            known = ", ".join(sorted(KEYS))
+            unknown.append(Refused("UnknownLabel", f"{shown(label)} is no label; known: {known}"))
+    return found, unknown
+
+
+class Said(TypedDict, total=False):
+    """Values of one route's labels."""
+
+    enable: bool
+    host: tuple[str, ...]
+    path: str
+    port: int
+    mode: ModeName
+    protocol: Protocol
+    tls: Tls
+    entry: tuple[str, ...]
+    check: str
+    balance: Balance
+    sticky: bool
+    retry: Retry
+    timeout: int
+
+
+class Value(NamedTuple):
+    route: str
+    key: str
+    text: str
+
+    def refused(self, grammar: str) -> Refused:
+        label = label_of(self.route, self.key)
+        return Refused("BadLabel", f"{label}: {shown(self.text)} is not {grammar}")
+
+
+def _one_of(*words: str) -> Callable[[Value], str]:
+    def parsed(value: Value) -> str:
+        if value.text not in words:
+            raise value.refused(f"one of {', '.join(words)}")
+        return value.text
+
+    return parsed
+
+
+def _flag(value: Value) -> bool:
+    if value.text not in ("true", "false"):
+        raise value.refused("true or false")
+    return value.text == "true"
+
+
+def _hosts(value: Value) -> tuple[str, ...]:
+    hosts = tuple(dict.fromkeys(one.strip(" ").lower() for one in value.text.split(",")))
+    if len(hosts) > HOSTS_AT_MOST or not all(is_pattern(one) for one in hosts):
+        raise value.refused(f"a list of at most {HOSTS_AT_MOST} DNS names or *.NAME with commas")
+    return hosts
+
+
+def _path(value: Value) -> str:
+    return _absolute(value).rstrip("/") or "/"
+
+
+def _absolute(value: Value) -> str:
+    text = value.text
+    bad = len(text) > PATH_AT_MOST or ".." in text or "//" in text
+    if bad or not _PATH.fullmatch(text):
+        raise value.refused(f"a path of at most {PATH_AT_MOST} letters, digits and ._~/-")
+    return text
+
+
+def _port(value: Value) -> int:
+    if not _PORT.fullmatch(value.text) or int(value.text) > 65535:
+        raise value.refused("a port, 1 to 65535")
+    return int(value.text)
+
+
+def _entries(value: Value) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(one.strip(" ") for one in value.text.split(",")))
+    if not all(_ROUTE.fullmatch(one) for one in names):
+        raise value.refused("a list of entry points with commas")
+    return names
+
+
+def _check(value: Value) -> str:
+    return value.text if value.text == "tcp" else _absolute(value)
+
+
+def _timeout(value: Value) -> int:
+    found = _TIME.fullmatch(value.text)
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if not 1 <= seconds <= 3600:
+        raise value.refused("a time from 1s to 1h, as 30s or 2m")
+    return seconds
+
+
+KEYS: Final[Mapping[str, Callable[[Value], object]]] = {
+    "enable": _flag,
+    "host": _hosts,
+    "path": _path,
+    "port": _port,
+    "mode": _one_of("direct", "nodes", "mesh"),
+    "protocol": _one_of("http", "h2c"),
+    "tls": _one_of("off", "on", "redirect"),
+    "entry": _entries,
+    "check": _check,
+    "balance": _one_of("roundrobin", "leastconn", "source"),
+    "sticky": _flag,
+    "retry": _one_of("safe", "all", "none"),
+    "timeout": _timeout,
+}
+
+
+def shown(text: str) -> str:
+    """A text of somebody else's in one line of printable ASCII, quoted and cut."""
+    cut = text if len(text) <= SHOWN_AT_MOST else text[: SHOWN_AT_MOST - 3] + "..."
+    return ascii(cut)
+
+
+def label_of(route: str, key: str) -> str:
+    return f"{PREFIX}{route}.{key}" if route else f"{PREFIX}{key}"
+
+
+def listed(values: Collection[object]) -> str:
+    return ", ".join(str(one) for one in values) or "none"
