@@ -17,6 +17,7 @@ from mooring.engine.swarm import Node, Service, Task
 from tests.edge.making import DIRECT, MESHED, a_node, a_service, a_swarm, a_task, some_settings
 
 EVERY = {"host": "web.example.com,*.example.com", "path": "/a/b", "timeout": "5s"}
+OF_TCP = {"protocol": "tcp"}
 
 
 def made(*services: Service, settings: Settings | None = None) -> tuple[Model, str]:
@@ -79,6 +80,13 @@ SERVICES = [
     (a_service(**EVERY, protocol="h2c", retry="none"), a_task(1), a_task(2)),
     (a_service("web", MESHED, **EVERY), a_service("b", MESHED, host="b.example", mode="mesh")),
     (a_service(**EVERY, balance="leastconn"), a_task(1), a_node(address="fd00::7")),
+    (
+        a_service("db", **OF_TCP, entry="db", retry="none", check="/up"),
+        a_service("a", **OF_TCP, entry="names", host="a.example,*.b.example", balance="source"),
+        a_service("b", MESHED, **OF_TCP, entry="names", host="b.example", mode="mesh"),
+        a_task(1, "db"),
+        a_task(2, "a"),
+    ),
 ]
 ENTRIES = (
     EntryPoint("http", 80, "127.0.0.1"),
@@ -88,6 +96,8 @@ ENTRIES = (
         trusted_from=("10.0.0.0/8",),
     ),
     EntryPoint("https", 443, "127.0.0.1", tls=True),
+    EntryPoint("db", 5432, "::1", "tcp", accept_proxy_from=("10.0.0.0/8",)),
+    EntryPoint("names", 5433, "127.0.0.1", "tcp"),
 )
 
 

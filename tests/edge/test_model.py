@@ -3,7 +3,7 @@
 import pytest
 
 from mooring.edge.model import Memory, Model, Rule, Wish, model_of, node_address
-from mooring.edge.settings import AllowedHost, Settings
+from mooring.edge.settings import AllowedHost, EntryPoint, Settings
 from mooring.engine.swarm import Node, Service, Task
 from tests.edge.making import MESHED, a_node, a_service, a_swarm, a_task, some_settings
 
@@ -107,6 +107,36 @@ def test_the_older_service_has_a_host_whichever_comes_first() -> None:
         assert (shadowed.rule.backend, shadowed.winner.service) == ("svc_idyoung_", "old")
         assert reasons(made) == ["HostConflict"]
     assert [one.backend for one in model(young).rules] == ["svc_idyoung_"]
+
+
+WHOLE: dict[str, str] = {}
+NAMED = {"host": "a.example"}
+OTHER = {"host": "b.example"}
+
+
+@pytest.mark.parametrize(
+    ("old", "young", "reason"),
+    [
+        (WHOLE, WHOLE, "EntryInUse"),
+        (WHOLE, NAMED, "EntryInUse"),
+        (NAMED, WHOLE, "EntryInUse"),
+        (NAMED, NAMED, "HostConflict"),
+        (NAMED, OTHER, ""),
+    ],
+)
+def test_an_entry_point_of_tcp_has_one_service_or_several_by_name(
+    old: dict[str, str], young: dict[str, str], reason: str
+) -> None:
+    settings = some_settings(EntryPoint("db", 5432, protocol="tcp"))
+    of_tcp = {"protocol": "tcp", "entry": "db"}
+    first = a_service("old", created="2026", **of_tcp, **old)
+    second = a_service("young", created="2027", **of_tcp, **young)
+    for things in ((first, second), (second, first)):
+        made = model(*things, settings=settings)
+        assert reasons(made) == ([reason] if reason else [])
+        assert [one.winner.service for one in made.shadowed] == (["old"] if reason else [])
+        assert len(made.rules) == (1 if reason else 2)
+    assert [one.backend for one in model(second, settings=settings).rules] == ["svc_idyoung_"]
 
 
 def test_another_path_is_no_conflict() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -12,7 +13,7 @@ from mooring.edge.settings import EntryPoint
 from mooring.engine.swarm import Port, Service
 from tests.edge.making import DIRECT, HTTP, MESHED, a_service, some_settings
 
-ENTRIES = some_settings(HTTP, EntryPoint("inner", 8080))
+ENTRIES = some_settings(HTTP, EntryPoint("inner", 8080), EntryPoint("db", 5432, protocol="tcp"))
 
 
 def routed(service: Service, **before: Route) -> tuple[list[Route], list[Problem]]:
@@ -97,6 +98,7 @@ def test_a_label_says_what(label: str, value: str, field: str, meaning: object) 
         ("timeout", "30"),
         ("entry", "https"),
         ("enable", "1"),
+        ("proxy-protocol", "v3"),
     ],
 )
 def test_what_is_not_in_the_grammar_is_refused(label: str, value: str) -> None:
@@ -130,7 +132,11 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize(
-    "label", ["host", "path", "check", "entry", "mode", "timeout", "port", "balance", "protocol"]
+    "label",
+    [
+        *("host", "path", "check", "entry", "mode", "timeout", "port", "balance", "protocol"),
+        "proxy-protocol",
+    ],
 )
 def test_an_attack_reaches_no_route_and_is_told_in_one_printable_line(
     label: str, attack: str
@@ -152,6 +158,59 @@ def test_an_attack_in_the_name_of_a_label_is_told_likewise(attack: str) -> None:
     assert routes == []
     assert [one.reason for one in problems] == ["UnknownLabel"] * 2
     assert all(one.message.isprintable() and len(one.message) < 250 for one in problems)
+
+
+def test_of_tcp_an_entry_point_is_enough() -> None:
+    route = the_route(a_service(protocol="tcp", entry="db"))
+    assert (route.hosts, route.entries, route.timeout_s) == ((), ("db",), 3600)
+    assert the_route(a_service(protocol="tcp", entry="db", host="db.example.com")).hosts
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({}, "BadLabel"),
+        ({"entry": "none"}, "BadLabel"),
+        ({"entry": "http"}, "EntryInUse"),
+        ({"entry": "db,http"}, "EntryInUse"),
+        ({"entry": "db", "path": "/a"}, "BadLabel"),
+        ({"entry": "db", "sticky": "true"}, "BadLabel"),
+        ({"entry": "db", "retry": "all"}, "BadLabel"),
+        ({"entry": "db", "tls": "off"}, "BadLabel"),
+    ],
+)
+def test_what_is_nothing_for_tcp_is_refused(labels: dict[str, str], reason: str) -> None:
+    assert refusal(a_service(protocol="tcp", **labels)) == reason
+
+
+def test_http_comes_in_at_no_entry_point_of_tcp() -> None:
+    assert refusal(a_service(host="web.example.com", entry="db")) == "EntryInUse"
+
+
+def test_where_tls_ends_names_of_tcp_need_a_certificate() -> None:
+    settings = some_settings(EntryPoint("db", 5432, protocol="tcp", tls=True))
+    service = a_service(protocol="tcp", entry="db", host="db.example.com")
+    _, (problem,) = routes_of(service, settings, {})
+    assert problem.reason == "NoCertificate"
+    routes, _ = routes_of(service, settings, {}, lambda host: True)
+    assert len(routes) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_spoken"),
+    [
+        ({"protocol": "tcp", "entry": "db", "proxy-protocol": "v1"}, True),
+        ({"protocol": "tcp", "entry": "db", "proxy-protocol": "v2"}, False),
+        ({"protocol": "tcp", "entry": "db", "host": "a.b", "proxy-protocol": "v1"}, False),
+        ({"host": "web.example.com", "proxy-protocol": "v1"}, False),
+        ({"host": "web.example.com", "proxy-protocol": "off"}, True),
+    ],
+)
+def test_nginx_speaks_the_proxy_protocol_to_few(labels: dict[str, str], is_spoken: bool) -> None:
+    service = a_service(**labels)
+    assert len(routed(service)[0]) == 1
+    _, problems = routes_of(service, msgspec.structs.replace(ENTRIES, proxy="nginx"), {})
+    assert [one.reason for one in problems] == ([] if is_spoken else ["BadLabel"])
 
 
 @given(some.sampled_from(["host", "path", "check", "entry", "timeout"]), some.text(max_size=40))

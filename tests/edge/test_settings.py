@@ -51,6 +51,15 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("entryPoints: [{name: a, port: 1, address: localhost}]", "entryPoints[0].address"),
         ("entryPoints: [{name: a, port: 1, trustedFrom: [x]}]", "entryPoints[0].trustedFrom[0]"),
         ("entryPoints: [{name: a, port: 1, colour: red}]", "colour"),
+        ("entryPoints: [{name: a, port: 1, protocol: udp}]", "protocol"),
+        (
+            "entryPoints: [{name: a, port: 1, protocol: tcp, trustedFrom: [10.0.0.0/8]}]",
+            "entryPoints[0].trustedFrom",
+        ),
+        (
+            "entryPoints: [{name: a, port: 1, protocol: tcp, tls: true}]\nproxy: nginx",
+            "entryPoints[0].tls",
+        ),
         ("entryPoints: [{name: a, port: 1}]\ndirectory: run", "directory"),
         ("entryPoints: [{name: a, port: 1}]\ndirectory: '/a b'", "directory"),
         ("entryPoints: [{name: a, port: 1}]\nuser: 'a b'", "user"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mooring.edge.model import Memory, model_of
+from mooring.edge.settings import EntryPoint
 from mooring.edge.status import NoStatus, Status, matching, read, routes_told, rules_told, written
 from tests.edge.making import a_service, a_swarm, a_task, some_settings
 
@@ -46,6 +47,16 @@ def test_a_server_is_told_with_the_state_that_its_proxy_knows() -> None:
 )
 def test_what_is_taken_comes_first(host: str, path: str, services: list[str]) -> None:
     assert [one.service for one in matching(told(), host, path)] == services
+
+
+def test_all_of_an_entry_point_is_found_by_its_name() -> None:
+    settings = some_settings(EntryPoint("db", 5432, protocol="tcp"))
+    services = [a_service(name, protocol="tcp", entry="db") for name in ("one", "two")]
+    model, _ = model_of(a_swarm(*services), settings, Memory())
+    told = Status(1, "/docker.sock", 0, rules_told(model), (), ())
+    found = matching(told, "db", "/")
+    assert [(one.service, one.winner) for one in found] == [("one", ""), ("two", "one")]
+    assert found[0].what == "all of entry point db"
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def status(file: File = DEFAULT, output: Output = "") -> None:
     hosts: dict[str, list[str]] = {}
     for rule in told.rules:
         shadow = f" (shadowed by {rule.winner})" if rule.winner else ""
-        hosts.setdefault(rule.backend, []).append(f"{rule.host}{rule.path}{shadow}")
+        hosts.setdefault(rule.backend, []).append(f"{rule.what}{shadow}")
     rows = [
         (
             ", ".join(hosts.get(route.backend, ["-"])),
@@ -98,7 +98,7 @@ def explain(
         if rule.winner:
             typer.echo(f"  not {what}: the older service {rule.winner} has it")
         elif index:
-            typer.echo(f"  not {what}: {rules[0].host}{rules[0].path} is closer")
+            typer.echo(f"  not {what}: {rules[0].what} is closer")
         else:
             how = "is sent to the same name with TLS, for" if rule.is_sent_on else "goes to"
             typer.echo(f"{where} {how} service {rule.service}, by {what}")

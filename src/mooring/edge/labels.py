@@ -15,7 +15,8 @@ HOSTS_AT_MOST: Final = 20  # of a route
 PATH_AT_MOST: Final = 1024
 SHOWN_AT_MOST: Final = 80  # characters of a refused value
 
-Protocol = Literal["http", "h2c"]
+Protocol = Literal["http", "h2c", "tcp"]
+ProxyProtocol = Literal["off", "v1", "v2"]
 Balance = Literal["roundrobin", "leastconn", "source"]
 Retry = Literal["safe", "all", "none"]
 Tls = Literal["off", "on", "redirect"]
@@ -67,6 +68,7 @@ class Said(TypedDict, total=False):
     sticky: bool
     retry: Retry
     timeout: int
+    proxy_protocol: ProxyProtocol
 
 
 class Value(NamedTuple):
@@ -144,7 +146,7 @@ KEYS: Final[Mapping[str, Callable[[Value], object]]] = {
     "path": _path,
     "port": _port,
     "mode": _one_of("direct", "nodes", "mesh"),
-    "protocol": _one_of("http", "h2c"),
+    "protocol": _one_of("http", "h2c", "tcp"),
     "tls": _one_of("off", "on", "redirect"),
     "entry": _entries,
     "check": _check,
@@ -152,6 +154,7 @@ KEYS: Final[Mapping[str, Callable[[Value], object]]] = {
     "sticky": _flag,
     "retry": _one_of("safe", "all", "none"),
     "timeout": _timeout,
+    "proxy-protocol": _one_of("off", "v1", "v2"),
 }
 
 

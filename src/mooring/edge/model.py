@@ -18,6 +18,7 @@ from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 
 ADDRESS: Final = "mooring.edge.addr"  # label of a node
 SLOTS_AT_LEAST: Final = 8
+WHOLE: Final = ""  # the host of a rule for all that comes in at an entry point
 TO_TLS: Final = "to_tls"  # the backend that sends clients to the same name with TLS
 
 
@@ -46,6 +47,7 @@ class Server(NamedTuple):
 class Rule(NamedTuple):
     """Requests of an entry point for a host (or *.x.y) below a path go to a backend.
 
+    host        of an entry point of TCP, the name that clients of TLS ask for, or WHOLE
     is_sent_on  they are sent to the same name with TLS instead
     """
 
@@ -164,11 +166,11 @@ def _rules(
     routes: Sequence[Route], settings: Settings
 ) -> tuple[tuple[Rule, ...], tuple[Shadowed, ...], list[Problem]]:
     """Rules of routes, the older first; each of a host that its service may have, and has alone."""
-    taken: dict[tuple[str, str, str], Route] = {}
+    taken = _Taken()
     secure = {one.name for one in settings.entry_points if one.tls}
     rules, shadowed, problems = [], [], []
     for route in routes:
-        for host in route.hosts:
+        for host in route.hosts or (WHOLE,):
             if not _may_have(route, host, settings):
                 message = f"{host} is kept for another by allowedHosts of the edge file"
                 problems.append(Problem("HostNotAllowed", route.service, route.name, message))
@@ -176,14 +178,41 @@ def _rules(
             for entry in route.entries:
                 is_sent_on = route.tls == "redirect" and entry not in secure
                 rule = Rule(entry, host, route.path, route.backend, is_sent_on)
-                winner = taken.setdefault(rule[:3], route)
-                if winner is route:
+                taken_by = taken.by_another(rule, route)
+                if taken_by is None:
                     rules.append(rule)
                     continue
-                shadowed.append(Shadowed(rule, winner))
-                message = f"{host}{route.path} belongs to the older service {winner.service}"
-                problems.append(Problem("HostConflict", route.service, route.name, message))
+                shadowed.append(Shadowed(rule, taken_by.winner))
+                message = f"{taken_by.what} belongs to the older service {taken_by.winner.service}"
+                problems.append(Problem(taken_by.reason, route.service, route.name, message))
     return tuple(rules), tuple(shadowed), problems
+
+
+class _TakenBy(NamedTuple):
+    winner: Route
+    reason: str
+    what: str
+
+
+class _Taken:
+    """What routes have, the older before the younger."""
+
+    def __init__(self) -> None:
+        self._rules: dict[tuple[str, str, str], Route] = {}
+        self._of_tcp: dict[str, Route] = {}  # the first, by entry point
+
+    def by_another(self, rule: Rule, route: Route) -> _TakenBy | None:
+        """Who has it already; if nobody, this route has it from now on."""
+        if route.protocol == "tcp":
+            # One service, or several by name: of a stranger's name, none would have to wait until
+            # clients have told the name that they ask for.
+            first = self._of_tcp.setdefault(rule.entry, route)
+            if first is not route and not (first.hosts and route.hosts):
+                return _TakenBy(first, "EntryInUse", f"entry point {rule.entry}")
+        winner = self._rules.setdefault(rule[:3], route)
+        if winner is route:
+            return None
+        return _TakenBy(winner, "HostConflict", f"{rule.host}{rule.path}")
 
 
 def _may_have(route: Route, host: str, settings: Settings) -> bool:

@@ -12,6 +12,7 @@ from mooring.edge.labels import (
     PREFIX,
     Balance,
     Protocol,
+    ProxyProtocol,
     Refused,
     Retry,
     Said,
@@ -27,6 +28,7 @@ from mooring.engine.swarm import Service
 STACK: Final = "com.docker.stack.namespace"  # `docker stack deploy` labels services with it
 ROUTES_AT_MOST: Final = 10  # of a service
 TIMEOUT_S: Final = 30
+IDLE_S: Final = 3600  # of a connection of TCP; pools of databases keep theirs open and idle
 HTTP, HTTPS = "http", "https"  # the entry points of routes that name none
 
 
@@ -44,10 +46,13 @@ class Route:
     """One way in to a service.
 
     port       of the container
+    hosts      of tcp, names that clients of TLS ask for; none: it has its entry points wholly
     published  of every node, if the port is published through the mesh; else 0
     entries    names of entry points
     tls        redirect: clients that come without are sent to the same name with TLS
     check      "tcp", or a path that must answer 200 to 399
+    timeout_s  of an answer; of tcp, how long a connection may be idle
+    proxy_protocol  in which its servers are told the client's address
     """
 
     service_id: str
@@ -69,6 +74,7 @@ class Route:
     is_sticky: bool = False
     retry: Retry = "safe"
     timeout_s: int = TIMEOUT_S
+    proxy_protocol: ProxyProtocol = "off"
 
     @property
     def backend(self) -> str:
@@ -119,13 +125,16 @@ def _route(
     has_certificate: Callable[[str], bool],
 ) -> Route | None:
     """None if it is not enabled. Raises Refused."""
-    said = cast("Said", {key: KEYS[key](Value(name, key, value)) for key, value in labels.items()})
-    if not said.get("enable", "host" in said):
+    said = cast(
+        "Said",
+        {key.replace("-", "_"): KEYS[key](Value(name, key, text)) for key, text in labels.items()},
+    )
+    protocol = said.get("protocol", "http")
+    if not said.get("enable", "host" in said or protocol == "tcp"):
         return None
-    if "host" not in said:
-        label = label_of(name, "host")
-        raise Refused("BadLabel", f"{label} is missing; name the host that clients ask for")
-    entries, tls = _entrance(said, settings, has_certificate)
+    entrance = _entrance_of_tcp if protocol == "tcp" else _entrance
+    entries, tls = entrance(name, said, settings, has_certificate)
+    _can_tell_clients(name, said, settings)
     port = _target(service, name, said.get("port"))
     mode, published = _published(service, name, port, said.get("mode"), settings.mode)
     return Route(
@@ -134,27 +143,31 @@ def _route(
         stack=service.labels.get(STACK, ""),
         name=name,
         created=service.created,
-        hosts=said["host"],
+        hosts=said.get("host", ()),
         port=port,
         mode=mode,
         path=said.get("path", "/"),
         published=published,
         replicas=service.replicas,
-        protocol=said.get("protocol", "http"),
+        protocol=protocol,
         tls=tls,
         entries=entries,
         check=said.get("check", "tcp"),
         balance=said.get("balance", "roundrobin"),
         is_sticky=said.get("sticky", False),
         retry=said.get("retry", "safe"),
-        timeout_s=said.get("timeout", TIMEOUT_S),
+        timeout_s=said.get("timeout", IDLE_S if protocol == "tcp" else TIMEOUT_S),
+        proxy_protocol=said.get("proxy_protocol", "off"),
     )
 
 
 def _entrance(
-    said: Said, settings: Settings, has_certificate: Callable[[str], bool]
+    name: str, said: Said, settings: Settings, has_certificate: Callable[[str], bool]
 ) -> tuple[tuple[str, ...], Tls]:
     """The entry points of a route, and what it has of TLS. Raises Refused."""
+    if "host" not in said:
+        label = label_of(name, "host")
+        raise Refused("BadLabel", f"{label} is missing; name the host that clients ask for")
     known = {one.name: one for one in settings.entry_points}
     _are_known(said.get("entry", ()), known)
     secure = [one for one in said.get("entry", (HTTPS,)) if one in known and known[one].tls]
@@ -163,10 +176,54 @@ def _entrance(
     if tls != "off" and not secure:
         raise Refused("BadLabel", f"tls is {tls}, and none of its entry points has TLS")
     if tls != "off" and uncovered:
-        raise Refused("NoCertificate", f"there is none for {uncovered[0]} in the edge's directory")
+        raise _uncovered(uncovered[0])
     entries = said.get("entry", (HTTP,) if tls == "off" else (HTTP, HTTPS))
     _are_known(entries, known)
+    for entry in entries:
+        if known[entry].protocol != "http":
+            raise Refused("EntryInUse", f"entry point {entry} is for services of TCP")
     return entries, tls
+
+
+def _entrance_of_tcp(
+    name: str, said: Said, settings: Settings, has_certificate: Callable[[str], bool]
+) -> tuple[tuple[str, ...], Tls]:
+    """Likewise, of one that has entry points of its own, or shares them by names of TLS."""
+    for key, is_none in (
+        ("path", said.get("path", "/") == "/"),
+        ("sticky", not said.get("sticky")),
+        ("retry", said.get("retry") != "all"),
+        ("tls", "tls" not in said),
+    ):
+        if not is_none:
+            raise Refused("BadLabel", f"{label_of(name, key)} is nothing for protocol tcp")
+    if "entry" not in said:
+        label = label_of(name, "entry")
+        raise Refused("BadLabel", f"{label} is missing; name an entry point with protocol tcp")
+    known = {one.name: one for one in settings.entry_points}
+    _are_known(said["entry"], known)
+    uncovered = [one for one in said.get("host", ()) if not has_certificate(one)]
+    for entry in said["entry"]:
+        if known[entry].protocol != "tcp":
+            raise Refused("EntryInUse", f"entry point {entry} is for services of HTTP")
+        if known[entry].tls and uncovered:
+            raise _uncovered(uncovered[0])
+    return said["entry"], "off"
+
+
+def _can_tell_clients(name: str, said: Said, settings: Settings) -> None:
+    """Raises Refused, if the proxy cannot tell its servers of clients as they ask."""
+    wanted = said.get("proxy_protocol", "off")
+    if wanted == "off" or settings.proxy != "nginx":
+        return
+    if wanted == "v2" or said.get("protocol") != "tcp" or "host" in said:
+        label = label_of(name, "proxy-protocol")
+        can = "nginx speaks v1 alone, with protocol tcp and without a host"
+        raise Refused("BadLabel", f"{label} is {wanted}: {can}")
+
+
+def _uncovered(host: str) -> Refused:
+    return Refused("NoCertificate", f"there is none for {host} in the edge's directory")
 
 
 def _are_known(entries: Iterable[str], known: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from mooring.errors import MooringError
 
 ProxyName = Literal["haproxy", "nginx"]
 ModeName = Literal["direct", "nodes", "mesh"]
+EntryProtocol = Literal["http", "tcp"]
 USERS: Final[dict[ProxyName, str]] = {"haproxy": "haproxy", "nginx": "www-data"}  # of Debian
 _NAME: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 # It stands in the proxy's files and on its command lines.
@@ -38,7 +39,8 @@ class EntryPoint(_Part, frozen=True):
     """Where clients come in.
 
     address              of this machine; 0.0.0.0 and :: are all
-    tls                  whether clients speak TLS there
+    protocol             of its services; a tcp one has one service, or several by their TLS name
+    tls                  whether clients speak TLS with the proxy there
     accept_proxy_from    networks whose PROXY protocol is believed
     trusted_from         networks whose X-Forwarded-For is kept, and added to
     """
@@ -46,6 +48,7 @@ class EntryPoint(_Part, frozen=True):
     name: str
     port: int
     address: str = "0.0.0.0"
+    protocol: EntryProtocol = "http"
     tls: bool = False
     accept_proxy_from: tuple[str, ...] = ()
     trusted_from: tuple[str, ...] = ()
@@ -94,6 +97,10 @@ class Settings(_Part, frozen=True):
         """The user that the proxy becomes; empty: it stays what it is."""
         return USERS[self.proxy] if self.user is None else self.user
 
+    def entries_of(self, protocol: EntryProtocol) -> list[EntryPoint]:
+        """Entry points of a protocol."""
+        return [one for one in self.entry_points if one.protocol == protocol]
+
 
 def settings_of(file: Path) -> Settings:
     """Of an edge file. Raises BadEdgeFile, which names the field and the remedy."""
@@ -133,7 +140,7 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
         if count > 1:
             yield _Fault("entryPoints", f"{count} are called {name}", "give each its own name")
     for index, entry in enumerate(settings.entry_points):
-        yield from _faults_of(f"entryPoints[{index}]", entry)
+        yield from _faults_of(f"entryPoints[{index}]", entry, settings.proxy)
     for index, allowed in enumerate(settings.allowed_hosts):
         field = f"allowedHosts[{index}]"
         if not is_pattern(allowed.host):
@@ -142,7 +149,7 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
             yield _Fault(field, "it names a stack and a service, or neither", "name one of them")
 
 
-def _faults_of(field: str, entry: EntryPoint) -> Iterator[_Fault]:
+def _faults_of(field: str, entry: EntryPoint, proxy: ProxyName) -> Iterator[_Fault]:
     if not _NAME.fullmatch(entry.name):
         remedy = "up to 32 of a to z, 0 to 9 and -"
         yield _Fault(f"{field}.name", f"{entry.name!r} is none", remedy)
@@ -150,6 +157,12 @@ def _faults_of(field: str, entry: EntryPoint) -> Iterator[_Fault]:
         yield _Fault(f"{field}.port", f"{entry.port} is none", "1 to 65535")
     if not _is(ipaddress.ip_address, entry.address):
         yield _Fault(f"{field}.address", f"{entry.address!r} is none", "as 0.0.0.0, :: or 10.0.0.1")
+    if entry.protocol == "tcp" and entry.tls and proxy == "nginx":
+        # It has one certificate for all names of a listener that is not of HTTP.
+        remedy = "let the service end TLS, or use haproxy"
+        yield _Fault(f"{field}.tls", "nginx ends no TLS for services of TCP", remedy)
+    if entry.protocol == "tcp" and entry.trusted_from:
+        yield _Fault(f"{field}.trustedFrom", "TCP has no such header", "as acceptProxyFrom")
     for key, networks in (
         ("acceptProxyFrom", entry.accept_proxy_from),
         ("trustedFrom", entry.trusted_from),

@@ -59,6 +59,11 @@ class RuleStatus(_Told, frozen=True):
     winner: str = ""
     is_sent_on: bool = False
 
+    @property
+    def what(self) -> str:
+        """The requests or connections that it is for."""
+        return f"{self.host}{self.path}" if self.host else f"all of entry point {self.entry}"
+
 
 class ProblemStatus(_Told, frozen=True):
     reason: str
@@ -112,12 +117,16 @@ def rules_told(model: Model) -> tuple[RuleStatus, ...]:
 
 
 def matching(status: Status, host: str, path: str) -> list[RuleStatus]:
-    """Rules for a host and a path, that which is taken first; shadowed ones last."""
+    """Rules for a host and a path, that which is taken first; shadowed ones last.
+
+    host  or the name of an entry point of TCP that is one service's
+    """
     host, path = host.lower().rstrip("."), path.rstrip("/") + "/"
     fitting = [
         one
         for one in status.rules
-        if covers(one.host, host) and path.startswith(one.path.rstrip("/") + "/")
+        if (covers(one.host, host) if one.host else one.entry == host)
+        and path.startswith(one.path.rstrip("/") + "/")
     ]
     fitting.sort(key=lambda one: (bool(one.winner), one.host.startswith("*"), -len(one.path)))
     return fitting

@@ -4,10 +4,11 @@ Edge §6 says which directives must be set, and what happens without. Only words
 here (labels.py, settings.py); `word` holds every one to that once more.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
+from mooring.edge.haproxy import parts, streams
 from mooring.edge.labels import Retry
 from mooring.edge.model import TO_TLS, Backend, Rule
 from mooring.edge.routes import HTTPS, Route
@@ -15,7 +16,6 @@ from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 
 GENERATION: Final = "proc.mooring_gen"
-RETRIES: Final = 3
 # Longer than an idle client is kept, and than the longest timeout of a route.
 HARD_STOP: Final = "70m"
 
@@ -24,25 +24,17 @@ HARD_STOP: Final = "70m"
 _DEFAULTS: Final = f"""
 defaults
     mode http
-    timeout connect 300ms
-    timeout check 500ms
+{parts.TIMEOUTS}
     timeout client 60s
     timeout server 30s
-    timeout queue 5s
     timeout tunnel 1h
     timeout http-request 10s
     timeout http-keep-alive 10s
     option idle-close-on-response
-    option redispatch 1
-    retries {RETRIES}
     retry-on conn-failure empty-response response-timeout
     load-server-state-from-file global
     http-error status 503 content-type text/plain string "{NO_SERVER}\\n" hdr Retry-After 1
 """
-_SERVER: Final = (
-    "    default-server check inter 500 fastinter 200 downinter 200 fall 2 rise 1 observe layer4"
-    " error-limit 3 on-error mark-down tcp-ut 1s pool-purge-delay 5s init-addr last,127.0.0.1"
-)
 
 
 def config(
@@ -65,17 +57,16 @@ def config(
         *([f"    user {word(user)}"] if (user := settings.unprivileged) else []),
         _DEFAULTS.rstrip(),
     ]
-    for entry in settings.entry_points:
+    for entry in settings.entries_of("http"):
         lines += ["", *_frontend(entry, settings)]
     lines += ["", *_to_tls(settings)]
-    for name in sorted(backends):
-        lines += ["", *_backend(backends[name], slots[name])]
+    in_order = [backends[name] for name in sorted(backends)]
+    for backend in in_order:
+        if backend.route.protocol != "tcp":
+            lines += ["", *_backend(backend, slots[backend.name])]
+    of_tcp = (one for one in in_order if one.route.protocol == "tcp")
+    lines += streams.sections(of_tcp, settings, slots)
     return "\n".join(lines) + "\n"
-
-
-def map_file(settings: Settings, entry: EntryPoint) -> str:
-    """The path of an entry point's map, which is also its name at runtime."""
-    return f"{word(settings.directory)}/{word(entry.name)}.map"
 
 
 def map_of(rules: Iterable[Rule], entry: str) -> dict[str, str]:
@@ -93,20 +84,6 @@ def map_text(rules: Iterable[Rule], entry: str) -> str:
     return "".join(lines)
 
 
-def bind(entry: EntryPoint, settings: Settings) -> str:
-    """The line that has it listen."""
-    address = word(entry.address)
-    listens = f"    bind {f'[{address}]' if ':' in address else address}:{entry.port}"
-    if not entry.tls:
-        return listens
-    return f"{listens} ssl crt-list {certificate_list(settings)} alpn h2,http/1.1"
-
-
-def certificate_list(settings: Settings) -> str:
-    """The path of the list of all certificates, likewise."""
-    return f"{word(settings.directory)}/certificates.list"
-
-
 def cookie(route: Route) -> str:
     """Of a sticky route: its own, since routes of one host share a client's cookies."""
     return f"mooring_{sha256(route.backend.encode()).hexdigest()[:8]}"
@@ -120,13 +97,11 @@ def _to_tls(settings: Settings) -> Iterator[str]:
 
 
 def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
-    name, directory = word(entry.name), word(settings.directory)
-    yield f"frontend entry_{name}"
-    yield bind(entry, settings)
-    if entry.accept_proxy_from:
-        yield f"    tcp-request connection expect-proxy layer4 if {_from(entry.accept_proxy_from)}"
+    yield f"frontend entry_{word(entry.name)}"
+    yield parts.bind(entry, settings)
+    yield from parts.proxied(entry)
     yield from _forwarded(entry)
-    where = f"map_beg({directory}/{name}.map)"
+    where = f"map_beg({parts.map_file(settings, entry)})"
     found = "{ var(txn.backend) -m found }"
     yield "    http-request set-var(txn.path) path,concat(/)"
     yield "    http-request set-var(txn.host) req.hdr(host),field(1,:),rtrim(.),lower"
@@ -146,7 +121,7 @@ def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
 
 def _forwarded(entry: EntryPoint) -> Iterator[str]:
     """What a client says of where it comes from is replaced, unless it may say so."""
-    unless = f" unless {_from(entry.trusted_from)}" if entry.trusted_from else ""
+    unless = f" unless {parts.source(entry.trusted_from)}" if entry.trusted_from else ""
     for header in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"):
         yield f"    http-request del-header {header}{unless}"
     missing = "{ req.hdr(%s) -m found }"
@@ -156,10 +131,6 @@ def _forwarded(entry: EntryPoint) -> Iterator[str]:
         ("X-Forwarded-Host", "%[req.hdr(host)]"),
     ):
         yield f"    http-request set-header {header} {value} unless {missing % header}"
-
-
-def _from(networks: Sequence[str]) -> str:
-    return "{ src " + " ".join(word(one) for one in networks) + " }"
 
 
 _RETRY: Final[dict[Retry, str]] = {
@@ -176,18 +147,8 @@ def _backend(backend: Backend, slots: int) -> Iterator[str]:
     yield f"    timeout server {route.timeout_s}s"
     if _RETRY[route.retry]:
         yield _RETRY[route.retry]
-    if route.check != "tcp":
-        yield "    option httpchk"
-        name = next((one for one in route.hosts if not one.startswith("*")), "")
-        host = f" hdr host {word(name)}" if name else ""
-        yield f"    http-check send meth GET uri {word(route.check)}{host}"
-        yield "    http-check expect status 200-399"
+    yield from parts.check(route)
     if route.is_sticky:
         yield f"    cookie {cookie(route)} insert indirect nocache httponly dynamic"
         yield f"    dynamic-cookie-key {word(route.backend)}"
-    yield _SERVER + (" proto h2" if route.protocol == "h2c" else "")
-    if route.mode == "mesh":
-        yield "    server s1 slot.invalid:1 disabled"
-        yield f"    server-template s 2-{slots} slot.invalid:1 disabled backup"
-    else:
-        yield f"    server-template s 1-{slots} slot.invalid:1 disabled"
+    yield from parts.servers(route, slots)

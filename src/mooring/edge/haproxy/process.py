@@ -16,7 +16,7 @@ from typing import Final
 
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed, UnexpectedAnswer
-from mooring.edge.haproxy import files
+from mooring.edge.haproxy import files, parts
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
 from mooring.edge.listening import listens, try_to_listen
 from mooring.edge.model import Backend, Model, Rule
@@ -138,7 +138,7 @@ class Haproxy:
     async def set_rules(self, rules: tuple[Rule, ...]) -> None:
         """Bring its maps to these rules. Raises ProxyAway, UnexpectedAnswer."""
         for entry in self.settings.entry_points:
-            file = files.map_file(self.settings, entry)
+            file = parts.map_file(self.settings, entry)
             wanted = files.map_of(rules, entry.name)
             if await self.runtime.map(file) != wanted:
                 await self.runtime.set_map(file, wanted)
@@ -146,7 +146,7 @@ class Haproxy:
 
     async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
         """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
-        listed = files.certificate_list(self.settings)
+        listed = parts.certificate_list(self.settings)
         if listed not in self._applied:
             return  # a reload brings it
         failure: UnexpectedAnswer | None = None
@@ -245,6 +245,6 @@ class Haproxy:
 
     def _write_maps(self, model: Model, *, only_missing: bool = False) -> None:
         for entry in self.settings.entry_points:
-            file = Path(files.map_file(self.settings, entry))
+            file = Path(parts.map_file(self.settings, entry))
             if not (only_missing and file.exists()):
                 self.files.write(file.name, files.map_text(model.rules, entry.name))

@@ -81,8 +81,9 @@ def config(
         _HEAD.strip("\n"),
     ]
     for name in sorted(model.backends):
-        lines += _upstream(model.backends[name])
-    for entry in settings.entry_points:
+        if model.backends[name].route.protocol != "tcp":
+            lines += _upstream(model.backends[name])
+    for entry in settings.entries_of("http"):
         lines += _trust(entry)
         lines += _default(entry, path_of)
         of_hosts = _by_host(model.rules, entry.name)

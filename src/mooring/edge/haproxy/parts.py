@@ -1,0 +1,73 @@
+"""Lines of HAProxy's configuration that are the same for services of HTTP and of TCP."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from mooring.edge.labels import ProxyProtocol
+from mooring.edge.routes import Route
+from mooring.edge.settings import EntryPoint, Settings
+from mooring.edge.words import word
+
+# Of a connection that could not be made: then another server is tried.
+TIMEOUTS: Final = """\
+    timeout connect 300ms
+    timeout check 500ms
+    timeout queue 5s
+    option redispatch 1
+    retries 3"""
+_SERVER: Final = (
+    "    default-server check inter 500 fastinter 200 downinter 200 fall 2 rise 1 observe layer4"
+    " error-limit 3 on-error mark-down tcp-ut 1s pool-purge-delay 5s init-addr last,127.0.0.1"
+)
+_SEND: Final[dict[ProxyProtocol, str]] = {"off": "", "v1": " send-proxy", "v2": " send-proxy-v2"}
+
+
+def map_file(settings: Settings, entry: EntryPoint) -> str:
+    """The path of an entry point's map, which is also its name at runtime."""
+    return f"{word(settings.directory)}/{word(entry.name)}.map"
+
+
+def bind(entry: EntryPoint, settings: Settings) -> str:
+    """The line that has it listen."""
+    address = word(entry.address)
+    listens = f"    bind {f'[{address}]' if ':' in address else address}:{entry.port}"
+    if not entry.tls:
+        return listens
+    secure = f"{listens} ssl crt-list {certificate_list(settings)}"
+    return secure if entry.protocol == "tcp" else f"{secure} alpn h2,http/1.1"
+
+
+def certificate_list(settings: Settings) -> str:
+    """The path of the list of all certificates, likewise."""
+    return f"{word(settings.directory)}/certificates.list"
+
+
+def proxied(entry: EntryPoint) -> Iterator[str]:
+    """Whose PROXY protocol it believes."""
+    if entry.accept_proxy_from:
+        yield f"    tcp-request connection expect-proxy layer4 if {source(entry.accept_proxy_from)}"
+
+
+def source(networks: Sequence[str]) -> str:
+    """The condition that a connection comes from one of these."""
+    return "{ src " + " ".join(word(one) for one in networks) + " }"
+
+
+def check(route: Route) -> Iterator[str]:
+    """How its servers are checked."""
+    if route.check != "tcp":
+        yield "    option httpchk"
+        name = next((one for one in route.hosts if not one.startswith("*")), "")
+        host = f" hdr host {word(name)}" if name else ""
+        yield f"    http-check send meth GET uri {word(route.check)}{host}"
+        yield "    http-check expect status 200-399"
+
+
+def servers(route: Route, slots: int) -> Iterator[str]:
+    """Its slots. Checks speak the PROXY protocol where connections do."""
+    yield _SERVER + _SEND[route.proxy_protocol] + (" proto h2" if route.protocol == "h2c" else "")
+    if route.mode == "mesh":
+        yield "    server s1 slot.invalid:1 disabled"
+        yield f"    server-template s 2-{slots} slot.invalid:1 disabled backup"
+    else:
+        yield f"    server-template s 1-{slots} slot.invalid:1 disabled"

@@ -1,0 +1,131 @@
+"""A real proxy on this machine, and real servers behind it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.haproxy.proxy import HaproxyProxy
+from mooring.edge.model import Memory, Model, Server, Wish, model_of
+from mooring.edge.nginx.proxy import NginxProxy, Pace
+from mooring.edge.settings import Settings
+from mooring.engine.swarm import Service
+from tests.edge.clients import Client
+from tests.edge.making import a_node, a_swarm
+
+AT_ONCE = Pace(quiet_s=0.0, between_s=0.0)
+LOOKS = 400  # until what was brought is there
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Plant(Client):
+    """A proxy, kept at services whose servers are said by a test."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        super().__init__(settings)
+        self.stack = stack
+        self.proxy = self._found_again()
+        self.services: tuple[Service, ...] = ()
+        self.servers: dict[str, Sequence[Server]] = {}
+        self._listening: dict[Server, asyncio.Server] = {}
+
+    def _found_again(self) -> HaproxyProxy | NginxProxy:
+        if self.settings.proxy == "nginx":
+            return NginxProxy(self.settings, AT_ONCE)
+        return HaproxyProxy(self.settings)
+
+    async def serve(self, what: Serve, **words: object) -> Server:
+        """A server of this machine, until the end."""
+        listening = await asyncio.start_server(what, "127.0.0.1", 0, **words)  # type: ignore[arg-type]
+        await self.stack.enter_async_context(listening)
+        port = listening.sockets[0].getsockname()[1]
+        made = Server(f"t{port}", "127.0.0.1", port, "n1")
+        self._listening[made] = listening
+        return made
+
+    def end(self, server: Server) -> None:
+        """Nobody listens there any more."""
+        self._listening[server].close()
+
+    async def bring(self, *services: Service, **servers: Sequence[Server]) -> Model:
+        """To these services, by name with these servers; until those that are to serve do."""
+        self.services, self.servers = services, dict(servers)
+        for _ in range(LOOKS):
+            model = self.model()
+            pause_s = await self.proxy.bring(model, self.certificates())
+            if self._is_there(model):
+                return model
+            await asyncio.sleep(min(pause_s, 0.1))
+        raise AssertionError(f"{model.backends} is not what the proxy came to")
+
+    async def reload(self) -> None:
+        """Of the proxy, which has more room for one more service then."""
+        before = self.proxy.reloads
+        more = replace(self.services[0], id="idmore", name="more", replicas=1, created="2027")
+        await self.bring(*self.services, more, **self.servers)
+        assert self.proxy.reloads == before + 1
+
+    def model(self) -> Model:
+        names = frozenset().union(*(one.names for one in self.certificates().values()))
+        model, _ = model_of(a_swarm(*self.services, a_node()), self.settings, Memory(), names)
+        # A node of this machine would be at a loopback address, which no swarm has.
+        backends = {
+            name: replace(one, servers=tuple(self.servers.get(one.route.service, ())))
+            for name, one in model.backends.items()
+        }
+        return replace(model, backends=backends)
+
+    def certificates(self) -> Mapping[str, Certificate]:
+        found, _ = certificates_in(Path(self.settings.certificates), {})
+        return {one.file: one for one in found.values()}
+
+    def put(self, name: str, pem: tuple[str, str]) -> None:
+        """A certificate into the edge's directory."""
+        (Path(self.settings.certificates) / name).write_text("".join(pem))
+
+    def _is_there(self, model: Model) -> bool:
+        if isinstance(self.proxy, HaproxyProxy) and not set(model.backends) <= set(
+            self.proxy.process.slots
+        ):
+            return False
+        return all(
+            self.proxy.state_of(name, one) == ("serves" if one.wish is Wish.SERVE else "leaves")
+            for name, backend in model.backends.items()
+            for one in backend.servers
+        )
+
+
+class Greeting:
+    """It says its name to whoever connects, and then whatever it is told. Many databases speak
+    first too."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            writer.write(f"{self.name}\n".encode())
+            while said := await reader.read(1 << 16):
+                writer.write(said)
+                await writer.drain()
+        writer.close()
+
+
+class Proxied(Greeting):
+    """It waits for the PROXY protocol, and does without it nothing."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.heads: list[bytes] = []  # what came first
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.read(16)
+        if head.startswith(b"PROXY "):
+            head += await reader.readline()
+        elif len(head) == 16:
+            head += await reader.readexactly(int.from_bytes(head[14:16], "big"))
+        self.heads.append(head)
+        await super().__call__(reader, writer)
