@@ -78,7 +78,8 @@ packages "hosts of Docker" dockerd:docker.io docker:docker.io ip:iproute2 busybo
 packages "docker-compose" docker-compose:docker-compose
 packages "a second opinion on copies" rsync:rsync
 packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
-packages "entries to a swarm" haproxy:haproxy nginx:nginx-light curl:curl
+packages "entries to a swarm" haproxy:haproxy nginx:nginx-light curl:curl \
+    /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream
 packages "backups" restic:restic
 packages "rules and metrics of Prometheus" promtool:prometheus
 packages "measurements of the data path" fio:fio

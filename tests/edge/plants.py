@@ -13,7 +13,7 @@ from mooring.edge.nginx.proxy import NginxProxy, Pace
 from mooring.edge.settings import Settings
 from mooring.engine.swarm import Service
 from tests.edge.clients import Client
-from tests.edge.making import a_node, a_swarm
+from tests.edge.making import a_node, a_service, a_swarm
 
 AT_ONCE = Pace(quiet_s=0.0, between_s=0.0)
 LOOKS = 400  # until what was brought is there
@@ -39,7 +39,11 @@ class Plant(Client):
 
     async def serve(self, what: Serve, **words: object) -> Server:
         """A server of this machine, until the end."""
-        listening = await asyncio.start_server(what, "127.0.0.1", 0, **words)  # type: ignore[arg-type]
+
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.stack.callback(asyncio.ensure_future(what(reader, writer)).cancel)
+
+        listening = await asyncio.start_server(begin, "127.0.0.1", 0, **words)  # type: ignore[arg-type]
         await self.stack.enter_async_context(listening)
         port = listening.sockets[0].getsockname()[1]
         made = Server(f"t{port}", "127.0.0.1", port, "n1")
@@ -62,10 +66,9 @@ class Plant(Client):
         raise AssertionError(f"{model.backends} is not what the proxy came to")
 
     async def reload(self) -> None:
-        """Of the proxy, which has more room for one more service then."""
+        """Of the proxy, for one more service."""
         before = self.proxy.reloads
-        more = replace(self.services[0], id="idmore", name="more", replicas=1, created="2027")
-        await self.bring(*self.services, more, **self.servers)
+        await self.bring(*self.services, a_service("more"), **self.servers)
         assert self.proxy.reloads == before + 1
 
     def model(self) -> Model:

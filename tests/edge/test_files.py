@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mooring.edge.errors import ModuleMissing
 from mooring.edge.haproxy.files import config, map_of, map_text
 from mooring.edge.model import Memory, Model, Rule, model_of
 from mooring.edge.nginx import files as nginx
+from mooring.edge.nginx import streams
 from mooring.edge.place import STOPGAP, Place
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import Unwritable, word
@@ -164,7 +166,8 @@ def nginx_takes(directory: Path, *things: Service | Task | Node) -> str:
     place = Place(str(directory))
     place.make()
     place.write_certificates({})
-    text = nginx.config(model, settings, {}, place.certificate)
+    said = subprocess.run(["nginx", "-V"], capture_output=True, text=True).stderr
+    text = nginx.config(model, settings, {}, place.certificate, streams.module(said))
     place.write("nginx.conf", text)
     words = ("-p", directory, "-e", directory / "e.log", "-c", directory / "nginx.conf")
     checked = subprocess.run(["nginx", "-t", *words], capture_output=True, text=True)
@@ -210,3 +213,18 @@ def test_what_an_exact_host_has_no_path_for_goes_by_its_pattern(
 def test_a_pattern_is_for_one_label_more_and_no_other() -> None:
     services = (a_service(host="a.b.x.y", path="/api"), a_service("b", host="*.x.y"))
     assert locations_of("a.b.x.y", *services)["/"] == "404"
+
+
+NGINX_SAYS = "configure arguments: --modules-path={} --with-pcre-jit {} --with-stream_ssl_module"
+
+
+def test_nginx_without_its_module_for_streams_says_what_to_install(tmp_path: Path) -> None:
+    said = NGINX_SAYS.format(tmp_path, "--with-stream=dynamic")
+    with pytest.raises(ModuleMissing, match="protocol tcp") as caught:
+        streams.module(said)
+    assert "libnginx-mod-stream" in caught.value.remedy
+    (tmp_path / streams.FILE).touch()
+    assert streams.module(said) == str(tmp_path / streams.FILE)
+    with pytest.raises(ModuleMissing):
+        streams.module(NGINX_SAYS.format(tmp_path / "other", ""))
+    assert streams.module(NGINX_SAYS.format(tmp_path / "other", "--with-stream")) == ""

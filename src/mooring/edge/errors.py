@@ -49,6 +49,17 @@ class ReloadFailed(MooringError):
         super().__init__(self.what)
 
 
+class ModuleMissing(MooringError):
+    """This nginx knows no TCP."""
+
+    code, effect = "ModuleMissing", Effect.NONE
+
+    def __init__(self, file: Path) -> None:
+        self.what = f"nginx has no module for entry points with protocol tcp: there is no {file}"
+        self.remedy = "install it (Debian: libnginx-mod-stream), or use haproxy"
+        super().__init__(self.what)
+
+
 class EntryTaken(MooringError):
     """Somebody else listens where an entry point is to be."""
 

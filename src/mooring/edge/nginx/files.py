@@ -10,13 +10,13 @@ from typing import Final
 from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
 from mooring.edge.labels import Retry
-from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.edge.model import Backend, Model, Rule
+from mooring.edge.nginx import parts, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 
-TRIES: Final = 3
 _TURNED: Final = 418  # a status that is never sent: the way to another location
 _HEAD: Final = f"""
 worker_shutdown_timeout 10m;
@@ -34,9 +34,9 @@ http {{
     client_header_timeout 10s;
     proxy_http_version 1.1;
     proxy_connect_timeout 300ms;
-    proxy_next_upstream_tries {TRIES};
+    proxy_next_upstream_tries {parts.TRIES};
     grpc_connect_timeout 300ms;
-    grpc_next_upstream_tries {TRIES};
+    grpc_next_upstream_tries {parts.TRIES};
     proxy_request_buffering off;
     proxy_buffering off;
     map $http_upgrade $mooring_connection {{
@@ -64,16 +64,19 @@ def config(
     settings: Settings,
     certificates: Mapping[str, Certificate],
     path_of: Callable[[str], str],
+    module: str = "",
 ) -> str:
     """The whole configuration.
 
     certificates  by any name
+    module        the file of the one for streams; empty: it is built in, or not needed
     path_of       a certificate's file to its path
     """
     directory = word(settings.directory)
     user = settings.unprivileged
     lines = [
         "# Written by Mooring; changes are lost.",
+        *([f"load_module {word(module)};"] if module else []),
         *([f"user {word(user)};"] if user else []),
         "worker_processes auto;",
         f"pid {directory}/nginx.pid;",
@@ -90,7 +93,10 @@ def config(
         for host in sorted(of_hosts):
             path = path_of(_certificate_for(host, certificates.values()))
             lines += _server(entry, host, _rules(host, of_hosts), model, settings, path)
-    return "\n".join(lines) + "\n}\n"
+    lines.append("}")
+    if settings.entries_of("tcp"):
+        lines += streams.block(model, settings)
+    return "\n".join(lines) + "\n"
 
 
 def certificate_file(certificate: Certificate) -> str:
@@ -99,28 +105,12 @@ def certificate_file(certificate: Certificate) -> str:
     return f"{sha256(certificate.pem.encode()).hexdigest()[:32]}.pem"
 
 
-def in_use(backend: Backend) -> list[Server]:
-    """Servers that get requests: those that leave only if no other is there."""
-    serving = [one for one in backend.servers if one.wish is Wish.SERVE]
-    return serving or list(backend.servers)
-
-
 def _upstream(backend: Backend) -> Iterator[str]:
-    servers = in_use(backend)
-    if not servers:
+    if not parts.in_use(backend):
         return  # nginx knows no upstream without one
-    route = backend.route
-    yield f"    upstream {word(route.backend)} {{"
-    can_hash = not any(one.is_backup for one in servers)  # nginx takes no backup with it
-    if route.is_sticky and can_hash:
-        yield "        hash $mooring_client consistent;"
-    elif route.balance == "leastconn":
-        yield "        least_conn;"
-    elif route.balance == "source" and can_hash:
-        yield "        hash $remote_addr consistent;"
-    for one in servers:
-        words = "max_fails=1 fail_timeout=5s" + (" backup" if one.is_backup else "")
-        yield f"        server {_address(one.address)}:{one.port} {words};"
+    yield f"    upstream {word(backend.name)} {{"
+    yield from parts.spread(backend)
+    yield from parts.servers(backend)
     yield "        keepalive 32;"
     yield "        keepalive_timeout 5s;"
     yield "    }"
@@ -156,7 +146,7 @@ def _certificate_for(host: str, certificates: Iterable[Certificate]) -> str:
 
 def _trust(entry: EntryPoint) -> Iterator[str]:
     """Whether a client's word of where it comes from is kept."""
-    name = _variable(entry)
+    name = parts.variable(entry)
     yield f"    geo $realip_remote_addr ${name}_trusted {{"
     yield "        default 0;"
     for one in entry.trusted_from:
@@ -174,7 +164,7 @@ def _trust(entry: EntryPoint) -> Iterator[str]:
 
 
 def _listen(entry: EntryPoint, *, is_default: bool = False) -> str:
-    words = [f"        listen {_address(word(entry.address))}:{entry.port}"]
+    words = [f"        listen {parts.address(entry.address)}:{entry.port}"]
     if is_default:
         words.append("default_server")
     if entry.tls:
@@ -209,7 +199,7 @@ def _server(
 ) -> Iterator[str]:
     yield "    server {"
     yield _listen(entry)
-    yield f"        server_name {_name(host)};"
+    yield f"        server_name {parts.name(host)};"
     yield from _secured(entry, certificate)
     if entry.accept_proxy_from:
         yield "        real_ip_header proxy_protocol;"
@@ -240,7 +230,7 @@ def _locations(
     indent = " " * 12
     if rule.is_sent_on:
         body = [f"{indent}return 308 https://$host{_tls_port(settings)}$request_uri;"]
-    elif not in_use(backend):
+    elif not parts.in_use(backend):
         body = [
             f"{indent}add_header Retry-After 1 always;",
             f'{indent}return 503 "{NO_SERVER}\\n";',
@@ -266,7 +256,7 @@ def _location(place: str, body: Iterable[str]) -> Iterator[str]:
 
 def _passing(entry: EntryPoint, backend: Backend, retried: str) -> Iterator[str]:
     """Requests are passed on to a backend; `retried` in nginx's words."""
-    indent, route, name = " " * 12, backend.route, _variable(entry)
+    indent, route, name = " " * 12, backend.route, parts.variable(entry)
     kind = "grpc" if route.protocol == "h2c" else "proxy"
     yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{word(route.backend)};"
     yield f"{indent}{kind}_read_timeout {route.timeout_s}s;"
@@ -285,19 +275,3 @@ def _passing(entry: EntryPoint, backend: Backend, retried: str) -> Iterator[str]
 def _tls_port(settings: Settings) -> str:
     ports = [one.port for one in settings.entry_points if one.name == HTTPS]
     return f":{ports[0]}" if ports and ports[0] != 443 else ""
-
-
-def _name(host: str) -> str:
-    """A pattern stands for one label more, where nginx's own would stand for several."""
-    if not host.startswith("*."):
-        return word(host)
-    return '"~^[^.]+\\.' + word(host[2:]).replace(".", "\\.") + '$"'
-
-
-def _variable(entry: EntryPoint) -> str:
-    """Where variables of an entry point begin: names of variables have no hyphen."""
-    return f"entry_{word(entry.name).replace('-', '__')}"
-
-
-def _address(address: str) -> str:
-    return f"[{word(address)}]" if ":" in address else word(address)

@@ -20,7 +20,7 @@ from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
 from mooring.edge.interface import LOOK_S
 from mooring.edge.listening import try_to_listen
 from mooring.edge.model import Backend, Model, Server, Wish
-from mooring.edge.nginx import files
+from mooring.edge.nginx import files, parts, streams
 from mooring.edge.place import STOPGAP, Place
 from mooring.edge.routes import Problem
 from mooring.edge.settings import Settings
@@ -64,6 +64,7 @@ class NginxProxy:
         self.files = Place(settings.directory)
         self.place = self.files.path
         self.reloads = 0
+        self._module: str | None = None  # of streams; None: not looked for yet
         self._applied = ""  # the configuration that it has, if that is known
         self._serving: dict[str, set[Server]] = {}  # by backend, as of that configuration
         self._shape: object = None
@@ -90,7 +91,7 @@ class NginxProxy:
 
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Bring it to a model; after how many seconds to look again. Raises MooringError."""
-        text = self._text(model, certificates)
+        text = await self._text(model, certificates)
         if self._master() is None:
             log.warning("nginx does not run; it is started")
             await self._start(text, model, certificates)
@@ -124,7 +125,7 @@ class NginxProxy:
         """The configuration of a model, with the certificates that there are now."""
         directory = self.settings.certificates
         found = certificates_in(Path(directory), {})[0] if directory else {}
-        return self._text(model, found)
+        return await self._text(model, found)
 
     def configuration(self) -> Path:
         """Where the one is that it has."""
@@ -137,8 +138,16 @@ class NginxProxy:
             with suppress(ProcessLookupError):
                 os.kill(master, signal.SIGTERM)
 
-    def _text(self, model: Model, certificates: Mapping[str, Certificate]) -> str:
-        return files.config(model, self.settings, certificates, self.files.certificate)
+    async def _text(self, model: Model, certificates: Mapping[str, Certificate]) -> str:
+        """Raises ModuleMissing."""
+        if self._module is None:
+            self._module = await self._find_module() if self.settings.entries_of("tcp") else ""
+        path_of = self.files.certificate
+        return files.config(model, self.settings, certificates, path_of, self._module)
+
+    async def _find_module(self) -> str:
+        said = await processes.run(PROGRAM, "-V", deadline_s=CHECK_S)
+        return streams.module(said.errors.decode(errors="replace"))
 
     def _due(self, now: float, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """When to reload for a model that it has not. In seconds as `time.monotonic` has them."""
@@ -158,7 +167,7 @@ class NginxProxy:
     def _only_went(self, model: Model, certificates: Mapping[str, Certificate]) -> bool:
         """Whether servers that are there all serve already, by the same routes."""
         same = self._shape == _shape(model, certificates)
-        wanted = ((name, set(files.in_use(one))) for name, one in model.backends.items())
+        wanted = ((name, set(parts.in_use(one))) for name, one in model.backends.items())
         return same and all(some and some <= self._serving[name] for name, some in wanted)
 
     async def _start(
@@ -257,9 +266,9 @@ class NginxProxy:
             raise ReloadFailed("nginx", f"no new worker; {log_file} says why") from error
 
     def _remember(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
-        self._serving = {name: set(files.in_use(one)) for name, one in model.backends.items()}
+        self._serving = {name: set(parts.in_use(one)) for name, one in model.backends.items()}
         self._shape = _shape(model, certificates)
-        self._places = _places(model, files.in_use)
+        self._places = _places(model, parts.in_use)
 
     def _master(self) -> int | None:
         """Its number, if it runs."""
