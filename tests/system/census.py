@@ -5,6 +5,7 @@ As a program it is `mooring` with one thing more: at SIGUSR1 it writes its censu
 """
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -30,9 +31,11 @@ def census() -> dict[str, int]:
     """How many things each attribute of our classes and each name of our modules holds.
 
     Of all objects of a class together; what is held by what they hold is counted with it, one
-    level down. And the number of tasks, threads, open files and objects of the collector, and the
-    resident bytes. Garbage that the collector has not come to, and free memory that the C library
-    keeps for later, are left out: both have a limit, and are more or less by chance.
+    level down. And the number of tasks, threads, open files and objects of the collector; the
+    resident bytes; and of them what is in use, as `malloc` (bytes) and `blocks` of Python's own
+    allocator, of at most 512 bytes each: the rest lies free between those. Garbage that the
+    collector has not come to, and free memory that the C library keeps for later, are left out:
+    both have a limit, and are more or less by chance.
     """
     gc.collect()
     # What was there at the start is frozen. It stays thawed: the next collection looks at it too.
@@ -50,6 +53,8 @@ def census() -> dict[str, int]:
     counts["objects"] = len(objects)
     del objects
     counts["resident"] = _resident_bytes()
+    counts["malloc"] = _malloc_bytes()
+    counts["blocks"] = sys.getallocatedblocks()
     counts["tasks"] = len(asyncio.all_tasks())
     counts["threads"] = threading.active_count()
     counts["files"] = len(os.listdir("/proc/self/fd"))
@@ -59,6 +64,25 @@ def census() -> dict[str, int]:
 def _resident_bytes() -> int:
     give_back()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class _Mallinfo(ctypes.Structure):
+    """As glibc's malloc.h has it, from 2.33 on."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def _malloc_bytes() -> int:
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = _Mallinfo
+    found = mallinfo()
+    return int(found.uordblks + found.hblkhd)
 
 
 def _attributes(one: Any) -> Iterator[tuple[str, Any]]:
