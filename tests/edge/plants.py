@@ -46,7 +46,7 @@ class Plant(Client):
         listening = await asyncio.start_server(begin, "127.0.0.1", 0, **words)  # type: ignore[arg-type]
         await self.stack.enter_async_context(listening)
         port = listening.sockets[0].getsockname()[1]
-        made = Server(f"t{port}", "127.0.0.1", port, "n1")
+        made = server_at(port)
         self._listening[made] = listening
         return made
 
@@ -99,6 +99,11 @@ class Plant(Client):
             for name, backend in model.backends.items()
             for one in backend.servers
         )
+
+
+def server_at(port: int) -> Server:
+    """One of this machine."""
+    return Server(f"t{port}", "127.0.0.1", port, "n1")
 
 
 class Greeting:
