@@ -76,6 +76,15 @@ def test_a_label_is_a_line(labels: dict[str, str], line: str, stands: bool) -> N
     assert (line in backend_of(text)) is bool(stands)
 
 
+def test_a_client_may_be_silent_for_as_long_as_a_service_of_grpc_there() -> None:
+    settings = some_settings(EntryPoint("http", 80), EntryPoint("inner", 81))
+    labels = {"host": "web.example.com", "protocol": "h2c", "timeout": "1h"}
+    _, text = made(a_service(**labels, entry="inner"), settings=settings)
+    frontends = {one.split()[0]: one for one in text.split("\nfrontend entry_")[1:]}
+    assert "timeout client 3600s" in frontends["inner"]
+    assert "timeout client" not in frontends["http"]
+
+
 SERVICES = [
     (),
     (a_service(**EVERY, sticky="true", retry="all", check="/up", balance="source"), a_task(1)),

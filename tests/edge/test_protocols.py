@@ -21,7 +21,7 @@ from tests.edge.plants import Plant, Proxied, server_at
 
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
-RPC, TOLD = "rpc.example.com", "told.example.com"
+RPC, TOLD, QUICK = "rpc.example.com", "told.example.com", "quick.example.com"
 BIG = 100 << 20  # bytes
 PIECE = 1 << 20
 PROXIES = [
@@ -42,6 +42,7 @@ class Web:
                 web.get("/x", self.hello),
                 web.get("/events", self.events),
                 web.get("/big", self.big),
+                web.get("/silent", self.silent),
                 web.get("/socket", self.socket),
                 web.post("/pieces", self.pieces),
                 web.post("/sum", self.sum),
@@ -66,6 +67,10 @@ class Web:
         await self.may_go_on.wait()
         await answer.write(b"data: 2\n\n")
         return answer
+
+    async def silent(self, request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError
 
     async def big(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Length": str(BIG)})
@@ -145,10 +150,11 @@ class Stand:
         services = (
             a_service(host=HOST, tls="on"),
             a_service("rpc", host=RPC, protocol="h2c", tls="on"),
+            a_service("quick", host=QUICK, timeout="1s", retry="none"),
             a_service("told", host=TOLD, **{"proxy-protocol": "v1"}),
         )
         # nginx speaks it to services of TCP alone.
-        self.services = services[:2] if plant.settings.proxy == "nginx" else services
+        self.services = services[:3] if plant.settings.proxy == "nginx" else services
 
     async def begin(self) -> None:
         self.plant.put("web", a_pem(HOST))
@@ -157,6 +163,7 @@ class Stand:
         self.second = await self.other.serve(self.plant)
         self.servers = {
             "rpc": [await self.rpc.serve(self.plant)],
+            "quick": [self.first],
             "told": [await self.plant.serve(self.told)],
         }
         await self.bring(self.first)
@@ -274,6 +281,16 @@ async def test_an_open_websocket_lives_through_a_drain_and_a_reload(stand: Stand
     await stand.bring(stand.first)
 
 
+async def test_an_idle_websocket_outlives_what_a_silent_answer_does_not(stand: Stand) -> None:
+    to_quick = {"Host": QUICK}
+    async with stand.http.ws_connect("/socket", headers=to_quick) as socket:
+        async with stand.http.get("/silent", headers=to_quick) as answer:
+            assert answer.status == 504
+        await asyncio.sleep(0.5)
+        await socket.send_str("still there")
+        assert await socket.receive_str(timeout=10) == "again: still there"
+
+
 async def test_grpc_has_its_metadata_status_and_streams(stand: Stand) -> None:
     async with stand.channel() as channel:
         call = channel.unary_unary("/t/Unary")(b"hello", metadata=(("x-before", "1"),), timeout=10)
@@ -294,7 +311,7 @@ async def test_grpc_has_its_metadata_status_and_streams(stand: Stand) -> None:
 
 
 async def test_servers_of_http_are_told_of_clients_by_the_proxy_protocol(stand: Stand) -> None:
-    if len(stand.services) == 2:
+    if len(stand.services) == 3:
         pytest.skip("nginx speaks it to services of TCP alone")
     await stand.said("GET / HTTP/1.1", f"Host: {TOLD}", "Connection: close")
     came_in = f" {stand.plant.port('http')}\r\n".encode()

@@ -18,6 +18,7 @@ from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 GENERATION: Final = "proc.mooring_gen"
 # Longer than an idle client is kept, and than the longest timeout of a route.
 HARD_STOP: Final = "70m"
+CLIENT_S: Final = 60  # a client may be silent, within a request that it has begun
 
 # Retried by the proxy where no answer has begun. A method that may not run twice only if nothing
 # was sent: that is what `disable-l7-retry` leaves.
@@ -25,7 +26,8 @@ _DEFAULTS: Final = f"""
 defaults
     mode http
 {parts.TIMEOUTS}
-    timeout client 60s
+    timeout client {CLIENT_S}s
+    option clitcpka
     timeout server 30s
     timeout tunnel 1h
     timeout http-request 10s
@@ -58,7 +60,7 @@ def config(
         _DEFAULTS.rstrip(),
     ]
     for entry in settings.entries_of("http"):
-        lines += ["", *_frontend(entry, settings)]
+        lines += ["", *_frontend(entry, settings, backends.values())]
     lines += ["", *_to_tls(settings)]
     in_order = [backends[name] for name in sorted(backends)]
     for backend in in_order:
@@ -96,9 +98,14 @@ def _to_tls(settings: Settings) -> Iterator[str]:
     yield f"    http-request redirect prefix https://%[req.hdr(host),field(1,:)]{port} code 308"
 
 
-def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
+def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]) -> Iterator[str]:
     yield f"frontend entry_{word(entry.name)}"
     yield parts.bind(entry, settings)
+    # Streams of gRPC go on in silence for as long as one of their services lets them.
+    streaming = (one.route for one in backends if one.route.protocol == "h2c")
+    silent_s = max((one.timeout_s for one in streaming if entry.name in one.entries), default=0)
+    if silent_s > CLIENT_S:
+        yield f"    timeout client {silent_s}s"
     yield from parts.proxied(entry)
     yield from _forwarded(entry)
     where = f"map_beg({parts.map_file(settings, entry)})"

@@ -17,7 +17,10 @@ from mooring.edge.routes import HTTPS
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import NO_ROUTE, NO_SERVER, word
 
-_TURNED: Final = 418  # a status that is never sent: the way to another location
+# Statuses that are never sent: ways to other locations.
+_TURNED: Final = {"once": 418, "upgrade": 419}
+CLIENT_S: Final = 60  # a client may be silent, within a request that it has begun
+UPGRADED_S: Final = 3600  # how long a WebSocket may be idle
 _HEAD: Final = f"""
 worker_shutdown_timeout 10m;
 events {{
@@ -32,6 +35,7 @@ http {{
     client_max_body_size 0;
     keepalive_timeout 10s;
     client_header_timeout 10s;
+    client_body_timeout {CLIENT_S}s;
     proxy_http_version 1.1;
     proxy_connect_timeout 300ms;
     proxy_next_upstream_tries {parts.TRIES};
@@ -42,6 +46,11 @@ http {{
     map $http_upgrade $mooring_connection {{
         default upgrade;
         "" "";
+    }}
+    map $http_upgrade $mooring_upgrade {{
+        default 1;
+        "" 0;
+        "~*h2c" 0;
     }}
     map $cookie_mooring $mooring_client {{
         default $cookie_mooring;
@@ -236,14 +245,20 @@ def _locations(
             f'{indent}return 503 "{NO_SERVER}\\n";',
         ]
     else:
-        body = list(_passing(entry, backend, _RETRY[retry]))
+        # What is tried again, and after which silence it is over, is fixed for a location.
+        special = {}
+        if backend.route.protocol == "http":
+            special["upgrade"] = _passing(entry, backend, _RETRY[retry], UPGRADED_S)
         if retry == "safe":
             # Of a method that must not be done twice nginx sends only LOCK, PATCH and POST no
-            # second time once they were sent, and what it tries again is fixed for a location.
-            once = f"@once_{number}"
-            yield from _location(once, _passing(entry, backend, _ONCE))
-            turned = f"if ($mooring_once) {{ return {_TURNED}; }}"
-            body = [f"{indent}error_page {_TURNED} = {once};", f"{indent}{turned}", *body]
+            # second time once they were sent.
+            special["once"] = _passing(entry, backend, _ONCE)
+        body = []
+        for what, of_it in special.items():
+            yield from _location(f"@{what}_{number}", of_it)
+            body.append(f"{indent}error_page {_TURNED[what]} = @{what}_{number};")
+            body.append(f"{indent}if ($mooring_{what}) {{ return {_TURNED[what]}; }}")
+        body += _passing(entry, backend, _RETRY[retry])
     for place in places:
         yield from _location(place, body)
 
@@ -254,14 +269,23 @@ def _location(place: str, body: Iterable[str]) -> Iterator[str]:
     yield "        }"
 
 
-def _passing(entry: EntryPoint, backend: Backend, retried: str) -> Iterator[str]:
-    """Requests are passed on to a backend; `retried` in nginx's words."""
+def _passing(
+    entry: EntryPoint, backend: Backend, retried: str, silent_s: int | None = None
+) -> Iterator[str]:
+    """Requests are passed on to a backend.
+
+    retried   after what, in nginx's words
+    silent_s  how long its server may be; None: as its label says
+    """
     indent, route, name = " " * 12, backend.route, parts.variable(entry)
     kind = "grpc" if route.protocol == "h2c" else "proxy"
     yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{word(route.backend)};"
-    yield f"{indent}{kind}_read_timeout {route.timeout_s}s;"
+    yield f"{indent}{kind}_read_timeout {route.timeout_s if silent_s is None else silent_s}s;"
     yield f"{indent}{kind}_next_upstream {retried};"
     yield f"{indent}{kind}_set_header Host $http_host;"
+    if kind == "grpc":
+        # Silence within a stream, which the client has not ended.
+        yield f"{indent}client_body_timeout {max(route.timeout_s, CLIENT_S)}s;"
     if kind == "proxy":
         yield f"{indent}proxy_set_header Upgrade $http_upgrade;"
         yield f"{indent}proxy_set_header Connection $mooring_connection;"
