@@ -33,7 +33,8 @@ class ConfigRejected(MooringError):
     code, effect = "ConfigRejected", Effect.NONE
 
     def __init__(self, proxy: str, said: str) -> None:
-        self.what = f"{proxy} does not take the configuration: {said[-500:]}"
+        self.said = said
+        self.what = f"{proxy} does not take the configuration: {said[:500]}"
         self.remedy = "the one before goes on; report it, with what `mooring edge render` prints"
         super().__init__(self.what)
 

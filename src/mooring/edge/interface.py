@@ -1,12 +1,13 @@
 """What a proxy has to be able to do, whichever it is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 from mooring.edge.certificates import Certificate
+from mooring.edge.errors import ConfigRejected
 from mooring.edge.model import Model, Server
-from mooring.edge.routes import Problem
+from mooring.edge.routes import Problem, Route
 
 LOOK_S: Final = 2.0  # at the proxy's own state, if nothing else happens
 
@@ -31,6 +32,14 @@ class Proxy(Protocol):
         returns       after how many seconds to call again, if nothing changes
         raises        MooringError; what it had before goes on
         """
+
+    async def refusal(
+        self, model: Model, certificates: Mapping[str, Certificate]
+    ) -> ConfigRejected | None:
+        """What its own checker says to a model; None: it takes it. Nothing that runs is changed."""
+
+    def routes(self) -> Collection[Route]:
+        """Those of the configuration that it has, as far as that is known."""
 
     def state_of(self, backend: str, server: Server) -> str:
         """In a word, how a server is: serves, checking, leaves, down, waits."""

@@ -3,17 +3,20 @@
 import logging
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.errors import ConfigRejected
 from mooring.edge.follower import Follower
 from mooring.edge.interface import LOOK_S, Proxy
 from mooring.edge.labels import shown
 from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.place import Place
+from mooring.edge.quarantine import Quarantine, spoilers
 from mooring.edge.remembered import remember, remembered
-from mooring.edge.routes import Problem
+from mooring.edge.routes import Problem, Route
 from mooring.edge.settings import Settings
 from mooring.edge.status import ProblemStatus, Status, routes_told, rules_told, written
 from mooring.engine.swarm import Swarm
@@ -37,6 +40,7 @@ class Keeper:
         self.settings, self.proxy, self.follower = settings, proxy, follower
         self.state = State()
         self._memory = Memory()
+        self._quarantine = Quarantine()
         self._reported: Status | None = None
         self._files = Place(settings.directory)
         self._made_of: Swarm | None = None  # the model
@@ -47,8 +51,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Until it is cancelled. Whatever fails is tried again; what the proxy has stays."""
-        await self.proxy.find()
-        self._memory = remembered(self._files)
+        await self.find()
         swarm: Swarm | None = None
         pause_s = 0.0
         while True:
@@ -67,15 +70,40 @@ class Keeper:
                 self.state.failure = str(error)
                 self._report()
 
+    async def find(self) -> None:
+        """Take over what an earlier one has left: its proxy, and what it remembered."""
+        await self.proxy.find()
+        self._memory = remembered(self._files)
+
     async def bring(self, swarm: Swarm) -> float:
         """Bring the proxy to a swarm as it is. After how many seconds to look again.
 
         raises  MooringError; OSError of its files
         """
         self._model(swarm)
-        pause_s = await self.proxy.bring(self.state.model, self._by_file)
+        try:
+            pause_s = await self.proxy.bring(self.state.model, self._by_file)
+        except ConfigRejected:
+            if not await self._quarantined():
+                raise
+            pause_s = 0.0  # at once, without what was refused
         self._report()
         return pause_s
+
+    async def _quarantined(self) -> bool:
+        """Leave out the routes that the proxy's checker does not take. Whether there are any."""
+        model, known = self.state.model, {one.key: one for one in self.proxy.routes()}
+
+        async def refusal(routes: Collection[Route]) -> ConfigRejected | None:
+            return await self.proxy.refusal(model.only(routes), self._by_file)
+
+        routes = [one.route for one in model.backends.values()]
+        found = await spoilers(routes, known.values(), refusal)
+        for route, said in found:
+            log.error("service=%s route=%s is refused by the proxy", route.service, route.name)
+            self._quarantine.add(route, known.get(route.key), said)
+        self._made_of = None  # the model is to be made without them
+        return bool(found)
 
     def _model(self, swarm: Swarm) -> None:
         """Make the model anew, if anything that it is made of is another."""
@@ -83,7 +111,7 @@ class Keeper:
         if swarm is self._made_of and not has_certificates:
             return
         names = frozenset().union(*(one.names for one in self._certificates.values()))
-        model, memory = model_of(swarm, self.settings, self._memory, names)
+        model, memory = model_of(swarm, self.settings, self._memory, names, self._quarantine)
         model = replace(model, problems=(*model.problems, *self._bad))
         self._tell(model)
         self.state.model, self._made_of = model, swarm

@@ -4,14 +4,15 @@ Edge §3, §5, §9. One model, whichever proxy writes it down.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from typing import Final, NamedTuple
 
 from mooring.edge.hosts import covers, is_covered
 from mooring.edge.labels import shown
+from mooring.edge.quarantine import Quarantine
 from mooring.edge.routes import Problem, Route, routes_of
 from mooring.edge.settings import Settings
 from mooring.engine.swarm import Node, Port, Service, Swarm, Task
@@ -87,6 +88,15 @@ class Model:
     shadowed: tuple[Shadowed, ...] = ()
     problems: tuple[Problem, ...] = ()
 
+    def only(self, routes: Collection[Route]) -> "Model":
+        """The part that is about these routes."""
+        names = {one.backend for one in routes}
+        return replace(
+            self,
+            rules=tuple(one for one in self.rules if one.backend in names),
+            backends={name: one for name, one in self.backends.items() if name in names},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -101,13 +111,21 @@ class Memory:
 
 
 def model_of(
-    swarm: Swarm, settings: Settings, memory: Memory, names: frozenset[str] = frozenset()
+    swarm: Swarm,
+    settings: Settings,
+    memory: Memory,
+    names: frozenset[str] = frozenset(),
+    quarantine: Quarantine | None = None,
 ) -> tuple[Model, Memory]:
     """The model of a swarm as it is, and what to remember of it for the next.
 
-    names  hosts and *.NAME that there are certificates for
+    names       hosts and *.NAME that there are certificates for
+    quarantine  of routes that the proxy refuses
     """
     routes, problems = _routes(swarm.services.values(), settings, memory, names)
+    if quarantine is not None:
+        routes, refused = quarantine.sifted(routes)
+        problems += refused
     rules, shadowed, conflicts = _rules(routes, settings)
     ports = {
         task.id: task.ports or memory.ports.get(task.id, ())

@@ -21,6 +21,7 @@ from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
 from mooring.edge.listening import listens, try_to_listen
 from mooring.edge.model import Backend, Model, Rule
 from mooring.edge.place import STOPGAP, Place
+from mooring.edge.routes import Route
 from mooring.edge.settings import Settings
 from mooring.host import processes
 
@@ -30,6 +31,9 @@ PROGRAM: Final = "haproxy"
 CHECK_S: Final = 30.0
 START_S: Final = 10.0
 PAUSE_S: Final = 0.02  # between two looks at what is under way
+_FAULT: Final = re.compile(
+    r"^\[ALERT\] +\(\d+\) : config : (?:parsing )?(?!Error|Fatal)(.*)$", re.M
+)
 _SET: Final = re.compile(rf"set-var {re.escape(files.GENERATION)} int\((\d+)\)")
 
 
@@ -93,15 +97,8 @@ class Haproxy:
         generation = self._generation + 1
         text = self._text(model.backends, generation)
         running = await self.runs()
-        self.files.make()
-        self.files.write("new.cfg", text)
-        self._write_maps(model, only_missing=True)  # the checker reads these files
-        self._list_certificates(certificates)
-        checked = await processes.run(
-            PROGRAM, "-c", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
-        )
-        if checked.status:
-            raise ConfigRejected("HAProxy", checked.message)
+        if (refusal := await self._refusal(text, model, certificates)) is not None:
+            raise refusal
         await self._try_entries(running)
         self._write_maps(model)
         self.files.write("servers.state", await self.runtime.state() if running else "")
@@ -114,6 +111,28 @@ class Haproxy:
         self._applied, self._generation = text, generation
         self._backends = dict(model.backends)
         self.slots = self._slots(model.backends)
+
+    async def refusal(
+        self, model: Model, certificates: Mapping[str, Certificate]
+    ) -> ConfigRejected | None:
+        """What the checker says to the configuration of a model; None: it takes it."""
+        return await self._refusal(self.rendered(model), model, certificates)
+
+    async def _refusal(
+        self, text: str, model: Model, certificates: Mapping[str, Certificate]
+    ) -> ConfigRejected | None:
+        self.files.make()
+        self.files.write("new.cfg", text)
+        self._write_maps(model, only_missing=True)  # the checker reads these files
+        self._list_certificates(certificates)
+        checked = await processes.run(
+            PROGRAM, "-c", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
+        )
+        return ConfigRejected("HAProxy", _faults(checked.errors)) if checked.status else None
+
+    def routes(self) -> list[Route]:
+        """Those of its configuration, if we wrote it."""
+        return [one.route for one in self._backends.values()]
 
     async def start_last(self) -> None:
         """Start it with the configuration that it had. Raises ProxyAway, ReloadFailed."""
@@ -248,3 +267,9 @@ class Haproxy:
             file = Path(parts.map_file(self.settings, entry))
             if not (only_missing and file.exists()):
                 self.files.write(file.name, files.map_text(model.rules, entry.name))
+
+
+def _faults(errors: bytes) -> str:
+    """What the checker found, without its words around that."""
+    found = _FAULT.findall(errors.decode(errors="replace"))
+    return "; ".join(found) or " ".join(errors.decode(errors="replace").split())

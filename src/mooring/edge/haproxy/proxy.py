@@ -79,6 +79,16 @@ class HaproxyProxy:
             raise failures[0]
         return min(waits_s, SOON_S if self._is_soon() else LOOK_S)
 
+    async def refusal(
+        self, model: Model, certificates: Mapping[str, Certificate]
+    ) -> ConfigRejected | None:
+        """What its own checker says to a model; None: it takes it."""
+        return await self.process.refusal(model, certificates)
+
+    def routes(self) -> list[Route]:
+        """Those of the configuration that it has, if we wrote it."""
+        return self.process.routes()
+
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Servers that never passed a check, though there was time for it."""

@@ -22,7 +22,7 @@ from mooring.edge.listening import try_to_listen
 from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.nginx import files, parts, streams
 from mooring.edge.place import STOPGAP, Place
-from mooring.edge.routes import Problem
+from mooring.edge.routes import Problem, Route
 from mooring.edge.settings import Settings
 from mooring.errors import MooringError
 from mooring.host import processes
@@ -67,6 +67,7 @@ class NginxProxy:
         self._module: str | None = None  # of streams; None: not looked for yet
         self._applied = ""  # the configuration that it has, if that is known
         self._serving: dict[str, set[Server]] = {}  # by backend, as of that configuration
+        self._routes: list[Route] = []  # likewise
         self._shape: object = None
         self._places: dict[str, set[_Address]] = {}  # by service, as of that configuration
         self._rejected: tuple[str, ConfigRejected] | None = None  # with what was said of it
@@ -114,6 +115,19 @@ class NginxProxy:
         self._changed_at = None
         log.info("reloaded backends=%d", len(model.backends))
         return LOOK_S
+
+    async def refusal(
+        self, model: Model, certificates: Mapping[str, Certificate]
+    ) -> ConfigRejected | None:
+        """What its own checker says to a model; None: it takes it."""
+        text = await self._text(model, certificates)
+        return await self._refusal(
+            text, {files.certificate_file(one): one for one in certificates.values()}
+        )
+
+    def routes(self) -> list[Route]:
+        """Those of the configuration that it has, if we wrote it."""
+        return self._routes
 
     def state_of(self, backend: str, server: Server) -> str:
         """In a word, how a server is: nginx tells nobody what it finds."""
@@ -194,16 +208,10 @@ class NginxProxy:
         self, text: str, model: Model, certificates: Mapping[str, Certificate]
     ) -> None:
         """Raises ConfigRejected, EntryTaken, ReloadFailed, ProxyAway: what was before goes on."""
-        self.files.make()
         files_of = {files.certificate_file(one): one for one in certificates.values()}
-        self.files.write_certificates(files_of)
-        self.files.write("new.conf", text)
-        words = self._words()
-        new = str(self.place / "new.conf")
-        checked = await processes.run(PROGRAM, "-t", "-q", *words, "-c", new, deadline_s=CHECK_S)
-        if checked.status:
-            self._rejected = text, ConfigRejected("nginx", checked.message)
-            raise self._rejected[1]
+        if (refusal := await self._refusal(text, files_of)) is not None:
+            self._rejected = text, refusal
+            raise refusal
         master = self._master()
         if master is None:
             for entry in self.settings.entry_points:
@@ -217,6 +225,17 @@ class NginxProxy:
         self._rejected = self._failed = None
         self._remember(model, certificates)
         self._remove_certificates({STOPGAP, *files_of})
+
+    async def _refusal(
+        self, text: str, files_of: Mapping[str, Certificate]
+    ) -> ConfigRejected | None:
+        self.files.make()
+        self.files.write_certificates(files_of)
+        self.files.write("new.conf", text)
+        new = str(self.place / "new.conf")
+        words = ("-t", "-q", *self._words(), "-c", new)
+        checked = await processes.run(PROGRAM, *words, deadline_s=CHECK_S)
+        return ConfigRejected("nginx", checked.message) if checked.status else None
 
     async def _reload(self, master: int) -> None:
         """Raises ReloadFailed; the configuration that it has is then the one of before again."""
@@ -267,6 +286,7 @@ class NginxProxy:
 
     def _remember(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
         self._serving = {name: set(parts.in_use(one)) for name, one in model.backends.items()}
+        self._routes = [one.route for one in model.backends.values()]
         self._shape = _shape(model, certificates)
         self._places = _places(model, parts.in_use)
 
