@@ -54,7 +54,8 @@ def test_what_is_no_word_is_written_nowhere(text: str) -> None:
 def test_the_addresses_of_servers_are_not_in_the_configuration() -> None:
     """So a task that comes or goes is no reason for a reload."""
     _, text = made(a_service())
-    assert "    server-template s 1-8 slot.invalid:1 disabled" in text.splitlines()
+    slots = "    server-template s 1-8 ipv4@slot.invalid:1 tcp-ut 5s disabled"
+    assert slots in text.splitlines()
     assert "10.0.0.1" not in text
 
 
@@ -83,6 +84,23 @@ def test_a_client_may_be_silent_for_as_long_as_a_service_of_grpc_there() -> None
     frontends = {one.split()[0]: one for one in text.split("\nfrontend entry_")[1:]}
     assert "timeout client 3600s" in frontends["inner"]
     assert "timeout client" not in frontends["http"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "slot"),
+    [
+        ([], "ipv4@slot.invalid:1"),
+        (["10.0.0.1"], "ipv4@slot.invalid:1"),
+        (["fd00::1", "fd00::2"], "ipv6@slot.invalid:1"),
+        (["fd00::1", "10.0.0.1"], "slot.invalid:1"),
+    ],
+)
+def test_slots_are_of_the_family_of_their_servers(addresses: list[str], slot: str) -> None:
+    nodes = [a_node(n, address=one) for n, one in enumerate(addresses)]
+    tasks = [a_task(n, node=f"n{n}") for n in range(len(nodes))]
+    model, _ = model_of(a_swarm(a_service(), *tasks, *nodes), some_settings(), Memory())
+    text = config(model.backends, some_settings(), {"svc_idweb_": 8}, 7)
+    assert f"server-template s 1-8 {slot} tcp-ut" in text
 
 
 SERVICES = [

@@ -36,6 +36,7 @@ class Web:
     def __init__(self) -> None:
         self.got: asyncio.Queue[bytes] = asyncio.Queue()
         self.may_go_on = asyncio.Event()
+        self.pause_s = 0  # before a body is read
         self.app = web.Application(client_max_size=2 * BIG)
         self.app.add_routes(
             [
@@ -85,6 +86,7 @@ class Web:
         return web.Response(text="all")
 
     async def sum(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.pause_s)
         made = hashlib.sha256()
         async for one in request.content.iter_any():
             made.update(one)
@@ -267,6 +269,14 @@ async def test_large_bodies_pass_both_ways(stand: Stand) -> None:
         async for one in answer.content.iter_any():
             got.update(one)
     assert got.hexdigest() == wanted
+
+
+async def test_a_service_may_pause_within_an_upload(stand: Stand) -> None:
+    """Its window is shut then, as if its host were gone."""
+    stand.web.pause_s = 2
+    async with stand.http.post("/sum", data=bytes(BIG)) as answer:
+        assert await answer.text() == hashlib.sha256(bytes(BIG)).hexdigest()
+    stand.web.pause_s = 0
 
 
 async def test_an_open_websocket_lives_through_a_drain_and_a_reload(stand: Stand) -> None:

@@ -28,6 +28,10 @@ defaults
 {parts.TIMEOUTS}
     timeout client {CLIENT_S}s
     option clitcpka
+    option srvtcpka
+    srvtcpka-idle 2s
+    srvtcpka-intvl 1s
+    srvtcpka-cnt 3
     timeout server 30s
     timeout tunnel 1h
     timeout http-request 10s
@@ -158,4 +162,4 @@ def _backend(backend: Backend, slots: int) -> Iterator[str]:
     if route.is_sticky:
         yield f"    cookie {cookie(route)} insert indirect nocache httponly dynamic"
         yield f"    dynamic-cookie-key {word(route.backend)}"
-    yield from parts.servers(route, slots)
+    yield from parts.servers(backend, slots)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mooring.edge.labels import ProxyProtocol
+from mooring.edge.model import Backend
 from mooring.edge.routes import Route
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import word
@@ -17,8 +18,12 @@ TIMEOUTS: Final = """\
     retries 3"""
 _SERVER: Final = (
     "    default-server check inter 500 fastinter 200 downinter 200 fall 2 rise 1 observe layer4"
-    " error-limit 3 on-error mark-down tcp-ut 1s pool-purge-delay 5s init-addr last,127.0.0.1"
+    " error-limit 3 on-error mark-down pool-purge-delay 5s init-addr last,127.0.0.1"
 )
+# How long a server may acknowledge nothing, or keep its window shut: its host may be gone, or it
+# just pauses for want of room. Decision 0028.
+SILENT_S: Final = 5
+SILENT_OF_TCP_S: Final = 30
 _SEND: Final[dict[ProxyProtocol, str]] = {"off": "", "v1": " send-proxy", "v2": " send-proxy-v2"}
 
 
@@ -63,11 +68,25 @@ def check(route: Route) -> Iterator[str]:
         yield "    http-check expect status 200-399"
 
 
-def servers(route: Route, slots: int) -> Iterator[str]:
+def servers(backend: Backend, slots: int) -> Iterator[str]:
     """Its slots. Checks speak the PROXY protocol where connections do."""
+    route = backend.route
     yield _SERVER + _SEND[route.proxy_protocol] + (" proto h2" if route.protocol == "h2c" else "")
+    silent_s = SILENT_OF_TCP_S if route.protocol == "tcp" else SILENT_S
+    slot = f"{_family(backend)}slot.invalid:1 tcp-ut {silent_s}s disabled"
     if route.mode == "mesh":
-        yield "    server s1 slot.invalid:1 disabled"
-        yield f"    server-template s 2-{slots} slot.invalid:1 disabled backup"
+        yield f"    server s1 {slot}"
+        yield f"    server-template s 2-{slots} {slot} backup"
     else:
-        yield f"    server-template s 1-{slots} slot.invalid:1 disabled"
+        yield f"    server-template s 1-{slots} {slot}"
+
+
+def _family(backend: Backend) -> str:
+    """Of all its servers; without one HAProxy takes no `tcp-ut` for a name that does not resolve.
+
+    And with one a reload keeps no address of the other, so none is said of both.
+    """
+    are_six = {":" in one.address for one in backend.servers}
+    if True not in are_six:
+        return "ipv4@"
+    return "" if False in are_six else "ipv6@"

@@ -83,4 +83,4 @@ def _backend(backend: Backend, slots: int) -> Iterator[str]:
     if route.retry == "none":
         yield "    retries 0"
     yield from parts.check(route)
-    yield from parts.servers(route, slots)
+    yield from parts.servers(backend, slots)
