@@ -139,6 +139,42 @@ def test_an_entry_point_of_tcp_has_one_service_or_several_by_name(
     assert [one.backend for one in model(second, settings=settings).rules] == ["svc_idyoung_"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "is_allowed"),
+    [
+        (EntryPoint("db", 5432, protocol="tcp", service="web"), True),
+        (EntryPoint("db", 5432, protocol="tcp", service="other"), False),
+        (EntryPoint("db", 5432, protocol="tcp", stack="shop"), True),
+        (EntryPoint("db", 5432, protocol="tcp", stack="bank"), False),
+    ],
+)
+def test_the_edge_file_decides_who_may_come_in_at_an_entry_point(
+    entry: EntryPoint, is_allowed: bool
+) -> None:
+    service = a_service("web", stack="shop", protocol="tcp", entry="db")
+    made = model(service, settings=some_settings(entry))
+    assert len(made.rules) == is_allowed
+    assert reasons(made) == ([] if is_allowed else ["EntryNotAllowed"])
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (EntryPoint("db", 1, protocol="tcp"), EntryPoint("db", 1)),
+        (EntryPoint("db", 1, protocol="tcp"), EntryPoint("other", 1, protocol="tcp")),
+    ],
+)
+def test_a_last_good_route_is_of_no_use_at_another_entry_point(
+    before: EntryPoint, now: EntryPoint
+) -> None:
+    swarm = a_swarm(a_service("web", protocol="tcp", entry="db"))
+    made, memory = model_of(swarm, some_settings(before), Memory())
+    assert len(made.rules) == 1
+    made, _ = model_of(swarm, some_settings(now), memory)
+    assert made.rules == ()
+    assert len(reasons(made)) == 1
+
+
 def test_another_path_is_no_conflict() -> None:
     made = model(a_service("a", host="x.example"), a_service("b", host="x.example", path="/b"))
     assert len(made.rules) == 2

@@ -52,6 +52,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("entryPoints: [{name: a, port: 1, trustedFrom: [x]}]", "entryPoints[0].trustedFrom[0]"),
         ("entryPoints: [{name: a, port: 1, colour: red}]", "colour"),
         ("entryPoints: [{name: a, port: 1, protocol: udp}]", "protocol"),
+        ("entryPoints: [{name: a, port: 1, stack: b, service: c}]", "entryPoints[0]"),
         (
             "entryPoints: [{name: a, port: 1, protocol: tcp, trustedFrom: [10.0.0.0/8]}]",
             "entryPoints[0].trustedFrom",

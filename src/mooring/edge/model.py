@@ -14,7 +14,7 @@ from mooring.edge.hosts import covers, is_covered
 from mooring.edge.labels import shown
 from mooring.edge.quarantine import Quarantine
 from mooring.edge.routes import Problem, Route, routes_of
-from mooring.edge.settings import Settings
+from mooring.edge.settings import EntryPoint, Settings
 from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 
 ADDRESS: Final = "mooring.edge.addr"  # label of a node
@@ -187,13 +187,16 @@ def _rules(
     taken = _Taken()
     secure = {one.name for one in settings.entry_points if one.tls}
     rules, shadowed, problems = [], [], []
+    known = {one.name: one for one in settings.entry_points}
     for route in routes:
+        entries, kept = _entries(route, known)
+        problems += kept
         for host in route.hosts or (WHOLE,):
             if not _may_have(route, host, settings):
                 message = f"{host} is kept for another by allowedHosts of the edge file"
                 problems.append(Problem("HostNotAllowed", route.service, route.name, message))
                 continue
-            for entry in route.entries:
+            for entry in entries:
                 is_sent_on = route.tls == "redirect" and entry not in secure
                 rule = Rule(entry, host, route.path, route.backend, is_sent_on)
                 taken_by = taken.by_another(rule, route)
@@ -231,6 +234,23 @@ class _Taken:
         if winner is route:
             return None
         return _TakenBy(winner, "HostConflict", f"{rule.host}{rule.path}")
+
+
+def _entries(route: Route, known: Mapping[str, EntryPoint]) -> tuple[list[str], list[Problem]]:
+    """Those of a route that it may use.
+
+    The edge file may be another since the labels were good: what they refuse now is told already.
+    """
+    kind = "tcp" if route.protocol == "tcp" else "http"
+    fitting = [known[one] for one in route.entries if one in known and known[one].protocol == kind]
+    allowed, problems = [], []
+    for one in fitting:
+        if (one.service or route.service, one.stack or route.stack) == (route.service, route.stack):
+            allowed.append(one.name)
+            continue
+        message = f"entry point {one.name} is kept for another by the edge file"
+        problems.append(Problem("EntryNotAllowed", route.service, route.name, message))
+    return allowed, problems
 
 
 def _may_have(route: Route, host: str, settings: Settings) -> bool:

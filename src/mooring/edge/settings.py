@@ -43,6 +43,7 @@ class EntryPoint(_Part, frozen=True):
     tls                  whether clients speak TLS with the proxy there
     accept_proxy_from    networks whose PROXY protocol is believed
     trusted_from         networks whose X-Forwarded-For is kept, and added to
+    stack, service       the only one whose routes may use it; empty: any may
     """
 
     name: str
@@ -52,6 +53,8 @@ class EntryPoint(_Part, frozen=True):
     tls: bool = False
     accept_proxy_from: tuple[str, ...] = ()
     trusted_from: tuple[str, ...] = ()
+    stack: str = ""
+    service: str = ""
 
 
 class ManagerTls(_Part, frozen=True):
@@ -157,6 +160,8 @@ def _faults_of(field: str, entry: EntryPoint, proxy: ProxyName) -> Iterator[_Fau
         yield _Fault(f"{field}.port", f"{entry.port} is none", "1 to 65535")
     if not _is(ipaddress.ip_address, entry.address):
         yield _Fault(f"{field}.address", f"{entry.address!r} is none", "as 0.0.0.0, :: or 10.0.0.1")
+    if entry.stack and entry.service:
+        yield _Fault(field, "it names a stack and a service", "name one of them, or none")
     if entry.protocol == "tcp" and entry.tls and proxy == "nginx":
         # It has one certificate for all names of a listener that is not of HTTP.
         remedy = "let the service end TLS, or use haproxy"
