@@ -4,19 +4,42 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
+
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected
+from mooring.edge.history import History
 from mooring.edge.model import Model, Server
 from mooring.edge.routes import Problem, Route
 
 LOOK_S: Final = 2.0  # at the proxy's own state, if nothing else happens
 
 
+class Facts(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """What can be asked of a proxy that runs.
+
+    pid          of its master
+    old_workers  that end what clients began before a reload
+    generation   of the configuration that it has, and `wanted` of the one that it is to have;
+                 HAProxy's are numbers, nginx's are made of the text
+    """
+
+    version: str
+    pid: int
+    generation: str
+    wanted: str
+    old_workers: int = 0
+
+
 class Proxy(Protocol):
     """A real proxy, kept at a model. It goes on when we end, and is found again."""
 
     place: Path  # the directory of its files
-    reloads: int  # since we follow it
+    history: History
+
+    @property
+    def reloads(self) -> int:
+        """That came to something, since we follow it."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -40,6 +63,9 @@ class Proxy(Protocol):
 
     def routes(self) -> Collection[Route]:
         """Those of the configuration that it has, as far as that is known."""
+
+    async def facts(self) -> Facts | None:
+        """None: it does not run."""
 
     def state_of(self, backend: str, server: Server) -> str:
         """In a word, how a server is: serves, checking, leaves, down, waits."""

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 Mode = Literal["ingress", "host"]
+GRACE_S: Final = 10.0  # between SIGTERM and SIGKILL, of a service that says nothing of it
 # States of a task that has ended, or never will run.
 ENDED: Final = frozenset({"complete", "failed", "shutdown", "rejected", "orphaned", "remove"})
 
@@ -37,6 +38,9 @@ class Service:
     replicas: int | None = 1  # None: one on each node that may have it
     container_labels: Mapping[str, str] = field(default_factory=dict)
     has_settled: bool = True  # no update of it is under way
+    has_healthcheck: bool = False  # of its own: an image may have one that no manager tells
+    starts_first: bool = False  # an update starts the new task before it stops the old one
+    grace_s: float = GRACE_S  # that a task has after SIGTERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Task:
     state: str
     desired: str
     ports: tuple[Port, ...] = ()  # of its own, published on its node
+    slot: int = 0  # its number within the service; 0: it has none
+    stamp: str = ""  # when it came to its state, by the clock of its node; RFC 3339
 
     @property
     def is_running(self) -> bool:
@@ -98,8 +104,14 @@ class _Port(_Pascal):
     protocol: str = "tcp"
 
 
+class _Healthcheck(_Pascal):
+    test: list[str] | None = None
+
+
 class _ContainerSpec(_Pascal):
     labels: dict[str, str] | None = None
+    healthcheck: _Healthcheck | None = None
+    stop_grace_period: int | None = None  # in nanoseconds
 
 
 class _Template(_Pascal):
@@ -118,8 +130,13 @@ class _Endpoint(_Pascal):
     ports: list[_Port] | None = None
 
 
+class _UpdateConfig(_Pascal):
+    order: str = ""
+
+
 class _ServiceSpec(_Pascal):
     name: str = ""
+    update_config: _UpdateConfig | None = None
     labels: dict[str, str] | None = None
     task_template: _Template = msgspec.field(default_factory=_Template)
     mode: _ServiceMode = msgspec.field(default_factory=_ServiceMode)
@@ -143,6 +160,7 @@ class _PortStatus(_Pascal):
 
 
 class _TaskStatus(_Pascal):
+    timestamp: str = ""
     state: str = ""
     port_status: _PortStatus | None = None
 
@@ -151,6 +169,7 @@ class _Task(_Pascal):
     id: str = msgspec.field(name="ID")
     service_id: str = msgspec.field(name="ServiceID", default="")
     node_id: str = msgspec.field(name="NodeID", default="")
+    slot: int = 0
     status: _TaskStatus = msgspec.field(default_factory=_TaskStatus)
     desired_state: str = ""
 
@@ -213,7 +232,18 @@ def _service(said: _Service) -> Service:
         replicas=spec.mode.replicated.replicas if spec.mode.replicated else None,
         container_labels=(container.labels or {}) if container else {},
         has_settled=said.update_status is None or said.update_status.state not in _UNDER_WAY,
+        has_healthcheck=_is_checked(container.healthcheck if container else None),
+        starts_first=spec.update_config is not None and spec.update_config.order == "start-first",
+        grace_s=_grace_s(container.stop_grace_period if container else None),
     )
+
+
+def _is_checked(said: _Healthcheck | None) -> bool:
+    return said is not None and bool(said.test) and said.test != ["NONE"]
+
+
+def _grace_s(said: int | None) -> float:
+    return GRACE_S if said is None else said / 1e9
 
 
 def _task(said: _Task) -> Task:
@@ -225,6 +255,8 @@ def _task(said: _Task) -> Task:
         state=status.state,
         desired=said.desired_state,
         ports=_ports(status.port_status.ports if status.port_status else None),
+        slot=said.slot,
+        stamp=status.timestamp,
     )
 
 

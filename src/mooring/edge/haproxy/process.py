@@ -18,6 +18,7 @@ from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed, UnexpectedAnswer
 from mooring.edge.haproxy import files, parts
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
+from mooring.edge.history import changes, few
 from mooring.edge.listening import listens, try_to_listen
 from mooring.edge.model import Backend, Model, Rule
 from mooring.edge.place import STOPGAP, Place
@@ -68,6 +69,28 @@ class Haproxy:
             if running is not None:
                 self._generation = running
         return False
+
+    @property
+    def generation(self) -> int:
+        """Of its configuration; 0 if it has none of ours."""
+        return self._generation
+
+    async def worker(self) -> Worker:
+        """Raises ProxyAway."""
+        return await worker_of(self.place / "master.sock")
+
+    def why_reload(self, model: Model) -> str:
+        """What of a model it has not, in words."""
+        if not self._backends:
+            return "what it had is of an earlier start"
+        found = changes(self.routes(), (one.route for one in model.backends.values()))
+        grown = [
+            one.route.service
+            for name, one in model.backends.items()
+            if one.slots > self.slots.get(name, one.slots)
+        ]
+        found += [f"more slots: {few(sorted(grown))}"] if grown else []
+        return "; ".join(found) or "the edge file"
 
     async def runs(self) -> bool:
         """Whether its worker answers."""
@@ -149,7 +172,7 @@ class Haproxy:
 
         Raises EntryTaken.
         """
-        pid = (await worker_of(self.place / "master.sock")).pid if running else 0
+        pid = (await self.worker()).pid if running else 0
         for entry in self.settings.entry_points:
             if not (running and listens(pid, entry)):
                 try_to_listen(entry)
@@ -228,7 +251,7 @@ class Haproxy:
         await self._until_it_answers(generation)
 
     async def _reload(self, generation: int) -> None:
-        before = await worker_of(self.place / "master.sock")
+        before = await self.worker()
         os.kill(self._master(), signal.SIGUSR2)
         if await self._failed_since(before):
             raise ReloadFailed("HAProxy", "its new worker ended at once")
@@ -240,7 +263,7 @@ class Haproxy:
             async with asyncio.timeout(START_S):
                 while True:
                     with suppress(ProxyAway):  # it begins anew, with another socket
-                        now = await worker_of(self.place / "master.sock")
+                        now = await self.worker()
                         if now.reloads != before.reloads:
                             return now.failed > 0
                     await asyncio.sleep(PAUSE_S)

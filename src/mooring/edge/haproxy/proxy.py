@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from mooring.edge.certificates import Certificate
-from mooring.edge.errors import ConfigRejected, ReloadFailed
+from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
-from mooring.edge.interface import LOOK_S
+from mooring.edge.history import History
+from mooring.edge.interface import LOOK_S, Facts
 from mooring.edge.model import Model, Rule, Server, Wish
 from mooring.edge.routes import Problem, Route
 from mooring.edge.settings import Settings
@@ -33,7 +34,7 @@ class HaproxyProxy:
     def __init__(self, settings: Settings) -> None:
         self.process = Haproxy(settings)
         self.place = self.process.place
-        self.reloads = 0
+        self.history = History()
         self._plans: dict[str, Plan] = {}
         self._slots: dict[str, list[Slot]] = {}  # before those plans
         self._reloaded = -BETWEEN_RELOADS_S
@@ -90,6 +91,21 @@ class HaproxyProxy:
         return self.process.routes()
 
     @property
+    def reloads(self) -> int:
+        """That came to something, since we follow it."""
+        return self.history.succeeded
+
+    async def facts(self) -> Facts | None:
+        """None: it does not run."""
+        try:
+            worker = await self.process.worker()
+        except ProxyAway:
+            return None
+        has = self.process.generation
+        wanted = has + (self._wants_reload_since is not None)
+        return Facts(worker.version, worker.master, str(has), str(wanted), worker.old)
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """Servers that never passed a check, though there was time for it."""
         now, found = time.monotonic(), []
@@ -134,6 +150,7 @@ class HaproxyProxy:
         """Reload, if it has to be and the time has come; else when to look again."""
         if not await self.process.runs():
             log.warning("HAProxy does not run; it is started")
+            self.history.starts += 1
             self._forget()
             await self._started(model, certificates)
         if not self.process.needs_reload(model):
@@ -158,13 +175,13 @@ class HaproxyProxy:
 
     async def _reload(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
         try:
-            await self.process.apply(model, certificates)
+            with self.history.reload(self.process.why_reload(model)):
+                await self.process.apply(model, certificates)
         except (ConfigRejected, ReloadFailed) as error:
             self._refused = _shape(model, certificates), error
             raise
         self._refused = None
         self._forget()
-        self.reloads += 1
         self._reloaded, self._wants_reload_since = time.monotonic(), None
         log.info("reloaded backends=%d", len(model.backends))
 

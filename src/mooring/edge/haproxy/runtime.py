@@ -22,15 +22,26 @@ _RUNNING, _PASSED = ("2", "3"), ("3", "4")
 _VALUE: Final = re.compile(r"value=<(\d+)>")
 _VERSION: Final = re.compile(r"New version created: (\d+)")
 _FINGERPRINT: Final = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]+)$", re.M)
+_MASTER: Final = re.compile(r"^(\d+)\s+master\s+(\d+) \[failed: (\d+)\]\s+\S+\s+(\S+)", re.M)
+_WORKER: Final = re.compile(r"^(\d+)\s+worker\s", re.M)
 _MOVED: Final = re.compile(r"no need to change|changed from|nothing changed")
 
 
 class Worker(NamedTuple):
-    """The master's word on its workers. failed: how many reloads in a row came to nothing."""
+    """The master's word on its workers.
+
+    pid     of the one that listens
+    failed  how many reloads in a row came to nothing
+    master  its own
+    old     how many others end what clients began
+    """
 
     pid: int
     reloads: int
     failed: int
+    master: int
+    version: str
+    old: int
 
 
 async def asked(socket: Path, command: str) -> str:
@@ -154,12 +165,28 @@ class Runtime:
 async def worker_of(socket: Path) -> Worker:
     """Of a master's socket. Raises ProxyAway."""
     answer = await asked(socket, "show proc")
-    found = re.search(
-        r"^\d+\s+master\s+(\d+) \[failed: (\d+)\].*?^# workers\s+(\d+)", answer, re.M | re.S
-    )
-    if found is None:
+    worker = worker_in(answer)
+    if worker is None:
         raise ProxyAway("HAProxy", f"{socket} knows of no worker")
-    return Worker(int(found[3]), int(found[1]), int(found[2]))
+    return worker
+
+
+def worker_in(said: str) -> Worker | None:
+    """In what `show proc` prints; None if it names no worker."""
+    head, _, rest = said.partition("# workers")
+    master = _MASTER.search(head)
+    workers, _, others = rest.partition("# old workers")
+    worker = _WORKER.search(workers)
+    if master is None or worker is None:
+        return None
+    return Worker(
+        pid=int(worker[1]),
+        reloads=int(master[2]),
+        failed=int(master[3]),
+        master=int(master[1]),
+        version=master[4],
+        old=len(_WORKER.findall(others.partition("# programs")[0])),
+    )
 
 
 def slots_of(state: str) -> dict[str, list[Slot]]:

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
-from mooring.edge.interface import LOOK_S
+from mooring.edge.history import History, changes, few
+from mooring.edge.interface import LOOK_S, Facts
 from mooring.edge.listening import try_to_listen
 from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.nginx import files, parts, streams
@@ -63,7 +64,9 @@ class NginxProxy:
         self.settings, self.pace = settings, pace
         self.files = Place(settings.directory)
         self.place = self.files.path
-        self.reloads = 0
+        self.history = History()
+        self._version = ""  # of the program; not looked for yet
+        self._wanted = ""  # the configuration that it is to have
         self._module: str | None = None  # of streams; None: not looked for yet
         self._applied = ""  # the configuration that it has, if that is known
         self._serving: dict[str, set[Server]] = {}  # by backend, as of that configuration
@@ -74,6 +77,23 @@ class NginxProxy:
         self._failed: ReloadFailed | None = None  # the last try, which is tried again in its time
         self._reloaded = -pace.between_s
         self._changed_at: float | None = None
+
+    @property
+    def reloads(self) -> int:
+        """That came to something, since we follow it."""
+        return self.history.succeeded
+
+    async def facts(self) -> Facts | None:
+        """None: it does not run."""
+        master = self._master()
+        if master is None:
+            return None
+        if not self._version:
+            said = await processes.run(PROGRAM, "-v", deadline_s=CHECK_S)
+            self._version = said.errors.decode(errors="replace").strip().rpartition("/")[2]
+        has, wanted = (_digest(one)[:8] if one else "" for one in (self._applied, self._wanted))
+        old = sum(_ends(one) for one in _workers(master))
+        return Facts(self._version, master, has, wanted, old)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -92,9 +112,10 @@ class NginxProxy:
 
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Bring it to a model; after how many seconds to look again. Raises MooringError."""
-        text = await self._text(model, certificates)
+        text = self._wanted = await self._text(model, certificates)
         if self._master() is None:
             log.warning("nginx does not run; it is started")
+            self.history.starts += 1
             await self._start(text, model, certificates)
             return LOOK_S
         if text == self._applied:
@@ -110,8 +131,8 @@ class NginxProxy:
             if self._failed is not None:
                 raise self._failed.with_traceback(None)
             return min(due - now, LOOK_S)
-        await self._apply(text, model, certificates)
-        self.reloads += 1
+        with self.history.reload(self._why_reload(model)):
+            await self._apply(text, model, certificates)
         self._changed_at = None
         log.info("reloaded backends=%d", len(model.backends))
         return LOOK_S
@@ -162,6 +183,19 @@ class NginxProxy:
     async def _find_module(self) -> str:
         said = await processes.run(PROGRAM, "-V", deadline_s=CHECK_S)
         return streams.module(said.errors.decode(errors="replace"))
+
+    def _why_reload(self, model: Model) -> str:
+        """What of a model it has not, in words."""
+        if self._shape is None:
+            return "what it had is of an earlier start"
+        servers = [
+            one.route.service
+            for name, one in model.backends.items()
+            if name in self._serving and set(parts.in_use(one)) != self._serving[name]
+        ]
+        found = changes(self._routes, (one.route for one in model.backends.values()))
+        found += [f"other servers: {few(sorted(servers))}"] if servers else []
+        return "; ".join(found) or "certificates, or which service has which name"
 
     def _due(self, now: float, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """When to reload for a model that it has not. In seconds as `time.monotonic` has them."""
@@ -323,6 +357,13 @@ def _workers(master: int) -> set[int]:
         children = Path(f"/proc/{master}/task/{master}/children").read_text()
         return {int(one) for one in children.split()}
     return set()
+
+
+def _ends(worker: int) -> bool:
+    """Whether it ends what clients began, and takes nothing new."""
+    with suppress(OSError):
+        return b"is shutting down" in Path(f"/proc/{worker}/cmdline").read_bytes()
+    return False
 
 
 def _digest(text: str) -> str:
