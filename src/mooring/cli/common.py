@@ -77,11 +77,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
         whole = max((len(row[0]) for row in rows), default=0) if number == 0 else None
         made.add_column(name, overflow="fold", min_width=whole)
     for row in rows:
-        made.add_row(*(Text(_plain(cell)) for cell in row))
+        made.add_row(*(Text(plain(cell)) for cell in row))
     return made
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """What a terminal only shows: nothing in it is obeyed."""
     return "".join(one if one.isprintable() or one == "\n" else " " for one in text)
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mooring.cli.common import Output, failing_well, printed, table
+from mooring.cli.common import failing_well
+from mooring.cli.watching import Form, Page, encoded, show, watched
 
 if TYPE_CHECKING:
     from mooring.edge.status import Status
@@ -39,43 +41,51 @@ def run(file: File = DEFAULT) -> None:
 
 @edge.command()
 @failing_well
-def status(file: File = DEFAULT, output: Output = "") -> None:
+def status(
+    wanted: Annotated[
+        str, typer.Argument(metavar="[HOST|SERVICE]", help="Of one, with all its servers.")
+    ] = "",
+    problems: Annotated[
+        bool, typer.Option("--problems", help="Only routes and servers that are not well.")
+    ] = False,
+    servers: Annotated[
+        bool, typer.Option("--servers", help="All of them, not only those that do not serve.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until Ctrl-C, as it is.")] = False,
+    file: File = DEFAULT,
+    output: Form = "",
+) -> None:
     """Show every route, its servers, and what is wrong."""
+    from mooring.cli.edge_page import about, page
     from mooring.edge.settings import settings_of
-    from mooring.edge.status import read
+    from mooring.edge.status import NoSuchRoute, has_ended, read
 
-    told = read(Path(settings_of(file).directory))
-    if output:
-        import msgspec
+    place = Path(settings_of(file).directory)
 
-        typer.echo(msgspec.json.encode(told))
-        return
-    hosts: dict[str, list[str]] = {}
-    for rule in told.rules:
-        shadow = f" (shadowed by {rule.winner})" if rule.winner else ""
-        hosts.setdefault(rule.backend, []).append(f"{rule.what}{shadow}")
-    rows = [
-        (
-            ", ".join(hosts.get(route.backend, ["-"])),
-            _service(route.service, route.name),
-            route.mode,
-            f"{server.address}:{server.port}" if server else "-",
-            server.node if server else "-",
-            (server.state + (" (backup)" if server.is_backup else "")) if server else "no server",
+    def look() -> Page | str:
+        told = read(place)
+        if wanted:
+            told = about(told, wanted)
+            if not told.routes and not told.problems:
+                raise NoSuchRoute(wanted)
+        if output:
+            return encoded(told, output)
+        shown = page(
+            told,
+            datetime.now(UTC),
+            is_whole=not wanted,
+            only_problems=problems,
+            with_servers=servers or bool(wanted),
         )
-        for route in told.routes
-        for server in (route.servers or (None,))
-    ]
-    printed(table(("ROUTE", "SERVICE", "MODE", "SERVER", "NODE", "STATE"), rows))
-    for problem in told.problems:
-        typer.echo(
-            f"{problem.reason}: {_service(problem.service, problem.route)}: {problem.message}"
-        )
-    typer.echo(f"manager {told.manager}, {told.reloads} reloads")
-    if not Path(f"/proc/{told.pid}").exists():
-        typer.echo(f"this is of a `mooring edge run` that has ended (process {told.pid})")
-    for failure in filter(None, (told.failure, told.manager_failure)):
-        typer.echo(f"failing: {failure}")
+        ended = f"this is of a `mooring edge run` that has ended (process {told.pid})"
+        return [*shown, ended] if has_ended(told) else shown
+
+    if watch:
+        watched(look)
+    elif isinstance(found := look(), str):
+        typer.echo(found)
+    else:
+        show(found)
 
 
 @edge.command()

@@ -50,6 +50,10 @@ class Follower:
             for manager in self.managers:
                 await manager.stop()
 
+    def age_s(self) -> float | None:
+        """How old the newest look is; None if there was none."""
+        return time.monotonic() - self.seen_at if self.seen_at else None
+
     async def swarm_within(self, within_s: float) -> Swarm | None:
         """The swarm, as soon as a look found it changed; None if none did in this time."""
         with suppress(TimeoutError):

@@ -1,7 +1,6 @@
 """Follows a swarm and keeps the proxy right for it. Edge §4, §5."""
 
 import logging
-import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,9 @@ from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.place import Place
 from mooring.edge.quarantine import Quarantine, spoilers
 from mooring.edge.remembered import remember, remembered
+from mooring.edge.reporting import Reporter
 from mooring.edge.routes import Problem, Route
 from mooring.edge.settings import Settings
-from mooring.edge.status import ProblemStatus, Status, routes_told, rules_told, written
 from mooring.engine.swarm import Swarm
 from mooring.errors import MooringError
 
@@ -41,7 +40,7 @@ class Keeper:
         self.state = State()
         self._memory = Memory()
         self._quarantine = Quarantine()
-        self._reported: Status | None = None
+        self._reporter = Reporter(settings, proxy, follower)
         self._files = Place(settings.directory)
         self._made_of: Swarm | None = None  # the model
         self._certificates: dict[str, Certificate] = {}  # by source
@@ -59,21 +58,21 @@ class Keeper:
             swarm = news or swarm
             pause_s = LOOK_S
             if swarm is None:
-                self._report()
+                await self._reporter.report(self.state.model)
                 continue
             try:
                 pause_s = await self.bring(swarm)
-                self.state.failure = ""
             except (MooringError, OSError) as error:
                 if self.state.failure != str(error):
                     log.error("%s", error)
                 self.state.failure = str(error)
-                self._report()
+                await self._report(swarm)
 
     async def find(self) -> None:
         """Take over what an earlier one has left: its proxy, and what it remembered."""
         await self.proxy.find()
         self._memory = remembered(self._files)
+        self._reporter.find()
 
     async def bring(self, swarm: Swarm) -> float:
         """Bring the proxy to a swarm as it is. After how many seconds to look again.
@@ -87,8 +86,12 @@ class Keeper:
             if not await self._quarantined():
                 raise
             pause_s = 0.0  # at once, without what was refused
-        self._report()
+        self.state.failure = ""
+        await self._report(swarm)
         return pause_s
+
+    async def _report(self, swarm: Swarm) -> None:
+        await self._reporter.report(self.state.model, swarm, self.state.failure)
 
     async def _quarantined(self) -> bool:
         """Leave out the routes that the proxy's checker does not take. Whether there are any."""
@@ -140,27 +143,3 @@ class Keeper:
                 "reason=%s service=%s route=%s %s",
                 *(problem.reason, shown(problem.service), problem.route, problem.message),
             )
-
-    def _report(self) -> None:
-        """Tell what it has come to, if that is news."""
-        state = self.state
-        status = Status(
-            pid=os.getpid(),
-            manager=self.follower.manager.address,
-            reloads=self.proxy.reloads,
-            rules=rules_told(state.model),
-            routes=routes_told(state.model, self.proxy.state_of),
-            problems=tuple(
-                ProblemStatus(*one) for one in (*state.model.problems, *self.proxy.problems)
-            ),
-            failure=state.failure,
-            manager_failure=self.follower.failure,
-        )
-        if status == self._reported:
-            return
-        try:
-            self._files.make()
-            written(self.proxy.place, status)
-            self._reported = status
-        except OSError as error:
-            log.warning("its status is not told: %s", error)

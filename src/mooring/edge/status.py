@@ -1,17 +1,31 @@
 """What an edge has come to, as it tells it: a file beside the proxy's, whole at any time."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
+from mooring.edge.advice import Lack, lacks
+from mooring.edge.history import Reload
 from mooring.edge.hosts import covers
-from mooring.edge.model import Model, Rule, Server
+from mooring.edge.interface import Facts
+from mooring.edge.labels import shown
+from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.engine.swarm import Swarm, Task
 from mooring.errors import MooringError
 
 NAME: Final = "status.json"
+NOTHING: Final = Swarm()
+SERVES: Final = "serves"
+_OWN_REASON: Final = {
+    "checking": "it has passed no check yet",
+    "down": "its checks or its requests fail",
+    "waits": "the proxy takes it at its next reload",
+}
 
 
 class NoStatus(MooringError):
@@ -23,12 +37,26 @@ class NoStatus(MooringError):
         super().__init__(self.what)
 
 
+class NoSuchRoute(MooringError):
+    code = "NoSuchRoute"
+
+    def __init__(self, wanted: str) -> None:
+        self.what = f"this edge knows no service and no host {shown(wanted)}"
+        self.remedy = "`mooring edge status` lists all; a service needs the label mooring.edge.host"
+        super().__init__(self.what)
+
+
 class _Told(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
     pass
 
 
 class ServerStatus(_Told, frozen=True):
-    """state: serves, checking (it passed no check yet), leaves, down, waits (for a slot)."""
+    """state: serves, checking (it passed no check yet), leaves, down, waits (for a slot).
+
+    task    as `docker service ps` names it; empty of a node
+    reason  of a state that is not as usual
+    since   when it came to that state, as we saw it
+    """
 
     address: str
     port: int
@@ -36,16 +64,30 @@ class ServerStatus(_Told, frozen=True):
     state: str
     key: str  # id of its task or node
     is_backup: bool = False
+    task: str = ""
+    reason: str = ""
+    since: datetime | None = None
 
 
 class RouteStatus(_Told, frozen=True):
-    """One route of a service."""
+    """One route of a service. lacks: what would have it lose fewer requests, see Lack."""
 
     service: str
     name: str
     backend: str
     mode: str
     servers: tuple[ServerStatus, ...]
+    lacks: tuple[Lack, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Of the service, and of its route if that has a name of its own."""
+        return f"{self.service}.{self.name}" if self.name else self.service
+
+    @property
+    def serving(self) -> int:
+        """How many of its servers get requests."""
+        return sum(one.state == SERVES for one in self.servers)
 
 
 class RuleStatus(_Told, frozen=True):
@@ -72,8 +114,22 @@ class ProblemStatus(_Told, frozen=True):
     message: str
 
 
+class ProxyStatus(_Told, frozen=True):
+    """facts: None, it does not run; starts: how often it had to be started."""
+
+    kind: str
+    facts: Facts | None = None
+    starts: int = 0
+
+
 class Status(_Told, frozen=True):
-    """manager  the address in use; failure  why the last look or change came to nothing"""
+    """What there was at one moment.
+
+    manager       the address in use
+    reloads       that came to something, since `since`; of the others failed_reloads
+    failure       why the last look or change came to nothing
+    swarm_seen    when the swarm was last looked at; None: never
+    """
 
     pid: int
     manager: str
@@ -83,30 +139,92 @@ class Status(_Told, frozen=True):
     problems: tuple[ProblemStatus, ...]
     failure: str = ""
     manager_failure: str = ""
+    proxy: ProxyStatus = ProxyStatus("")
+    failed_reloads: int = 0
+    last_reload: Reload | None = None
+    since: datetime | None = None
+    swarm_seen: datetime | None = None
 
 
-def routes_told(model: Model, state_of: Callable[[str, Server], str]) -> tuple[RouteStatus, ...]:
+class Since:
+    """When servers came to their states."""
+
+    def __init__(self, before: Status | None = None) -> None:
+        """As an earlier process told it, so that a restart of ours makes nothing younger."""
+        self._known: dict[tuple[str, str], tuple[str, datetime]] = {
+            (route.backend, one.key): (one.state, one.since)
+            for route in (before.routes if before else ())
+            for one in route.servers
+            if one.since is not None
+        }
+
+    def told(self, routes: Iterable[RouteStatus], now: datetime) -> tuple[RouteStatus, ...]:
+        """The same, with that. Who is not among them is forgotten."""
+        known: dict[tuple[str, str], tuple[str, datetime]] = {}
+        found = []
+        for route in routes:
+            servers = []
+            for one in route.servers:
+                key = route.backend, one.key
+                state, since = self._known.get(key, ("", now))
+                known[key] = one.state, since if state == one.state else now
+                servers.append(structs.replace(one, since=known[key][1]))
+            found.append(structs.replace(route, servers=tuple(servers)))
+        self._known = known
+        return tuple(found)
+
+
+def routes_told(
+    model: Model, state_of: Callable[[str, Server], str], swarm: Swarm = NOTHING
+) -> tuple[RouteStatus, ...]:
     """All routes with their servers. state_of: a backend's name and a server to its state."""
+
+    def told(backend: Backend, one: Server) -> ServerStatus:
+        state = state_of(backend.name, one)
+        task = swarm.tasks.get(one.key)
+        return ServerStatus(
+            address=one.address,
+            port=one.port,
+            node=one.node,
+            state=state,
+            key=one.key,
+            is_backup=one.is_backup,
+            task=_task(backend.route.service, task),
+            reason=_reason(one, state, swarm),
+        )
+
     return tuple(
         RouteStatus(
             service=one.route.service,
             name=one.route.name,
             backend=one.name,
             mode=one.route.mode,
-            servers=tuple(
-                ServerStatus(
-                    address=it.address,
-                    port=it.port,
-                    node=it.node,
-                    state=state_of(one.name, it),
-                    key=it.key,
-                    is_backup=it.is_backup,
-                )
-                for it in one.servers
-            ),
+            servers=tuple(told(one, it) for it in one.servers),
+            lacks=lacks(one.route, swarm.services.get(one.route.service_id)),
         )
         for one in model.backends.values()
     )
+
+
+def _task(service: str, task: Task | None) -> str:
+    if task is None:
+        return ""
+    return f"{service}.{task.slot}" if task.slot else f"{service}.{task.id[:12]}"
+
+
+def _reason(server: Server, state: str, swarm: Swarm) -> str:
+    """Why a server is in a state that is not as usual; of none that serves and is to."""
+    if state in _OWN_REASON:
+        return _OWN_REASON[state]
+    if server.wish is Wish.SERVE:
+        return ""
+    task = swarm.tasks.get(server.key)
+    node = swarm.nodes.get(task.node_id if task else server.key)
+    if task is not None and task.is_leaving:
+        why = "its task is to end"
+    else:
+        why = f"its node is {node.state}" if node else "its node is gone"
+    return f"{why}, and no other answers" if state == SERVES else why
 
 
 def rules_told(model: Model) -> tuple[RuleStatus, ...]:
@@ -139,14 +257,31 @@ def written(place: Path, status: Status) -> None:
     os.replace(new, place / NAME)
 
 
+def seen_again(place: Path, at: datetime) -> None:
+    """What was told still holds at this time. Raises OSError.
+
+    The file's time tells it: it is written anew only for what is other.
+    """
+    os.utime(place / NAME, (at.timestamp(), at.timestamp()))
+
+
 def read(place: Path) -> Status:
     """As it was told last. Raises NoStatus."""
     try:
-        return msgspec.json.decode((place / NAME).read_bytes(), type=Status)
+        told = msgspec.json.decode((place / NAME).read_bytes(), type=Status)
+        if told.swarm_seen is None:
+            return told
+        again = datetime.fromtimestamp((place / NAME).stat().st_mtime, UTC)
+        return structs.replace(told, swarm_seen=again)
     except OSError as error:
         raise NoStatus(place, error.strerror or str(error)) from error
     except msgspec.MsgspecError as error:
         raise NoStatus(place, f"{NAME} is none: {error}") from error
+
+
+def has_ended(status: Status) -> bool:
+    """Whether the process that told it is no more."""
+    return not Path(f"/proc/{status.pid}").exists()
 
 
 def _rule(model: Model, rule: Rule, winner: str = "") -> RuleStatus:

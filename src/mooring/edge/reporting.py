@@ -1,0 +1,91 @@
+"""Tells what an edge has come to: its status, as of the last pass."""
+
+import logging
+import os
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+from mooring.clock import SystemClock
+from mooring.edge.follower import Follower
+from mooring.edge.interface import LOOK_S, Facts, Proxy
+from mooring.edge.model import Model
+from mooring.edge.place import Place
+from mooring.edge.settings import Settings
+from mooring.edge.status import (
+    NOTHING,
+    NoStatus,
+    ProblemStatus,
+    ProxyStatus,
+    Since,
+    Status,
+    read,
+    routes_told,
+    rules_told,
+    seen_again,
+    written,
+)
+from mooring.engine.swarm import Swarm
+
+log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Of one keeper."""
+
+    def __init__(self, settings: Settings, proxy: Proxy, follower: Follower) -> None:
+        self._kind, self._files = settings.proxy, Place(settings.directory)
+        self._proxy, self._follower = proxy, follower
+        self._clock = SystemClock()
+        self._began = self._clock.now()
+        self._since = Since()
+        self._reported: Status | None = None
+        self._facts: Facts | None = None  # of the proxy, as of the last look
+        self._asked_at, self._counts = -LOOK_S, 0
+
+    def find(self) -> None:
+        """Go on from what an earlier process told."""
+        with suppress(NoStatus):
+            self._since = Since(read(self._files.path))
+
+    async def report(self, model: Model, swarm: Swarm = NOTHING, failure: str = "") -> None:
+        """Tell it, if that is news. Raises nothing.
+
+        swarm    that the model is of
+        failure  of the last try to bring the proxy to it; empty if it is
+        """
+        await self._ask()
+        now, age_s = self._clock.now(), self._follower.age_s()
+        status = Status(
+            pid=os.getpid(),
+            manager=self._follower.manager.address,
+            reloads=self._proxy.history.succeeded,
+            rules=rules_told(model),
+            routes=self._since.told(routes_told(model, self._proxy.state_of, swarm), now),
+            problems=tuple(ProblemStatus(*one) for one in (*model.problems, *self._proxy.problems)),
+            failure=failure,
+            manager_failure=self._follower.failure,
+            proxy=ProxyStatus(self._kind, self._facts, self._proxy.history.starts),
+            failed_reloads=self._proxy.history.failed,
+            last_reload=self._proxy.history.last,
+            since=self._began,
+            # When that was is the file's own time, so that a look that found nothing writes none.
+            swarm_seen=self._began if age_s is not None else None,
+        )
+        try:
+            if status != self._reported:
+                self._files.make()
+                written(self._files.path, status)
+                self._reported = status
+            if age_s is not None:
+                seen_again(self._files.path, now - timedelta(seconds=age_s))
+        except OSError as error:
+            log.warning("its status is not told: %s", error)
+
+    async def _ask(self) -> None:
+        """The proxy, how it is; now and then, and when it may be another."""
+        now, history = time.monotonic(), self._proxy.history
+        counts = history.succeeded + history.failed + history.starts
+        if now - self._asked_at >= LOOK_S or counts != self._counts:
+            self._asked_at, self._counts = now, counts
+            self._facts = await self._proxy.facts()
