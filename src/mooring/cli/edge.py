@@ -90,6 +90,36 @@ def status(
 
 @edge.command()
 @failing_well
+def events(
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="And those that come.")] = False,
+    file: File = DEFAULT,
+    output: Form = "",
+) -> None:
+    """Show what happened, how often, and when last."""
+    from mooring.cli.edge_events import about, followed, lines
+    from mooring.cli.edge_events import encoded as encoded_each
+    from mooring.edge.events import recorded
+    from mooring.edge.settings import settings_of
+
+    place = Path(settings_of(file).directory)
+    found = about(recorded(place), service)
+    if output and watch:
+        shown = encoded_each(found)
+    elif output:
+        shown = [encoded(found, output)]
+    else:
+        shown = lines(found, datetime.now(UTC))
+    for text in shown:
+        typer.echo(text)
+    if not found and not output:
+        typer.echo("nothing has happened yet", err=True)
+    if watch:
+        followed(lambda: about(recorded(place), service), output)
+
+
+@edge.command()
+@failing_well
 def explain(
     where: Annotated[str, typer.Argument(metavar="HOST[/PATH]")], file: File = DEFAULT
 ) -> None:

@@ -50,6 +50,12 @@ class Keeper:
 
     async def run(self) -> None:
         """Until it is cancelled. Whatever fails is tried again; what the proxy has stays."""
+        try:
+            await self._keep()
+        finally:
+            self._reporter.keep()
+
+    async def _keep(self) -> None:
         await self.find()
         swarm: Swarm | None = None
         pause_s = 0.0

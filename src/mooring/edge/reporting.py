@@ -1,4 +1,4 @@
-"""Tells what an edge has come to: its status, as of the last pass."""
+"""Tells what an edge has come to: its status as of the last pass, and events of what changed."""
 
 import logging
 import os
@@ -7,7 +7,9 @@ from contextlib import suppress
 from datetime import timedelta
 
 from mooring.clock import SystemClock
+from mooring.edge.events import Events
 from mooring.edge.follower import Follower
+from mooring.edge.happenings import happened
 from mooring.edge.interface import LOOK_S, Facts, Proxy
 from mooring.edge.model import Model
 from mooring.edge.place import Place
@@ -39,6 +41,8 @@ class Reporter:
         self._clock = SystemClock()
         self._began = self._clock.now()
         self._since = Since()
+        self._events = Events(self._files)
+        self._told: Status | None = None  # the last that knew a swarm, maybe of an earlier process
         self._reported: Status | None = None
         self._facts: Facts | None = None  # of the proxy, as of the last look
         self._asked_at, self._counts = -LOOK_S, 0
@@ -46,7 +50,12 @@ class Reporter:
     def find(self) -> None:
         """Go on from what an earlier process told."""
         with suppress(NoStatus):
-            self._since = Since(read(self._files.path))
+            self._told = read(self._files.path)
+            self._since = Since(self._told)
+
+    def keep(self) -> None:
+        """Write what is not yet, at the end."""
+        self._events.keep()
 
     async def report(self, model: Model, swarm: Swarm = NOTHING, failure: str = "") -> None:
         """Tell it, if that is news. Raises nothing.
@@ -72,8 +81,12 @@ class Reporter:
             # When that was is the file's own time, so that a look that found nothing writes none.
             swarm_seen=self._began if age_s is not None else None,
         )
+        is_news = status != self._reported
+        self._events.record(happened(self._told, status) if is_news else (), now)
+        if status.swarm_seen is not None:
+            self._told = status
         try:
-            if status != self._reported:
+            if is_news:
                 self._files.make()
                 written(self._files.path, status)
                 self._reported = status
