@@ -32,7 +32,7 @@ def routes(*names: str) -> list[Route]:
 
 def test_what_came_went_and_changed_is_named() -> None:
     before = routes("api", "web", "old")
-    api, web, new = routes("api", "web", "new")
+    api, new, web = routes("api", "new", "web")
     after = [api, replace(web, timeout_s=5, balance="leastconn", replicas=3), new]
     assert changes(before, after) == ["new: new", "changed: web (balance, timeout_s)", "gone: old"]
     assert changes(before, before) == []
