@@ -18,6 +18,7 @@ from testbed.images import SHELL
 from tests.docker.testbed import Done, Host, eventually
 
 WORKERS = 8  # of a load: so many requests may be under way
+ECHO = 7000  # the port of an entry point for TCP
 ROOT = Path(__file__).parents[2]
 # It answers with its own name.
 WEB = "mkdir /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www"
@@ -64,7 +65,10 @@ class Entry:
         doc = {
             "directory": str(self.directory),
             "managers": [str(manager.socket)],
-            "entryPoints": [{"name": "http", "port": 80}],
+            "entryPoints": [
+                {"name": "http", "port": 80},
+                {"name": "echo", "port": ECHO, "protocol": "tcp"},
+            ],
             "user": "",
             "proxy": proxy,
         }
@@ -151,6 +155,12 @@ class Entry:
             *("--label", f"mooring.edge.host={name}.example.com", *words),
             *(SHELL, "sh", "-c", WEB),
         )
+
+    def greeting(self) -> str:
+        """The first line of whoever has the entry point for TCP; empty if nobody does."""
+        with self.host.connected("127.0.0.1", ECHO) as connection, suppress(OSError):
+            return connection.makefile("r").readline().strip()
+        return ""
 
     def runs(self, name: str, replicas: int) -> None:
         """Wait until so many tasks of a service run, and no other does."""

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
+from testbed.images import SHELL
 from tests.docker.testbed import Bed, Host, eventually, needs_hosts
-from tests.edge.entry import WORKERS, Entry
+from tests.edge.entry import ECHO, WORKERS, Entry
 
 pytestmark = [pytest.mark.system, needs_hosts]
 WEB = "web.example.com"
@@ -99,6 +100,33 @@ def test_services_that_come_and_go_reload_it_and_fail_no_request(web: Entry) -> 
         for name in names:
             eventually(lambda name=name: web.get(f"{name}.example.com")[0] == 404, "it is gone")
     assert counted.failures == []
+
+
+def test_an_open_connection_of_tcp_lives_until_its_task_ends(web: Entry, swarm: list[Host]) -> None:
+    web.manager.docker(
+        *("service", "create", "--name", "echo", "--detach", "--no-resolve-image"),
+        *("--endpoint-mode", "dnsrr", "--publish", "mode=host,target=80"),
+        *("--update-order", "start-first", "--stop-grace-period", "60s"),
+        *("--label", "mooring.edge.protocol=tcp", "--label", "mooring.edge.entry=echo"),
+        *(SHELL, "nc", "-ll", "-p", "80", "-e", "sh", "-c", "hostname; exec cat"),
+    )
+    eventually(web.greeting, "the service greets")
+    with web.host.connected("127.0.0.1", ECHO) as connection:
+        lines = connection.makefile("rw")
+        old = lines.readline().strip()
+        web.manager.docker("service", "update", "--force", "--detach", "echo")
+        eventually(
+            lambda: not {"", old} & {web.greeting() for _ in range(4)}, "another task has all"
+        )
+        lines.write("still there\n")
+        lines.flush()
+        assert lines.readline() == "still there\n"
+        chosen = ("--quiet", "--filter", "label=com.docker.swarm.service.name=echo")
+        web.manager.docker("service", "rm", "echo")
+        for host in swarm:
+            for container in host.docker("ps", *chosen).split():
+                host.docker("kill", container)
+        assert lines.readline() == ""
 
 
 def test_a_proxy_that_is_killed_is_started_again(web: Entry) -> None:
