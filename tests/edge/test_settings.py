@@ -52,6 +52,22 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("entryPoints: [{name: a, port: 1, trustedFrom: [x]}]", "entryPoints[0].trustedFrom[0]"),
         ("entryPoints: [{name: a, port: 1, colour: red}]", "colour"),
         ("entryPoints: [{name: a, port: 1, protocol: udp}]", "protocol"),
+        ("{entryPoints: [{name: a, port: 1}], metrics: '9464'}", "metrics"),
+        ("{entryPoints: [{name: a, port: 1}], metrics: 'localhost:9464'}", "metrics"),
+        ("{entryPoints: [{name: a, port: 1}], metrics: '::1:9464'}", "metrics"),
+        ("{entryPoints: [{name: a, port: 1}], proxyMetrics: '127.0.0.1:99999'}", "proxyMetrics"),
+        (
+            "{entryPoints: [{name: a, port: 80}], metrics: '127.0.0.1:80'}",
+            "metrics: 127.0.0.1:80 is entry point a",
+        ),
+        (
+            "{entryPoints: [{name: a, port: 80, address: 10.0.0.1}], proxyMetrics: '0.0.0.0:80'}",
+            "proxyMetrics: 0.0.0.0:80 is entry point a",
+        ),
+        (
+            "{entryPoints: [{name: a, port: 80}], metrics: '[::1]:90', proxyMetrics: '[::1]:90'}",
+            "is also metrics",
+        ),
         ("entryPoints: [{name: a, port: 1, stack: b, service: c}]", "entryPoints[0]"),
         (
             "entryPoints: [{name: a, port: 1, protocol: tcp, trustedFrom: [10.0.0.0/8]}]",

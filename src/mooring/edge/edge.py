@@ -13,11 +13,12 @@ from mooring.edge.follower import Follower
 from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.interface import Proxy
 from mooring.edge.keeper import Keeper
+from mooring.edge.metrics import serve
 from mooring.edge.model import model_of
 from mooring.edge.nginx.proxy import NginxProxy
 from mooring.edge.place import Place
 from mooring.edge.remembered import remembered
-from mooring.edge.settings import ManagerTls, Settings
+from mooring.edge.settings import ManagerTls, Settings, address_of
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
 
@@ -43,6 +44,9 @@ async def run(settings: Settings) -> None:
         # If one of them fails, all of it does, and is started again by whoever starts it.
         async with asyncio.TaskGroup() as together:
             tasks = [together.create_task(follower.run()), together.create_task(keeper.run())]
+            if (address := address_of(settings.metrics)) is not None:
+                served = serve(keeper.reporter.metrics, address)
+                tasks.append(together.create_task(served))
             await ends.wait()
             for task in tasks:
                 task.cancel()

@@ -40,7 +40,7 @@ class Keeper:
         self.state = State()
         self._memory = Memory()
         self._quarantine = Quarantine()
-        self._reporter = Reporter(settings, proxy, follower)
+        self.reporter = Reporter(settings, proxy, follower)
         self._files = Place(settings.directory)
         self._made_of: Swarm | None = None  # the model
         self._certificates: dict[str, Certificate] = {}  # by source
@@ -53,7 +53,7 @@ class Keeper:
         try:
             await self._keep()
         finally:
-            self._reporter.keep()
+            self.reporter.keep()
 
     async def _keep(self) -> None:
         await self.find()
@@ -64,7 +64,7 @@ class Keeper:
             swarm = news or swarm
             pause_s = LOOK_S
             if swarm is None:
-                await self._reporter.report(self.state.model)
+                await self.reporter.report(self.state.model)
                 continue
             try:
                 pause_s = await self.bring(swarm)
@@ -78,13 +78,14 @@ class Keeper:
         """Take over what an earlier one has left: its proxy, and what it remembered."""
         await self.proxy.find()
         self._memory = remembered(self._files)
-        self._reporter.find()
+        self.reporter.find()
 
     async def bring(self, swarm: Swarm) -> float:
         """Bring the proxy to a swarm as it is. After how many seconds to look again.
 
         raises  MooringError; OSError of its files
         """
+        begun_s = time.monotonic()
         self._model(swarm)
         try:
             pause_s = await self.proxy.bring(self.state.model, self._by_file)
@@ -93,11 +94,14 @@ class Keeper:
                 raise
             pause_s = 0.0  # at once, without what was refused
         self.state.failure = ""
+        self.reporter.metrics.passed(time.monotonic() - begun_s)
         await self._report(swarm)
         return pause_s
 
     async def _report(self, swarm: Swarm) -> None:
-        await self._reporter.report(self.state.model, swarm, self.state.failure)
+        await self.reporter.report(
+            self.state.model, swarm, self._certificates.values(), self.state.failure
+        )
 
     async def _quarantined(self) -> bool:
         """Leave out the routes that the proxy's checker does not take. Whether there are any."""

@@ -3,14 +3,19 @@
 import logging
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 
+from msgspec import structs
+
 from mooring.clock import SystemClock
+from mooring.edge.certificates import Certificate
 from mooring.edge.events import Events
 from mooring.edge.follower import Follower
 from mooring.edge.happenings import happened
 from mooring.edge.interface import LOOK_S, Facts, Proxy
+from mooring.edge.metrics import Metrics
 from mooring.edge.model import Model
 from mooring.edge.place import Place
 from mooring.edge.settings import Settings
@@ -21,12 +26,14 @@ from mooring.edge.status import (
     ProxyStatus,
     Since,
     Status,
+    certificates_told,
     read,
     routes_told,
     rules_told,
     seen_again,
     written,
 )
+from mooring.edge.times import Times
 from mooring.engine.swarm import Swarm
 
 log = logging.getLogger(__name__)
@@ -41,6 +48,8 @@ class Reporter:
         self._clock = SystemClock()
         self._began = self._clock.now()
         self._since = Since()
+        self._times = Times()
+        self.metrics = Metrics()
         self._events = Events(self._files)
         self._told: Status | None = None  # the last that knew a swarm, maybe of an earlier process
         self._reported: Status | None = None
@@ -57,7 +66,13 @@ class Reporter:
         """Write what is not yet, at the end."""
         self._events.keep()
 
-    async def report(self, model: Model, swarm: Swarm = NOTHING, failure: str = "") -> None:
+    async def report(
+        self,
+        model: Model,
+        swarm: Swarm = NOTHING,
+        certificates: Iterable[Certificate] = (),
+        failure: str = "",
+    ) -> None:
         """Tell it, if that is news. Raises nothing.
 
         swarm    that the model is of
@@ -65,13 +80,16 @@ class Reporter:
         """
         await self._ask()
         now, age_s = self._clock.now(), self._follower.age_s()
+        routes = self._since.told(routes_told(model, self._proxy.state_of, swarm), now)
+        self.metrics.measured(self._times.measured(swarm, routes, now))
+        problems = (*model.problems, *self._proxy.problems, *self._times.problems(swarm))
         status = Status(
             pid=os.getpid(),
             manager=self._follower.manager.address,
             reloads=self._proxy.history.succeeded,
             rules=rules_told(model),
-            routes=self._since.told(routes_told(model, self._proxy.state_of, swarm), now),
-            problems=tuple(ProblemStatus(*one) for one in (*model.problems, *self._proxy.problems)),
+            routes=routes,
+            problems=tuple(ProblemStatus(*one) for one in problems),
             failure=failure,
             manager_failure=self._follower.failure,
             proxy=ProxyStatus(self._kind, self._facts, self._proxy.history.starts),
@@ -80,7 +98,10 @@ class Reporter:
             since=self._began,
             # When that was is the file's own time, so that a look that found nothing writes none.
             swarm_seen=self._began if age_s is not None else None,
+            certificates=certificates_told(certificates),
         )
+        seen = now - timedelta(seconds=age_s) if age_s is not None else None
+        self.metrics.status = structs.replace(status, swarm_seen=seen)
         is_news = status != self._reported
         self._events.record(happened(self._told, status) if is_news else (), now)
         if status.swarm_seen is not None:
@@ -90,8 +111,8 @@ class Reporter:
                 self._files.make()
                 written(self._files.path, status)
                 self._reported = status
-            if age_s is not None:
-                seen_again(self._files.path, now - timedelta(seconds=age_s))
+            if seen is not None:
+                seen_again(self._files.path, seen)
         except OSError as error:
             log.warning("its status is not told: %s", error)
 

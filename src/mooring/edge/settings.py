@@ -17,6 +17,7 @@ ProxyName = Literal["haproxy", "nginx"]
 ModeName = Literal["direct", "nodes", "mesh"]
 EntryProtocol = Literal["http", "tcp"]
 USERS: Final[dict[ProxyName, str]] = {"haproxy": "haproxy", "nginx": "www-data"}  # of Debian
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 # It stands in the proxy's files and on its command lines.
 _DIRECTORY: Final = re.compile(r"/[A-Za-z0-9._/-]*", re.ASCII)
@@ -33,6 +34,26 @@ class BadEdgeFile(MooringError):
 
 class _Part(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
     pass
+
+
+class Address(NamedTuple):
+    """Where something listens on this machine."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address_of(text: str) -> Address | None:
+    """Of ADDRESS:PORT, an IPv6 one in brackets; None if it is none."""
+    host, _, port = text.rpartition(":")
+    is_six = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if is_six else host
+    if not _PORT.fullmatch(port) or int(port) > 65535 or is_six != (":" in host):
+        return None
+    return Address(host, int(port)) if _is(ipaddress.ip_address, host) else None
 
 
 class EntryPoint(_Part, frozen=True):
@@ -83,6 +104,8 @@ class Settings(_Part, frozen=True):
     mode           of services that name none, where their publication allows it
     certificates   directory of certificates with their keys; empty: there is none
     allowed_hosts  names that only one stack or service may have; others are free
+    metrics        ADDRESS:PORT where Prometheus scrapes; empty: nowhere
+    proxy_metrics  likewise, what the proxy itself counts
     """
 
     entry_points: tuple[EntryPoint, ...]
@@ -94,11 +117,20 @@ class Settings(_Part, frozen=True):
     mode: ModeName | None = None
     certificates: str = ""
     allowed_hosts: tuple[AllowedHost, ...] = ()
+    metrics: str = ""
+    proxy_metrics: str = ""
 
     @property
     def unprivileged(self) -> str:
         """The user that the proxy becomes; empty: it stays what it is."""
         return USERS[self.proxy] if self.user is None else self.user
+
+    @property
+    def listeners(self) -> tuple[EntryPoint, ...]:
+        """All that the proxy listens at: its entry points, and where it tells of itself."""
+        place = address_of(self.proxy_metrics)
+        told = (EntryPoint("proxyMetrics", place.port, place.host),) if place else ()
+        return (*self.entry_points, *told)
 
     def entries_of(self, protocol: EntryProtocol) -> list[EntryPoint]:
         """Entry points of a protocol."""
@@ -150,6 +182,28 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
             yield _Fault(f"{field}.host", f"{allowed.host!r} is no name", "as x.y or *.x.y")
         if bool(allowed.stack) == bool(allowed.service):
             yield _Fault(field, "it names a stack and a service, or neither", "name one of them")
+    if all(_is(ipaddress.ip_address, one.address) for one in settings.entry_points):
+        yield from _faults_of_metrics(settings)
+
+
+def _faults_of_metrics(settings: Settings) -> Iterator[_Fault]:
+    """Whoever may come in at an entry point is not to read what the edge tells of itself."""
+    entries = [(f"entry point {one.name}", one.address, one.port) for one in settings.entry_points]
+    for field, text in (("metrics", settings.metrics), ("proxyMetrics", settings.proxy_metrics)):
+        place = address_of(text)
+        if not text:
+            continue
+        if place is None:
+            yield _Fault(field, f"{text!r} is no ADDRESS:PORT", "as 127.0.0.1:9464")
+            continue
+        for who, host, port in entries:
+            if port == place.port and (host == place.host or _is_all(host) or _is_all(place.host)):
+                yield _Fault(field, f"{text} is {who}", "give it an address of its own")
+        entries.append((f"also {field}", place.host, place.port))
+
+
+def _is_all(host: str) -> bool:
+    return ipaddress.ip_address(host).is_unspecified
 
 
 def _faults_of(field: str, entry: EntryPoint, proxy: ProxyName) -> Iterator[_Fault]:

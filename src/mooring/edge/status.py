@@ -10,6 +10,7 @@ import msgspec
 from msgspec import structs
 
 from mooring.edge.advice import Lack, lacks
+from mooring.edge.certificates import Certificate
 from mooring.edge.history import Reload
 from mooring.edge.hosts import covers
 from mooring.edge.interface import Facts
@@ -114,6 +115,15 @@ class ProblemStatus(_Told, frozen=True):
     message: str
 
 
+class CertificateStatus(_Told, frozen=True):
+    """source: a file or directory of the operator's; file: its name beside the proxy."""
+
+    source: str
+    file: str
+    names: tuple[str, ...]
+    expires: datetime
+
+
 class ProxyStatus(_Told, frozen=True):
     """facts: None, it does not run; starts: how often it had to be started."""
 
@@ -144,6 +154,7 @@ class Status(_Told, frozen=True):
     last_reload: Reload | None = None
     since: datetime | None = None
     swarm_seen: datetime | None = None
+    certificates: tuple[CertificateStatus, ...] = ()
 
 
 class Since:
@@ -203,6 +214,14 @@ def routes_told(
             lacks=lacks(one.route, swarm.services.get(one.route.service_id)),
         )
         for one in model.backends.values()
+    )
+
+
+def certificates_told(certificates: Iterable[Certificate]) -> tuple[CertificateStatus, ...]:
+    """All of them, in the order of their sources."""
+    return tuple(
+        CertificateStatus(one.source, one.file, tuple(sorted(one.names)), one.expires)
+        for one in sorted(certificates, key=lambda one: one.source)
     )
 
 

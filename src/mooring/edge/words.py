@@ -26,3 +26,8 @@ def word(text: str) -> str:
     if not _WORD.fullmatch(text) or text.startswith("-"):
         raise Unwritable(text)
     return text
+
+
+def before_port(address: str) -> str:
+    """An address as it stands before a port. Raises Unwritable."""
+    return f"[{word(address)}]" if ":" in address else word(address)

@@ -12,8 +12,8 @@ from mooring.edge.haproxy import parts, streams
 from mooring.edge.labels import Retry
 from mooring.edge.model import TO_TLS, Backend, Rule
 from mooring.edge.routes import HTTPS, Route
-from mooring.edge.settings import EntryPoint, Settings
-from mooring.edge.words import NO_ROUTE, NO_SERVER, word
+from mooring.edge.settings import EntryPoint, Settings, address_of
+from mooring.edge.words import NO_ROUTE, NO_SERVER, before_port, word
 
 GENERATION: Final = "proc.mooring_gen"
 # Longer than an idle client is kept, and than the longest timeout of a route.
@@ -65,7 +65,7 @@ def config(
     ]
     for entry in settings.entries_of("http"):
         lines += ["", *_frontend(entry, settings, backends.values())]
-    lines += ["", *_to_tls(settings)]
+    lines += ["", *_to_tls(settings), *_metrics(settings)]
     in_order = [backends[name] for name in sorted(backends)]
     for backend in in_order:
         if backend.route.protocol != "tcp":
@@ -100,6 +100,18 @@ def _to_tls(settings: Settings) -> Iterator[str]:
     port = f":{ports[0]}" if ports and ports[0] != 443 else ""
     yield f"backend {TO_TLS}"
     yield f"    http-request redirect prefix https://%[req.hdr(host),field(1,:)]{port} code 308"
+
+
+def _metrics(settings: Settings) -> Iterator[str]:
+    """What HAProxy counts, for Prometheus; of slots at rest only who asks for them."""
+    place = address_of(settings.proxy_metrics)
+    if place is not None:
+        yield ""
+        yield "frontend metrics"
+        yield f"    bind {before_port(place.host)}:{place.port}"
+        yield "    http-request set-query no-maint unless { query -m found }"
+        yield "    http-request use-service prometheus-exporter if { path /metrics }"
+        yield "    http-request return status 404"
 
 
 def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]) -> Iterator[str]:

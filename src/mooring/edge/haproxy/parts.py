@@ -7,7 +7,7 @@ from mooring.edge.labels import ProxyProtocol
 from mooring.edge.model import Backend
 from mooring.edge.routes import Route
 from mooring.edge.settings import EntryPoint, Settings
-from mooring.edge.words import word
+from mooring.edge.words import before_port, word
 
 # Of a connection that could not be made: then another server is tried.
 TIMEOUTS: Final = """\
@@ -34,8 +34,7 @@ def map_file(settings: Settings, entry: EntryPoint) -> str:
 
 def bind(entry: EntryPoint, settings: Settings) -> str:
     """The line that has it listen."""
-    address = word(entry.address)
-    listens = f"    bind {f'[{address}]' if ':' in address else address}:{entry.port}"
+    listens = f"    bind {before_port(entry.address)}:{entry.port}"
     if not entry.tls:
         return listens
     secure = f"{listens} ssl crt-list {certificate_list(settings)}"

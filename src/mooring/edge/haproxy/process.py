@@ -173,7 +173,7 @@ class Haproxy:
         Raises EntryTaken.
         """
         pid = (await self.worker()).pid if running else 0
-        for entry in self.settings.entry_points:
+        for entry in self.settings.listeners:
             if not (running and listens(pid, entry)):
                 try_to_listen(entry)
 

@@ -14,8 +14,8 @@ from mooring.edge.model import Backend, Model, Rule
 from mooring.edge.nginx import parts, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
-from mooring.edge.settings import EntryPoint, Settings
-from mooring.edge.words import NO_ROUTE, NO_SERVER, word
+from mooring.edge.settings import EntryPoint, Settings, address_of
+from mooring.edge.words import NO_ROUTE, NO_SERVER, before_port, word
 
 # Statuses that are never sent: ways to other locations.
 _TURNED: Final = {"once": 418, "upgrade": 419}
@@ -102,6 +102,7 @@ def config(
         for host in sorted(of_hosts):
             path = path_of(_certificate_for(host, certificates.values()))
             lines += _server(entry, host, _rules(host, of_hosts), model, settings, path)
+    lines += _metrics(settings)
     lines.append("}")
     if settings.entries_of("tcp"):
         lines += streams.block(model, settings)
@@ -173,7 +174,7 @@ def _trust(entry: EntryPoint) -> Iterator[str]:
 
 
 def _listen(entry: EntryPoint, *, is_default: bool = False) -> str:
-    words = [f"        listen {parts.address(entry.address)}:{entry.port}"]
+    words = [f"        listen {before_port(entry.address)}:{entry.port}"]
     if is_default:
         words.append("default_server")
     if entry.tls:
@@ -294,6 +295,17 @@ def _passing(
     yield f'{indent}{kind}_set_header Forwarded "";'
     if route.is_sticky:
         yield f'{indent}add_header Set-Cookie "mooring=$mooring_client; Path=/; HttpOnly" always;'
+
+
+def _metrics(settings: Settings) -> Iterator[str]:
+    """What nginx counts, as its exporters for Prometheus read it."""
+    place = address_of(settings.proxy_metrics)
+    if place is not None:
+        yield "    server {"
+        yield f"        listen {before_port(place.host)}:{place.port};"
+        yield "        location = /stub_status { stub_status; }"
+        yield "        location / { return 404; }"
+        yield "    }"
 
 
 def _tls_port(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 from mooring.edge.model import Backend, Server, Wish
 from mooring.edge.settings import EntryPoint
-from mooring.edge.words import word
+from mooring.edge.words import before_port, word
 
 TRIES: Final = 3
 
@@ -32,7 +32,7 @@ def servers(backend: Backend) -> Iterator[str]:
     """Of an upstream."""
     for one in in_use(backend):
         words = "max_fails=1 fail_timeout=5s" + (" backup" if one.is_backup else "")
-        yield f"        server {address(one.address)}:{one.port} {words};"
+        yield f"        server {before_port(one.address)}:{one.port} {words};"
 
 
 def name(host: str, regular: str = "~") -> str:
@@ -48,8 +48,3 @@ def name(host: str, regular: str = "~") -> str:
 def variable(entry: EntryPoint) -> str:
     """Where variables of an entry point begin: names of variables have no hyphen."""
     return f"entry_{word(entry.name).replace('-', '__')}"
-
-
-def address(text: str) -> str:
-    """As it stands before a port."""
-    return f"[{word(text)}]" if ":" in text else word(text)

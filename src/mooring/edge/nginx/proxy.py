@@ -248,7 +248,7 @@ class NginxProxy:
             raise refusal
         master = self._master()
         if master is None:
-            for entry in self.settings.entry_points:
+            for entry in self.settings.listeners:
                 try_to_listen(entry)
         self.files.replace("new.conf", CONFIGURATION)
         if master is None:

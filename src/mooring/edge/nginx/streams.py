@@ -10,7 +10,7 @@ from mooring.edge.model import WHOLE, Model, Rule
 from mooring.edge.nginx import parts
 from mooring.edge.routes import Route
 from mooring.edge.settings import EntryPoint, Settings
-from mooring.edge.words import word
+from mooring.edge.words import before_port, word
 
 FILE: Final = "ngx_stream_module.so"
 _BUILT: Final = re.compile(r"--with-stream(=dynamic)?(?= |$)", re.M)
@@ -73,7 +73,7 @@ def _names(entry: EntryPoint, rules: Iterable[Rule]) -> Iterator[str]:
 
 
 def _server(entry: EntryPoint, rules: Sequence[Rule], routes: Sequence[Route]) -> Iterator[str]:
-    listen = f"        listen {parts.address(entry.address)}:{entry.port} {_KEEPALIVE}"
+    listen = f"        listen {before_port(entry.address)}:{entry.port} {_KEEPALIVE}"
     yield f"{listen} proxy_protocol;" if entry.accept_proxy_from else f"{listen};"
     for one in entry.accept_proxy_from:
         yield f"        set_real_ip_from {word(one)};"
