@@ -138,6 +138,19 @@ async def test_what_only_went_is_waited_with(plant: Plant) -> None:
     assert plant.proxy.reloads == 1
 
 
+@pytest.mark.parametrize(
+    ("there", "left", "reloads"),
+    [((1,), (2,), 1), ((1, 2, 3), (1, 4), 0), ((1, 2, 3, 4, 5), (4, 5), 1), ((1, 2), (), 0)],
+)
+async def test_it_is_reloaded_before_its_time_where_a_request_may_meet_none_that_answers(
+    plant: Plant, there: tuple[int, ...], left: tuple[int, ...], reloads: int
+) -> None:
+    plant.proxy = NginxProxy(plant.settings, Pace(quiet_s=60, between_s=60, urgent_s=0))
+    for numbers in (there, left):
+        await plant.bring(a_service(), *(a_task(one) for one in numbers))
+    assert plant.proxy.reloads == reloads
+
+
 async def test_with_a_certificate_clients_are_sent_to_tls(plant: Plant) -> None:
     await plant.bring(a_service())
     await plant.is_shown(set())

@@ -46,11 +46,13 @@ class Pace(NamedTuple):
 
     quiet_s    after a change, in case more come
     between_s  from one reload to the next
+    urgent_s   the same, where requests may find no server that answers
     start_s    after which a start or a reload has come to nothing
     """
 
     quiet_s: float = 2.0
     between_s: float = 10.0
+    urgent_s: float = 1.0
     start_s: float = 10.0
 
 
@@ -202,6 +204,8 @@ class NginxProxy:
         since = self._changed_at = self._changed_at or now
         if self._misleads(model):
             return now
+        if self._failed is None and self._strands(model):
+            return self._reloaded + self.pace.urgent_s
         wait_s = GONE_S if self._only_went(model, certificates) else self.pace.quiet_s
         return max(since + wait_s, self._reloaded + self.pace.between_s)
 
@@ -211,6 +215,16 @@ class NginxProxy:
         now = _places(model, lambda one: one.servers)
         gone = (places - now.get(service, set()) for service, places in self._places.items())
         return not set().union(*gone).isdisjoint(set().union(*now.values()))
+
+    def _strands(self, model: Model) -> bool:
+        """Whether so many of the servers that it has are to go, or went, that all tries of a
+        request may meet them, and there are others."""
+        wanted = {name: set(parts.in_use(one)) for name, one in model.backends.items()}
+        return any(
+            len(has - wanted[name]) >= min(parts.TRIES, len(has))
+            for name, has in self._serving.items()
+            if has and wanted.get(name)
+        )
 
     def _only_went(self, model: Model, certificates: Mapping[str, Certificate]) -> bool:
         """Whether servers that are there all serve already, by the same routes."""
