@@ -2,7 +2,8 @@
 
 Each worker asks again and again over one connection that is kept open, as browsers and other
 proxies do, or over one for each request. Nothing is tried twice: whatever is no answer 2xx is a
-failure, told with its time.
+failure, told with the times when it began and ended. With `--number` each request has a path of its
+own, the given one with a number after it, so that whoever answers can tell them apart.
 """
 
 import argparse
@@ -11,10 +12,20 @@ import json
 import signal
 import time
 from collections import Counter
-from typing import Final
+from typing import Final, NamedTuple
 
 DEADLINE_S: Final = 30.0  # of one request
-FAILURES_AT_MOST: Final = 20  # that are told one by one
+FAILURES_AT_MOST: Final = 1000  # that are told one by one
+BODY: Final = b"work"  # of methods that send one
+
+
+class Failure(NamedTuple):
+    """began, ended: as time.time() says it. number: which request it was, the first is 0."""
+
+    began: float
+    ended: float
+    why: str
+    number: int
 
 
 class Load:
@@ -24,12 +35,9 @@ class Load:
     times    when each was seen first and last, as time.time() says it
     """
 
-    def __init__(
-        self, address: str, port: int, request: bytes, pause_s: float, keeps: bool
-    ) -> None:
-        self.address, self.port, self.request, self.pause_s = address, port, request, pause_s
-        self.keeps = keeps  # connections open
-        self.done, self.failures = 0, list[tuple[float, str]]()
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self.chosen = chosen
+        self.begun, self.done, self.failures = 0, 0, list[Failure]()
         self.answers: Counter[str] = Counter()
         self.times: dict[str, tuple[float, float]] = {}
         self.slowest_s = 0.0
@@ -38,29 +46,33 @@ class Load:
         """One worker. What is under way when it is to end is waited for, and counted."""
         streams = None
         while not ends.is_set():
-            begun = time.monotonic()
+            number, began = self.begun, time.time()
+            self.begun += 1
             try:
                 async with asyncio.timeout(DEADLINE_S):
-                    streams = streams or await asyncio.open_connection(self.address, self.port)
-                    body, stays = await self._ask(*streams)
+                    if streams is None:
+                        where = self.chosen.address, self.chosen.port
+                        streams = await asyncio.open_connection(*where)
+                    body, stays = await self._ask(*streams, number)
                 self.answers[body] += 1
                 now = time.time()
                 self.times[body] = (self.times.get(body, (now,))[0], now)
             except (OSError, LookupError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
-                self.failures.append((time.time(), f"{type(error).__name__} {error}"[:200]))
+                why = f"{type(error).__name__} {error}"[:200]
+                self.failures.append(Failure(began, time.time(), why, number))
                 stays = False
             self.done += 1
-            self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
-            if not (stays and self.keeps) and streams is not None:
+            self.slowest_s = max(self.slowest_s, time.time() - began)
+            if not (stays and self.chosen.keep) and streams is not None:
                 streams[1].close()
                 streams = None
-            await asyncio.sleep(self.pause_s)
+            await asyncio.sleep(self.chosen.pause)
 
     async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
     ) -> tuple[str, bool]:
         """The body, and whether the connection stays. Raises ValueError unless it is 2xx."""
-        writer.write(self.request)
+        writer.write(self._request(number))
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         fields = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
         if "content-length" in fields:
@@ -72,12 +84,18 @@ class Load:
             raise ValueError(f"{head[0]} {body[:80]!r}")
         return body.decode(errors="replace").strip()[:64], stays
 
+    def _request(self, number: int) -> bytes:
+        chosen = self.chosen
+        path = f"{chosen.path}{number}" if chosen.number else chosen.path
+        lines = [f"{chosen.method} {path} HTTP/1.1", f"Host: {chosen.host}"]
+        lines += [] if chosen.keep else ["Connection: close"]
+        body = BODY if chosen.method in ("POST", "PUT", "PATCH") else b""
+        lines += [f"Content-Length: {len(body)}"] if body else []
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
 
 async def _main(chosen: argparse.Namespace) -> None:
-    request = f"{chosen.method} {chosen.path} HTTP/1.1\r\nHost: {chosen.host}\r\n"
-    request += "" if chosen.keep else "Connection: close\r\n"
-    request += "Content-Length: 0\r\n\r\n" if chosen.method == "POST" else "\r\n"
-    load = Load(chosen.address, chosen.port, request.encode(), chosen.pause, chosen.keep)
+    load = Load(chosen)
     ends = asyncio.Event()
     workers = [asyncio.create_task(load.work(ends)) for _ in range(chosen.workers)]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.set)
@@ -100,6 +118,7 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("host", help="of the header of that name")
     parser.add_argument("--path", default="/")
+    parser.add_argument("--number", action="store_true", help="append a number to the path")
     parser.add_argument("--method", default="GET")
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--close", dest="keep", action="store_false", help="each connection")

@@ -3,6 +3,7 @@
 import pytest
 
 from testbed import images
+from testbed.hosts import SLOWNESS
 from tests.docker.conftest import bed, pytest_runtest_makereport
 from tests.docker.testbed import Bed, Host
 from tests.edge.entry import Entry, lacking
@@ -19,7 +20,8 @@ def swarm(bed: Bed) -> list[Host]:
         host.dockerd()
         images.load(host)
     manager, *workers = hosts
-    told = ("--advertise-addr", manager.ip, "--dispatcher-heartbeat", "1s")
+    heartbeat = f"{SLOWNESS:.0f}s"
+    told = ("--advertise-addr", manager.ip, "--dispatcher-heartbeat", heartbeat)
     manager.docker("swarm", "init", *told)
     token = manager.docker("swarm", "join-token", "--quiet", "worker")
     for host in workers:

@@ -21,7 +21,7 @@ WORKERS = 8  # of a load: so many requests may be under way
 ECHO = 7000  # the port of an entry point for TCP
 ROOT = Path(__file__).parents[2]
 # It answers with its own name.
-WEB = "mkdir /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www"
+WEB = ("sh", "-c", "mkdir /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www")
 
 
 def lacking() -> str:
@@ -38,6 +38,11 @@ class Counted:
     @property
     def failures(self) -> list[Any]:
         found: list[Any] = self.said["failures"]
+        return found
+
+    @property
+    def slowest_s(self) -> float:
+        found: float = self.said["slowest_s"]
         return found
 
     @property
@@ -146,14 +151,21 @@ class Entry:
             counted.said = json.loads(process.stdout.read())
             process.wait(10)
 
-    def create(self, name: str, replicas: int, *words: str, publish: str = "") -> None:
+    def create(
+        self,
+        name: str,
+        replicas: int,
+        *words: str,
+        publish: str = "",
+        command: tuple[str, ...] = WEB,
+    ) -> None:
         """A service of which each task is published on its own node."""
         self.manager.docker(
             *("service", "create", "--name", name, "--detach", "--replicas", str(replicas)),
             *("--no-resolve-image", "--endpoint-mode", "dnsrr", "--restart-delay", "0s"),
             *("--stop-signal", "KILL", "--publish", publish or "mode=host,target=80"),
             *("--label", f"mooring.edge.host={name}.example.com", *words),
-            *(SHELL, "sh", "-c", WEB),
+            *(SHELL, *command),
         )
 
     def greeting(self) -> str:
