@@ -144,8 +144,8 @@ def test_status_and_explain_tell_of_a_conflict_and_a_bad_label(web: Entry) -> No
     said = web.mooring("status").out
     assert "BadLabel: late: mooring.edge.timeout: 'never' is not a time from 1s to 1h" in said
     explained = web.mooring("explain", f"{WEB}/x").out
-    assert f"{WEB}/x goes to service web" in explained
-    assert "the older service web has it" in explained
+    assert f"{WEB}/x at entry point http goes to service web" in explained
+    assert "belongs to the older service web" in explained
     web.manager.docker("service", "rm", "late")
 
 

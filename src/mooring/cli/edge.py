@@ -5,15 +5,12 @@ import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mooring.cli.common import failing_well
 from mooring.cli.watching import Form, Page, encoded, show, watched
-
-if TYPE_CHECKING:
-    from mooring.edge.status import Status
 
 edge = typer.Typer(
     name="edge", no_args_is_help=True, help="Keep a proxy right for the services of a swarm."
@@ -121,28 +118,17 @@ def events(
 @edge.command()
 @failing_well
 def explain(
-    where: Annotated[str, typer.Argument(metavar="HOST[/PATH]")], file: File = DEFAULT
+    where: Annotated[str, typer.Argument(metavar="HOST[/PATH]")],
+    entry: Annotated[str, typer.Option("--entry", metavar="NAME", help="Of one alone.")] = "",
+    file: File = DEFAULT,
 ) -> None:
-    """Say where requests for a host go, and why."""
+    """Say where requests for a host go, why, and what would have fewer of them fail."""
+    from mooring.edge.explaining import asked, explained
     from mooring.edge.settings import settings_of
-    from mooring.edge.status import matching, read
+    from mooring.edge.status import read
 
     told = read(Path(settings_of(file).directory))
-    host, _, path = where.partition("/")
-    host = host.partition(":")[0]
-    rules = matching(told, host, f"/{path}")
-    if not rules or rules[0].winner:
-        typer.echo(f"{where} goes nowhere (404): no service has the label mooring.edge.host={host}")
-    for index, rule in enumerate(rules):
-        what = f"{rule.host}{rule.path} of service {rule.service} at {rule.entry}"
-        if rule.winner:
-            typer.echo(f"  not {what}: the older service {rule.winner} has it")
-        elif index:
-            typer.echo(f"  not {what}: {rules[0].what} is closer")
-        else:
-            how = "is sent to the same name with TLS, for" if rule.is_sent_on else "goes to"
-            typer.echo(f"{where} {how} service {rule.service}, by {what}")
-            _explain_servers(told, rule.backend)
+    show([*explained(told, asked(where, entry), datetime.now(UTC))])
 
 
 @edge.command()
@@ -172,15 +158,3 @@ def diff(file: File = DEFAULT) -> None:
     for line in lines:
         typer.echo(line)
     raise typer.Exit(1 if lines else 0)
-
-
-def _service(name: str, route: str) -> str:
-    return f"{name}.{route}" if route else name
-
-
-def _explain_servers(told: "Status", backend: str) -> None:
-    route = next(one for one in told.routes if one.backend == backend)
-    if not route.servers:
-        typer.echo("  it has no server (503): no task of it runs with its port published")
-    for server in route.servers:
-        typer.echo(f"  {server.address}:{server.port} on {server.node}: {server.state}")

@@ -194,7 +194,7 @@ def _rules(
         for host in route.hosts or (WHOLE,):
             if not _may_have(route, host, settings):
                 message = f"{host} is kept for another by allowedHosts of the edge file"
-                problems.append(Problem("HostNotAllowed", route.service, route.name, message))
+                problems.append(Problem("HostNotAllowed", *route.who, message, (host,)))
                 continue
             for entry in entries:
                 is_sent_on = route.tls == "redirect" and entry not in secure

@@ -39,7 +39,7 @@ class Quarantine:
                 continue
             how = "is left out" if kept is None else "stays as it was"
             message = f"the proxy does not take this route, so it {how}; report it: {said}"
-            problems.append(Problem("ConfigRejected", route.service, route.name, message))
+            problems.append(Problem("ConfigRejected", *route.who, message, route.hosts))
             if kept is not None:
                 served.append(kept)
         return served, problems

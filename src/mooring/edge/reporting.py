@@ -27,6 +27,7 @@ from mooring.edge.status import (
     Since,
     Status,
     certificates_told,
+    disabled_told,
     read,
     routes_told,
     rules_told,
@@ -99,6 +100,7 @@ class Reporter:
             # When that was is the file's own time, so that a look that found nothing writes none.
             swarm_seen=self._began if age_s is not None else None,
             certificates=certificates_told(certificates),
+            disabled=disabled_told(swarm),
         )
         seen = now - timedelta(seconds=age_s) if age_s is not None else None
         self.metrics.status = structs.replace(status, swarm_seen=seen)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, cast
 
+from mooring.edge.hosts import is_pattern
 from mooring.edge.labels import (
+    HOSTS_AT_MOST,
     KEYS,
     PREFIX,
     Balance,
@@ -39,6 +41,7 @@ class Problem(NamedTuple):
     service: str  # its name
     route: str  # empty for the one without a name of its own
     message: str
+    hosts: tuple[str, ...] = ()  # that it keeps from the service
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,11 @@ class Route:
         return f"svc_{self.service_id}_{self.name}"
 
     @property
+    def who(self) -> tuple[str, str]:
+        """Its service and its name, as people know it."""
+        return self.service, self.name
+
+    @property
     def key(self) -> tuple[str, str]:
         return self.service_id, self.name
 
@@ -110,11 +118,34 @@ def routes_of(
                 raise Refused("BadLabel", f"more than {ROUTES_AT_MOST} routes of one service")
             route = _route(service, name, labels, settings, has_certificate)
         except Refused as refused:
-            problems.append(_problem(service, name, refused))
+            hosts = _hosts_said(labels)
+            problems.append(_problem(service, name, refused)._replace(hosts=hosts))
             route = before.get((service.id, name))
         if route is not None:
             routes.append(route)
     return routes, problems
+
+
+def disabled_of(service: Service) -> list[Problem]:
+    """Routes that its labels take out; no problem, but why a name leads nowhere."""
+    if not any(label.endswith(".enable") for label in service.labels):
+        return []
+    by_route, _ = grouped(service.labels)
+    return [
+        Problem(
+            *("Disabled", service.name, name, f"{label_of(name, 'enable')} is false"),
+            hosts=_hosts_said(labels),
+        )
+        for name, labels in by_route.items()
+        if labels.get("enable") == "false"
+    ]
+
+
+def _hosts_said(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Of a route's labels, as far as they are names: the others may be wrong."""
+    said = labels.get("host", "").split(",")[:HOSTS_AT_MOST]
+    hosts = (one.strip(" ").lower() for one in said)
+    return tuple(one for one in hosts if is_pattern(one))
 
 
 def _route(

@@ -16,7 +16,8 @@ from mooring.edge.hosts import covers
 from mooring.edge.interface import Facts
 from mooring.edge.labels import shown
 from mooring.edge.model import Backend, Model, Rule, Server, Wish
-from mooring.engine.swarm import Swarm, Task
+from mooring.edge.routes import disabled_of
+from mooring.engine.swarm import GRACE_S, Swarm, Task
 from mooring.errors import MooringError
 
 NAME: Final = "status.json"
@@ -71,7 +72,11 @@ class ServerStatus(_Told, frozen=True):
 
 
 class RouteStatus(_Told, frozen=True):
-    """One route of a service. lacks: what would have it lose fewer requests, see Lack."""
+    """One route of a service.
+
+    lacks    what would have it lose fewer requests, see Lack
+    grace_s  that its tasks have after SIGTERM
+    """
 
     service: str
     name: str
@@ -79,6 +84,7 @@ class RouteStatus(_Told, frozen=True):
     mode: str
     servers: tuple[ServerStatus, ...]
     lacks: tuple[Lack, ...] = ()
+    grace_s: float = GRACE_S
 
     @property
     def label(self) -> str:
@@ -113,6 +119,7 @@ class ProblemStatus(_Told, frozen=True):
     service: str
     route: str
     message: str
+    hosts: tuple[str, ...] = ()  # that it keeps from the service
 
 
 class CertificateStatus(_Told, frozen=True):
@@ -155,6 +162,7 @@ class Status(_Told, frozen=True):
     since: datetime | None = None
     swarm_seen: datetime | None = None
     certificates: tuple[CertificateStatus, ...] = ()
+    disabled: tuple[ProblemStatus, ...] = ()
 
 
 class Since:
@@ -204,17 +212,24 @@ def routes_told(
             reason=_reason(one, state, swarm),
         )
 
-    return tuple(
-        RouteStatus(
+    def told_of(one: Backend) -> RouteStatus:
+        service = swarm.services.get(one.route.service_id)
+        return RouteStatus(
             service=one.route.service,
             name=one.route.name,
             backend=one.name,
             mode=one.route.mode,
             servers=tuple(told(one, it) for it in one.servers),
-            lacks=lacks(one.route, swarm.services.get(one.route.service_id)),
+            lacks=lacks(one.route, service),
+            grace_s=service.grace_s if service else GRACE_S,
         )
-        for one in model.backends.values()
-    )
+
+    return tuple(told_of(one) for one in model.backends.values())
+
+
+def disabled_told(swarm: Swarm) -> tuple[ProblemStatus, ...]:
+    """Routes that labels take out."""
+    return tuple(ProblemStatus(*one) for it in swarm.services.values() for one in disabled_of(it))
 
 
 def certificates_told(certificates: Iterable[Certificate]) -> tuple[CertificateStatus, ...]:
