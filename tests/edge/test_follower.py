@@ -63,6 +63,8 @@ class Engine:
         self.asked.append(kind if wanted is None else f"{kind} of {wanted[0]}")
         found = list(getattr(self, kind)) if kind == "nodes" else [*getattr(self, kind).values()]
         self._asked_more.set()
+        if wanted and wanted[0] not in self.services:
+            return web.Response(status=404, text="service not found")
         if wanted:
             found = [one for one in found if one["ServiceID"] in wanted]
             for other in list(self.services):  # more change while one is looked at
@@ -130,6 +132,14 @@ async def test_a_service_that_changes_is_looked_at_alone_until_it_has_settled(
     await api.until(lambda: "tasks of web" in api.asked)
     api.task("web2", "web")
     await seen(follower, {"web1", "web2", "other1", "third1"})
+
+
+async def test_a_service_that_goes_while_it_is_looked_at_has_no_tasks(
+    engine: tuple[Engine, str],
+) -> None:
+    manager = Manager(engine[1])
+    assert await manager.tasks("gone") == {}
+    await manager.stop()
 
 
 async def test_an_empty_list_is_asked_for_again_before_it_is_believed(

@@ -53,8 +53,10 @@ class Manager:
         return await self._listed("services", services_of)
 
     async def tasks(self, service_id: str) -> dict[str, Task]:
-        """Those of one service. Raises EngineAway."""
-        return await self._listed("tasks", tasks_of, service=[service_id])
+        """Those of one service, none if it is gone. Raises EngineAway."""
+        filters = {"filters": json.dumps({"service": [service_id]})}
+        body = await self._wire.found("tasks", filters)
+        return {} if body is None else await self._decoded("tasks", body, tasks_of)
 
     async def follow(self, listening: Callable[[], None], told: Callable[[str, str], None]) -> None:
         """Tell of services and nodes that may have changed, until it hangs up.
@@ -73,11 +75,12 @@ class Manager:
         """Close the connections."""
         await self._wire.close()
 
-    async def _listed(
-        self, path: str, decoded: Callable[[bytes], dict[str, T]], **filters: list[str]
+    async def _listed(self, path: str, decoded: Callable[[bytes], dict[str, T]]) -> dict[str, T]:
+        return await self._decoded(path, await self._wire.asked(path), decoded)
+
+    async def _decoded(
+        self, path: str, body: bytes, decoded: Callable[[bytes], dict[str, T]]
     ) -> dict[str, T]:
-        query = {"filters": json.dumps(filters)} if filters else {}
-        body = await self._wire.asked(path, query)
         try:
             # Thousands of tasks take a while to read; requests of others go on meanwhile.
             return await asyncio.to_thread(decoded, body) if len(body) > 1 << 20 else decoded(body)
