@@ -188,6 +188,10 @@ class Stand:
         writer.close()
         return head.decode().splitlines(), rest
 
+    def plain_channel(self) -> grpc.aio.Channel:
+        where = f"127.0.0.1:{self.plant.port('http')}"
+        return grpc.aio.insecure_channel(where, options=[("grpc.default_authority", RPC)])
+
     def channel(self) -> grpc.aio.Channel:
         roots = grpc.ssl_channel_credentials(a_pem(RPC)[0].encode())
         where = f"127.0.0.1:{self.plant.port('https')}"
@@ -318,6 +322,14 @@ async def test_grpc_has_its_metadata_status_and_streams(stand: Stand) -> None:
         await both.done_writing()
         assert await both.read() is grpc.aio.EOF
         assert dict(await both.trailing_metadata())["x-after"] == "all"
+
+
+async def test_grpc_needs_no_tls(stand: Stand) -> None:
+    if stand.plant.settings.proxy == "nginx":
+        pytest.skip("nginx has either HTTP/1 or 2 without TLS")
+    async with stand.plain_channel() as channel:
+        call = channel.unary_unary("/t/Unary")(b"hello", metadata=(("x-before", "1"),), timeout=10)
+        assert await call == b"HELLO"
 
 
 async def test_servers_of_http_are_told_of_clients_by_the_proxy_protocol(stand: Stand) -> None:

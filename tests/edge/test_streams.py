@@ -41,6 +41,7 @@ async def plant(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
         *settings.entry_points,
         EntryPoint("db", free_port(), "127.0.0.1", "tcp"),
         EntryPoint("names", free_port(), "127.0.0.1", "tcp"),
+        EntryPoint("relayed", free_port(), "127.0.0.1", "tcp", accept_proxy_from=("127.0.0.0/8",)),
     )
     if name == "haproxy":
         entries = (*entries, EntryPoint("secure", free_port(), "127.0.0.1", "tcp", tls=True))
@@ -194,6 +195,30 @@ async def test_servers_are_told_of_clients_by_the_proxy_protocol(
     }
     assert said[version] in server.heads
     assert all(server.heads), "a check came without"
+
+
+async def test_the_client_that_a_proxy_before_tells_of_is_passed_on(plant: Plant) -> None:
+    server = Proxied("db")
+    labels = {"entry": "relayed", "proxy-protocol": "v1"}
+    await plant.bring(of_tcp(**labels), web=[await plant.serve(server)])
+    streams, _ = await connected(plant, "relayed", greeted=False)
+    assert await says(streams, "PROXY TCP4 192.0.2.7 192.0.2.8 4711 5432\r") == "db"
+    assert [one for one in server.heads if one.startswith(b"PROXY TCP4 192.0.2.7 ")]
+
+
+async def test_a_check_may_ask_a_service_of_tcp_for_a_path(plant: Plant) -> None:
+    if plant.settings.proxy == "nginx":
+        pytest.skip("nginx has no checks")
+    asked = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if await reader.readline() == b"GET /up HTTP/1.0\r\n":
+            asked.set()
+        writer.write(b"HTTP/1.0 204 No Content\r\n\r\n")
+        writer.close()
+
+    await plant.bring(of_tcp(check="/up"), web=[await plant.serve(serve)])
+    assert asked.is_set()
 
 
 async def test_tls_ends_at_an_entry_point_that_has_it(plant: Plant) -> None:
