@@ -76,6 +76,7 @@ class Entry:
             ],
             "user": "",
             "proxy": proxy,
+            "metrics": "127.0.0.1:9464",
         }
         self.file.write_text(yaml.safe_dump(doc))
         self.process: subprocess.Popen[bytes] | None = None
@@ -190,6 +191,12 @@ class Entry:
         routes = json.loads(said)["routes"] if said.startswith("{") else []
         servers = [one for route in routes if route["service"] == name for one in route["servers"]]
         return sum(one["state"] == "serves" for one in servers)
+
+    def metric(self, name: str) -> float:
+        """The value of a metric of ours; 0 if it has none yet."""
+        text = self.host.run("curl", "-sS", "http://127.0.0.1:9464/metrics").out
+        found = [line for line in text.splitlines() if line.startswith(f"mooring_edge_{name} ")]
+        return float(found[0].split()[1]) if found else 0.0
 
     def serves(self, name: str, servers: int) -> None:
         eventually(lambda: self.serving(name) == servers, f"{servers} of {name} serve")

@@ -44,6 +44,15 @@ def test_scaled_up_and_down_no_request_fails(web: Entry) -> None:
     assert len(counted.answered) > 6
 
 
+def test_how_long_tasks_wait_and_are_drained_is_told_by_metrics_and_events(web: Entry) -> None:
+    scale(web, 2)
+    scale(web, 3)
+    for name in ("task_to_traffic_seconds_count", "drain_before_sigterm_seconds_count"):
+        eventually(lambda name=name: web.metric(name) > 0, name)  # type: ignore[misc]
+    eventually(lambda: "ServerDrained" in web.mooring("events", "web").out, "the drain is told")
+    assert web.metric('servers{state="serves"}') >= 3
+
+
 def test_updated_task_by_task_no_request_fails(web: Entry) -> None:
     before = {web.get(WEB)[1] for _ in range(9)}
     with web.load(WEB) as counted:
@@ -81,10 +90,13 @@ def test_killed_and_started_again_the_edge_finds_its_proxy_and_reloads_nothing(
         web.kill()
         web.manager.docker("service", "scale", "--detach", "web=4")
         web.runs("web", 4)
+        differs = web.mooring("diff")
         web.start()
         web.serves("web", 4)
         scale(web, 3)
     assert counted.failures == []
+    assert differs.code == 1
+    assert "without a reload:\n+ server" in differs.out
     assert web.proxy_pid() == proxy
     assert json.loads(web.mooring("status", "-o", "json").out)["reloads"] == 0
 

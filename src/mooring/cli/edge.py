@@ -144,17 +144,13 @@ def render(file: File = DEFAULT) -> None:
 @edge.command()
 @failing_well
 def diff(file: File = DEFAULT) -> None:
-    """Print what a reload would change now; exit 1 if something, 0 if nothing."""
-    import difflib
-
-    from mooring.edge.edge import proxy_of, rendered
+    """Print what would change now: by a reload, and without; exit 1 if something, 0 if nothing."""
+    from mooring.edge.edge import difference
     from mooring.edge.settings import settings_of
 
-    settings = settings_of(file)
-    current = proxy_of(settings).configuration()
-    before = current.read_text().splitlines() if current.exists() else []
-    after = asyncio.run(rendered(settings)).splitlines()
-    lines = list(difflib.unified_diff(before, after, str(current), "wanted", lineterm="", n=2))
-    for line in lines:
-        typer.echo(line)
-    raise typer.Exit(1 if lines else 0)
+    found = asyncio.run(difference(settings_of(file)))
+    if found.reload:
+        show(["by a reload:", *found.reload])
+    if found.runtime:
+        show(["without a reload:", *found.runtime])
+    raise typer.Exit(1 if any(found) else 0)

@@ -1,24 +1,28 @@
 """`mooring edge run`: the keeper of one proxy, until it is told to end. The proxy goes on."""
 
 import asyncio
+import difflib
 import logging
 import signal
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from mooring.edge.certificates import certificates_in
+from mooring.edge.differences import differences
 from mooring.edge.follower import Follower
 from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.interface import Proxy
 from mooring.edge.keeper import Keeper
 from mooring.edge.metrics import serve
-from mooring.edge.model import model_of
+from mooring.edge.model import Model, model_of
 from mooring.edge.nginx.proxy import NginxProxy
 from mooring.edge.place import Place
 from mooring.edge.remembered import remembered
 from mooring.edge.settings import ManagerTls, Settings, address_of
+from mooring.edge.status import NoStatus, Status, read
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
 
@@ -57,20 +61,50 @@ def proxy_of(settings: Settings) -> Proxy:
     return PROXIES[settings.proxy](settings)
 
 
-async def rendered(settings: Settings) -> str:
-    """The configuration for the swarm as it is now. Raises EngineAway of the last manager."""
+async def wanted(settings: Settings) -> Model:
+    """What is to be for the swarm as it is now. Raises EngineAway of the last manager."""
     managers = managers_of(settings)
     for manager in managers:
         try:
             memory = remembered(Place(settings.directory))
-            model, _ = model_of(await manager.swarm(), settings, memory, _names(settings))
-            return await proxy_of(settings).rendered(model)
+            return model_of(await manager.swarm(), settings, memory, _names(settings))[0]
         except EngineAway:
             if manager is managers[-1]:
                 raise
         finally:
             await manager.stop()
     raise AssertionError("an edge file names a manager")
+
+
+async def rendered(settings: Settings) -> str:
+    """The configuration for the swarm as it is now. Raises EngineAway of the last manager."""
+    return await proxy_of(settings).rendered(await wanted(settings))
+
+
+class Difference(NamedTuple):
+    """What the swarm as it is now would change.
+
+    reload   the configuration, as a unified diff of lines; empty: no reload
+    runtime  what is done without one
+    """
+
+    reload: list[str]
+    runtime: list[str]
+
+
+async def difference(settings: Settings) -> Difference:
+    """Of the proxy as it runs, or as it ran. Raises EngineAway of the last manager, OSError."""
+    model, proxy = await wanted(settings), proxy_of(settings)
+    current = proxy.configuration()
+    before = current.read_text().splitlines() if current.exists() else []
+    after = (await proxy.rendered(model)).splitlines()
+    lines = difflib.unified_diff(before, after, str(current), "wanted", lineterm="", n=2)
+    status: Status | None = None
+    with suppress(NoStatus):
+        status = read(Path(settings.directory))
+    # nginx has all of it in its configuration.
+    runtime = differences(status, model) if settings.proxy == "haproxy" else []
+    return Difference(list(lines), runtime)
 
 
 def _names(settings: Settings) -> frozenset[str]:
