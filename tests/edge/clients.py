@@ -64,17 +64,21 @@ class Client:
 
     def certificate_for(self, host: str) -> set[str]:
         """The names of the certificate that a client gets who asks for this one."""
+        made = self.shown(host)
+        with suppress(x509.ExtensionNotFound):
+            said = made.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            return set(said.value.get_values_for_type(x509.DNSName))
+        return set()
+
+    def shown(self, host: str = HOST) -> x509.Certificate:
+        """The certificate that a client gets who asks for this name."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with socket.create_connection(("127.0.0.1", self.port("https")), 10) as plain:
             with context.wrap_socket(plain, server_hostname=host) as secured:
                 given = secured.getpeercert(binary_form=True)
         assert given is not None
-        made = x509.load_der_x509_certificate(given)
-        with suppress(x509.ExtensionNotFound):
-            said = made.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            return set(said.value.get_values_for_type(x509.DNSName))
-        return set()
+        return x509.load_der_x509_certificate(given)
 
     def port(self, entry: str) -> int:
         return next(one.port for one in self.settings.entry_points if one.name == entry)

@@ -255,3 +255,12 @@ def test_nginx_without_its_module_for_streams_says_what_to_install(tmp_path: Pat
     with pytest.raises(ModuleMissing):
         streams.module(NGINX_SAYS.format(tmp_path / "other", ""))
     assert streams.module(NGINX_SAYS.format(tmp_path / "other", "--with-stream")) == ""
+
+
+def test_a_path_of_challenges_is_no_services_own_where_something_answers_them() -> None:
+    thief = a_service("thief", host="a.example", path="/.well-known/acme-challenge")
+    model, _ = made(thief)
+    chosen = some_settings(acme="127.0.0.1:8402")
+    text = nginx.config(model, chosen, {}, str)
+    assert text.count("/.well-known/acme-challenge") == 2  # of the default, and of the host
+    assert text.count("proxy_pass http://127.0.0.1:8402;") == 2

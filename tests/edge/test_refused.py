@@ -1,59 +1,25 @@
 """One route that a real proxy refuses: all others are served, before and after a start anew."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from mooring.edge.edge import PROXIES
-from mooring.edge.follower import Follower
-from mooring.edge.keeper import Keeper
 from mooring.edge.model import Memory, model_of
 from mooring.edge.place import Place
 from mooring.edge.remembered import remember
-from mooring.edge.settings import ProxyName, Settings
-from mooring.engine.manager import Manager
-from tests.edge.clients import Client, settings_in
+from mooring.edge.settings import ProxyName
+from tests.edge.clients import settings_in
+from tests.edge.kept import Kept
 from tests.edge.making import a_service, a_swarm, a_task
 
 pytestmark = pytest.mark.system
 TOO_LONG_S = 10**18  # for either proxy's parser; no label can say it
 GOOD = a_service("good")
 SPOILING = a_service("bad", host="bad.example.com", timeout="for ever")
-
-
-class Kept(Client):
-    """A keeper with a proxy of its own, started anew like a process that was killed."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self.keeper, self.swarm = self.anew(), a_swarm()
-
-    def anew(self) -> Keeper:
-        proxy = PROXIES[self.settings.proxy](self.settings)
-        nowhere = Manager(str(Path(self.settings.directory) / "no.sock"))
-        return Keeper(self.settings, proxy, Follower([nowhere]))
-
-    @asynccontextmanager
-    async def keeping(self) -> AsyncIterator[None]:
-        """Meanwhile the swarm is kept, as the keeper's own loop does."""
-        await self.keeper.find()
-
-        async def keep() -> None:
-            pause_s = 0.0
-            while True:
-                await asyncio.sleep(pause_s)
-                pause_s = await self.keeper.bring(self.swarm)
-
-        async with asyncio.TaskGroup() as together:
-            task = together.create_task(keep())
-            yield
-            task.cancel()
 
 
 @pytest.fixture(params=["haproxy", "nginx"])

@@ -53,6 +53,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("entryPoints: [{name: a, port: 1, colour: red}]", "colour"),
         ("entryPoints: [{name: a, port: 1, protocol: udp}]", "protocol"),
         ("{entryPoints: [{name: a, port: 1}], metrics: '9464'}", "metrics"),
+        ("{entryPoints: [{name: a, port: 1}], acme: 'localhost:80'}", "acme"),
         ("{entryPoints: [{name: a, port: 1}], metrics: 'localhost:9464'}", "metrics"),
         ("{entryPoints: [{name: a, port: 1}], metrics: '::1:9464'}", "metrics"),
         ("{entryPoints: [{name: a, port: 1}], proxyMetrics: '127.0.0.1:99999'}", "proxyMetrics"),

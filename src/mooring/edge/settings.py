@@ -106,6 +106,7 @@ class Settings(_Part, frozen=True):
     allowed_hosts  names that only one stack or service may have; others are free
     metrics        ADDRESS:PORT where Prometheus scrapes; empty: nowhere
     proxy_metrics  likewise, what the proxy itself counts
+    acme           ADDRESS:PORT that answers challenges of ACME for all names; empty: services do
     """
 
     entry_points: tuple[EntryPoint, ...]
@@ -119,6 +120,7 @@ class Settings(_Part, frozen=True):
     allowed_hosts: tuple[AllowedHost, ...] = ()
     metrics: str = ""
     proxy_metrics: str = ""
+    acme: str = ""
 
     @property
     def unprivileged(self) -> str:
@@ -182,6 +184,8 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
             yield _Fault(f"{field}.host", f"{allowed.host!r} is no name", "as x.y or *.x.y")
         if bool(allowed.stack) == bool(allowed.service):
             yield _Fault(field, "it names a stack and a service, or neither", "name one of them")
+    if settings.acme and address_of(settings.acme) is None:
+        yield _Fault("acme", f"{settings.acme!r} is no ADDRESS:PORT", "as 127.0.0.1:8402")
     if all(_is(ipaddress.ip_address, one.address) for one in settings.entry_points):
         yield from _faults_of_metrics(settings)
 

@@ -7,6 +7,8 @@ from mooring.errors import MooringError
 
 NO_SERVER: Final = "no server of this service answers"
 NO_ROUTE: Final = "no service has this name"
+# Where a CA asks for what proves that a name is ours (ACME, RFC 8555 §8.3).
+CHALLENGES: Final = "/.well-known/acme-challenge/"
 _WORD: Final = re.compile(r"[A-Za-z0-9._~:/*@+-]+", re.ASCII)
 
 

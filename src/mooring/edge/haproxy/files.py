@@ -13,9 +13,10 @@ from mooring.edge.labels import Retry
 from mooring.edge.model import TO_TLS, Backend, Rule
 from mooring.edge.routes import HTTPS, Route
 from mooring.edge.settings import EntryPoint, Settings, address_of
-from mooring.edge.words import NO_ROUTE, NO_SERVER, before_port, word
+from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
 
 GENERATION: Final = "proc.mooring_gen"
+ACME: Final = "acme"  # a backend; those of services begin with svc_
 # Longer than an idle client is kept, and than the longest timeout of a route.
 HARD_STOP: Final = "70m"
 CLIENT_S: Final = 60  # a client may be silent, within a request that it has begun
@@ -65,7 +66,7 @@ def config(
     ]
     for entry in settings.entries_of("http"):
         lines += ["", *_frontend(entry, settings, backends.values())]
-    lines += ["", *_to_tls(settings), *_metrics(settings)]
+    lines += ["", *_to_tls(settings), *_acme(settings), *_metrics(settings)]
     in_order = [backends[name] for name in sorted(backends)]
     for backend in in_order:
         if backend.route.protocol != "tcp":
@@ -102,6 +103,15 @@ def _to_tls(settings: Settings) -> Iterator[str]:
     yield f"    http-request redirect prefix https://%[req.hdr(host),field(1,:)]{port} code 308"
 
 
+def _acme(settings: Settings) -> Iterator[str]:
+    """What answers challenges. Unchecked: it may run only while a certificate is asked for."""
+    place = address_of(settings.acme)
+    if place is not None:
+        yield ""
+        yield f"backend {ACME}"
+        yield f"    server {ACME} {before_port(place.host)}:{place.port}"
+
+
 def _metrics(settings: Settings) -> Iterator[str]:
     """What HAProxy counts, for Prometheus; of slots at rest only who asks for them."""
     place = address_of(settings.proxy_metrics)
@@ -135,6 +145,8 @@ def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]
         f"    http-request set-var(txn.backend) var(txn.host),concat(,txn.path),{where}"
         f" unless {found}"
     )
+    if settings.acme:
+        yield f"    http-request set-var(txn.backend) str({ACME}) if {{ path_beg {CHALLENGES} }}"
     yield (
         "    http-request return status 404 content-type text/plain"
         f' string "{NO_ROUTE}\\n" unless {found}'

@@ -15,7 +15,7 @@ from mooring.edge.nginx import parts, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
 from mooring.edge.settings import EntryPoint, Settings, address_of
-from mooring.edge.words import NO_ROUTE, NO_SERVER, before_port, word
+from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
 
 # Statuses that are never sent: ways to other locations.
 _TURNED: Final = {"once": 418, "upgrade": 419}
@@ -97,7 +97,7 @@ def config(
             lines += _upstream(model.backends[name])
     for entry in settings.entries_of("http"):
         lines += _trust(entry)
-        lines += _default(entry, path_of)
+        lines += _default(entry, settings, path_of)
         of_hosts = _by_host(model.rules, entry.name)
         for host in sorted(of_hosts):
             path = path_of(_certificate_for(host, certificates.values()))
@@ -184,13 +184,25 @@ def _listen(entry: EntryPoint, *, is_default: bool = False) -> str:
     return " ".join(words) + ";"
 
 
-def _default(entry: EntryPoint, path_of: Callable[[str], str]) -> Iterator[str]:
+def _default(entry: EntryPoint, settings: Settings, path_of: Callable[[str], str]) -> Iterator[str]:
     """What answers to names that no service has."""
     yield "    server {"
     yield _listen(entry, is_default=True)
     yield from _secured(entry, path_of(STOPGAP))
-    yield f'        return 404 "{NO_ROUTE}\\n";'
+    yield from _challenges(settings)
+    yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
     yield "    }"
+
+
+def _challenges(settings: Settings) -> Iterator[str]:
+    """What answers them, whatever name is asked for."""
+    place = address_of(settings.acme)
+    if place is not None:
+        passed = [
+            f"            proxy_pass http://{before_port(place.host)}:{place.port};",
+            "            proxy_set_header Host $http_host;",
+        ]
+        yield from _location(CHALLENGES, passed)
 
 
 def _secured(entry: EntryPoint, path: str) -> Iterator[str]:
@@ -215,7 +227,10 @@ def _server(
         yield "        real_ip_header proxy_protocol;"
         for one in entry.accept_proxy_from:
             yield f"        set_real_ip_from {word(one)};"
+    yield from _challenges(settings)
     for number, rule in enumerate(rules):
+        if settings.acme and _is_below(rule.path, CHALLENGES):
+            continue  # the closer location would have them
         yield from _locations(entry, rule, model.backends[rule.backend], settings, number)
     if all(one.path != "/" for one in rules):
         yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
