@@ -80,6 +80,7 @@ packages "a second opinion on copies" rsync:rsync
 packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
 packages "entries to a swarm" haproxy:haproxy nginx:nginx-light curl:curl \
     /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream
+packages "one address of two machines" keepalived:keepalived curl:curl
 packages "certificates by ACME" pebble:pebble certbot:certbot lego:lego
 packages "backups" restic:restic
 packages "rules and metrics of Prometheus" promtool:prometheus

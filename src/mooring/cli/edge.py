@@ -154,3 +154,20 @@ def diff(file: File = DEFAULT) -> None:
     if found.runtime:
         show(["without a reload:", *found.runtime])
     raise typer.Exit(1 if any(found) else 0)
+
+
+@edge.command()
+@failing_well
+def keepalived(
+    address: Annotated[str, typer.Option(help="That moves, with its prefix: 10.0.0.100/24.")],
+    interface: Annotated[str, typer.Option(help="Where it is to be, as eth0.")],
+    peer: Annotated[list[str], typer.Option(help="Another machine; may be said again.")],
+    router_id: Annotated[int, typer.Option(help="1 to 255, the same on all machines.")] = 51,
+    file: File = DEFAULT,
+) -> None:
+    """Print what keepalived needs to give several machines with an edge one address."""
+    from mooring.edge.keepalived import keepalived as configured
+    from mooring.edge.settings import settings_of
+
+    said = configured(settings_of(file), address, interface, peer, router_id)
+    typer.echo(said, nl=False)
