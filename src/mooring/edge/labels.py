@@ -3,6 +3,7 @@
 Edge §2. Labels are data of whoever deploys; nothing of them is ever pasted into a configuration.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal, NamedTuple, TypedDict
@@ -13,6 +14,7 @@ from mooring.edge.settings import ModeName
 PREFIX: Final = "mooring.edge."
 HOSTS_AT_MOST: Final = 20  # of a route
 PATH_AT_MOST: Final = 1024
+NETWORKS_AT_MOST: Final = 20  # that a label lists
 SHOWN_AT_MOST: Final = 80  # characters of a refused value
 
 Protocol = Literal["http", "h2c", "tcp"]
@@ -25,7 +27,16 @@ _ROUTE: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _TIME: Final = re.compile(r"([1-9][0-9]{0,3})([smh])", re.ASCII)
+_RATE: Final = re.compile(r"([1-9][0-9]{0,5})/([sm])", re.ASCII)
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
+class Limit(NamedTuple):
+    """So many requests of one client in so many seconds."""
+
+    requests: int
+    seconds: int
 
 
 class Refused(Exception):
@@ -69,6 +80,11 @@ class Said(TypedDict, total=False):
     retry: Retry
     timeout: int
     proxy_protocol: ProxyProtocol
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+    limit: Limit
+    slow_start: int
+    max_connections: int
 
 
 class Value(NamedTuple):
@@ -132,6 +148,31 @@ def _check(value: Value) -> str:
     return value.text if value.text == "tcp" else _absolute(value)
 
 
+def _networks(value: Value) -> tuple[str, ...]:
+    """As each is written in full, so that nothing of the label's own text goes on."""
+    texts = [one.strip(" ") for one in value.text.split(",")]
+    try:
+        found = [str(ipaddress.ip_network(one)) for one in texts if "%" not in one]
+    except ValueError:
+        found = []
+    if len(found) != len(texts) or len(found) > NETWORKS_AT_MOST:
+        raise value.refused(f"a list of at most {NETWORKS_AT_MOST} networks, as 10.0.0.0/8")
+    return tuple(dict.fromkeys(found))
+
+
+def _limit(value: Value) -> Limit:
+    found = _RATE.fullmatch(value.text)
+    if not found:
+        raise value.refused("a number of requests in a second or a minute, as 20/s or 600/m")
+    return Limit(int(found[1]), _SECONDS[found[2]])
+
+
+def _connections(value: Value) -> int:
+    if not _COUNT.fullmatch(value.text):
+        raise value.refused("a number, 1 to 99999")
+    return int(value.text)
+
+
 def _timeout(value: Value) -> int:
     found = _TIME.fullmatch(value.text)
     seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
@@ -155,6 +196,11 @@ KEYS: Final[Mapping[str, Callable[[Value], object]]] = {
     "retry": _one_of("safe", "all", "none"),
     "timeout": _timeout,
     "proxy-protocol": _one_of("off", "v1", "v2"),
+    "allow": _networks,
+    "deny": _networks,
+    "limit": _limit,
+    "slow-start": _timeout,
+    "max-connections": _connections,
 }
 
 

@@ -13,6 +13,7 @@ from mooring.edge.labels import (
     KEYS,
     PREFIX,
     Balance,
+    Limit,
     Protocol,
     ProxyProtocol,
     Refused,
@@ -56,6 +57,10 @@ class Route:
     check      "tcp", or a path that must answer 200 to 399
     timeout_s  of an answer; of tcp, how long a connection may be idle
     proxy_protocol  in which its servers are told the client's address
+    allow, deny     networks of clients; with `allow` no others get through, `deny` comes first
+    limit           of requests of one client; more get 429
+    slow_start_s    in which a server that came takes over its share; 0: at once
+    max_connections of one server at a time, others wait; 0: as many as there are
     """
 
     service_id: str
@@ -78,6 +83,11 @@ class Route:
     retry: Retry = "safe"
     timeout_s: int = TIMEOUT_S
     proxy_protocol: ProxyProtocol = "off"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    limit: Limit | None = None
+    slow_start_s: int = 0
+    max_connections: int = 0
 
     @property
     def backend(self) -> str:
@@ -166,6 +176,7 @@ def _route(
     entrance = _entrance_of_tcp if protocol == "tcp" else _entrance
     entries, tls = entrance(name, said, settings, has_certificate)
     _can_tell_clients(name, said, settings)
+    _can_tell_apart(name, said, settings)
     port = _target(service, name, said.get("port"))
     mode, published = _published(service, name, port, said.get("mode"), settings.mode)
     return Route(
@@ -189,6 +200,11 @@ def _route(
         retry=said.get("retry", "safe"),
         timeout_s=said.get("timeout", IDLE_S if protocol == "tcp" else TIMEOUT_S),
         proxy_protocol=said.get("proxy_protocol", "off"),
+        allow=said.get("allow", ()),
+        deny=said.get("deny", ()),
+        limit=said.get("limit"),
+        slow_start_s=said.get("slow_start", 0),
+        max_connections=said.get("max_connections", 0),
     )
 
 
@@ -225,6 +241,7 @@ def _entrance_of_tcp(
         ("sticky", not said.get("sticky")),
         ("retry", said.get("retry") != "all"),
         ("tls", "tls" not in said),
+        ("limit", "limit" not in said),
     ):
         if not is_none:
             raise Refused("BadLabel", f"{label_of(name, key)} is nothing for protocol tcp")
@@ -251,6 +268,15 @@ def _can_tell_clients(name: str, said: Said, settings: Settings) -> None:
         label = label_of(name, "proxy-protocol")
         can = "nginx speaks v1 alone, with protocol tcp and without a host"
         raise Refused("BadLabel", f"{label} is {wanted}: {can}")
+
+
+def _can_tell_apart(name: str, said: Said, settings: Settings) -> None:
+    """Raises Refused, if the proxy asks for the client only where a listener is one service's."""
+    if settings.proxy != "nginx" or said.get("protocol") != "tcp" or "host" not in said:
+        return
+    for key in said.keys() & {"allow", "deny"}:
+        can = "nginx knows networks only of an entry point that is one service's"
+        raise Refused("BadLabel", f"{label_of(name, key)}: {can}")
 
 
 def _uncovered(host: str) -> Refused:

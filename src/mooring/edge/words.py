@@ -6,6 +6,8 @@ from typing import Final
 from mooring.errors import MooringError
 
 NO_SERVER: Final = "no server of this service answers"
+NOT_FOR_YOU: Final = "this service is not for clients from where you are"
+TOO_MANY: Final = "too many requests"
 NO_ROUTE: Final = "no service has this name"
 # Where a CA asks for what proves that a name is ours (ACME, RFC 8555 §8.3).
 CHALLENGES: Final = "/.well-known/acme-challenge/"

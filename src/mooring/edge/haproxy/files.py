@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
-from mooring.edge.haproxy import parts, streams
+from mooring.edge.haproxy import limits, parts, streams
 from mooring.edge.labels import Retry
 from mooring.edge.model import TO_TLS, Backend, Rule
 from mooring.edge.routes import HTTPS, Route
@@ -133,6 +133,7 @@ def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]
     if silent_s > CLIENT_S:
         yield f"    timeout client {silent_s}s"
     yield from parts.proxied(entry)
+    yield from limits.client(entry)
     yield from _forwarded(entry)
     where = f"map_beg({parts.map_file(settings, entry)})"
     found = "{ var(txn.backend) -m found }"
@@ -182,6 +183,7 @@ def _backend(backend: Backend, slots: int) -> Iterator[str]:
     yield f"    timeout server {route.timeout_s}s"
     if _RETRY[route.retry]:
         yield _RETRY[route.retry]
+    yield from limits.of_requests(route)
     yield from parts.check(route)
     if route.is_sticky:
         yield f"    cookie {cookie(route)} insert indirect nocache httponly dynamic"

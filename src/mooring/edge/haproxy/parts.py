@@ -70,7 +70,11 @@ def check(route: Route) -> Iterator[str]:
 def servers(backend: Backend, slots: int) -> Iterator[str]:
     """Its slots. Checks speak the PROXY protocol where connections do."""
     route = backend.route
-    yield _SERVER + _SEND[route.proxy_protocol] + (" proto h2" if route.protocol == "h2c" else "")
+    words = [_SERVER, _SEND[route.proxy_protocol]]
+    words += [" proto h2"] if route.protocol == "h2c" else []
+    words += [f" weight 100 slowstart {route.slow_start_s}s"] if route.slow_start_s else []
+    words += [f" maxconn {route.max_connections}"] if route.max_connections else []
+    yield "".join(words)
     silent_s = SILENT_OF_TCP_S if route.protocol == "tcp" else SILENT_S
     slot = f"{_family(backend)}slot.invalid:1 tcp-ut {silent_s}s disabled"
     if route.mode == "mesh":

@@ -18,7 +18,7 @@ BYTES_AT_ONCE: Final = 8 << 10  # of what is sent at once: HAProxy's buffer has 
 _BACKEND, _SERVER, _ADDRESS, _UP, _ADMIN, _RESULT, _PORT = 1, 3, 4, 5, 6, 11, 18
 _MAINT: Final = 0x01 | 0x02 | 0x20
 _DRAIN: Final = 0x08 | 0x10
-_RUNNING, _PASSED = ("2", "3"), ("3", "4")
+_RUNNING, _PASSED = ("1", "2", "3"), ("3", "4")  # 1: in its slow start
 _VALUE: Final = re.compile(r"value=<(\d+)>")
 _VERSION: Final = re.compile(r"New version created: (\d+)")
 _FINGERPRINT: Final = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]+)$", re.M)

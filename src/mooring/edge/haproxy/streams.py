@@ -7,7 +7,7 @@ that comes to an entry point or leaves it needs a reload for its backend alone.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from mooring.edge.haproxy import parts
+from mooring.edge.haproxy import limits, parts
 from mooring.edge.model import Backend
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import word
@@ -82,5 +82,6 @@ def _backend(backend: Backend, slots: int) -> Iterator[str]:
     yield f"    timeout tunnel {route.timeout_s}s"
     if route.retry == "none":
         yield "    retries 0"
+    yield from limits.of_connections(route)
     yield from parts.check(route)
     yield from parts.servers(backend, slots)

@@ -11,7 +11,7 @@ from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
 from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model, Rule
-from mooring.edge.nginx import parts, streams
+from mooring.edge.nginx import limits, parts, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
 from mooring.edge.settings import EntryPoint, Settings, address_of
@@ -97,6 +97,9 @@ def config(
             lines += _upstream(model.backends[name])
     for entry in settings.entries_of("http"):
         lines += _trust(entry)
+        lines += limits.client(entry)
+        for name in sorted({one.backend for one in model.rules if one.entry == entry.name}):
+            lines += limits.of_service(entry, model.backends[name])
         lines += _default(entry, settings, path_of)
         of_hosts = _by_host(model.rules, entry.name)
         for host in sorted(of_hosts):
@@ -295,6 +298,7 @@ def _passing(
     """
     indent, route, name = " " * 12, backend.route, parts.variable(entry)
     kind = "grpc" if route.protocol == "h2c" else "proxy"
+    yield from limits.of_location(entry, route)
     yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{word(route.backend)};"
     yield f"{indent}{kind}_read_timeout {route.timeout_s if silent_s is None else silent_s}s;"
     yield f"{indent}{kind}_next_upstream {retried};"

@@ -32,6 +32,8 @@ def servers(backend: Backend) -> Iterator[str]:
     """Of an upstream."""
     for one in in_use(backend):
         words = "max_fails=1 fail_timeout=5s" + (" backup" if one.is_backup else "")
+        if backend.route.max_connections:
+            words += f" max_conns={backend.route.max_connections}"
         yield f"        server {before_port(one.address)}:{one.port} {words};"
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from mooring.edge.errors import ModuleMissing
 from mooring.edge.model import WHOLE, Model, Rule
-from mooring.edge.nginx import parts
+from mooring.edge.nginx import limits, parts
 from mooring.edge.routes import Route
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import before_port, word
@@ -88,6 +88,7 @@ def _server(entry: EntryPoint, rules: Sequence[Rule], routes: Sequence[Route]) -
         yield "        ssl_preread on;"
         yield f"        proxy_pass ${_chosen(entry)};"
         return
+    yield from limits.of_connections(routes[0])
     if routes[0].proxy_protocol == "v1":
         yield "        proxy_protocol on;"
     yield f"        proxy_pass {word(rules[0].backend)};"

@@ -1,0 +1,58 @@
+"""Who may use a service, and how much: lines of HAProxy's configuration.
+
+A client is known by the address that the entry point believes: of its connection, of the PROXY
+protocol, or of the last X-Forwarded-For that a trusted proxy in front has written.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from mooring.edge.haproxy import parts
+from mooring.edge.routes import Route
+from mooring.edge.settings import EntryPoint
+from mooring.edge.words import NOT_FOR_YOU, TOO_MANY, word
+
+CLIENT: Final = "var(txn.client)"
+CLIENTS_AT_MOST: Final = 20_000  # that are counted; the one that was seen last longest ago goes
+
+
+def client(entry: EntryPoint) -> Iterator[str]:
+    """Set its address. To come before headers are changed."""
+    yield "    http-request set-var(txn.client) src"
+    if entry.trusted_from:
+        trusted = parts.source(entry.trusted_from)
+        said = "req.hdr_ip(x-forwarded-for,-1)"
+        yield f"    http-request set-var(txn.client) {said} if {trusted} {{ {said} -m found }}"
+
+
+def of_requests(route: Route) -> Iterator[str]:
+    """Rules of a backend of HTTP."""
+    denied = (
+        f'    http-request deny deny_status 403 content-type text/plain string "{NOT_FOR_YOU}\\n"'
+    )
+    if route.deny:
+        yield f"{denied} if {_is_of(CLIENT, route.deny)}"
+    if route.allow:
+        yield f"{denied} unless {_is_of(CLIENT, route.allow)}"
+    if route.limit is not None:
+        requests, seconds = route.limit
+        table = f"type ipv6 size {CLIENTS_AT_MOST} expire {2 * seconds}s"
+        yield f"    stick-table {table} store http_req_rate({seconds}s)"
+        yield f"    http-request track-sc0 {CLIENT}"
+        yield (
+            "    http-request deny deny_status 429 content-type text/plain"
+            f' string "{TOO_MANY}\\n" hdr Retry-After {seconds}'
+            f" if {{ sc_http_req_rate(0) gt {requests} }}"
+        )
+
+
+def of_connections(route: Route) -> Iterator[str]:
+    """Rules of a backend of TCP."""
+    if route.deny:
+        yield f"    tcp-request content reject if {_is_of('src', route.deny)}"
+    if route.allow:
+        yield f"    tcp-request content reject unless {_is_of('src', route.allow)}"
+
+
+def _is_of(what: str, networks: tuple[str, ...]) -> str:
+    return f"{{ {what} -m ip {' '.join(word(one) for one in networks)} }}"
