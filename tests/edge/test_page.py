@@ -14,11 +14,10 @@ from mooring.edge.model import Memory, model_of
 from mooring.edge.status import (
     ProblemStatus,
     ProxyStatus,
-    Since,
     Status,
-    routes_told,
     rules_told,
 )
+from mooring.edge.telling import Teller
 from tests.edge.making import MESHED, a_node, a_service, a_swarm, a_task, some_settings
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -38,14 +37,15 @@ def told(**other: object) -> Status:
         a_task(5),
     )
     model, _ = model_of(swarm, some_settings(), Memory())
-    routes = routes_told(model, lambda _, one: STATES.get(one.key, "serves"), swarm)
+    then = NOW - timedelta(seconds=190)
+    routes = Teller().routes(model, lambda _, one: STATES.get(one.key, "serves"), swarm, then)
     problems = tuple(ProblemStatus(*one) for one in model.problems)
     status = Status(
         pid=1,
         manager="/docker.sock",
         reloads=4,
         rules=rules_told(model),
-        routes=Since().told(routes, NOW - timedelta(seconds=190)),
+        routes=routes,
         problems=problems,
         proxy=ProxyStatus("haproxy", Facts("2.6.12", 641, "5", "6", old_workers=1), starts=0),
         failed_reloads=1,

@@ -33,7 +33,8 @@ def happened(before: Status | None, now: Status) -> Iterator[Happening]:
     yield from _of_problems(before, now)
     known = {one.backend: one for one in before.routes} if before is not None else {}
     for route in now.routes:
-        if (earlier := known.get(route.backend)) is not None and earlier != route:
+        earlier = known.get(route.backend)
+        if earlier is not None and earlier is not route and earlier != route:
             yield from _of_servers(earlier, route)
             yield from _of_route(earlier, route)
 

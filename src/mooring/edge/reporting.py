@@ -24,16 +24,13 @@ from mooring.edge.status import (
     NoStatus,
     ProblemStatus,
     ProxyStatus,
-    Since,
     Status,
     certificates_told,
-    disabled_told,
     read,
-    routes_told,
-    rules_told,
     seen_again,
     written,
 )
+from mooring.edge.telling import Teller
 from mooring.edge.times import Times
 from mooring.engine.swarm import Swarm
 
@@ -48,7 +45,7 @@ class Reporter:
         self._proxy, self._follower = proxy, follower
         self._clock = SystemClock()
         self._began = self._clock.now()
-        self._since = Since()
+        self._teller = Teller()
         self._times = Times()
         self.metrics = Metrics()
         self._events = Events(self._files)
@@ -61,7 +58,7 @@ class Reporter:
         """Go on from what an earlier process told."""
         with suppress(NoStatus):
             self._told = read(self._files.path)
-            self._since = Since(self._told)
+            self._teller = Teller(self._told)
 
     def keep(self) -> None:
         """Write what is not yet, at the end."""
@@ -81,14 +78,14 @@ class Reporter:
         """
         await self._ask()
         now, age_s = self._clock.now(), self._follower.age_s()
-        routes = self._since.told(routes_told(model, self._proxy.state_of, swarm), now)
+        routes = self._teller.routes(model, self._proxy.state_of, swarm, now)
         self.metrics.measured(self._times.measured(swarm, routes, now))
         problems = (*model.problems, *self._proxy.problems, *self._times.problems(swarm))
         status = Status(
             pid=os.getpid(),
             manager=self._follower.manager.address,
             reloads=self._proxy.history.succeeded,
-            rules=rules_told(model),
+            rules=self._teller.rules(model),
             routes=routes,
             problems=tuple(ProblemStatus(*one) for one in problems),
             failure=failure,
@@ -100,7 +97,7 @@ class Reporter:
             # When that was is the file's own time, so that a look that found nothing writes none.
             swarm_seen=self._began if age_s is not None else None,
             certificates=certificates_told(certificates),
-            disabled=disabled_told(swarm),
+            disabled=self._teller.disabled(swarm),
         )
         seen = now - timedelta(seconds=age_s) if age_s is not None else None
         self.metrics.status = structs.replace(status, swarm_seen=seen)

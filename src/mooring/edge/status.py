@@ -1,7 +1,7 @@
 """What an edge has come to, as it tells it: a file beside the proxy's, whole at any time."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from mooring.edge.hosts import covers
 from mooring.edge.interface import Facts
 from mooring.edge.labels import shown
 from mooring.edge.model import Backend, Model, Rule, Server, Wish
-from mooring.edge.routes import disabled_of
+from mooring.edge.routes import Route, disabled_of
 from mooring.engine.swarm import GRACE_S, Swarm, Task
 from mooring.errors import MooringError
 
@@ -165,66 +165,44 @@ class Status(_Told, frozen=True):
     disabled: tuple[ProblemStatus, ...] = ()
 
 
-class Since:
-    """When servers came to their states."""
-
-    def __init__(self, before: Status | None = None) -> None:
-        """As an earlier process told it, so that a restart of ours makes nothing younger."""
-        self._known: dict[tuple[str, str], tuple[str, datetime]] = {
-            (route.backend, one.key): (one.state, one.since)
-            for route in (before.routes if before else ())
-            for one in route.servers
-            if one.since is not None
-        }
-
-    def told(self, routes: Iterable[RouteStatus], now: datetime) -> tuple[RouteStatus, ...]:
-        """The same, with that. Who is not among them is forgotten."""
-        known: dict[tuple[str, str], tuple[str, datetime]] = {}
-        found = []
-        for route in routes:
-            servers = []
-            for one in route.servers:
-                key = route.backend, one.key
-                state, since = self._known.get(key, ("", now))
-                known[key] = one.state, since if state == one.state else now
-                servers.append(structs.replace(one, since=known[key][1]))
-            found.append(structs.replace(route, servers=tuple(servers)))
-        self._known = known
-        return tuple(found)
-
-
 def routes_told(
     model: Model, state_of: Callable[[str, Server], str], swarm: Swarm = NOTHING
 ) -> tuple[RouteStatus, ...]:
     """All routes with their servers. state_of: a backend's name and a server to its state."""
+    return tuple(
+        route_told(one, [state_of(one.name, it) for it in one.servers], swarm)
+        for one in model.backends.values()
+    )
 
-    def told(backend: Backend, one: Server) -> ServerStatus:
-        state = state_of(backend.name, one)
-        task = swarm.tasks.get(one.key)
-        return ServerStatus(
-            address=one.address,
-            port=one.port,
-            node=one.node,
-            state=state,
-            key=one.key,
-            is_backup=one.is_backup,
-            task=_task(backend.route.service, task),
-            reason=_reason(one, state, swarm),
-        )
 
-    def told_of(one: Backend) -> RouteStatus:
-        service = swarm.services.get(one.route.service_id)
-        return RouteStatus(
-            service=one.route.service,
-            name=one.route.name,
-            backend=one.name,
-            mode=one.route.mode,
-            servers=tuple(told(one, it) for it in one.servers),
-            lacks=lacks(one.route, service),
-            grace_s=service.grace_s if service else GRACE_S,
-        )
+def route_told(backend: Backend, states: Sequence[str], swarm: Swarm) -> RouteStatus:
+    """One of them. states: of its servers, in their order."""
+    route, service = backend.route, swarm.services.get(backend.route.service_id)
+    return RouteStatus(
+        service=route.service,
+        name=route.name,
+        backend=backend.name,
+        mode=route.mode,
+        servers=tuple(
+            _server_told(route, one, state, swarm)
+            for one, state in zip(backend.servers, states, strict=True)
+        ),
+        lacks=lacks(route, service),
+        grace_s=service.grace_s if service else GRACE_S,
+    )
 
-    return tuple(told_of(one) for one in model.backends.values())
+
+def _server_told(route: Route, one: Server, state: str, swarm: Swarm) -> ServerStatus:
+    return ServerStatus(
+        address=one.address,
+        port=one.port,
+        node=one.node,
+        state=state,
+        key=one.key,
+        is_backup=one.is_backup,
+        task=_task(route.service, swarm.tasks.get(one.key)),
+        reason=_reason(one, state, swarm),
+    )
 
 
 def disabled_told(swarm: Swarm) -> tuple[ProblemStatus, ...]:

@@ -43,18 +43,17 @@ class Times:
 
     skews: dict[str, float] = field(default_factory=dict)  # seconds ahead, by the id of a node
     _lives: dict[str, _Life] = field(default_factory=dict)  # by the id of a task
-    _begun: bool = False
+    _swarm: Swarm | None = None  # as of the last pass
+    _routes: dict[str, RouteStatus] = field(default_factory=dict)  # likewise
 
-    def measured(
-        self, swarm: Swarm, routes: Iterable[RouteStatus], now: datetime
-    ) -> Iterator[Took]:
+    def measured(self, swarm: Swarm, told: Iterable[RouteStatus], now: datetime) -> Iterator[Took]:
         """All that came to its end by now."""
-        for task in swarm.tasks.values():
-            if task.is_running and task.id not in self._lives:
-                self._lives[task.id] = _Life(task, now if self._begun else None)
-                if self._begun:
-                    self._compare(task, now)
-        for route in routes:
+        is_other = swarm is not self._swarm
+        if is_other:
+            self._begin(swarm, now)
+        # Those that are told anew are other objects: of 1,000 services that is one or another.
+        routes = {one.backend: one for one in told}
+        for route in [one for name, one in routes.items() if one is not self._routes.get(name)]:
             for one in route.servers:
                 life = self._lives.get(one.key)
                 if life is None:
@@ -65,8 +64,17 @@ class Times:
                         yield Took("task_to_traffic", _seconds(_began(life.task, life.seen), now))
                 elif one.state == "leaves" and life.is_served and life.drained is None:
                     life.drained = now
-        yield from self._ended(swarm, now)
-        self._begun = self._begun or bool(swarm.nodes)
+        if is_other:
+            yield from self._ended(swarm, now)
+        self._swarm, self._routes = swarm, routes
+
+    def _begin(self, swarm: Swarm, now: datetime) -> None:
+        for task in swarm.tasks.values():
+            if task.is_running and task.id not in self._lives:
+                has_looked = self._swarm is not None and bool(self._swarm.nodes)
+                self._lives[task.id] = _Life(task, now if has_looked else None)
+                if has_looked:
+                    self._compare(task, now)
 
     def _ended(self, swarm: Swarm, now: datetime) -> Iterator[Took]:
         for id_ in [one for one in self._lives if not _runs(swarm.tasks.get(one))]:
