@@ -147,6 +147,7 @@ def test_a_proxy_that_is_killed_is_started_again(web: Entry) -> None:
     eventually(lambda: web.find_proxy() not in (0, killed), "another runs")
     web.answers(WEB)
     web.serves("web", 3)
+    eventually(lambda: "ProxyRestarted" in web.mooring("events").out, "that is told")
 
 
 def test_status_and_explain_tell_of_a_conflict_and_a_bad_label(web: Entry) -> None:

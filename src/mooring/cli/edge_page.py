@@ -116,7 +116,7 @@ def _proxy(status: Status) -> str:
 def _reloads(status: Status, now: datetime) -> str:
     failed = f", {status.failed_reloads} failed" if status.failed_reloads else ""
     since = f" in {duration((now - status.since).total_seconds())}" if status.since else ""
-    starts = f", started {status.proxy.starts} times" if status.proxy.starts else ""
+    starts = f", proxy started anew {status.proxy.starts}x" if status.proxy.starts else ""
     last = status.last_reload
     if last is None:
         return f"{status.reloads}{since}{starts}"

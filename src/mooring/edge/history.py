@@ -35,7 +35,7 @@ class History:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self.succeeded = self.failed = 0
-        self.starts = 0  # of a proxy that did not run
+        self.starts = 0  # of a proxy that had run before, and did not any more
         self.last: Reload | None = None
 
     @contextmanager

@@ -54,6 +54,7 @@ class HaproxyProxy:
             return
         with suppress(OSError, MooringError):  # there is none yet, or it is brought anew
             await self.process.start_last()
+            self.history.starts += 1
 
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Bring it to a model; after how many seconds to look again.
@@ -150,7 +151,7 @@ class HaproxyProxy:
         """Reload, if it has to be and the time has come; else when to look again."""
         if not await self.process.runs():
             log.warning("HAProxy does not run; it is started")
-            self.history.starts += 1
+            self.history.starts += self.process.configuration.exists()
             self._forget()
             await self._started(model, certificates)
         if not self.process.needs_reload(model):

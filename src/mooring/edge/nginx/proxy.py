@@ -108,6 +108,7 @@ class NginxProxy:
             text = self.configuration().read_text()
             if self._master() is None:
                 await self._start_as_it_was()
+                self.history.starts += self._master() is not None
             master, _, digest = (self.place / APPLIED).read_text().partition(" ")
             if int(master) == self._master() and digest == _digest(text):
                 self._applied = text
@@ -117,7 +118,7 @@ class NginxProxy:
         text = self._wanted = await self._text(model, certificates)
         if self._master() is None:
             log.warning("nginx does not run; it is started")
-            self.history.starts += 1
+            self.history.starts += self.configuration().exists()
             await self._start(text, model, certificates)
             return LOOK_S
         if text == self._applied:
