@@ -21,14 +21,26 @@ DEFAULT = Path("/etc/mooring/edge.yaml")
 
 @edge.command()
 @failing_well
-def run(file: File = DEFAULT) -> None:
+def run(
+    attach: Annotated[
+        bool | None,
+        typer.Option(
+            "--attach/--manage",
+            help="A service of this machine runs the proxy, or this does; else as the file says.",
+        ),
+    ] = None,
+    file: File = DEFAULT,
+) -> None:
     """Start the proxy or find it again, and keep it right; it goes on when this ends."""
     import uvloop  # these are slow to load, and only needed here
+    from msgspec import structs
 
     from mooring.edge.edge import run as keep
     from mooring.edge.settings import settings_of
 
     settings = settings_of(file)
+    if attach is not None:
+        settings = structs.replace(settings, attach=attach)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )

@@ -16,6 +16,17 @@ class ProxyAway(MooringError):
         super().__init__(self.what)
 
 
+class NotRunByService(MooringError):
+    """It is not ours to start, and whose it is has not started it with our configuration."""
+
+    code, effect = "NotRunByService", Effect.NONE
+
+    def __init__(self, proxy: str, configuration: Path) -> None:
+        self.what = f"no service of this machine runs {proxy} with {configuration}"
+        self.remedy = f"see `systemctl status {proxy.lower()}`; examples/edge has what it needs"
+        super().__init__(self.what)
+
+
 class UnexpectedAnswer(MooringError):
     """A command of its runtime API was not done."""
 

@@ -106,6 +106,7 @@ class Settings(_Part, frozen=True):
     allowed_hosts  names that only one stack or service may have; others are free
     metrics        ADDRESS:PORT where Prometheus scrapes; empty: nowhere
     proxy_metrics  likewise, what the proxy itself counts
+    attach         a service of this machine runs the proxy, with our files; else we start it
     acme           ADDRESS:PORT that answers challenges of ACME for all names; empty: services do
     """
 
@@ -121,6 +122,7 @@ class Settings(_Part, frozen=True):
     metrics: str = ""
     proxy_metrics: str = ""
     acme: str = ""
+    attach: bool = False
 
     @property
     def unprivileged(self) -> str:

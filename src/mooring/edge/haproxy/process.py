@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from mooring.edge.certificates import Certificate
-from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed, UnexpectedAnswer
+from mooring.edge.errors import (
+    ConfigRejected,
+    NotRunByService,
+    ProxyAway,
+    ReloadFailed,
+    UnexpectedAnswer,
+)
 from mooring.edge.haproxy import files, parts
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
 from mooring.edge.history import changes, few
@@ -241,6 +247,12 @@ class Haproxy:
         }
 
     async def _start(self, generation: int) -> None:
+        if self.settings.attach:
+            try:
+                await self._until_it_answers(generation)
+            except ReloadFailed as error:
+                raise NotRunByService("HAProxy", self.configuration) from error
+            return
         command = (
             *(PROGRAM, "-W", "-D", "-S", f"{self.place}/master.sock,mode,600"),
             *("-p", f"{self.place}/haproxy.pid", "-f", str(self.configuration)),

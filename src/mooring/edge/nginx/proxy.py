@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mooring.edge.certificates import Certificate, certificates_in
-from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
+from mooring.edge.errors import ConfigRejected, NotRunByService, ProxyAway, ReloadFailed
 from mooring.edge.history import History, changes, few
 from mooring.edge.interface import LOOK_S, Facts
 from mooring.edge.listening import try_to_listen
@@ -299,7 +299,14 @@ class NginxProxy:
             raise
 
     async def _run(self) -> None:
-        """Start it with the configuration that is there. Raises ReloadFailed, ProxyAway."""
+        """Start it with the configuration that is there. Raises ReloadFailed, ProxyAway,
+        NotRunByService."""
+        if self.settings.attach:
+            try:
+                await self._until_it_works(set())
+            except ReloadFailed as error:
+                raise NotRunByService("nginx", self.configuration()) from error
+            return
         command = (PROGRAM, *self._words(), "-c", str(self.configuration()))
         log_file = self.place / "start.log"
         if await processes.daemon(*command, log=log_file, deadline_s=self.pace.start_s):
