@@ -173,3 +173,25 @@ async def test_nor_is_one_that_comes_while_a_service_changes(
     api.task("t2", "web")
     swarm = await seen(follower, {"t1", "t2"})
     assert set(swarm.services) == {"web"}
+
+
+async def test_another_swarm_at_the_same_address_takes_nothing_out(
+    engine: tuple[Engine, str], follower: Follower
+) -> None:
+    api, _ = engine
+    api.service("web")
+    api.task("t1", "web")
+    await seen(follower, {"t1"})
+    kept = list(api.nodes)
+    api.nodes = [{"ID": "n9", "Status": {"State": "ready", "Addr": "10.0.0.9"}}]
+    api.service("other")
+    api.tasks = {}
+    api.asked.clear()
+    await api.tell("node", "n9")
+    await api.until(lambda: api.asked.count("nodes") >= 3)  # so it has said so twice
+    assert "another swarm" in follower.failure
+    assert await follower.swarm_within(0) is None
+    api.nodes = [*kept, *api.nodes]  # as when all its managers were lost but one
+    api.task("t2", "web")
+    await seen(follower, {"t2"})
+    assert follower.failure == ""

@@ -83,6 +83,21 @@ class EntryTaken(MooringError):
         super().__init__(self.what)
 
 
+class SwarmChanged(MooringError):
+    """A manager lists no node of before: its swarm was made anew, or it is of another one.
+
+    Nodes tell it, since a swarm that is restored keeps them, and its id could not be asked of a
+    proxy that lets only the lists through.
+    """
+
+    code, effect = "SwarmChanged", Effect.NONE
+
+    def __init__(self, address: str) -> None:
+        self.what = f"the manager at {address} has another swarm: no node of before is in it"
+        self.remedy = "what the proxy has goes on; if it is meant, restart `mooring edge run`"
+        super().__init__(self.what)
+
+
 class KeptAlready(MooringError):
     """Another process keeps this proxy."""
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from mooring.edge.errors import SwarmChanged
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
 from mooring.engine.swarm import Service, Swarm, Task
@@ -35,6 +36,7 @@ class Follower:
         self.manager = managers[0]  # the one in use
         self.seen_at = 0.0  # monotonic, of the newest look; 0 if there was none
         self.failure = ""  # why there is no newer one
+        self._failures: dict[str, str] = {}  # since then, by manager
         self._swarm = Swarm()
         self._hot: set[str] = set()  # services that may be changing
         self._stirred: dict[str, float] = {}  # when they were seen to begin, by id
@@ -68,20 +70,18 @@ class Follower:
         delay_s = FIRST_RETRY_S
         while True:
             for manager in self.managers:
-                self.manager = manager
+                self.manager, before = manager, self.seen_at
                 try:
                     await self._of_one(manager)
-                except EngineAway as error:
-                    if str(error) != self.failure:
-                        log.warning("%s", error)
-                    self.failure = str(error)
-                if self.failure == "":
+                except (EngineAway, SwarmChanged) as error:
+                    self._note_failure(manager, str(error))
+                if self.seen_at > before:
                     delay_s = FIRST_RETRY_S  # it was asked with success meanwhile
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, LONGEST_RETRY_S)
 
     async def _of_one(self, manager: Manager) -> None:
-        """Look, for as long as it answers. Raises EngineAway."""
+        """Look, for as long as it answers. Raises EngineAway, SwarmChanged."""
         following = asyncio.create_task(
             manager.follow(self._told.set, self._note), name="events of the swarm"
         )
@@ -98,6 +98,13 @@ class Follower:
             await asyncio.gather(following, return_exceptions=True)
         if not following.cancelled() and (error := following.exception()) is not None:
             raise error
+
+    def _note_failure(self, manager: Manager, why: str) -> None:
+        """Each in the log once, however often all of them are asked in turn."""
+        if self._failures.get(manager.address) != why:
+            log.warning("%s", why)
+        self._failures[manager.address] = why
+        self.failure = "; ".join(self._failures.values())
 
     def _note(self, kind: str, id_: str) -> None:
         if kind == "node":
@@ -123,7 +130,11 @@ class Follower:
     async def _all(self, manager: Manager) -> None:
         before = frozenset(self._hot)  # events may add to it meanwhile
         swarm = await manager.swarm()
+        known = self._swarm.nodes.keys()
+        if known and swarm.nodes and known.isdisjoint(swarm.nodes):
+            raise SwarmChanged(manager.address)
         self.seen_at, self.failure = time.monotonic(), ""
+        self._failures.clear()
         settled = _settled(swarm)
         now, stirring = time.monotonic(), swarm.services.keys() - settled
         self._stirred = {id_: self._stirred.get(id_, now) for id_ in stirring | self._hot - before}
