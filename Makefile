@@ -5,7 +5,7 @@ STAMP := .venv/.made-from-lock
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data schemas \
+.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data bench-edge schemas \
     conformance lock clean
 
 help: ## print this list
@@ -49,6 +49,9 @@ bench-docker: setup programs ## measure Docker volumes beside Docker's own, on a
 
 bench-data: setup programs ## measure volumes beside the bare file system, with fio; as root
 	$(VENV)/python -m bench.data_path $(ARGS)
+
+bench-edge: setup programs ## measure an edge before 1,000 services of a swarm that is only told of; as root
+	$(VENV)/python -m bench.edge $(ARGS)
 
 docs/first-steps.md: setup examples/demo.py examples/first-steps.md.in $(wildcard examples/*.yaml)
 	$(VENV)/python -m examples.demo --write $@
