@@ -5,8 +5,8 @@ STAMP := .venv/.made-from-lock
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data bench-edge schemas \
-    conformance lock clean
+.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data bench-edge \
+    schemas conformance lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14

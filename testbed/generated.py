@@ -141,8 +141,10 @@ class GeneratedSwarm:
             text="OK", headers={"Api-Version": VERSION, "Docker-Experimental": "false"}
         )
 
-    async def _services(self, _: web.Request) -> web.Response:
-        return self._listed(self.services.values())
+    async def _services(self, request: web.Request) -> web.Response:
+        wanted = json.loads(request.query.get("filters", "{}")).get("id")
+        found = (one for one in self.services.values() if not wanted or one["ID"] in wanted)
+        return self._listed(found)
 
     async def _tasks(self, request: web.Request) -> web.Response:
         wanted = json.loads(request.query.get("filters", "{}")).get("service")

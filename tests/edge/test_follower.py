@@ -59,10 +59,13 @@ class Engine:
 
     async def _list(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"]
-        wanted = json.loads(request.query.get("filters", "{}")).get("service")
+        filters = json.loads(request.query.get("filters", "{}"))
+        wanted = filters.get("service")
         self.asked.append(kind if wanted is None else f"{kind} of {wanted[0]}")
         found = list(getattr(self, kind)) if kind == "nodes" else [*getattr(self, kind).values()]
         self._asked_more.set()
+        if ids := filters.get("id"):
+            found = [one for one in found if one["ID"] in ids]
         if wanted and wanted[0] not in self.services:
             return web.Response(status=404, text="service not found")
         if wanted:

@@ -144,14 +144,16 @@ class Follower:
 
     async def _hot_ones(self, manager: Manager) -> None:
         """The tasks of services that change: cheaper than all lists, and so more often."""
-        services = await manager.services()
         hot = frozenset(self._hot)  # events may add to it meanwhile
-        tasks = {key: one for key, one in self._swarm.tasks.items() if one.service_id not in hot}
-        for id_ in hot & services.keys():
+        services = await manager.services(hot)
+        tasks: dict[str, Task] = {}
+        for id_ in services:
             tasks |= await manager.tasks(id_)
-        swarm = replace(self._swarm, services=services, tasks=tasks)
-        self._hot -= hot & (_settled(swarm) | (hot - services.keys()))
-        self._found(swarm)
+        before = self._swarm
+        others = {key: one for key, one in before.services.items() if key not in hot}
+        of_others = {key: one for key, one in before.tasks.items() if one.service_id not in hot}
+        self._hot -= _settled(Swarm(services, tasks)) | (hot - services.keys())
+        self._found(replace(before, services=others | services, tasks=of_others | tasks))
 
     def _found(self, swarm: Swarm) -> None:
         before = self._swarm

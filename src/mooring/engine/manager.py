@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,6 +16,9 @@ T = TypeVar("T")
 # Those of a service come as the call of whoever changed it returns. Nothing is told when a task
 # fails or moves: that is found by looking (edge §4).
 _TYPES: Final = ("service", "node")
+
+
+ALL: Final[Mapping[str, Sequence[str]]] = {}
 
 
 class _Actor(msgspec.Struct):
@@ -48,14 +51,13 @@ class Manager:
         nodes = await self._listed("nodes", nodes_of)
         return Swarm(services, tasks, nodes)
 
-    async def services(self) -> dict[str, Service]:
-        """Raises EngineAway."""
-        return await self._listed("services", services_of)
+    async def services(self, ids: Iterable[str]) -> dict[str, Service]:
+        """Those of these that there are. Raises EngineAway."""
+        return await self._listed("services", services_of, {"id": sorted(ids)})
 
     async def tasks(self, service_id: str) -> dict[str, Task]:
         """Those of one service, none if it is gone. Raises EngineAway."""
-        filters = {"filters": json.dumps({"service": [service_id]})}
-        body = await self._wire.found("tasks", filters)
+        body = await self._wire.found("tasks", _query({"service": [service_id]}))
         return {} if body is None else await self._decoded("tasks", body, tasks_of)
 
     async def follow(self, listening: Callable[[], None], told: Callable[[str, str], None]) -> None:
@@ -75,8 +77,13 @@ class Manager:
         """Close the connections."""
         await self._wire.close()
 
-    async def _listed(self, path: str, decoded: Callable[[bytes], dict[str, T]]) -> dict[str, T]:
-        return await self._decoded(path, await self._wire.asked(path), decoded)
+    async def _listed(
+        self,
+        path: str,
+        decoded: Callable[[bytes], dict[str, T]],
+        filters: Mapping[str, Sequence[str]] = ALL,
+    ) -> dict[str, T]:
+        return await self._decoded(path, await self._wire.asked(path, _query(filters)), decoded)
 
     async def _decoded(
         self, path: str, body: bytes, decoded: Callable[[bytes], dict[str, T]]
@@ -86,3 +93,7 @@ class Manager:
             return await asyncio.to_thread(decoded, body) if len(body) > 1 << 20 else decoded(body)
         except msgspec.MsgspecError as error:
             raise EngineAway(self.address, f"its list of {path} is no such: {error}") from error
+
+
+def _query(filters: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    return {"filters": json.dumps(filters)} if filters else {}
