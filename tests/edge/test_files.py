@@ -15,7 +15,7 @@ from mooring.edge.nginx import streams
 from mooring.edge.place import STOPGAP, Place
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import Unwritable, word
-from mooring.engine.swarm import Node, Service, Task
+from mooring.engine.swarm import Node, Port, Service, Task
 from tests.edge.making import DIRECT, MESHED, a_node, a_service, a_swarm, a_task, some_settings
 
 EVERY = {"host": "web.example.com,*.example.com", "path": "/a/b", "timeout": "5s"}
@@ -128,6 +128,15 @@ ENTRIES = (
     EntryPoint("db", 5432, "::1", "tcp", accept_proxy_from=("10.0.0.0/8",)),
     EntryPoint("names", 5433, "127.0.0.1", "tcp"),
 )
+
+
+@pytest.mark.parametrize(("port", "marked"), [(DIRECT, True), (MESHED, False)])
+def test_a_node_is_not_taken_for_down_by_requests_that_the_mesh_lost(
+    port: Port, marked: bool
+) -> None:
+    lines = backend_of(made(a_service("web", port, **EVERY))[1])
+    assert any("on-error mark-down" in one for one in lines) == marked
+    assert ("retries 6" in lines) != marked
 
 
 def test_sticky_routes_of_one_host_have_cookies_of_their_own() -> None:

@@ -17,9 +17,14 @@ TIMEOUTS: Final = """\
     option redispatch 1
     retries 3"""
 _SERVER: Final = (
-    "    default-server check inter 500 fastinter 200 downinter 200 fall 2 rise 1 observe layer4"
-    " error-limit 3 on-error mark-down pool-purge-delay 5s init-addr last,127.0.0.1"
+    "    default-server check inter 500 fastinter 200 downinter 200 rise 1 pool-purge-delay 5s"
+    " init-addr last,127.0.0.1"
 )
+_TASK: Final = " fall 2 observe layer4 error-limit 3 on-error mark-down"
+# The mesh passes a connection on to any task, for a moment also to one that was killed: what fails
+# tells less of the node, and the next try at the same one may find another.
+_NODE: Final = " fall 3"
+_TRIES_AT_NODES: Final = 6
 # How long a server may acknowledge nothing, or keep its window shut: its host may be gone, or it
 # just pauses for want of room. Decision 0028.
 SILENT_S: Final = 5
@@ -70,7 +75,10 @@ def check(route: Route) -> Iterator[str]:
 def servers(backend: Backend, slots: int) -> Iterator[str]:
     """Its slots. Checks speak the PROXY protocol where connections do."""
     route = backend.route
-    words = [_SERVER, _SEND[route.proxy_protocol]]
+    is_task = route.mode == "direct"
+    if not is_task and route.retry != "none":
+        yield f"    retries {_TRIES_AT_NODES}"
+    words = [_SERVER, _TASK if is_task else _NODE, _SEND[route.proxy_protocol]]
     words += [" proto h2"] if route.protocol == "h2c" else []
     words += [f" weight 100 slowstart {route.slow_start_s}s"] if route.slow_start_s else []
     words += [f" maxconn {route.max_connections}"] if route.max_connections else []
