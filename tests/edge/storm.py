@@ -165,7 +165,7 @@ class Storm:
 
     def told(self, counted: Counted) -> str:
         """Failures by what happened then."""
-        lines = [f"{counted.done} requests, {len(counted.failures)} failed, "]
+        lines = [f"{counted.done} requests, {counted.said['failed']} failed, "]
         lines[0] += f"the slowest took {counted.slowest_s:.2f} s"
         for began, ended, why, _ in counted.failures[:TOLD_AT_MOST]:
             last = max((one for one in self.events if one[0] <= ended), default=(began, "nothing"))

@@ -77,9 +77,9 @@ def test_by_nginx_gets_fail_where_a_reload_cuts_connections_alone(by_nginx: Stor
 
 @pytest.mark.parametrize("proxy", ["storm", "by_nginx"])
 def test_work_is_never_done_twice(proxy: str, request: pytest.FixtureRequest) -> None:
-    """And at most what was under way where something was killed fails."""
+    """And at most what was under way where something was killed fails, by HAProxy."""
     storm: Storm = request.getfixturevalue(proxy)
-    log = storm.work / "log"
+    killed, log = len(storm.killed), storm.work / "log"
     log.write_text("")
     with ExitStack() as loads:
         counts = {}
@@ -95,6 +95,9 @@ def test_work_is_never_done_twice(proxy: str, request: pytest.FixtureRequest) ->
         failed = {f"{method} /{proxy}/{method}/{one[3]}" for one in counted.failures}
         asked = {f"{method} /{proxy}/{method}/{number}" for number in range(counted.done)}
         print(f"  of those that failed {sum(works[one] for one in failed)} had been begun")
+        # nginx gives up a PUT or DELETE at a server that it cannot reach, too.
+        may_fail = AT_ONCE * (len(storm.killed) - killed) if proxy == "storm" else len(failed)
+        assert len(failed) <= may_fail
         assert {one: works[one] for one in asked - failed if works[one] != 1} == {}
         assert {one: works[one] for one in failed if works[one] > 1} == {}
 
