@@ -58,6 +58,10 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("{entryPoints: [{name: a, port: 1}], metrics: '::1:9464'}", "metrics"),
         ("{entryPoints: [{name: a, port: 1}], proxyMetrics: '127.0.0.1:99999'}", "proxyMetrics"),
         (
+            "{entryPoints: [{name: a, port: 1}], server: {url: 'http://a', tokenFile: t}}",
+            "server.url",
+        ),
+        (
             "{entryPoints: [{name: a, port: 80}], metrics: '127.0.0.1:80'}",
             "metrics: 127.0.0.1:80 is entry point a",
         ),

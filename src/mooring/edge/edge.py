@@ -51,6 +51,8 @@ async def run(settings: Settings) -> None:
             if (address := address_of(settings.metrics)) is not None:
                 served = serve(keeper.reporter.metrics, address)
                 tasks.append(together.create_task(served))
+            if (forwarder := keeper.reporter.forwarder) is not None:
+                tasks.append(together.create_task(forwarder.run()))
             await ends.wait()
             for task in tasks:
                 task.cancel()

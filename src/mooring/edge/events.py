@@ -52,13 +52,16 @@ class Events:
         self._is_news = False
         self._written: datetime | None = None
 
-    def record(self, happenings: Iterable[Happening], now: datetime) -> None:
-        """That these happened, and keep them when it is time. Raises nothing."""
-        for one in happenings:
-            self._add(one, now)
+    def record(self, happenings: Iterable[Happening], now: datetime) -> list[Event]:
+        """That these happened, and keep them when it is time. Raises nothing.
+
+        returns  what they are events of, with how often and since when
+        """
+        found = [self._add(one, now) for one in happenings]
         if self._is_news and (self._written is None or now - self._written >= WRITTEN_EACH):
             self._written = now
             self.keep()
+        return found
 
     def keep(self) -> None:
         """Write them, if there are others than before."""
@@ -72,7 +75,7 @@ class Events:
         except OSError as error:
             log.warning("events are not kept: %s", error)
 
-    def _add(self, one: Happening, now: datetime) -> None:
+    def _add(self, one: Happening, now: datetime) -> Event:
         message = one.message[:LONGEST]
         new = Event(one.type, one.reason, one.object, message, 1, now, now, one.is_alike)
         earlier = self._events.pop(new.key, None)
@@ -82,6 +85,7 @@ class Events:
         if len(self._events) > KEPT:
             del self._events[next(iter(self._events))]
         self._is_news = True
+        return new
 
 
 def recorded(place: Path) -> list[Event]:

@@ -13,6 +13,7 @@ from mooring.clock import SystemClock
 from mooring.edge.certificates import Certificate
 from mooring.edge.events import Events
 from mooring.edge.follower import Follower
+from mooring.edge.forwarding import Forwarder
 from mooring.edge.happenings import happened
 from mooring.edge.interface import LOOK_S, Facts, Proxy
 from mooring.edge.metrics import Metrics
@@ -48,6 +49,7 @@ class Reporter:
         self._teller = Teller()
         self._times = Times()
         self.metrics = Metrics()
+        self.forwarder = Forwarder(settings.server) if settings.server else None
         self._events = Events(self._files)
         self._told: Status | None = None  # the last that knew a swarm, maybe of an earlier process
         self._reported: Status | None = None
@@ -102,7 +104,9 @@ class Reporter:
         seen = now - timedelta(seconds=age_s) if age_s is not None else None
         self.metrics.status = structs.replace(status, swarm_seen=seen)
         is_news = status != self._reported
-        self._events.record(happened(self._told, status) if is_news else (), now)
+        news = self._events.record(happened(self._told, status) if is_news else (), now)
+        if self.forwarder is not None:
+            self.forwarder.take(news)
         if status.swarm_seen is not None:
             self._told = status
         try:

@@ -18,6 +18,7 @@ ModeName = Literal["direct", "nodes", "mesh"]
 EntryProtocol = Literal["http", "tcp"]
 USERS: Final[dict[ProxyName, str]] = {"haproxy": "haproxy", "nginx": "www-data"}  # of Debian
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+_URL: Final = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 # It stands in the proxy's files and on its command lines.
 _DIRECTORY: Final = re.compile(r"/[A-Za-z0-9._/-]*", re.ASCII)
@@ -86,6 +87,20 @@ class ManagerTls(_Part, frozen=True):
     key: str
 
 
+class MooringServer(_Part, frozen=True):
+    """One that events are sent to.
+
+    url         https://HOST:PORT
+    token_file  of a user that may write events; read each time
+    ca          file of PEM that it is trusted by; empty: the machine's own
+    """
+
+    url: str
+    token_file: str
+    ca: str = ""
+    namespace: str = "default"
+
+
 class AllowedHost(_Part, frozen=True):
     """A host name, or a pattern *.x.y, and the only stack or service that may have it."""
 
@@ -107,6 +122,7 @@ class Settings(_Part, frozen=True):
     metrics        ADDRESS:PORT where Prometheus scrapes; empty: nowhere
     proxy_metrics  likewise, what the proxy itself counts
     attach         a service of this machine runs the proxy, with our files; else we start it
+    server         that events are sent to
     acme           ADDRESS:PORT that answers challenges of ACME for all names; empty: services do
     """
 
@@ -121,6 +137,7 @@ class Settings(_Part, frozen=True):
     allowed_hosts: tuple[AllowedHost, ...] = ()
     metrics: str = ""
     proxy_metrics: str = ""
+    server: MooringServer | None = None
     acme: str = ""
     attach: bool = False
 
@@ -188,6 +205,12 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
             yield _Fault(field, "it names a stack and a service, or neither", "name one of them")
     if settings.acme and address_of(settings.acme) is None:
         yield _Fault("acme", f"{settings.acme!r} is no ADDRESS:PORT", "as 127.0.0.1:8402")
+    server = settings.server
+    if server is not None and not _URL.fullmatch(server.url):
+        # A token is sent with every event.
+        yield _Fault("server.url", f"{server.url!r} is none", "as https://10.0.0.1:8443")
+    if server is not None and not _NAME.fullmatch(server.namespace):
+        yield _Fault("server.namespace", f"{server.namespace!r} is none", "as default")
     if all(_is(ipaddress.ip_address, one.address) for one in settings.entry_points):
         yield from _faults_of_metrics(settings)
 
