@@ -52,7 +52,7 @@ def run(
 @failing_well
 def status(
     wanted: Annotated[
-        str, typer.Argument(metavar="[HOST|SERVICE]", help="Of one, with all its servers.")
+        str, typer.Argument(metavar="HOST|SERVICE", help="Of one, with all its servers.")
     ] = "",
     problems: Annotated[
         bool, typer.Option("--problems", help="Only routes and servers that are not well.")
@@ -87,7 +87,7 @@ def status(
             with_servers=servers or bool(wanted),
         )
         ended = f"this is of a `mooring edge run` that has ended (process {told.pid})"
-        return [*shown, ended] if has_ended(told) else shown
+        return [*shown, "", ended] if has_ended(told) else shown
 
     if watch:
         watched(look)
@@ -100,7 +100,7 @@ def status(
 @edge.command()
 @failing_well
 def events(
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Of one service.")] = "",
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="Of one service.")] = "",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="And those that come.")] = False,
     file: File = DEFAULT,
     output: Form = "",
