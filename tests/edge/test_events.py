@@ -43,6 +43,14 @@ def test_servers_that_drain_fail_and_come_back_are_told() -> None:
     assert list(happened(now, now)) == []
 
 
+def test_nginx_that_drains_nothing_tells_of_no_drain() -> None:
+    before, now = (
+        structs.replace(of(t1=state, t2="serves"), proxy=ProxyStatus("nginx"))
+        for state in ("serves", "leaves")
+    )
+    assert list(happened(before, now)) == []
+
+
 def test_a_route_that_loses_its_last_server_is_told_until_it_has_one() -> None:
     lost, found = ("Warning", "NoServer", "service/web"), ("Normal", "Serving", "service/web")
     assert lost in reasons(of(t1="serves"), of(t1="down"))

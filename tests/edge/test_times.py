@@ -91,6 +91,14 @@ def test_of_a_task_that_is_just_gone_the_look_that_misses_it_is_its_end() -> Non
     assert world.look(3.0, state="leaves") == [Took("drain_before_sigterm", 2.0)]
 
 
+def test_where_servers_leave_by_reloads_no_drain_is_timed() -> None:
+    world = World()
+    world.times = Times(drains=False)
+    world.look(0, a_task(1), state="serves")
+    world.look(1.0, a_task(1, desired="remove"), state="leaves")
+    assert world.look(3.0, state="leaves") == []
+
+
 def test_one_that_is_killed_was_not_drained() -> None:
     world = World(a_task(1))
     assert world.look(1.0, a_task(1, state="failed"), state="down") == []

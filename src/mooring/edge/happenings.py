@@ -7,6 +7,9 @@ from mooring.edge.status import SERVES, ProblemStatus, RouteStatus, ServerStatus
 
 EDGE: Final = "edge"  # the object of what is about no service
 
+# It knows no drain: servers leave by reloads, which are told as such, and not at once.
+UNDRAINED: Final = "nginx"
+
 Type = Literal["Normal", "Warning"]
 
 
@@ -35,7 +38,7 @@ def happened(before: Status | None, now: Status) -> Iterator[Happening]:
     for route in now.routes:
         earlier = known.get(route.backend)
         if earlier is not None and earlier is not route and earlier != route:
-            yield from _of_servers(earlier, route)
+            yield from _of_servers(earlier, route, drains=now.proxy.kind != UNDRAINED)
             yield from _of_route(earlier, route)
 
 
@@ -75,14 +78,14 @@ def _of_problems(before: Status | None, now: Status) -> Iterator[Happening]:
         yield Happening("Normal", "ProblemGone", _object(one.service), message, is_alike=False)
 
 
-def _of_servers(before: RouteStatus, now: RouteStatus) -> Iterator[Happening]:
+def _of_servers(before: RouteStatus, now: RouteStatus, *, drains: bool) -> Iterator[Happening]:
     known = {one.key: one for one in before.servers}
     what = _object(now.service)
     for one in now.servers:
         earlier = known.get(one.key)
         if earlier is None or earlier.state == one.state:
             continue
-        if one.state == "leaves" and earlier.state == SERVES:
+        if one.state == "leaves" and earlier.state == SERVES and drains:
             yield Happening("Normal", "ServerDrained", what, f"{_server(one)}: {one.reason}")
         elif one.state == "down":
             yield Happening("Warning", "ServerDown", what, f"{_server(one)}: {one.reason}")

@@ -14,7 +14,7 @@ from mooring.edge.certificates import Certificate
 from mooring.edge.events import Events
 from mooring.edge.follower import Follower
 from mooring.edge.forwarding import Forwarder
-from mooring.edge.happenings import happened
+from mooring.edge.happenings import UNDRAINED, happened
 from mooring.edge.interface import LOOK_S, Facts, Proxy
 from mooring.edge.metrics import Metrics
 from mooring.edge.model import Model
@@ -47,7 +47,7 @@ class Reporter:
         self._clock = SystemClock()
         self._began = self._clock.now()
         self._teller = Teller()
-        self._times = Times()
+        self._times = Times(drains=settings.proxy != UNDRAINED)
         self.metrics = Metrics()
         self.forwarder = Forwarder(settings.server) if settings.server else None
         self._events = Events(self._files)

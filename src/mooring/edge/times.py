@@ -41,6 +41,7 @@ class _Life:
 class Times:
     """Told of every pass, it says what was measured in it."""
 
+    drains: bool = True  # whether the proxy takes a server out at once
     skews: dict[str, float] = field(default_factory=dict)  # seconds ahead, by the id of a node
     _lives: dict[str, _Life] = field(default_factory=dict)  # by the id of a task
     _swarm: Swarm | None = None  # as of the last pass
@@ -62,8 +63,8 @@ class Times:
                     life.is_served = True
                     if life.seen is not None:
                         yield Took("task_to_traffic", _seconds(_began(life.task, life.seen), now))
-                elif one.state == "leaves" and life.is_served and life.drained is None:
-                    life.drained = now
+                elif self.drains and one.state == "leaves" and life.is_served:
+                    life.drained = life.drained or now
         if is_other:
             yield from self._ended(swarm, now)
         self._swarm, self._routes = swarm, routes
