@@ -48,6 +48,8 @@ SWARM = a_swarm(
     a_service("fixed", Port(80, 8080, "host"), host="fixed.example"),
     a_service("one", MESHED, host="mesh.example", mode="mesh", tls="off"),
     a_service("db", protocol="tcp", entry="db"),
+    a_service("main", created="2025", host="shop.example", weight="9"),
+    a_service("canary", created="2026", host="shop.example", weight="1"),
     a_task(1),
     a_task(2),
     a_task(3, "api"),
@@ -89,6 +91,7 @@ CASES = {
     "a fixed port, and a certificate that has expired": ("fixed.example", "https"),
     "a mesh": ("mesh.example", ""),
     "an entry point of TCP": ("db", ""),
+    "services that share": ("shop.example", ""),
 }
 
 

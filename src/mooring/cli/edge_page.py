@@ -129,6 +129,7 @@ def _routes(status: Status, routes: Iterable[RouteStatus]) -> Iterator[tuple[str
     hosts: dict[str, list[str]] = {}
     for rule in status.rules:
         what = f"{rule.what} (shadowed by {rule.winner})" if rule.winner else rule.what
+        what += f" ({rule.part} %)" if rule.part is not None else ""
         if what not in hosts.setdefault(rule.backend, []):  # of several entry points
             hosts[rule.backend].append(what)
     for route in routes:

@@ -58,8 +58,9 @@ def _of_server(who: str, had: ServerStatus | None, server: Server) -> Iterator[s
         yield f"~ {what}: it {'stands by' if server.is_backup else 'is the active one'}"
 
 
-def _place(one: RuleStatus) -> tuple[str, str, str]:
-    return one.entry, one.host, one.path
+def _place(one: RuleStatus) -> tuple[str, str, str, str]:
+    """What a rule is told apart by: those that share a place, by their backend too."""
+    return *one.place, one.backend if one.part is not None else ""
 
 
 def _goes_to(one: RuleStatus) -> tuple[str, bool]:

@@ -58,27 +58,37 @@ def explained(status: Status, wanted: Asked, now: datetime) -> list[str]:
     for entry in dict.fromkeys(one.entry for one in rules):
         here = [one for one in rules if one.entry == entry]
         lines += _of_entry(status, wanted, here)
-        winners |= {one.backend for one in here[:1] if not one.winner}
+        winners |= {one.backend for one in _taken(here)}
     refused = list(_refused(status, wanted))
     if not winners:
         lines += _nowhere(status, wanted, has_reason=bool(rules or refused))
     lines += refused
     for route in (one for one in status.routes if one.backend in winners):
-        lines += ["", *_of_route(status, route, wanted, now)]
+        who = [f"service {route.label}:"] if len(winners) > 1 else []
+        lines += ["", *who, *_of_route(status, route, wanted, now)]
     return lines
 
 
 def _of_entry(status: Status, wanted: Asked, rules: list[RuleStatus]) -> Iterator[str]:
-    taken, *others = rules
-    if taken.winner:
-        others = rules
-    else:
+    taken = rules[0]
+    sharing = _taken(rules)
+    others = [one for one in rules if one not in sharing]
+    if sharing:
         how = "is sent to the same with TLS, for" if taken.is_sent_on else "goes to"
         what = wanted.what if taken.host else "what comes in"
         by = f", by {taken.what}" if taken.host else ""
-        yield f"{what} at entry point {taken.entry} {how} {_service(status, taken)}{by}"
+        who = _service(status, taken) if taken.part is None else f"{len(sharing)} services"
+        yield f"{what} at entry point {taken.entry} {how} {who}{by}"
+    for one in sharing:
+        if one.part is not None:
+            yield f"  {one.part} of 100 requests to {_service(status, one)}"
     for one in others:
         yield f"  not to {_service(status, one)}: {_why_not(one, taken)}"
+
+
+def _taken(rules: list[RuleStatus]) -> list[RuleStatus]:
+    """Of rules that fit, the closest first, that which has it, or those that share it."""
+    return [one for one in rules if not one.winner and one.place == rules[0].place]
 
 
 def _why_not(one: RuleStatus, taken: RuleStatus) -> str:

@@ -28,6 +28,7 @@ _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*", re.ASCII)
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _TIME: Final = re.compile(r"([1-9][0-9]{0,3})([smh])", re.ASCII)
 _RATE: Final = re.compile(r"([1-9][0-9]{0,5})/([sm])", re.ASCII)
+_WEIGHT: Final = re.compile(r"[0-9]|[1-9][0-9]{1,2}|1000", re.ASCII)
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
@@ -85,6 +86,7 @@ class Said(TypedDict, total=False):
     limit: Limit
     slow_start: int
     max_connections: int
+    weight: int
 
 
 class Value(NamedTuple):
@@ -167,6 +169,12 @@ def _limit(value: Value) -> Limit:
     return Limit(int(found[1]), _SECONDS[found[2]])
 
 
+def _weight(value: Value) -> int:
+    if not _WEIGHT.fullmatch(value.text):
+        raise value.refused("a number, 0 to 1000")
+    return int(value.text)
+
+
 def _connections(value: Value) -> int:
     if not _COUNT.fullmatch(value.text):
         raise value.refused("a number, 1 to 99999")
@@ -201,6 +209,7 @@ KEYS: Final[Mapping[str, Callable[[Value], object]]] = {
     "limit": _limit,
     "slow-start": _timeout,
     "max-connections": _connections,
+    "weight": _weight,
 }
 
 

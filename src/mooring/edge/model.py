@@ -20,6 +20,7 @@ from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 ADDRESS: Final = "mooring.edge.addr"  # label of a node
 SLOTS_AT_LEAST: Final = 8
 WHOLE: Final = ""  # the host of a rule for all that comes in at an entry point
+SHARES_AT_MOST: Final = 5  # services of a place
 TO_TLS: Final = "to_tls"  # the backend that sends clients to the same name with TLS
 
 
@@ -50,6 +51,7 @@ class Rule(NamedTuple):
 
     host        of an entry point of TCP, the name that clients of TLS ask for, or WHOLE
     is_sent_on  they are sent to the same name with TLS instead
+    weight      of a rule that shares its place with others, see shares.py; None: it does not
     """
 
     entry: str
@@ -57,6 +59,12 @@ class Rule(NamedTuple):
     path: str
     backend: str
     is_sent_on: bool = False
+    weight: int | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What two rules may not both have, unless they share it."""
+        return self.entry, self.host, self.path
 
 
 class Shadowed(NamedTuple):
@@ -198,7 +206,7 @@ def _rules(
                 continue
             for entry in entries:
                 is_sent_on = route.tls == "redirect" and entry not in secure
-                rule = Rule(entry, host, route.path, route.backend, is_sent_on)
+                rule = Rule(entry, host, route.path, route.backend, is_sent_on, route.weight)
                 taken_by = taken.by_another(rule, route)
                 if taken_by is None:
                     rules.append(rule)
@@ -219,7 +227,7 @@ class _Taken:
     """What routes have, the older before the younger."""
 
     def __init__(self) -> None:
-        self._rules: dict[tuple[str, str, str], Route] = {}
+        self._rules: dict[tuple[str, str, str], list[Route]] = {}  # several that share
         self._of_tcp: dict[str, Route] = {}  # the first, by entry point
 
     def by_another(self, rule: Rule, route: Route) -> _TakenBy | None:
@@ -230,10 +238,22 @@ class _Taken:
             first = self._of_tcp.setdefault(rule.entry, route)
             if first is not route and not (first.hosts and route.hosts):
                 return _TakenBy(first, "EntryInUse", f"entry point {rule.entry}")
-        winner = self._rules.setdefault(rule[:3], route)
-        if winner is route:
+        having = self._rules.setdefault(rule.place, [])
+        if not having or _can_share(route, having):
+            having.append(route)
             return None
-        return _TakenBy(winner, "HostConflict", f"{rule.host}{rule.path}")
+        return _TakenBy(having[0], "HostConflict", f"{rule.host}{rule.path}")
+
+
+def _can_share(route: Route, having: Sequence[Route]) -> bool:
+    """Whether all want to share, and are alike in what is decided before a share is chosen."""
+    return len(having) < SHARES_AT_MOST and all(
+        one.weight is not None
+        and route.weight is not None
+        and route.protocol != "tcp"
+        and (one.protocol, one.tls) == (route.protocol, route.tls)
+        for one in having
+    )
 
 
 def _entries(route: Route, known: Mapping[str, EntryPoint]) -> tuple[list[str], list[Problem]]:

@@ -60,6 +60,8 @@ class Route:
     allow, deny     networks of clients; with `allow` no others get through, `deny` comes first
     limit           of requests of one client; more get 429
     slow_start_s    in which a server that came takes over its share; 0: at once
+    weight          its part of requests, beside others with the same host and path that have
+                    one too; None: it shares with nobody
     max_connections of one server at a time, others wait; 0: as many as there are
     """
 
@@ -88,6 +90,7 @@ class Route:
     limit: Limit | None = None
     slow_start_s: int = 0
     max_connections: int = 0
+    weight: int | None = None
 
     @property
     def backend(self) -> str:
@@ -205,6 +208,7 @@ def _route(
         limit=said.get("limit"),
         slow_start_s=said.get("slow_start", 0),
         max_connections=said.get("max_connections", 0),
+        weight=said.get("weight"),
     )
 
 

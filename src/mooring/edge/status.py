@@ -17,6 +17,7 @@ from mooring.edge.interface import Facts
 from mooring.edge.labels import shown
 from mooring.edge.model import Backend, Model, Rule, Server, Wish
 from mooring.edge.routes import Route, disabled_of
+from mooring.edge.shares import parts_of, shared
 from mooring.engine.swarm import GRACE_S, Swarm, Task
 from mooring.errors import MooringError
 
@@ -98,7 +99,10 @@ class RouteStatus(_Told, frozen=True):
 
 
 class RuleStatus(_Told, frozen=True):
-    """winner: of a rule that is shadowed, the service that has it."""
+    """winner: of a rule that is shadowed, the service that has it.
+
+    part  how many of a hundred requests it gets, if it shares them; None: it does not
+    """
 
     entry: str
     host: str
@@ -107,6 +111,12 @@ class RuleStatus(_Told, frozen=True):
     service: str
     winner: str = ""
     is_sent_on: bool = False
+    part: int | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """As the rule's."""
+        return self.entry, self.host, self.path
 
     @property
     def what(self) -> str:
@@ -241,7 +251,9 @@ def _reason(server: Server, state: str, swarm: Swarm) -> str:
 
 def rules_told(model: Model) -> tuple[RuleStatus, ...]:
     """All rules, those that are shadowed with the winner."""
-    told = [_rule(model, one) for one in model.rules]
+    sharing = ((some, parts_of(some)) for some in shared(model.rules))
+    given = {one: part for some, all_of in sharing for one, part in zip(some, all_of, strict=True)}
+    told = [_rule(model, one, part=given.get(one)) for one in model.rules]
     told += [_rule(model, one.rule, one.winner.service) for one in model.shadowed]
     return tuple(told)
 
@@ -296,8 +308,8 @@ def has_ended(status: Status) -> bool:
     return not Path(f"/proc/{status.pid}").exists()
 
 
-def _rule(model: Model, rule: Rule, winner: str = "") -> RuleStatus:
+def _rule(model: Model, rule: Rule, winner: str = "", part: int | None = None) -> RuleStatus:
     service = model.backends[rule.backend].route.service
     return RuleStatus(
-        rule.entry, rule.host, rule.path, rule.backend, service, winner, rule.is_sent_on
+        rule.entry, rule.host, rule.path, rule.backend, service, winner, rule.is_sent_on, part
     )

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
-from mooring.edge.haproxy import limits, parts, streams
+from mooring.edge.haproxy import limits, parts, split, streams
 from mooring.edge.labels import Retry
-from mooring.edge.model import TO_TLS, Backend, Rule
+from mooring.edge.model import TO_TLS, Backend, Model, Rule
 from mooring.edge.routes import HTTPS, Route
 from mooring.edge.settings import EntryPoint, Settings, address_of
 from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
@@ -79,16 +79,35 @@ def config(
 def map_of(rules: Iterable[Rule], entry: str) -> dict[str, str]:
     """Backends by what requests of an entry point begin with: host, path, and a slash."""
     return {
-        word(f"{one.host}{one.path.rstrip('/')}/"): TO_TLS if one.is_sent_on else word(one.backend)
+        key_of(one): TO_TLS if one.is_sent_on else word(one.backend)
         for one in rules
         if one.entry == entry
     }
 
 
-def map_text(rules: Iterable[Rule], entry: str) -> str:
-    """The map as a file."""
-    lines = [f"{key} {backend}\n" for key, backend in sorted(map_of(rules, entry).items())]
-    return "".join(lines)
+def key_of(rule: Rule) -> str:
+    """What stands for a rule's place in the map of its entry point."""
+    return word(f"{rule.host}{rule.path.rstrip('/')}/")
+
+
+def maps(model: Model, settings: Settings) -> dict[str, dict[str, str]]:
+    """All maps of a model, by file."""
+    found = {
+        parts.map_file(settings, one): map_of(model.rules, one.name)
+        for one in settings.entry_points
+    }
+    groups = split.groups(model)
+    for some in groups:
+        if not some.rules[0].is_sent_on:
+            rule = some.rules[0]
+            entry = next(one for one in settings.entry_points if one.name == rule.entry)
+            found[parts.map_file(settings, entry)][key_of(rule)] = some.name
+    return {**found, split.file(settings): split.entries(groups)}
+
+
+def map_text(entries: Mapping[str, str]) -> str:
+    """A map as a file."""
+    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
 def cookie(route: Route) -> str:
@@ -146,6 +165,7 @@ def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]
         f"    http-request set-var(txn.backend) var(txn.host),concat(,txn.path),{where}"
         f" unless {found}"
     )
+    yield from split.choice(settings)
     if settings.acme:
         yield f"    http-request set-var(txn.backend) str({ACME}) if {{ path_beg {CHALLENGES} }}"
     yield (

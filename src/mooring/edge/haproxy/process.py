@@ -22,11 +22,11 @@ from mooring.edge.errors import (
     ReloadFailed,
     UnexpectedAnswer,
 )
-from mooring.edge.haproxy import files, parts
+from mooring.edge.haproxy import files, parts, split
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
 from mooring.edge.history import changes, few
 from mooring.edge.listening import listens, try_to_listen
-from mooring.edge.model import Backend, Model, Rule
+from mooring.edge.model import Backend, Model
 from mooring.edge.place import STOPGAP, Place
 from mooring.edge.routes import Route
 from mooring.edge.settings import Settings
@@ -183,14 +183,17 @@ class Haproxy:
             if not (running and listens(pid, entry)):
                 try_to_listen(entry)
 
-    async def set_rules(self, rules: tuple[Rule, ...]) -> None:
-        """Bring its maps to these rules. Raises ProxyAway, UnexpectedAnswer."""
-        for entry in self.settings.entry_points:
-            file = parts.map_file(self.settings, entry)
-            wanted = files.map_of(rules, entry.name)
+    async def set_rules(self, model: Model) -> None:
+        """Bring its maps to a model's rules. Raises ProxyAway, UnexpectedAnswer."""
+        maps = files.maps(model, self.settings)
+        # A request may have been given a group that goes, or is given one that comes: both are
+        # known until the maps that name them are as they are to be.
+        groups = split.file(self.settings)
+        both = await self.runtime.map(groups) | maps[groups]
+        for file, wanted in ((groups, both), *maps.items()):
             if await self.runtime.map(file) != wanted:
                 await self.runtime.set_map(file, wanted)
-                self.files.write(Path(file).name, files.map_text(rules, entry.name))
+                self.files.write(Path(file).name, files.map_text(wanted))
 
     async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
         """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
@@ -298,10 +301,9 @@ class Haproxy:
         return int((self.place / "haproxy.pid").read_text().split()[0])
 
     def _write_maps(self, model: Model, *, only_missing: bool = False) -> None:
-        for entry in self.settings.entry_points:
-            file = Path(parts.map_file(self.settings, entry))
-            if not (only_missing and file.exists()):
-                self.files.write(file.name, files.map_text(model.rules, entry.name))
+        for file, wanted in files.maps(model, self.settings).items():
+            if not (only_missing and Path(file).exists()):
+                self.files.write(Path(file).name, files.map_text(wanted))
 
 
 def _faults(errors: bytes) -> str:

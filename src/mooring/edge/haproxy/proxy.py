@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -203,7 +204,7 @@ class HaproxyProxy:
         rules = self._servable(model)
         if rules != self._rules:
             self._rules = None
-            await self.process.set_rules(rules)
+            await self.process.set_rules(replace(model, rules=rules))
             self._rules = rules
 
     def _servable(self, model: Model) -> tuple[Rule, ...]:

@@ -11,7 +11,7 @@ from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
 from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model, Rule
-from mooring.edge.nginx import limits, parts, streams
+from mooring.edge.nginx import limits, parts, split, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
 from mooring.edge.settings import EntryPoint, Settings, address_of
@@ -101,6 +101,7 @@ def config(
         for name in sorted({one.backend for one in model.rules if one.entry == entry.name}):
             lines += limits.of_service(entry, model.backends[name])
         lines += _default(entry, settings, path_of)
+        lines += split.variables(entry, model)
         of_hosts = _by_host(model.rules, entry.name)
         for host in sorted(of_hosts):
             path = path_of(_certificate_for(host, certificates.values()))
@@ -231,10 +232,10 @@ def _server(
         for one in entry.accept_proxy_from:
             yield f"        set_real_ip_from {word(one)};"
     yield from _challenges(settings)
-    for number, rule in enumerate(rules):
-        if settings.acme and _is_below(rule.path, CHALLENGES):
+    for number, some in enumerate(split.by_path(rules)):
+        if settings.acme and _is_below(some[0].path, CHALLENGES):
             continue  # the closer location would have them
-        yield from _locations(entry, rule, model.backends[rule.backend], settings, number)
+        yield from _locations(entry, split.chosen(some, model), settings, number)
     if all(one.path != "/" for one in rules):
         yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
     yield "    }"
@@ -249,9 +250,10 @@ _RETRY: Final[dict[Retry, str]] = {
 
 
 def _locations(
-    entry: EntryPoint, rule: Rule, backend: Backend, settings: Settings, number: int
+    entry: EntryPoint, choice: split.Choice, settings: Settings, number: int
 ) -> Iterator[str]:
     """What becomes of requests of a rule, the one of this number in its server."""
+    rule, backend, target = choice
     path, retry = word(rule.path), backend.route.retry
     # Whole segments: /api, and what is below it; not /apix.
     places = ["/"] if path == "/" else [f"= {path}", f"{path}/"]
@@ -267,17 +269,17 @@ def _locations(
         # What is tried again, and after which silence it is over, is fixed for a location.
         special = {}
         if backend.route.protocol == "http":
-            special["upgrade"] = _passing(entry, backend, _RETRY[retry], UPGRADED_S)
+            special["upgrade"] = _passing(entry, backend, target, _RETRY[retry], UPGRADED_S)
         if retry == "safe":
             # Of a method that must not be done twice nginx sends only LOCK, PATCH and POST no
             # second time once they were sent.
-            special["once"] = _passing(entry, backend, _ONCE)
+            special["once"] = _passing(entry, backend, target, _ONCE)
         body = []
         for what, of_it in special.items():
             yield from _location(f"@{what}_{number}", of_it)
             body.append(f"{indent}error_page {_TURNED[what]} = @{what}_{number};")
             body.append(f"{indent}if ($mooring_{what}) {{ return {_TURNED[what]}; }}")
-        body += _passing(entry, backend, _RETRY[retry])
+        body += _passing(entry, backend, target, _RETRY[retry])
     for place in places:
         yield from _location(place, body)
 
@@ -289,17 +291,18 @@ def _location(place: str, body: Iterable[str]) -> Iterator[str]:
 
 
 def _passing(
-    entry: EntryPoint, backend: Backend, retried: str, silent_s: int | None = None
+    entry: EntryPoint, backend: Backend, target: str, retried: str, silent_s: int | None = None
 ) -> Iterator[str]:
-    """Requests are passed on to a backend.
+    """Requests are passed on to a backend, or to that which is chosen at the time.
 
+    target    of which the name is this
     retried   after what, in nginx's words
     silent_s  how long its server may be; None: as its label says
     """
     indent, route, name = " " * 12, backend.route, parts.variable(entry)
     kind = "grpc" if route.protocol == "h2c" else "proxy"
     yield from limits.of_location(entry, route)
-    yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{word(route.backend)};"
+    yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{target};"
     yield f"{indent}{kind}_read_timeout {route.timeout_s if silent_s is None else silent_s}s;"
     yield f"{indent}{kind}_next_upstream {retried};"
     yield f"{indent}{kind}_set_header Host $http_host;"
