@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mooring.edge.errors import ModuleMissing
-from mooring.edge.haproxy.files import config, map_of, map_text
+from mooring.edge.haproxy.files import config, map_of, map_text, maps
 from mooring.edge.model import Memory, Model, Rule, model_of
 from mooring.edge.nginx import files as nginx
 from mooring.edge.nginx import streams
@@ -40,7 +40,7 @@ def test_the_map_has_each_rule_of_an_entry_point_with_a_slash_at_the_end() -> No
         Rule("other", "a.example", "/", "svc_c_"),
     ]
     assert map_of(rules, "http") == {"a.example/": "svc_a_", "*.a.example/api/": "svc_b_"}
-    assert map_text(rules, "http") == "*.a.example/api/ svc_b_\na.example/ svc_a_\n"
+    assert map_text(map_of(rules, "http")) == "*.a.example/api/ svc_b_\na.example/ svc_a_\n"
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_sticky_routes_of_one_host_have_cookies_of_their_own() -> None:
 def test_haproxy_takes_it(tmp_path: Path, things: tuple[Service, ...]) -> None:
     settings = some_settings(*ENTRIES, directory=str(tmp_path), user="")
     model, text = made(*things, settings=settings)
-    for entry in ENTRIES:
-        (tmp_path / f"{entry.name}.map").write_text(map_text(model.rules, entry.name))
+    for file, entries in maps(model, settings).items():
+        Path(file).write_text(map_text(entries))
     place = Place(str(tmp_path))
     place.make()
     place.write_certificates({})
