@@ -112,7 +112,7 @@ def _boot(kernel: Path, place: Path, memory_mib: int, deadline_s: float) -> None
     share = "security_model=none,multidevs=remap"
     subprocess.run(
         [
-            *("qemu-system-x86_64", "-accel", "tcg,tb-size=256", "-cpu", "max"),
+            *("qemu-system-x86_64", "-accel", "tcg,tb-size=256", "-cpu", "max", "-smp", "2"),
             *("-m", str(memory_mib), "-display", "none", "-no-reboot", "-nic", "none"),
             *("-serial", f"file:{place / 'console'}"),
             *("-kernel", str(next((kernel / "boot").glob("vmlinuz-*")))),

@@ -37,12 +37,31 @@ until tgtadm --lld iscsi --mode sys --op show >/dev/null 2>&1; do :; done
 export MOORING_TEST_ISCSI=1 PYTHONDONTWRITEBYTECODE=1
 export PYTHONPATH=$PWD/src:$PWD
 """
+# A kernel in which the mesh of a swarm works, and a disk for what Docker keeps. A network that
+# Docker makes forwards if the first one of the machine does.
+MESH = """
+for module in overlay br_netfilter veth vxlan ip_vs ip_vs_rr xt_ipvs xt_mark xt_nat xt_MASQUERADE \\
+    xt_REDIRECT xt_addrtype xt_conntrack xt_tcpudp nft_compat nft_chain_nat nft_ct nft_masq; do
+    modprobe $module
+done
+echo 1 >/proc/sys/net/ipv4/ip_forward
+mkdir -p /srv/nfs && mkfs.ext4 -q /dev/vda && mount /dev/vda /srv/nfs
+mount -t tmpfs groups /sys/fs/cgroup
+for group in cpu,cpuacct cpuset memory pids blkio devices freezer net_cls,net_prio; do
+    mkdir /sys/fs/cgroup/$group && mount -t cgroup -o $group group /sys/fs/cgroup/$group
+done
+mkdir /sys/fs/cgroup/systemd && mount -t cgroup -o none,name=systemd group /sys/fs/cgroup/systemd
+export MOORING_TEST_MESH=1 MOORING_TEST_SLOWNESS=5 TMPDIR=/srv/nfs PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH=$PWD/src:$PWD
+"""
 TESTS = """
-.venv/bin/pytest -p no:cacheprovider -n0 -rs --durations=5 --basetemp=/srv/nfs/tests {}
+.venv/bin/pytest -p no:cacheprovider -o faulthandler_timeout=0 -n0 -rs --durations=5 \\
+    --basetemp=/srv/nfs/tests {}
 """
 
 
 ISCSI_PROGRAMS = ("iscsiadm", "iscsid", "tgtd", "tgtadm")
+MESH_PROGRAMS = ("dockerd", "docker", "haproxy", "nginx", "curl")
 NFS_PROGRAMS = ("mount.nfs", "rpc.nfsd", "rpc.mountd", "exportfs")
 
 
@@ -54,14 +73,16 @@ def _lacking(programs: Sequence[str]) -> str:
     return vms.lacking()
 
 
-def tested(servers: str, tests: str, *, needs: Sequence[str], deadline_s: float) -> str:
+def tested(
+    servers: str, tests: str, *, needs: Sequence[str], deadline_s: float, memory_mib: int
+) -> str:
     """Run tests in a machine; all of them must pass. Returns what was said, and prints it.
 
     servers  a script that starts what they need; needs  its programs, else the test is skipped
     """
     if why := _lacking(needs):
         pytest.skip(why)
-    ended = vms.run(servers + TESTS.format(tests), deadline_s=deadline_s)
+    ended = vms.run(servers + TESTS.format(tests), deadline_s=deadline_s, memory_mib=memory_mib)
     print(ended.said[-vms.SAID_AT_MOST :])
     if ended.code:
         pytest.fail(f"in the machine it ended with {ended.code}; what it said is above")
