@@ -106,6 +106,26 @@ def server_at(port: int) -> Server:
     return Server(f"t{port}", "127.0.0.1", port, "n1")
 
 
+class Answering:
+    """It answers every request of HTTP with its name."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = self.name.encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        with suppress(OSError, EOFError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                await self.work()
+                writer.write(head + body)
+                await writer.drain()
+        writer.close()
+
+    async def work(self) -> None:
+        """What it does for a request: nothing."""
+
+
 class Greeting:
     """It says its name to whoever connects, and then whatever it is told. Many databases speak
     first too."""

@@ -9,10 +9,11 @@ import pytest
 
 from mooring.edge.errors import ModuleMissing
 from mooring.edge.haproxy.files import config, map_of, map_text, maps
-from mooring.edge.model import Memory, Model, Rule, model_of
+from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.nginx import files as nginx
 from mooring.edge.nginx import streams
 from mooring.edge.place import STOPGAP, Place
+from mooring.edge.rules import Rule
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import Unwritable, word
 from mooring.engine.swarm import Node, Port, Service, Task

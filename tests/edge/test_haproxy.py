@@ -17,7 +17,8 @@ from mooring.edge.errors import ConfigRejected, EntryTaken
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.haproxy.slots import plan
-from mooring.edge.model import Memory, Model, Rule, model_of
+from mooring.edge.model import Memory, Model, model_of
+from mooring.edge.rules import Rule
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.engine.swarm import Service, Task
 from tests.docker.testbed import eventually

@@ -15,7 +15,7 @@ from mooring.edge.haproxy.runtime import asked
 from mooring.edge.settings import EntryPoint, ProxyName
 from tests.edge.clients import HOST, free_port, settings_in
 from tests.edge.making import a_service
-from tests.edge.plants import Greeting, Plant
+from tests.edge.plants import Answering, Greeting, Plant
 
 pytestmark = pytest.mark.system
 HERE = "127.0.0.1/32"
@@ -40,13 +40,6 @@ async def plant(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
         await made.proxy.stop()
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Every request with 200, as long as the client goes on."""
-    while (await reader.readuntil(b"\r\n\r\n")).strip():
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-
-
 async def statuses(
     plant: Plant, *forwarded: str, times: int = 1, entry: str = "http", host: str = HOST
 ) -> list[int]:
@@ -69,7 +62,7 @@ async def statuses(
 
 
 async def serving(plant: Plant, **labels: str) -> None:
-    server = await plant.serve(answer)
+    server = await plant.serve(Answering())
     service = a_service(host=HOST, entry="http,plain", **labels)
     await plant.bring(service, web=[server])
 
@@ -129,32 +122,36 @@ async def greeting(plant: Plant, entry: str) -> bytes:
             return b""
 
 
+class Slow(Answering):
+    """It takes its time. most: of requests, that it had at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way = self.most = 0
+
+    async def work(self) -> None:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.05)
+        self.under_way -= 1
+
+
 async def test_a_server_has_no_more_requests_at_a_time_than_it_may(plant: Plant) -> None:
     if plant.settings.proxy == "nginx":
         pytest.skip("each of its workers counts its own, and nothing waits")
-    under_way, most = 0, 0
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal under_way, most
-        while (await reader.readuntil(b"\r\n\r\n")).strip():
-            under_way += 1
-            most = max(most, under_way)
-            await asyncio.sleep(0.05)
-            under_way -= 1
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
+    slow = Slow()
     server = await plant.serve(slow)
     service = a_service(host=HOST, **{"max-connections": "2"})
     await plant.bring(service, web=[server])
     found = await asyncio.gather(*(statuses(plant, times=4) for _ in range(6)))
     assert [one for some in found for one in some] == [200] * 24
-    assert most == 2
+    assert slow.most == 2
 
 
 async def test_a_server_that_comes_takes_over_its_share_little_by_little(plant: Plant) -> None:
     if plant.settings.proxy == "nginx":
         pytest.skip("it has no such thing")
-    server = await plant.serve(answer)
+    server = await plant.serve(Answering())
     slow = a_service("slow", host="slow.example.com", **{"slow-start": "1h"})
     quick = a_service("quick", host="quick.example.com", **{"slow-start": "1s"})
     await plant.bring(slow, quick, slow=[server], quick=[server])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mooring.edge.model import Memory, Model, Rule, Wish, model_of, node_address
+from mooring.edge.model import Memory, Model, Wish, model_of, node_address
+from mooring.edge.rules import Rule
 from mooring.edge.settings import AllowedHost, EntryPoint, Settings
 from mooring.engine.swarm import Node, Service, Task
 from tests.edge.making import MESHED, a_node, a_service, a_swarm, a_task, some_settings

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.edge.model import Memory, Model, Rule, model_of
+from mooring.edge.model import Memory, Model, model_of
+from mooring.edge.rules import Rule
 from mooring.edge.shares import PARTS, parts_of, shared
 from mooring.engine.swarm import Service
 from tests.edge.making import a_service, a_swarm, some_settings

@@ -16,7 +16,7 @@ from mooring.edge.settings import ProxyName
 from mooring.engine.swarm import Service
 from tests.edge.clients import HOST, settings_in
 from tests.edge.making import a_service
-from tests.edge.plants import Plant, Serve
+from tests.edge.plants import Answering, Plant
 
 pytestmark = pytest.mark.system
 REQUESTS = 300
@@ -33,16 +33,6 @@ async def plant(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
         await made.proxy.stop()
 
 
-def named(name: str) -> Serve:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (await reader.readuntil(b"\r\n\r\n")).strip():
-            body = name.encode()
-            length = f"Content-Length: {len(body)}".encode()
-            writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n" + body)
-
-    return serve
-
-
 def shares(*weights: int, **labels: str) -> list[Service]:
     """Services a, b and so on of one name, the first the oldest."""
     return [
@@ -52,7 +42,7 @@ def shares(*weights: int, **labels: str) -> list[Service]:
 
 
 async def servers(plant: Plant) -> dict[str, list[Server]]:
-    return {name: [await plant.serve(named(name))] for name in "abc"}
+    return {name: [await plant.serve(Answering(name))] for name in "abc"}
 
 
 async def got(plant: Plant, times: int = REQUESTS) -> Counter[str]:

@@ -5,11 +5,11 @@ Whether a machine may have it is asked of the proxy, never of Mooring: the proxy
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from mooring.edge.settings import EntryPoint, Settings
-from mooring.edge.words import before_port, word
+from mooring.edge.words import before_port, is_a, word
 from mooring.errors import MooringError
 
 CHECK_S: Final = 1  # how long an answer may take, and between two checks
@@ -37,12 +37,12 @@ def keepalived(
     router_id  1 to 255, the same on all of them
     raises     BadPair
     """
-    if not _is(ipaddress.ip_interface, address):
+    if not is_a(ipaddress.ip_interface, address):
         raise BadPair(f"{address!a} is no address", "as 10.0.0.100/24")
     if not _INTERFACE.fullmatch(interface):
         raise BadPair(f"{interface!a} is no interface", "`ip link` lists them")
     for peer in peers:
-        if not _is(ipaddress.ip_address, peer):
+        if not is_a(ipaddress.ip_address, peer):
             raise BadPair(f"{peer!a} is no address", "name the other machine, as 10.0.0.12")
     if not 1 <= router_id <= 255:
         raise BadPair(f"{router_id} is no router id", "1 to 255")
@@ -98,11 +98,3 @@ def _asked(settings: Settings) -> EntryPoint:
         "no entry point can be asked whether the proxy answers",
         "have one of HTTP without acceptProxyFrom, at 127.0.0.1 if for nobody else",
     )
-
-
-def _is(kind: Callable[[str], object], text: str) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from mooring.edge.hosts import is_pattern
+from mooring.edge.words import is_a
 from mooring.errors import MooringError
 
 ProxyName = Literal["haproxy", "nginx"]
@@ -54,7 +55,7 @@ def address_of(text: str) -> Address | None:
     host = host[1:-1] if is_six else host
     if not _PORT.fullmatch(port) or int(port) > 65535 or is_six != (":" in host):
         return None
-    return Address(host, int(port)) if _is(ipaddress.ip_address, host) else None
+    return Address(host, int(port)) if is_a(ipaddress.ip_address, host) else None
 
 
 class EntryPoint(_Part, frozen=True):
@@ -211,7 +212,7 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
         yield _Fault("server.url", f"{server.url!r} is none", "as https://10.0.0.1:8443")
     if server is not None and not _NAME.fullmatch(server.namespace):
         yield _Fault("server.namespace", f"{server.namespace!r} is none", "as default")
-    if all(_is(ipaddress.ip_address, one.address) for one in settings.entry_points):
+    if all(is_a(ipaddress.ip_address, one.address) for one in settings.entry_points):
         yield from _faults_of_metrics(settings)
 
 
@@ -241,7 +242,7 @@ def _faults_of(field: str, entry: EntryPoint, proxy: ProxyName) -> Iterator[_Fau
         yield _Fault(f"{field}.name", f"{entry.name!r} is none", remedy)
     if not 1 <= entry.port <= 65535:
         yield _Fault(f"{field}.port", f"{entry.port} is none", "1 to 65535")
-    if not _is(ipaddress.ip_address, entry.address):
+    if not is_a(ipaddress.ip_address, entry.address):
         yield _Fault(f"{field}.address", f"{entry.address!r} is none", "as 0.0.0.0, :: or 10.0.0.1")
     if entry.stack and entry.service:
         yield _Fault(field, "it names a stack and a service", "name one of them, or none")
@@ -256,13 +257,5 @@ def _faults_of(field: str, entry: EntryPoint, proxy: ProxyName) -> Iterator[_Fau
         ("trustedFrom", entry.trusted_from),
     ):
         for index, one in enumerate(networks):
-            if not _is(ipaddress.ip_network, one):
+            if not is_a(ipaddress.ip_network, one):
                 yield _Fault(f"{field}.{key}[{index}]", f"{one!r} is no network", "as 10.0.0.0/8")
-
-
-def _is(kind: Callable[[str], object], text: str) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
-from mooring.edge.model import Model, Rule
+from mooring.edge.model import Model
+from mooring.edge.rules import Rule
 
 PARTS: Final = 100  # of the requests
 

@@ -15,8 +15,9 @@ from mooring.edge.history import Reload
 from mooring.edge.hosts import covers
 from mooring.edge.interface import Facts
 from mooring.edge.labels import shown
-from mooring.edge.model import Backend, Model, Rule, Server, Wish
+from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.routes import Route, disabled_of
+from mooring.edge.rules import Rule
 from mooring.edge.shares import parts_of, shared
 from mooring.engine.swarm import GRACE_S, Swarm, Task
 from mooring.errors import MooringError

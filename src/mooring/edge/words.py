@@ -1,6 +1,7 @@
 """Words that may stand in a proxy's configuration, and the sentences that it says itself."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from mooring.errors import MooringError
@@ -35,3 +36,12 @@ def word(text: str) -> str:
 def before_port(address: str) -> str:
     """An address as it stands before a port. Raises Unwritable."""
     return f"[{word(address)}]" if ":" in address else word(address)
+
+
+def is_a(kind: Callable[[str], object], text: str) -> bool:
+    """Whether a text is what `kind` reads, as ipaddress.ip_network does."""
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True

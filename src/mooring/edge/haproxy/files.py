@@ -10,8 +10,9 @@ from typing import Final
 
 from mooring.edge.haproxy import limits, parts, split, streams
 from mooring.edge.labels import Retry
-from mooring.edge.model import TO_TLS, Backend, Model, Rule
+from mooring.edge.model import Backend, Model
 from mooring.edge.routes import HTTPS, Route
+from mooring.edge.rules import TO_TLS, Rule
 from mooring.edge.settings import EntryPoint, Settings, address_of
 from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
 

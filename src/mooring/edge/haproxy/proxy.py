@@ -15,8 +15,9 @@ from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
 from mooring.edge.history import History
 from mooring.edge.interface import LOOK_S, Facts
-from mooring.edge.model import Model, Rule, Server, Wish
+from mooring.edge.model import Model, Server, Wish
 from mooring.edge.routes import Problem, Route
+from mooring.edge.rules import Rule
 from mooring.edge.settings import Settings
 from mooring.errors import MooringError
 

@@ -8,7 +8,8 @@ when it has no server that answers.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from mooring.edge.model import SHARES_AT_MOST, Model, Rule
+from mooring.edge.model import Model
+from mooring.edge.rules import SHARES_AT_MOST, Rule
 from mooring.edge.settings import Settings
 from mooring.edge.shares import PARTS, name_of, parts_of, shared, sticks
 from mooring.edge.words import word

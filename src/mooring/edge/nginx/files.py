@@ -10,10 +10,11 @@ from typing import Final
 from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
 from mooring.edge.labels import Retry
-from mooring.edge.model import Backend, Model, Rule
+from mooring.edge.model import Backend, Model
 from mooring.edge.nginx import limits, parts, split, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
+from mooring.edge.rules import Rule
 from mooring.edge.settings import EntryPoint, Settings, address_of
 from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
 

@@ -7,8 +7,9 @@ place, as its timeout, is that of the first that has a server.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from mooring.edge.model import Backend, Model, Rule
+from mooring.edge.model import Backend, Model
 from mooring.edge.nginx import parts
+from mooring.edge.rules import Rule
 from mooring.edge.settings import EntryPoint
 from mooring.edge.shares import name_of, parts_of, shared, sticks
 from mooring.edge.words import word

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from mooring.edge.errors import ModuleMissing
-from mooring.edge.model import WHOLE, Model, Rule
+from mooring.edge.model import Model
 from mooring.edge.nginx import limits, parts
 from mooring.edge.routes import Route
+from mooring.edge.rules import WHOLE, Rule
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import before_port, word
 
