@@ -131,11 +131,16 @@ class Entry:
         eventually(lambda: self.get(host, path)[0] == 200, f"{host}{path} answers")
 
     @contextmanager
-    def load(self, host: str, *words: str) -> Iterator[Counted]:
-        """Requests without a pause for as long as this is entered."""
+    def load(
+        self, host: str, *words: str, address: str = "127.0.0.1", port: int = 80
+    ) -> Iterator[Counted]:
+        """Requests without a pause for as long as this is entered.
+
+        address, port  of the entry point, or of another entry to the same swarm
+        """
         counted = Counted()
         command = (
-            *(sys.executable, "-m", "testbed.load", "127.0.0.1", "80", host),
+            *(sys.executable, "-m", "testbed.load", address, str(port), host),
             *("--workers", str(WORKERS), "--pause", "0.004", *words),
         )
         process = subprocess.Popen(

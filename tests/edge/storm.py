@@ -57,9 +57,10 @@ class Storm:
         self.events: list[tuple[float, str]] = []
         self._updates = 0
 
-    def begin(self) -> None:
+    def begin(self, *words: str) -> None:
+        """words: further options of the service."""
         options, command = serving(self.work)
-        self.entry.create("web", 3, *options, command=command)
+        self.entry.create("web", 3, *options, *words, command=command)
         self.settle(3)
 
     def note(self, what: str) -> None:
