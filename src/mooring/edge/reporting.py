@@ -120,9 +120,9 @@ class Reporter:
             log.warning("its status is not told: %s", error)
 
     async def _ask(self) -> None:
-        """The proxy, how it is; now and then, and when it may be another."""
+        """The proxy, how it is; now and then, when it may be another, and while it does not run."""
         now, history = time.monotonic(), self._proxy.history
         counts = history.succeeded + history.failed + history.starts
-        if now - self._asked_at >= LOOK_S or counts != self._counts:
+        if now - self._asked_at >= LOOK_S or counts != self._counts or self._facts is None:
             self._asked_at, self._counts = now, counts
             self._facts = await self._proxy.facts()
