@@ -11,7 +11,7 @@ from mooring.edge.errors import ConfigRejected
 from mooring.edge.follower import Follower
 from mooring.edge.interface import LOOK_S, Proxy
 from mooring.edge.labels import shown
-from mooring.edge.model import Memory, Model, model_of
+from mooring.edge.model import Memory, Model, Modeller
 from mooring.edge.place import Place
 from mooring.edge.quarantine import Quarantine, spoilers
 from mooring.edge.remembered import remember, remembered
@@ -38,6 +38,7 @@ class Keeper:
     def __init__(self, settings: Settings, proxy: Proxy, follower: Follower) -> None:
         self.settings, self.proxy, self.follower = settings, proxy, follower
         self.state = State()
+        self._modeller = Modeller(settings)
         self._memory = Memory()
         self._quarantine = Quarantine()
         self.reporter = Reporter(settings, proxy, follower)
@@ -124,7 +125,7 @@ class Keeper:
         if swarm is self._made_of and not has_certificates:
             return
         names = frozenset().union(*(one.names for one in self._certificates.values()))
-        model, memory = model_of(swarm, self.settings, self._memory, names, self._quarantine)
+        model, memory = self._modeller.model_of(swarm, self._memory, names, self._quarantine)
         model = replace(model, problems=(*model.problems, *self._bad))
         self._tell(model)
         self.state.model, self._made_of = model, swarm

@@ -21,6 +21,8 @@ from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 ADDRESS: Final = "mooring.edge.addr"  # label of a node
 SLOTS_AT_LEAST: Final = 8
 
+_Rules = tuple[tuple[Rule, ...], tuple[Shadowed, ...], list[Problem]]
+
 
 class Wish(Enum):
     """What a server should be."""
@@ -100,31 +102,114 @@ def model_of(
     names       hosts and *.NAME that there are certificates for
     quarantine  of routes that the proxy refuses
     """
-    routes, problems = _routes(swarm.services.values(), settings, memory, names)
-    if quarantine is not None:
-        routes, refused = quarantine.sifted(routes)
-        problems += refused
-    rules, shadowed, conflicts = rules_of(routes, settings)
-    ports = {
-        task.id: task.ports or memory.ports.get(task.id, ())
-        for task in swarm.tasks.values()
-        if not task.has_ended
-    }
-    addresses, unknown = _addresses(swarm.nodes.values())
-    tasks: dict[str, list[Task]] = {}
-    for task in swarm.tasks.values():
-        tasks.setdefault(task.service_id, []).append(task)
-    backends = {}
-    for route in routes:
-        here = sorted(tasks.get(route.service_id, ()), key=lambda one: one.id)
-        servers = (
-            _of_tasks(route, here, swarm.nodes, addresses, ports)
-            if route.mode == "direct"
-            else _of_nodes(route, swarm.nodes.values(), addresses)
-        )
-        backends[route.backend] = Backend(route, servers, _slots(route, servers))
-    model = Model(rules, backends, shadowed, (*problems, *conflicts, *unknown))
-    return model, Memory({one.key: one for one in routes}, ports)
+    return Modeller(settings).model_of(swarm, memory, names, quarantine)
+
+
+class _OfService(NamedTuple):
+    """All that the routes of a service are made of, but the edge file; and they."""
+
+    service: Service
+    names: frozenset[str]
+    routes: Sequence[Route]
+    problems: Sequence[Problem]
+
+
+class _OfRoute(NamedTuple):
+    """All that a backend is made of; and it. ports: of the tasks, by id."""
+
+    route: Route
+    tasks: Sequence[Task]
+    ports: Sequence[tuple[Port, ...]]
+    backend: Backend
+
+
+class Modeller:
+    """Makes models of one edge file, one after the other: anew only what is other than before.
+
+    Of 1,000 services, the labels of all are read once, and then those that changed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._services: dict[str, _OfService] = {}
+        self._ruled: tuple[list[Route], _Rules] | None = None
+        self._nodes: Mapping[str, Node] = {}
+        self._backends: dict[str, _OfRoute] = {}
+
+    def model_of(
+        self,
+        swarm: Swarm,
+        memory: Memory,
+        names: frozenset[str] = frozenset(),
+        quarantine: Quarantine | None = None,
+    ) -> tuple[Model, Memory]:
+        """The same as without any before it."""
+        routes, problems = self._routes(swarm.services.values(), memory, names)
+        if quarantine is not None:
+            routes, refused = quarantine.sifted(routes)
+            problems += refused
+        rules, shadowed, conflicts = self._rules(routes)
+        ports = {
+            task.id: task.ports or memory.ports.get(task.id, ())
+            for task in swarm.tasks.values()
+            if not task.has_ended
+        }
+        addresses, unknown = _addresses(swarm.nodes.values())
+        backends = self._backends_of(routes, swarm, addresses, ports)
+        model = Model(rules, backends, shadowed, (*problems, *conflicts, *unknown))
+        return model, Memory({one.key: one for one in routes}, ports)
+
+    def _routes(
+        self, services: Iterable[Service], memory: Memory, names: frozenset[str]
+    ) -> tuple[list[Route], list[Problem]]:
+        before, self._services = self._services, {}
+        routes: list[Route] = []
+        problems: list[Problem] = []
+        has_certificate = partial(is_covered, names=names)
+        for service in services:
+            made = before.get(service.id)
+            if made is None or made.service != service or made.names != names:
+                found = routes_of(service, self._settings, memory.routes, has_certificate)
+                made = _OfService(service, names, *found)
+            self._services[service.id] = made
+            routes += made.routes
+            problems += made.problems
+        # The older wins a conflict, whichever came first to us.
+        routes.sort(key=lambda one: (one.created, one.service_id, one.name))
+        return routes, problems
+
+    def _rules(self, routes: list[Route]) -> _Rules:
+        if self._ruled is None or self._ruled[0] != routes:
+            self._ruled = routes, rules_of(routes, self._settings)
+        return self._ruled[1]
+
+    def _backends_of(
+        self,
+        routes: Iterable[Route],
+        swarm: Swarm,
+        addresses: Mapping[str, str],
+        ports: Mapping[str, tuple[Port, ...]],
+    ) -> dict[str, Backend]:
+        before = self._backends if self._nodes == swarm.nodes else {}
+        self._nodes, self._backends = swarm.nodes, {}
+        tasks: dict[str, list[Task]] = {}
+        for task in swarm.tasks.values():
+            tasks.setdefault(task.service_id, []).append(task)
+        for route in routes:
+            here = tasks.get(route.service_id, []) if route.mode == "direct" else []
+            of_tasks = [ports.get(one.id, ()) for one in here]
+            made = before.get(route.backend)
+            if made is None or (made.route, made.tasks, made.ports) != (route, here, of_tasks):
+                servers = (
+                    _of_tasks(route, here, swarm.nodes, addresses, ports)
+                    if route.mode == "direct"
+                    else _of_nodes(route, swarm.nodes.values(), addresses)
+                )
+                made = _OfRoute(
+                    *(route, here, of_tasks), Backend(route, servers, _slots(route, servers))
+                )
+            self._backends[route.backend] = made
+        return {name: one.backend for name, one in self._backends.items()}
 
 
 def node_address(node: Node) -> str | None:
@@ -142,20 +227,6 @@ def node_address(node: Node) -> str | None:
         if not address.is_unspecified and not address.is_loopback:
             return str(address)
     return None
-
-
-def _routes(
-    services: Iterable[Service], settings: Settings, memory: Memory, names: frozenset[str]
-) -> tuple[list[Route], list[Problem]]:
-    routes, problems = [], []
-    has_certificate = partial(is_covered, names=names)
-    for service in services:
-        of_one, wrong = routes_of(service, settings, memory.routes, has_certificate)
-        routes += of_one
-        problems += wrong
-    # The older wins a conflict, whichever came first to us.
-    routes.sort(key=lambda one: (one.created, one.service_id, one.name))
-    return routes, problems
 
 
 def _addresses(nodes: Iterable[Node]) -> tuple[dict[str, str], list[Problem]]:
@@ -180,7 +251,7 @@ def _of_tasks(
     ports: Mapping[str, tuple[Port, ...]],
 ) -> tuple[Server, ...]:
     servers = []
-    for task in tasks:
+    for task in sorted(tasks, key=lambda one: one.id):
         published = _own_port(ports.get(task.id, ()), route.port)
         node = nodes.get(task.node_id)
         if not (task.is_running and published and node and node.id in addresses):

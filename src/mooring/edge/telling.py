@@ -75,7 +75,7 @@ def _made(backend: Backend, state_of: Callable[[str, Server], str], swarm: Swarm
             task = swarm.tasks.get(one.key)
             leaving.append((task, swarm.nodes.get(task.node_id if task else one.key)))
     name, service = backend.name, swarm.services.get(backend.route.service_id)
-    states = tuple(state_of(name, one) for one in backend.servers)
+    states = tuple([state_of(name, one) for one in backend.servers])
     return _Made(backend, service, states, tuple(leaving))
 
 

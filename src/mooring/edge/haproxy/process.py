@@ -57,6 +57,7 @@ class Haproxy:
         self._applied = ""  # its configuration, if that is known
         self._backends: dict[str, Backend] = {}  # of that configuration, if we wrote it
         self._generation = 0
+        self._judged: tuple[object, bool] | None = None  # what a reload hangs on, and whether
 
     async def found(self) -> bool:
         """Whether it runs with a configuration of ours. Then nothing has to be reloaded."""
@@ -110,7 +111,14 @@ class Haproxy:
 
         A backend that is gone does no harm, and goes with the next reload.
         """
-        return self._text({**self._backends, **model.backends}, self._generation) != self._applied
+        backends = {**self._backends, **model.backends}
+        # Of a pass with other tasks alone all of this is as before: a text of 1,000 is not made.
+        parts = [(one.route, one.slots) for one in backends.values()]
+        made_of = self._applied, self.settings, parts
+        if self._judged is None or self._judged[0] != made_of:
+            is_other = self._text(backends, self._generation) != self._applied
+            self._judged = made_of, is_other
+        return self._judged[1]
 
     def rendered(self, model: Model) -> str:
         """The configuration of a model. Of what only runtime knows, the servers, nothing."""

@@ -128,8 +128,9 @@ class HaproxyProxy:
     def state_of(self, backend: str, server: Server) -> str:
         """In a word, how a server is."""
         made = self._plans.get(backend)
-        number = made.places.get(server.key) if made else None
-        slot = next((one for one in self._slots.get(backend, ()) if one.number == number), None)
+        number = made.places.get(server.key, 0) if made else 0
+        slots = self._slots.get(backend, ())
+        slot = slots[number - 1] if 0 < number <= len(slots) else None
         if slot is None:
             return "waits" if server.wish is Wish.SERVE else "leaves"
         if slot.admin is Admin.READY:
