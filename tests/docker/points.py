@@ -2,7 +2,7 @@
 
 from typing import Final
 
-import mooring.daemon  # noqa: F401  brings in all that declares points
+import mooring.daemon.up  # noqa: F401  brings in all that declares points
 from mooring.crashpoints import POINTS
 
 # The story does not pass these; the tests that do are named in tests/system/test_crashes.py, and

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 import pytest
 
-import mooring.daemon  # noqa: F401  brings in all that declares points
+import mooring.daemon.up  # noqa: F401  brings in all that declares points
 from mooring.crashpoints import POINTS
 from mooring.drivers.imagefs import can_have_xfs
 from tests.host.privileges import needs_mounts

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-import mooring.daemon  # noqa: F401  brings in all that declares points
+import mooring.daemon.up  # noqa: F401  brings in all that declares points
 from mooring.crashpoints import POINTS
 from tests.host.privileges import needs_mounts
 from tests.system.server import eventually

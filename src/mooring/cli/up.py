@@ -119,7 +119,8 @@ def up(
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
 
-    from mooring.daemon import DockerSettings, Settings, run
+    from mooring.daemon.settings import DockerSettings, Settings
+    from mooring.daemon.up import run
     from mooring.dockerplugin.names import Namespaces
 
     is_required = plugin_socket != AUTO

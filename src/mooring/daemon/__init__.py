@@ -1,0 +1,1 @@
+"""Joins the rooms into processes, and names the backends."""
