@@ -108,6 +108,8 @@ SERVICES = [
     (),
     (a_service(**EVERY, sticky="true", retry="all", check="/up", balance="source"), a_task(1)),
     (a_service(**EVERY, protocol="h2c", retry="none"), a_task(1), a_task(2)),
+    (a_service(**EVERY, **{"strip-prefix": "true", "max-body": "10Mi"}), a_task(1)),
+    (a_service(**EVERY, protocol="h2c", **{"strip-prefix": "true"}), a_task(1)),
     (a_service("web", MESHED, **EVERY), a_service("b", MESHED, host="b.example", mode="mesh")),
     (a_service(**EVERY, balance="leastconn"), a_task(1), a_node(address="fd00::7")),
     (
@@ -120,6 +122,7 @@ SERVICES = [
 ]
 ENTRIES = (
     EntryPoint("http", 80, "127.0.0.1"),
+    EntryPoint("a" + "-" * 31, 82, "127.0.0.1"),
     EntryPoint(
         *("six-6", 81, "::1"),
         accept_proxy_from=("10.0.0.0/8", "fd00::/8"),
@@ -128,6 +131,7 @@ ENTRIES = (
     EntryPoint("https", 443, "127.0.0.1", tls=True),
     EntryPoint("db", 5432, "::1", "tcp", accept_proxy_from=("10.0.0.0/8",)),
     EntryPoint("names", 5433, "127.0.0.1", "tcp"),
+    EntryPoint("b" + "-" * 31, 5434, "127.0.0.1", "tcp"),
 )
 
 

@@ -68,6 +68,9 @@ def test_without_labels_of_ours_there_is_no_route_and_nothing_is_said() -> None:
         ("limit", "600/m", "limit", (600, 60)),
         ("slow-start", "30s", "slow_start_s", 30),
         ("max-connections", "100", "max_connections", 100),
+        ("max-body", "10Mi", "max_body_bytes", 10 << 20),
+        ("max-body", "999999999Gi", "max_body_bytes", 999999999 << 30),
+        ("max-body", "1500k", "max_body_bytes", 1_500_000),
     ],
 )
 def test_a_label_says_what(label: str, value: str, field: str, meaning: object) -> None:
@@ -115,6 +118,14 @@ def test_a_label_says_what(label: str, value: str, field: str, meaning: object) 
         ("limit", "20/h"),
         ("slow-start", "0"),
         ("max-connections", "0"),
+        ("max-body", "0"),
+        ("max-body", "10 Mi"),
+        ("max-body", "1e3"),
+        ("max-body", "1.5Mi"),
+        ("max-body", "1000000000"),
+        ("max-body", "100m"),
+        ("strip-prefix", "/api"),
+        ("strip-prefix", "true"),  # without a path there is nothing to take off
     ],
 )
 def test_what_is_not_in_the_grammar_is_refused(label: str, value: str) -> None:
@@ -151,7 +162,7 @@ ATTACKS = [
     "label",
     [
         *("host", "path", "check", "entry", "mode", "timeout", "port", "balance", "protocol"),
-        "proxy-protocol",
+        *("proxy-protocol", "strip-prefix", "max-body"),
     ],
 )
 def test_an_attack_reaches_no_route_and_is_told_in_one_printable_line(
@@ -194,10 +205,18 @@ def test_of_tcp_an_entry_point_is_enough() -> None:
         ({"entry": "db", "retry": "all"}, "BadLabel"),
         ({"entry": "db", "tls": "off"}, "BadLabel"),
         ({"entry": "db", "limit": "1/s"}, "BadLabel"),
+        ({"entry": "db", "strip-prefix": "false"}, "BadLabel"),
+        ({"entry": "db", "max-body": "1Mi"}, "BadLabel"),
     ],
 )
 def test_what_is_nothing_for_tcp_is_refused(labels: dict[str, str], reason: str) -> None:
     assert refusal(a_service(protocol="tcp", **labels)) == reason
+
+
+def test_a_path_is_taken_off_and_streams_of_grpc_have_no_size() -> None:
+    route = the_route(a_service(host="a.b", path="/api", **{"strip-prefix": "true"}))
+    assert (route.path, route.is_stripped) == ("/api", True)
+    assert refusal(a_service(host="a.b", protocol="h2c", **{"max-body": "1Mi"})) == "BadLabel"
 
 
 def test_http_comes_in_at_no_entry_point_of_tcp() -> None:

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple, TypedDict
 
 from mooring.edge.hosts import is_pattern
 from mooring.edge.settings import ModeName
+from mooring.model.quantity import Quantity
 
 PREFIX: Final = "mooring.edge."
 HOSTS_AT_MOST: Final = 20  # of a route
@@ -30,6 +31,7 @@ _TIME: Final = re.compile(r"([1-9][0-9]{0,3})([smh])", re.ASCII)
 _RATE: Final = re.compile(r"([1-9][0-9]{0,5})/([sm])", re.ASCII)
 _WEIGHT: Final = re.compile(r"[0-9]|[1-9][0-9]{1,2}|1000", re.ASCII)
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+_SIZE: Final = re.compile(r"[1-9][0-9]{0,8}([kMG]|[KMG]i)?", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -87,6 +89,8 @@ class Said(TypedDict, total=False):
     slow_start: int
     max_connections: int
     weight: int
+    strip_prefix: bool
+    max_body: int
 
 
 class Value(NamedTuple):
@@ -181,6 +185,12 @@ def _connections(value: Value) -> int:
     return int(value.text)
 
 
+def _size(value: Value) -> int:
+    if not _SIZE.fullmatch(value.text):
+        raise value.refused("a number of bytes, as 512Ki, 10Mi or 1G")
+    return Quantity.parse(value.text).bytes()
+
+
 def _timeout(value: Value) -> int:
     found = _TIME.fullmatch(value.text)
     seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
@@ -210,6 +220,8 @@ KEYS: Final[Mapping[str, Callable[[Value], object]]] = {
     "slow-start": _timeout,
     "max-connections": _connections,
     "weight": _weight,
+    "strip-prefix": _flag,
+    "max-body": _size,
 }
 
 

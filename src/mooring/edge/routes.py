@@ -63,6 +63,8 @@ class Route:
     weight          its part of requests, beside others with the same host and path that have
                     one too; None: it shares with nobody
     max_connections of one server at a time, others wait; 0: as many as there are
+    is_stripped     whether `path` is taken off before its servers see a request
+    max_body_bytes  of a request; larger ones get 413; 0: as large as it comes
     """
 
     service_id: str
@@ -91,6 +93,8 @@ class Route:
     slow_start_s: int = 0
     max_connections: int = 0
     weight: int | None = None
+    is_stripped: bool = False
+    max_body_bytes: int = 0
 
     @property
     def backend(self) -> str:
@@ -209,6 +213,8 @@ def _route(
         slow_start_s=said.get("slow_start", 0),
         max_connections=said.get("max_connections", 0),
         weight=said.get("weight"),
+        is_stripped=said.get("strip_prefix", False),
+        max_body_bytes=said.get("max_body", 0),
     )
 
 
@@ -219,6 +225,11 @@ def _entrance(
     if "host" not in said:
         label = label_of(name, "host")
         raise Refused("BadLabel", f"{label} is missing; name the host that clients ask for")
+    if said.get("strip_prefix") and said.get("path", "/") == "/":
+        raise Refused("BadLabel", f"{label_of(name, 'strip-prefix')} takes off a path; say which")
+    if "max_body" in said and said.get("protocol") == "h2c":
+        # A stream tells its length as little as its end.
+        raise Refused("BadLabel", f"{label_of(name, 'max-body')} is nothing for protocol h2c")
     known = {one.name: one for one in settings.entry_points}
     _are_known(said.get("entry", ()), known)
     secure = [one for one in said.get("entry", (HTTPS,)) if one in known and known[one].tls]
@@ -246,6 +257,8 @@ def _entrance_of_tcp(
         ("retry", said.get("retry") != "all"),
         ("tls", "tls" not in said),
         ("limit", "limit" not in said),
+        ("strip-prefix", "strip_prefix" not in said),
+        ("max-body", "max_body" not in said),
     ):
         if not is_none:
             raise Refused("BadLabel", f"{label_of(name, key)} is nothing for protocol tcp")

@@ -20,7 +20,7 @@ EntryProtocol = Literal["http", "tcp"]
 USERS: Final[dict[ProxyName, str]] = {"haproxy": "haproxy", "nginx": "www-data"}  # of Debian
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _URL: Final = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", re.ASCII)
-_NAME: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 # It stands in the proxy's files and on its command lines.
 _DIRECTORY: Final = re.compile(r"/[A-Za-z0-9._/-]*", re.ASCII)
 
@@ -238,7 +238,7 @@ def _is_all(host: str) -> bool:
 
 def _faults_of(field: str, entry: EntryPoint, proxy: ProxyName) -> Iterator[_Fault]:
     if not _NAME.fullmatch(entry.name):
-        remedy = "up to 32 of a to z, 0 to 9 and -"
+        remedy = "up to 32 of a to z, 0 to 9 and -, which comes not first"
         yield _Fault(f"{field}.name", f"{entry.name!r} is none", remedy)
     if not 1 <= entry.port <= 65535:
         yield _Fault(f"{field}.port", f"{entry.port} is none", "1 to 65535")

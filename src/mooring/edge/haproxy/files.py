@@ -8,13 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
-from mooring.edge.haproxy import limits, parts, split, streams
+from mooring.edge.haproxy import limits, parts, prefix, split, streams
 from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model
 from mooring.edge.routes import HTTPS, Route
 from mooring.edge.rules import TO_TLS, Rule
 from mooring.edge.settings import EntryPoint, Settings, address_of
-from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
+from mooring.edge.words import (
+    CHALLENGES,
+    NO_ROUTE,
+    NO_SERVER,
+    PREFIX_HEADER,
+    before_port,
+    word,
+)
 
 GENERATION: Final = "proc.mooring_gen"
 ACME: Final = "acme"  # a backend; those of services begin with svc_
@@ -179,7 +186,8 @@ def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]
 def _forwarded(entry: EntryPoint) -> Iterator[str]:
     """What a client says of where it comes from is replaced, unless it may say so."""
     unless = f" unless {parts.source(entry.trusted_from)}" if entry.trusted_from else ""
-    for header in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"):
+    said = [f"X-Forwarded-{one}" for one in ("For", "Host", "Proto")]
+    for header in (*said, PREFIX_HEADER, "Forwarded"):
         yield f"    http-request del-header {header}{unless}"
     missing = "{ req.hdr(%s) -m found }"
     yield "    http-request add-header X-Forwarded-For %[src]"
@@ -205,6 +213,7 @@ def _backend(backend: Backend, slots: int) -> Iterator[str]:
     if _RETRY[route.retry]:
         yield _RETRY[route.retry]
     yield from limits.of_requests(route)
+    yield from prefix.stripped(route)
     yield from parts.check(route)
     if route.is_sticky:
         yield f"    cookie {cookie(route)} insert indirect nocache httponly dynamic"

@@ -10,9 +10,13 @@ from typing import Final
 from mooring.edge.haproxy import parts
 from mooring.edge.routes import Route
 from mooring.edge.settings import EntryPoint
-from mooring.edge.words import NOT_FOR_YOU, TOO_MANY, word
+from mooring.edge.words import NO_LENGTH, NOT_FOR_YOU, TOO_LARGE, TOO_MANY, word
 
 CLIENT: Final = "var(txn.client)"
+# Of bodies that do not tell their size, all three.
+UNTOLD_AT_MOST: Final = 8 << 10  # bytes
+HEADERS_AT_MOST: Final = 4 << 10  # bytes; the buffer has 16 KiB for both
+WAIT_S: Final = 60  # until it is there; a client may be silent for as long
 CLIENTS_AT_MOST: Final = 20_000  # that are counted; the one that was seen last longest ago goes
 
 
@@ -43,6 +47,30 @@ def of_requests(route: Route) -> Iterator[str]:
             "    http-request deny deny_status 429 content-type text/plain"
             f' string "{TOO_MANY}\\n" hdr Retry-After {seconds}'
             f" if {{ sc_http_req_rate(0) gt {requests} }}"
+        )
+
+    yield from _of_bodies(route)
+
+
+def _of_bodies(route: Route) -> Iterator[str]:
+    """HAProxy counts nothing on its way: a size is what the client tells, or what is there.
+
+    Of a body that comes in chunks it has to be all of it, and that it is only for sure where
+    neither the headers nor it fill the buffer.
+    """
+    if not route.max_body_bytes:
+        return
+    is_untold = "{ req.hdr(transfer-encoding) -m found }"
+    wait = f"    http-request wait-for-body time {WAIT_S}s at-least {UNTOLD_AT_MOST}"
+    yield f"{wait} if {is_untold}"
+    for status, what, said in (
+        (413, f"{{ req.body_size gt {route.max_body_bytes} }}", TOO_LARGE),
+        (411, f"{is_untold} {{ req.body_size ge {UNTOLD_AT_MOST} }}", NO_LENGTH),
+        (411, f"{is_untold} {{ req.hdrs,length gt {HEADERS_AT_MOST} }}", NO_LENGTH),
+    ):
+        yield (
+            f"    http-request deny deny_status {status} content-type text/plain"
+            f' string "{said}\\n" if {what}'
         )
 
 

@@ -11,7 +11,7 @@ from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
 from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model
-from mooring.edge.nginx import limits, parts, split, streams
+from mooring.edge.nginx import limits, parts, prefix, split, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
 from mooring.edge.rules import Rule
@@ -33,6 +33,8 @@ http {{
     default_type text/plain;
     server_names_hash_max_size 16384;
     server_names_hash_bucket_size 512;
+    variables_hash_max_size 16384;
+    variables_hash_bucket_size 256;
     client_max_body_size 0;
     keepalive_timeout 10s;
     client_header_timeout 10s;
@@ -96,6 +98,7 @@ def config(
     for name in sorted(model.backends):
         if model.backends[name].route.protocol != "tcp":
             lines += _upstream(model.backends[name])
+    lines += prefix.variables(model.backends.values())
     for entry in settings.entries_of("http"):
         lines += _trust(entry)
         lines += limits.client(entry)
@@ -171,9 +174,10 @@ def _trust(entry: EntryPoint) -> Iterator[str]:
         ("for", "$proxy_add_x_forwarded_for", "$remote_addr"),
         ("proto", "$http_x_forwarded_proto", "https" if entry.tls else "http"),
         ("host", "$http_x_forwarded_host", "$http_host"),
+        ("prefix", "$http_x_forwarded_prefix", '""'),
     ):
         yield f'    map "${name}_trusted:{said}" ${name}_{what} {{'
-        yield f'        "~^1:(?<{name}_{what}_said>.+)$" ${name}_{what}_said;'
+        yield f'        "~^1:(?<{parts.SAID}>.+)$" ${parts.SAID};'
         yield f"        default {own};"
         yield "    }"
 
@@ -303,7 +307,7 @@ def _passing(
     indent, route, name = " " * 12, backend.route, parts.variable(entry)
     kind = "grpc" if route.protocol == "h2c" else "proxy"
     yield from limits.of_location(entry, route)
-    yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{target};"
+    yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{target}{prefix.target(route)};"
     yield f"{indent}{kind}_read_timeout {route.timeout_s if silent_s is None else silent_s}s;"
     yield f"{indent}{kind}_next_upstream {retried};"
     yield f"{indent}{kind}_set_header Host $http_host;"
@@ -316,6 +320,7 @@ def _passing(
     for header, what in (("For", "for"), ("Proto", "proto"), ("Host", "host")):
         yield f"{indent}{kind}_set_header X-Forwarded-{header} ${name}_{what};"
     yield f'{indent}{kind}_set_header Forwarded "";'
+    yield from prefix.of_location(entry, route)
     if route.is_sticky:
         yield f'{indent}add_header Set-Cookie "mooring=$mooring_client; Path=/; HttpOnly" always;'
 

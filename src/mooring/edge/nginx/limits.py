@@ -21,7 +21,7 @@ def client(entry: EntryPoint) -> Iterator[str]:
     """Set its address; the entry point's own variable tells whether the connection is trusted."""
     name = parts.variable(entry)
     yield f'    map "${name}_trusted:$http_x_forwarded_for" ${name}_client {{'
-    yield f'        "~^1:(?:.*,)? *(?<{name}_client_said>[0-9a-fA-F.:]+)$" ${name}_client_said;'
+    yield f'        "~^1:(?:.*,)? *(?<{parts.SAID}>[0-9a-fA-F.:]+)$" ${parts.SAID};'
     yield "        default $remote_addr;"
     yield "    }"
 
@@ -55,6 +55,8 @@ def of_location(entry: EntryPoint, route: Route) -> Iterator[str]:
         burst = f" burst={route.limit.requests - 1} nodelay" if route.limit.requests > 1 else ""
         yield f"{indent}limit_req zone={_variable(entry, route)}{burst};"
         yield f"{indent}limit_req_status 429;"
+    if route.max_body_bytes:
+        yield f"{indent}client_max_body_size {route.max_body_bytes};"
 
 
 def _variable(entry: EntryPoint, route: Route) -> str:

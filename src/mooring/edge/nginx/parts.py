@@ -8,6 +8,8 @@ from mooring.edge.settings import EntryPoint
 from mooring.edge.words import before_port, word
 
 TRIES: Final = 3
+# What a regular expression has found, until the next one looks. Such a name has 32 letters at most.
+SAID: Final = "mooring_said"
 
 
 def in_use(backend: Backend) -> list[Server]:

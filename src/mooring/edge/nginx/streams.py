@@ -43,6 +43,7 @@ def block(model: Model, settings: Settings) -> Iterator[str]:
     yield "    proxy_half_close on;"
     yield "    map_hash_bucket_size 512;"
     yield "    map_hash_max_size 16384;"
+    yield "    variables_hash_bucket_size 256;"
     yield f"    preread_timeout {NAME_S}s;"
     serving = {
         name: one

@@ -1,0 +1,149 @@
+"""What becomes of a request's path and size on its way, before real proxies and a real server."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from mooring.edge.settings import EntryPoint, ProxyName
+from tests.edge.clients import HOST, free_port, settings_in
+from tests.edge.making import a_service
+from tests.edge.plants import Plant
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(params=["haproxy", "nginx"])
+async def plant(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Plant]:
+    """What a client at its entry point http says of a proxy before is believed."""
+    name: ProxyName = request.param
+    if not shutil.which(name):
+        pytest.skip(f"there is no {name}")
+    settings = settings_in(tmp_path, proxy=name)
+    trusting, secure = settings.entry_points
+    trusting = structs.replace(trusting, trusted_from=("127.0.0.1/32",))
+    entries = (trusting, secure, EntryPoint("plain", free_port(), "127.0.0.1"))
+    async with AsyncExitStack() as stack:
+        made = Plant(structs.replace(settings, entry_points=entries), stack)
+        yield made
+        await made.proxy.stop()
+
+
+class Telling:
+    """It answers with what it was asked for, which prefix was taken off, and the body's size."""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, EOFError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                lines = head.lower().split("\r\n")
+                headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+                size = int(headers.get("content-length", "0"))
+                await reader.readexactly(size)
+                if "transfer-encoding" in headers:
+                    size = len(await reader.readuntil(b"0\r\n\r\n"))
+                prefix = headers.get("x-forwarded-prefix", "none")
+                body = f"{head.split()[1]} {prefix} {size > 0}".encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+                await writer.drain()
+        writer.close()
+
+
+async def told(
+    plant: Plant, method: str, path: str, *lines: str, body: bytes = b"", entry: str = "http"
+) -> tuple[int, str]:
+    """The status and what the server told, of a request with these header lines."""
+    head = "\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {HOST}", *lines, "", ""))
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", plant.port(entry))
+        writer.write(head.encode() + body)
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        size = int(answer.partition("content-length:")[2].split()[0])
+        text = (await reader.readexactly(size)).decode()
+        writer.close()
+    return int(answer.split()[1]), text
+
+
+async def serving(plant: Plant, **labels: str) -> None:
+    server = await plant.serve(Telling())
+    service = a_service(host=HOST, entry="http,plain", **labels)
+    await plant.bring(service, web=[server])
+
+
+@pytest.mark.parametrize("retry", ["safe", "all"])
+async def test_a_path_is_taken_off(plant: Plant, retry: str) -> None:
+    await serving(plant, path="/v1.0/api", retry=retry, **{"strip-prefix": "true"})
+
+    async def server_sees(path: str) -> str:
+        status, text = await told(plant, "GET", path)
+        assert status == 200
+        return text.removesuffix(" /v1.0/api False")
+
+    assert await server_sees("/v1.0/api") == "/"
+    assert await server_sees("/v1.0/api?q=/v1.0/api") == "/?q=/v1.0/api"
+    assert await server_sees("/v1.0/api/") == "/"
+    assert await server_sees("/v1.0/api/a/v1.0/api/b?x=%2F") == "/a/v1.0/api/b?x=%2F"
+    assert await server_sees("/v1.0/api/a%2Fb%20c") == "/a%2Fb%20c"
+    # No other host, wherever the service may send the client on to by this.
+    assert await server_sees("/v1.0/api//evil.example/x") == "/evil.example/x"
+    assert await server_sees("/v1.0/api///") == "/"
+    assert (await told(plant, "GET", "/v1.0/apix"))[0] == 404
+    assert (await told(plant, "GET", "/v1x0/api"))[0] == 404
+    assert (await told(plant, "DELETE", "/v1.0/api/a"))[1] == "/a /v1.0/api False"
+
+
+async def test_a_prefix_is_believed_of_a_proxy_in_front_alone(plant: Plant) -> None:
+    said = "X-Forwarded-Prefix: /outer"
+    kept = {"kept_host": HOST, "kept_path": "/kept", "kept_entry": "http,plain"}
+    await serving(plant, path="/api", **{"strip-prefix": "true"}, **kept)
+    assert (await told(plant, "GET", "/api/a", said))[1] == "/a /outer/api False"
+    assert (await told(plant, "GET", "/api/a", said, entry="plain"))[1] == "/a /api False"
+    assert (await told(plant, "GET", "/kept/a", said))[1] == "/kept/a /outer False"
+    assert (await told(plant, "GET", "/kept/a", said, entry="plain"))[1] == "/kept/a none False"
+
+
+async def test_a_path_in_other_words_is_the_same_or_nobodys(plant: Plant) -> None:
+    """nginx reads them as one, and HAProxy takes every path by its letters."""
+    await serving(plant, path="/api", **{"strip-prefix": "true"})
+    for path in ("/%61pi/a", "/x/../api/a", "//api/a"):
+        status, text = await told(plant, "GET", path)
+        wanted = (200, "/a /api False") if plant.settings.proxy == "nginx" else (404, text)
+        assert (status, text) == wanted
+    for path in ("/api%0d%0aX-A:b", "/%2e%2e/api", "/apix/../../api"):
+        assert (await told(plant, "GET", path))[0] in (400, 404)
+
+
+def in_chunks(size: int, each: int) -> bytes:
+    chunks = [b"%x\r\n%b\r\n" % (each, b"a" * each) for _ in range(size // each)]
+    return b"".join(chunks) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_a_body_is_as_large_as_it_may(plant: Plant, method: str) -> None:
+    await serving(plant, **{"max-body": "20Ki"})
+    fits, larger = b"a" * 20480, b"a" * 20481
+    chunked = "Transfer-Encoding: chunked"
+    assert (await told(plant, method, "/", "Content-Length: 20480", body=fits))[0] == 200
+    assert (await told(plant, method, "/", "Content-Length: 20481", body=larger))[0] == 413
+    # Without its being sent at all.
+    asks = ("Content-Length: 20481", "Expect: 100-continue")
+    assert (await told(plant, method, "/", *asks))[0] == 413
+    assert (await told(plant, method, "/", chunked, body=in_chunks(4096, 64))) == (
+        200,
+        "/ none True",
+    )
+    assert (await told(plant, "GET", "/"))[0] == 200
+
+
+async def test_a_body_that_hides_its_size_does_not_get_through(plant: Plant) -> None:
+    await serving(plant, **{"max-body": "20Ki"})
+    chunked = "Transfer-Encoding: chunked"
+    stuffing = (
+        [f"X-{n}: {'a' * 7000}" for n in range(2)] if plant.settings.proxy == "haproxy" else []
+    )
+    for lines, each in (((chunked,), 40000), ((chunked,), 1), ((chunked, *stuffing), 1)):
+        body = in_chunks(40000, each)
+        assert (await told(plant, "POST", "/", *lines, body=body))[0] in (411, 413)
