@@ -73,12 +73,18 @@ class Client:
         body: Any = None,
         media: str = "application/json",
         accept_encoding: str = "",
+        token: str = "t",
+        **more: str,
     ) -> Answer:
-        """Ask and return the whole answer, as bytes if it is no JSON; `path` may have a query."""
+        """Ask and return the whole answer, as bytes if it is no JSON; `path` may have a query.
+
+        more  other headers, `_` for `-`
+        """
         place, _, query = path.partition("?")
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = [
-            (b"authorization", b"Bearer t"),
+            (b"authorization", f"Bearer {token}".encode()),
+            *((name.replace("_", "-").encode(), value.encode()) for name, value in more.items()),
             (b"content-type", media.encode()),
             (b"user-agent", b"tester/1.0"),
             (b"accept-encoding", accept_encoding.encode()),
@@ -101,6 +107,7 @@ class Client:
         await self.app(scope, receive, send)
         text = b"".join(message.get("body", b"") for message in sent[1:])
         warnings = [value.decode() for name, value in sent[0]["headers"] if name == b"warning"]
-        is_text = any(value.startswith(b"text/plain") for _, value in sent[0]["headers"])
+        plain = (b"text/plain", b"application/msgpack", b"application/x-pem-file")
+        is_text = any(value.startswith(plain) for _, value in sent[0]["headers"])
         body = text if is_text else json.loads(text) if text else None
         return Answer(sent[0]["status"], body, tuple(warnings))

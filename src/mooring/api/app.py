@@ -12,6 +12,7 @@ from mooring.api.host import Host
 from mooring.api.http import JSON, Receive, Request, Scope, Send
 from mooring.api.identity import Identities
 from mooring.api.metrics import Metrics
+from mooring.api.nodes import Nodes
 from mooring.api.openapi import OpenApi
 from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
@@ -50,7 +51,9 @@ class App:
         kinds: Sequence[Kind],
         identities: Identities,
         host: Host | None = None,
+        nodes: Nodes | None = None,
     ) -> None:
+        """host, nodes: None where no agent runs in this process, and where none may join."""
         self._objects = objects
         self._routes = Routes(kinds)
         self._identities = identities
@@ -59,7 +62,7 @@ class App:
         self._bindings = Bindings(objects)
         self._explaining = Explaining(objects, host)
         self._metrics, self._top = Metrics(objects, host), Top(objects, host)
-        self._host = host  # None: no agent runs in this process
+        self._host, self._nodes = host, nodes
         self._openapi = OpenApi(kinds)
         self._watches = OpenWatches()
         self.ready = False
@@ -68,6 +71,8 @@ class App:
         """Be ready no more, and end what would go on for long."""
         self.ready = False
         self._watches.end()
+        if self._nodes is not None:
+            self._nodes.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,6 +90,8 @@ class App:
 
     async def _serve(self, request: Request) -> None:
         user = self._identities.user(request.header(b"authorization"))
+        if user is None and self._nodes is not None and await self._nodes.serves(request):
+            return
         if user is None and request.path not in OPEN_PATHS:
             raise ApiError("Unauthorized", "Unauthorized", "send a valid bearer token")
         request.user = user or ""
@@ -98,6 +105,7 @@ class App:
             or await self._top.serves(request)
             or await self._explaining.serves(request)
             or (self._host and await self._host.serves(request))
+            or (self._nodes and user and await self._nodes.joining.serves_admin(request))
         ):
             raise ApiError("NotFound", "the server could not find the requested resource")
 

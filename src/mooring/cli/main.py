@@ -10,6 +10,7 @@ from mooring.cli.backup import backup, import_, restore
 from mooring.cli.edge import edge
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
+from mooring.cli.node import node
 from mooring.cli.pool import pool
 from mooring.cli.resize import resize
 from mooring.cli.snapshot import clone, snapshot
@@ -53,6 +54,7 @@ for command in (
 app.command("import")(import_)
 app.add_typer(pool, name="pool")
 app.add_typer(edge, name="edge")
+app.add_typer(node, name="node")
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,6 +15,9 @@ from mooring import __version__
 from mooring.cli.common import failing_well
 from mooring.cli.kubeconfig import DEFAULT
 from mooring.errors import MooringError
+
+if TYPE_CHECKING:
+    from mooring.daemon.settings import DockerSettings
 
 AUTO: Final = "auto"
 PLUGIN_SOCKET: Final = Path("/run/docker/plugins/mooring.sock")
@@ -100,6 +104,14 @@ BackupDir = Annotated[
         f"[default: {BACKUPS}]",
     ),
 ]
+TlsSan = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tls-san",
+        metavar="NAME",
+        help="Another name or address by which agents and clients reach the server; repeatable.",
+    ),
+]
 
 
 @failing_well
@@ -115,23 +127,15 @@ def up(
     docker_namespaces: DockerNamespaces = None,
     import_dir: ImportDir = None,
     backup_dir: BackupDir = None,
+    tls_san: TlsSan = None,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
 
-    from mooring.daemon.settings import DockerSettings, Settings
+    from mooring.daemon.settings import Settings
     from mooring.daemon.up import run
-    from mooring.dockerplugin.names import Namespaces
 
-    is_required = plugin_socket != AUTO
-    if not is_required:
-        plugin_socket = str(PLUGIN_SOCKET) if _docker_is_here(docker_socket) else ""
-    docker = None
-    if plugin_socket:
-        namespaces = Namespaces(docker_namespace, frozenset(docker_namespaces or ()))
-        docker = DockerSettings(
-            Path(plugin_socket).absolute(), docker_socket, namespaces, is_required
-        )
+    docker = docker_of(plugin_socket, docker_socket, docker_namespace, docker_namespaces or ())
     host, port = _address(listen)
     settings = Settings(
         data_dir=data_dir,
@@ -139,14 +143,31 @@ def up(
         port=port,
         kubeconfig=kubeconfig or data_dir / DEFAULT.name,
         pool=pool or data_dir / "pool",
-        node_name=node_name or socket.gethostname().lower(),
+        node_name=node_name or own_name(),
         docker=docker,
-        import_dirs=tuple(one.absolute() for one in import_dir or ()),
-        backup_dirs=tuple(one.absolute() for one in backup_dir or (BACKUPS,)),
+        tls_sans=tuple(tls_san or ()),
+        import_dirs=absolute(import_dir or ()),
+        backup_dirs=absolute(backup_dir or (BACKUPS,)),
     )
-    _log()
+    log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, lambda url: _ready(url, settings.kubeconfig)))
+
+
+def docker_of(
+    plugin_socket: str, engine_socket: Path, namespace: str, others: Iterable[str]
+) -> "DockerSettings | None":
+    """How Docker is served; None if it is not."""
+    from mooring.daemon.settings import DockerSettings  # slow to load
+    from mooring.dockerplugin.names import Namespaces
+
+    is_required = plugin_socket != AUTO
+    if not is_required:
+        plugin_socket = str(PLUGIN_SOCKET) if _docker_is_here(engine_socket) else ""
+    if not plugin_socket:
+        return None
+    namespaces = Namespaces(namespace, frozenset(others))
+    return DockerSettings(Path(plugin_socket).absolute(), engine_socket, namespaces, is_required)
 
 
 def _docker_is_here(engine_socket: Path) -> bool:
@@ -154,7 +175,18 @@ def _docker_is_here(engine_socket: Path) -> bool:
     return os.geteuid() == 0 and (engine_socket.exists() or PLUGIN_SOCKET.parent.exists())
 
 
-def _log() -> None:
+def own_name() -> str:
+    """Of this host, as a Node is called."""
+    return socket.gethostname().lower()
+
+
+def absolute(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Whatever directory they were named from."""
+    return tuple(one.absolute() for one in paths)
+
+
+def log_to_stderr() -> None:
+    """As key=value, for a journal."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="level=%(levelname)s at=%(name)s %(message)s"
     )

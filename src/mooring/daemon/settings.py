@@ -29,3 +29,14 @@ class Settings:
     docker: DockerSettings | None = None  # None: no volume plugin is served
     import_dirs: tuple[Path, ...] = ()  # what lies below may fill volumes
     backup_dirs: tuple[Path, ...] = ()  # there, and below, repositories of backups may be
+    tls_sans: tuple[str, ...] = ()  # more names and addresses that clients reach the server by
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """What `mooring node run` was told."""
+
+    data_dir: Path
+    docker: DockerSettings | None = None  # None: no volume plugin is served
+    import_dirs: tuple[Path, ...] = ()
+    backup_dirs: tuple[Path, ...] = ()

@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +13,12 @@ import uvicorn
 
 from mooring.api.app import App
 from mooring.api.certificates import Authority, names_of, private_file
+from mooring.api.door import Door
 from mooring.api.host import Host
 from mooring.api.identity import Identities
+from mooring.api.joining import Joining
+from mooring.api.nodes import Nodes
+from mooring.api.tokens import Token, Tokens
 from mooring.controllers.controllers import Controllers
 from mooring.daemon.access import users_of
 from mooring.daemon.docker import adoptions_of, docker_of, engine_of, plugin_parts
@@ -66,10 +70,14 @@ async def _run(
     url = url_of(settings.host, listener.getsockname()[1])
     authority = Authority(settings.data_dir / "pki")
     with usable(settings.data_dir / "pki"):
-        await asyncio.to_thread(authority.ensure, names_of(settings.host))
-    identities = Identities(users_of(settings, authority, url))
+        await asyncio.to_thread(authority.ensure, [*names_of(settings.host), *settings.tls_sans])
+    users = users_of(settings, authority, url)
     objects = Objects(store, ALL_KINDS)
     await objects.start()
+    tokens = Tokens(store, objects.clock)
+    await tokens.start()
+    await _shared(tokens, users, settings)
+    identities = Identities(users, tokens)
     controllers = Controllers(objects)
     tell = controllers.recorder.note
     engine = engine_of(settings.docker) if settings.docker is not None else None
@@ -83,13 +91,23 @@ async def _run(
         adoptions = adoptions_of(objects, agent, engine, served, settings, tell)
         parts += served if adoptions is None else [*served, adoptions]
     host = Host(agent.users, adoptions, agent.health, agent.usages)
-    app = App(objects, ALL_KINDS, identities, host)
+    joining = Joining(objects, tokens, authority.ca)
+    nodes = Nodes(identities, tokens, Door(objects, tell), joining)
+    app = App(objects, ALL_KINDS, identities, host, nodes)
     server = uvicorn.Server(config(app, authority))
     await _first_start(objects, settings)
     await _serve(server, listener, app, objects, parts, lambda: on_ready(url))
     if engine is not None:
         await engine.stop()
+    await tokens.stop()
     await objects.close()
+
+
+async def _shared(tokens: Tokens, users: Mapping[str, str], settings: Settings) -> None:
+    """Have every server of the store know the token in our kubeconfig."""
+    for hashed, user in users.items():
+        maker = f"{settings.node_name}:{settings.kubeconfig.absolute()}"
+        await tokens.known(hashed, Token("user", user, maker=maker))
 
 
 async def _serve(

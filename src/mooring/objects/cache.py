@@ -8,15 +8,15 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from sortedcontainers import SortedDict
 
 from mooring.model.metadata import View
-from mooring.objects.documents import labels_of, respliced, splice_offset, spliced
+from mooring.objects.documents import decoded, labels_of, respliced, splice_offset, spliced
 from mooring.objects.kind import Kind
-from mooring.store.interface import Change, Expired, Store
+from mooring.store.interface import Change, Document, Expired, Store
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +219,24 @@ class Shelf:
         for follower in followers:
             follower(event)
 
+    def replace(self, documents: Mapping[str, Document], revision: int) -> None:
+        """Bring the shelf to these, by key, and tell the followers; of this revision is all that
+        went. What came between is not known, so no watch goes on from before."""
+        for key, entry in list(self._entries.items()):
+            new = documents.get(key)
+            if new is None or (
+                new.revision != entry.revision and _uid(new.value) != _uid(entry.body)
+            ):
+                self.apply(Change(self.prefix + key, None, None, revision, entry.revision))
+        for key, (stored_key, value, written) in documents.items():
+            here = self.get(key)
+            if here is None or here.revision != written:
+                before = here.revision if here is not None else 0
+                self.apply(Change(stored_key, None, value, written, before))
+        self.recent.clear()
+        self._recent_bytes = 0
+        self.revision = self.recent_from = revision
+
     def _remember(self, event: Event) -> None:
         self.recent.append(event)
         self._recent_bytes += event.size_bytes
@@ -226,6 +244,10 @@ class Shelf:
             gone = self.recent.popleft()
             self._recent_bytes -= gone.size_bytes
             self.recent_from = gone.revision
+
+
+def _uid(body: bytes) -> str:
+    return str(decoded(body)["metadata"].get("uid", ""))
 
 
 class Cache:
@@ -252,12 +274,31 @@ class Cache:
         self._feed = asyncio.create_task(self._follow(page.revision), name="cache")
 
     async def _follow(self, revision: int) -> None:
-        async for batch in self._store.watch("", revision):
-            for change in batch:
-                shelf = self.shelves.get(change.key.partition("/")[0])
-                if shelf is not None:
-                    shelf.apply(change)
-            self._advance(batch[-1].revision)
+        while True:
+            try:
+                async for batch in self._store.watch("", revision):
+                    for change in batch:
+                        shelf = self.shelves.get(change.key.partition("/")[0])
+                        if shelf is not None:
+                            shelf.apply(change)
+                    revision = batch[-1].revision
+                    self._advance(revision)
+                return
+            except Expired:  # a store out of reach for long, as over a network
+                revision = await self._list_again()
+
+    async def _list_again(self) -> int:
+        """Bring the shelves to what is there now, without what was in between."""
+        page = await self._store.list("")
+        found: dict[str, dict[str, Document]] = {name: {} for name in self.shelves}
+        for document in page.documents:
+            resource, _, key = document.key.partition("/")
+            if resource in found:
+                found[resource][key] = document
+        for resource, shelf in self.shelves.items():
+            shelf.replace(found[resource], page.revision)
+        self._advance(page.revision)
+        return page.revision
 
     def _advance(self, revision: int) -> None:
         self.revision = revision

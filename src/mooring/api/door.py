@@ -1,0 +1,287 @@
+"""The door of node agents: what they see of the store, and write to it. /mooring/v1/node/…
+
+GET   documents  a page of what is there: model/door.py has the bodies
+GET   watch      every change after a revision, as a stream
+POST  commit     writes, all or none
+POST  events     notes of events, for the recorder
+POST  renew      a new token in the place of the one that asks
+
+An agent decides by the same objects as a server, with admission and all; here everything that it
+wants to write is looked at once more: whether it may (rules/node_rights.py), and whether the
+object is a valid one. Decision 0029.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from mooring.api.http import Request
+from mooring.api.status import CODES, ApiError
+from mooring.api.tokens import Token
+from mooring.errors import Effect, MooringError
+from mooring.model import door
+from mooring.model.pool import Pool
+from mooring.objects.cache import Shelf
+from mooring.objects.documents import decoded, same_content, stored_form, unspliced
+from mooring.objects.errors import Invalid
+from mooring.objects.kind import Doc, Kind
+from mooring.objects.objects import Objects
+from mooring.objects.schema import SCHEMAS
+from mooring.rules.events import EventNote
+from mooring.rules.node_rights import AgentHost, may_read, refusal
+from mooring.store.interface import ABSENT, Changes, Check, Conflict, Expired, Page, Unavailable
+from mooring.store.interface import Write as StoreWrite
+
+log = logging.getLogger(__name__)
+
+MSGPACK: Final = (b"content-type", b"application/msgpack")
+PAGE_AT_MOST: Final = 5000  # documents of one answer
+AHEAD_S: Final = 3.0  # that a server may be behind another
+NOTES_AT_MOST: Final = 1000  # of events, in one request
+
+
+class Door:
+    """Answers by path."""
+
+    def __init__(self, objects: Objects, tell: Callable[[EventNote], None]) -> None:
+        """tell: takes notes for events"""
+        self._objects, self._tell = objects, tell
+        self._ends = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the streams, and those that begin from now on."""
+        self._ends.set()
+
+    async def serves(self, request: Request, token: Token) -> bool:
+        """Answer, if it is one of its paths. Errors are in the form that agents read."""
+        asked = request.path.removeprefix(f"{door.PATH}/")
+        serve = {
+            ("GET", "documents"): self._documents,
+            ("GET", "watch"): self._watch,
+            ("POST", "commit"): self._commit,
+            ("POST", "events"): self._events,
+        }.get((request.method, asked))
+        if serve is None:
+            return False
+        host = AgentHost(token.node, frozenset(token.namespaces))
+        try:
+            _compatible(request)
+            await serve(request, host)
+        except MooringError as error:
+            if request.answered:
+                raise
+            body = msgspec.msgpack.encode(refused(error))
+            await request.answer(CODES.get(error.code, 500), body, (MSGPACK,))
+        return True
+
+    # Reading
+
+    async def _documents(self, request: Request, host: AgentHost) -> None:
+        query = request.query
+        limit = min(_number(query.get("limit", "")) or PAGE_AT_MOST, PAGE_AT_MOST)
+        page: Page = await self._objects.store.list(
+            query.get("prefix", ""),
+            limit=limit,
+            after=query.get("after", ""),
+            revision=_number(query.get("revision", "")),
+        )
+        seen = [door.Doc(*one) for one in page.documents if self._sees(host, one.key)]
+        if page.more and page.documents:
+            # Where to go on is the last that there was, whether it is seen or not.
+            last = page.documents[-1]
+            if not seen or seen[-1].key != last.key:
+                seen.append(door.Doc(last.key, b"", 0))
+        answer = door.Documents(seen, page.revision, page.more)
+        await request.answer(200, msgspec.msgpack.encode(answer), (MSGPACK,))
+
+    async def _watch(self, request: Request, host: AgentHost) -> None:
+        query = request.query
+        prefix, since = query.get("prefix", ""), _number(query.get("from", ""))
+        batches = self._objects.store.watch(prefix, since).__aiter__()
+        following = asyncio.ensure_future(anext(batches))
+        gone = asyncio.create_task(request.hung_up())
+        ends = asyncio.create_task(self._ends.wait())
+        try:
+            begun = False
+            while True:
+                waited = {following, gone, ends}
+                await asyncio.wait(
+                    waited,
+                    timeout=door.PROGRESS_EVERY_S if begun else 0,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                batch: door.Batch | None = None
+                if following.done():
+                    batch = self._batch(host, following.result())  # Expired before it begins
+                    following = asyncio.ensure_future(anext(batches))
+                if not begun:
+                    begun = True
+                    await request.begin((MSGPACK,))
+                if gone.done() or ends.done():
+                    break
+                # What nobody has heard of for a while is heard of again: it is alive.
+                await request.more(_framed(batch or door.Batch(since)))
+                since = batch.revision if batch is not None else since
+            await request.end()
+        except (Expired, StopAsyncIteration):
+            if not request.answered:
+                raise
+            await request.end()
+        finally:
+            for task in (following, gone, ends):
+                task.cancel()
+            await asyncio.gather(following, gone, ends, return_exceptions=True)
+            with suppress(RuntimeError):
+                await batches.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    def _batch(self, host: AgentHost, changes: Changes) -> door.Batch:
+        seen = [door.Changed(*one) for one in changes if self._sees(host, one.key)]
+        return door.Batch(changes[-1].revision, seen)
+
+    def _sees(self, host: AgentHost, key: str) -> bool:
+        resource, _, name = key.partition("/")
+        shelf = self._objects.cache.shelves.get(resource)
+        if shelf is None:
+            return False  # of no kind that is served, as tokens are
+        namespace = name.rpartition("/")[0] if shelf.kind.namespaced else ""
+        return may_read(host, resource, namespace)
+
+    # Writing
+
+    async def _commit(self, request: Request, host: AgentHost) -> None:
+        try:
+            wanted = msgspec.msgpack.decode(await request.body(), type=door.Commit)
+        except msgspec.MsgspecError as error:
+            raise ApiError("BadRequest", f"it is no commit: {error}") from error
+        revision = self._done_before(wanted) if wanted.again else 0
+        if not revision:
+            writes = [await self._write(host, one) for one in wanted.writes]
+            for held in wanted.checks:
+                if not self._sees(host, held.key):
+                    raise ApiError("Forbidden", f"node {host.node} does not see {held.key}")
+            checks = [Check(one.key, one.revision) for one in wanted.checks]
+            revision = await self._objects.store.commit(writes, checks)
+        answer = msgspec.msgpack.encode(door.Committed(revision))
+        await request.answer(200, answer, (MSGPACK,))
+
+    def _done_before(self, wanted: door.Commit) -> int:
+        """The revision, if all of it is as it was to be: an earlier try came to something."""
+        for one in wanted.writes:
+            shelf, key = self._shelf(one.key)
+            entry = shelf.get(key)
+            if entry is None or one.value is None:
+                if entry is not None or one.value is not None:
+                    return 0
+            elif not same_content(unspliced(entry.body, shelf.offset), one.value):
+                return 0
+        return self._objects.cache.revision
+
+    async def _write(self, host: AgentHost, wanted: door.Wanted) -> StoreWrite:
+        """What the store is to do, if the agent may. Raises Conflict, ApiError Forbidden, Invalid.
+
+        What it was decided on is what is written on: the store sees to it that nothing came
+        between.
+        """
+        shelf, key = self._shelf(wanted.key)
+        if wanted.expected > self._objects.cache.revision:  # seen at a server that is ahead
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._objects.cache.caught_up(wanted.expected), AHEAD_S)
+        entry = shelf.get(key)
+        found = entry.revision if entry is not None else 0
+        if found != wanted.expected:
+            raise Conflict(wanted.key, wanted.expected or ABSENT, found)
+        before = decoded(entry.body) if entry is not None else None
+        after = self._doc(shelf.kind, wanted, before)
+        if why := refusal(host, shelf.kind.resource, key, before, after, self):
+            what = f"node {host.node} may not write {wanted.key}: {why}"
+            raise ApiError("Forbidden", what, "see docs/hosts.md for what an agent may do")
+        # Not its bytes: all that reads them counts on the form that we give them.
+        value = stored_form(shelf.kind, after) if after is not None else None
+        return StoreWrite(wanted.key, value, wanted.expected or ABSENT)
+
+    def _doc(self, kind: Kind, wanted: door.Wanted, before: Doc | None) -> Doc | None:
+        """The object that is to be stored, if it is a valid one. None: it is to go."""
+        if wanted.value is None:
+            return None
+        try:
+            doc: Doc = msgspec.json.decode(wanted.value, type=dict)
+            metadata = doc["metadata"]
+            named = f"{metadata['namespace']}/{metadata['name']}" if kind.namespaced else None
+            named = named or metadata["name"]
+        except (msgspec.MsgspecError, KeyError, TypeError) as error:
+            raise ApiError("BadRequest", f"{wanted.key}: it is no object: {error}") from error
+        SCHEMAS.conform(kind, doc)
+        if f"{kind.resource}/{named}" != wanted.key:
+            raise ApiError("BadRequest", f"{wanted.key}: the object is {named!r}")
+        if before is not None and before["metadata"].get("uid") != metadata.get("uid"):
+            raise ApiError("BadRequest", f"{wanted.key}: its uid does not change")
+        causes = (
+            kind.validate_update(doc, before) if before is not None else kind.validate_create(doc)
+        )
+        if causes:
+            raise Invalid(kind, metadata["name"], causes)
+        return doc
+
+    def _shelf(self, key: str) -> tuple[Shelf, str]:
+        resource, _, name = key.partition("/")
+        shelf = self._objects.cache.shelves.get(resource)
+        if shelf is None or not name:
+            raise ApiError("Forbidden", f"{key!r} is no object that an agent writes")
+        return shelf, name
+
+    # What decisions ask of other objects
+
+    def pool(self, name: str) -> Pool | None:
+        return self._objects.view(Pool, name)
+
+    def is_lost(self, node: str) -> bool:
+        """Nobody may take over yet what another host holds."""
+        return False
+
+    # Events
+
+    async def _events(self, request: Request, host: AgentHost) -> None:
+        try:
+            notes = msgspec.msgpack.decode(await request.body(), type=list[EventNote])
+        except msgspec.MsgspecError as error:
+            raise ApiError("BadRequest", f"these are no events: {error}") from error
+        for note in notes[:NOTES_AT_MOST]:
+            if not note.about.namespace or host.serves(note.about.namespace):
+                self._tell(note)
+        await request.answer(200, b"", (MSGPACK,))
+
+
+def refused(error: MooringError) -> door.Refusal:
+    """An error as agents read it."""
+    said = door.Refusal(error.code, error.what, error.remedy)
+    if isinstance(error, Conflict):
+        said.key, said.found = error.key, error.found
+        said.expected = error.expected if isinstance(error.expected, int) else 0
+    elif isinstance(error, Expired):
+        said.expected, said.found = error.revision, error.oldest
+    elif isinstance(error, Unavailable) and error.effect is Effect.NONE:
+        said.code = "Away"
+    return said
+
+
+def _compatible(request: Request) -> None:
+    """Agents are taken that are one version older or newer than this server, or as it."""
+    said = request.header(door.VERSION_HEADER.encode())
+    if not said.isdecimal() or abs(int(said) - door.VERSION) > 1:
+        what = f"this server speaks version {door.VERSION} with agents, this one {said or 'none'!r}"
+        raise ApiError("BadRequest", what, "upgrade the agent, or the servers, a version at a time")
+
+
+def _framed(batch: door.Batch) -> bytes:
+    body = msgspec.msgpack.encode(batch)
+    return len(body).to_bytes(door.LENGTH_BYTES) + body
+
+
+def _number(text: str) -> int:
+    if text and (not text.isdecimal() or len(text) > 18):
+        raise ApiError("BadRequest", f"{text[:20]!r} is no number")
+    return int(text or 0)

@@ -1,0 +1,175 @@
+"""How a host joins, and how its agent stays known: one-time tokens, and tokens of nodes.
+
+POST /mooring/v1/join         {"node": NAME} with a one-time token: the node's own token
+GET  /mooring/v1/ca           the certificate of the servers' authority; without any token
+POST /mooring/v1/node/renew   a new token in the place of the node's own
+POST /mooring/v1/tokens       an admin: {"node": NAME, "namespaces": [...], "hours": N}, a one-time
+                              token; all of it may be left out
+POST /mooring/v1/leave        an admin: {"node": NAME}: its tokens end
+"""
+
+import logging
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from mooring.api.http import JSON, Request
+from mooring.api.status import ApiError
+from mooring.api.tokens import Token, Tokens, until
+from mooring.clock import timestamp
+from mooring.model import door
+from mooring.model.names import DIRECTORY_DRIVER
+from mooring.model.node import Node
+from mooring.model.pool import Pool
+from mooring.model.storage_class import StorageClass
+from mooring.objects.errors import AlreadyExists
+from mooring.objects.kinds.common import is_subdomain
+from mooring.objects.objects import Objects
+from mooring.store.interface import Conflict
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+TOKENS_PATH: Final = "/mooring/v1/tokens"
+LEAVE_PATH: Final = "/mooring/v1/leave"
+RENEW_PATH: Final = f"{door.PATH}/renew"
+HOST_CLASS: Final = "host"  # whose volumes are on the host of their first container
+NODE_DAYS: Final = 30.0  # of a node's token; its agent renews it after a third of that
+JOIN_HOURS: Final = 1.0
+LONGEST_HOURS: Final = 24.0 * 7
+OLD_MINUTES: Final = 5.0  # that a renewed one is good for, in case its answer was lost
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """For whom a one-time token is to be good. node: one name alone; "": any that is new."""
+
+    node: str = ""
+    namespaces: tuple[str, ...] = ()
+    hours: float = JOIN_HOURS
+
+
+class Made(msgspec.Struct):
+    token: str
+    expires: str
+
+
+class Leaves(msgspec.Struct, forbid_unknown_fields=True):
+    node: str
+
+
+class Joining:
+    """Answers by path."""
+
+    def __init__(self, objects: Objects, tokens: Tokens, ca: Path) -> None:
+        self._objects, self._tokens, self._ca = objects, tokens, ca
+
+    async def serves_anybody(self, request: Request) -> bool:
+        """What needs no token, as who asks does not know yet whether to trust this server."""
+        if (request.method, request.path) != ("GET", door.CA_PATH):
+            return False
+        headers = ((b"content-type", b"application/x-pem-file"),)
+        await request.answer(200, self._ca.read_bytes(), headers)
+        return True
+
+    async def serves_joiner(self, request: Request, token: Token, hashed: str) -> bool:
+        """A one-time token is good for one thing."""
+        if (request.method, request.path) != ("POST", door.JOIN_PATH):
+            return False
+        asked = await _body(request, door.JoinRequest)
+        self._refuse_node(asked.node, token)
+        if asked.pool:
+            await self._make_pool(asked)
+        node = Token("node", f"system:node:{asked.node}", asked.node, token.namespaces)
+        await self._answer_token(request, node, hashed)
+        log.info("node=%s joined", asked.node)
+        return True
+
+    async def serves_node(self, request: Request, token: Token, hashed: str) -> bool:
+        if (request.method, request.path) != ("POST", RENEW_PATH):
+            return False
+        node = Token("node", token.user, token.node, token.namespaces)
+        await self._answer_token(request, node, "")
+        await self._tokens.shortened(hashed, OLD_MINUTES / (24 * 60))
+        return True
+
+    async def serves_admin(self, request: Request) -> bool:
+        if request.method != "POST" or request.path not in (TOKENS_PATH, LEAVE_PATH):
+            return False
+        if request.path == LEAVE_PATH:
+            leaves = await _body(request, Leaves)
+            await self._tokens.ended(leaves.node)
+            await request.answer(200, b"{}", (JSON,))
+            return True
+        asked = await _body(request, Asked)
+        _refuse_asked(asked)
+        expires = until(self._objects.clock, asked.hours / 24)
+        token = Token("join", "system:joining", asked.node, asked.namespaces, expires)
+        made = Made(await self._tokens.made(token), timestamp(expires))
+        await request.answer(201, msgspec.json.encode(made), (JSON,))
+        return True
+
+    def _refuse_node(self, node: str, token: Token) -> None:
+        if not is_subdomain(node):
+            what = f"{node[:64]!r} cannot be the name of a Node"
+            raise ApiError("BadRequest", what, "choose one of lower case letters, digits, - and .")
+        if token.node and token.node != node:
+            what = f"this token is for node {token.node} alone, not for {node}"
+            raise ApiError("Forbidden", what, f"join as {token.node}, or have another token made")
+        if not token.node and self._objects.view(Node, node) is not None:
+            raise ApiError(
+                "AlreadyExists",
+                f"there is a node {node} already",
+                f"if it is this host, make a token for it alone: mooring node token --node {node}; "
+                "else join with another --node-name",
+            )
+
+    async def _make_pool(self, asked: door.JoinRequest) -> None:
+        """Where the host's volumes are, and a class that takes each where it is used first."""
+        if not asked.pool.startswith("/"):
+            raise ApiError("BadRequest", f"pool: {asked.pool[:64]!r} is no absolute path")
+        spec = {"driver": DIRECTORY_DRIVER, "node": asked.node, "root": asked.pool}
+        pool = {"metadata": {"name": f"local-{asked.node}"}, "spec": spec}
+        class_ = {
+            "metadata": {"name": HOST_CLASS},
+            "provisioner": DIRECTORY_DRIVER,
+            "reclaimPolicy": "Delete",
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "allowVolumeExpansion": True,
+        }
+        for resource, doc in ((Pool.resource, pool), (StorageClass.resource, class_)):
+            with suppress(AlreadyExists):
+                await self._objects.create(self._objects.kinds[resource], "", doc)
+
+    async def _answer_token(self, request: Request, token: Token, instead_of: str) -> None:
+        expires = until(self._objects.clock, NODE_DAYS)
+        token = msgspec.structs.replace(token, expires=expires)
+        try:
+            secret = await self._tokens.made(token, instead_of=instead_of)
+        except Conflict as conflict:
+            what = "this token was used already"
+            remedy = "have another made: mooring node token"
+            raise ApiError("Unauthorized", what, remedy) from conflict
+        answer = door.NodeToken(token.node, secret, timestamp(expires), list(token.namespaces))
+        await request.answer(200, msgspec.json.encode(answer), (JSON,))
+
+
+def _refuse_asked(asked: Asked) -> None:
+    if asked.node and not is_subdomain(asked.node):
+        raise ApiError("BadRequest", f"node: {asked.node[:64]!r} cannot be the name of a Node")
+    if bad := [one for one in asked.namespaces if not _NAMESPACE.fullmatch(one)]:
+        raise ApiError("BadRequest", f"namespaces: {bad[0][:64]!r} cannot be that of a namespace")
+    if not 0 < asked.hours <= LONGEST_HOURS:
+        what = f"hours: {asked.hours:g} is not more than 0 and at most {LONGEST_HOURS:.0f}"
+        raise ApiError("BadRequest", what)
+
+
+async def _body(request: Request, type_: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await request.body() or b"{}", type=type_)
+    except msgspec.MsgspecError as error:
+        raise ApiError("BadRequest", f"the body of the request: {error}") from error

@@ -1,0 +1,41 @@
+"""Who is no user: hosts that join, and their agents. What each of them may ask for, and no more."""
+
+from mooring.api.door import Door
+from mooring.api.http import Request
+from mooring.api.identity import Identities
+from mooring.api.joining import Joining
+from mooring.api.status import ApiError
+from mooring.api.tokens import Tokens
+
+
+class Nodes:
+    """Answers those requests that no user's token came with."""
+
+    def __init__(
+        self, identities: Identities, tokens: Tokens, door: Door, joining: Joining
+    ) -> None:
+        self._identities, self._tokens = identities, tokens
+        self._door, self.joining = door, joining
+
+    def stop(self) -> None:
+        """End what would go on for long."""
+        self._door.stop()
+
+    async def serves(self, request: Request) -> bool:
+        """Answer, if it is one of theirs. Raises ApiError Forbidden for what is not a node's."""
+        if await self.joining.serves_anybody(request):
+            return True
+        hashed = self._identities.hash_of(request.header(b"authorization"))
+        token = self._tokens.found(hashed) if hashed is not None else None
+        if token is None or hashed is None or token.what == "user":
+            return False
+        request.user = token.user
+        if token.what == "join":
+            if await self.joining.serves_joiner(request, token, hashed):
+                return True
+            raise ApiError("Forbidden", "a token to join with is good for joining alone")
+        if await self.joining.serves_node(request, token, hashed):
+            return True
+        if await self._door.serves(request, token):
+            return True
+        raise ApiError("Forbidden", f"the token of node {token.node} is not good for this path")

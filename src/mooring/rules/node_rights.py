@@ -1,0 +1,287 @@
+"""What a node agent may read and write: what concerns its host, and nothing else. Pure.
+
+An agent's token is on its host, and a host may be taken over. Whoever has it can then do to the
+host's own volumes what root there can do anyway; the table below is what keeps the others out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from mooring.model.attachment import Attachment
+from mooring.model.backup import BackupRepository, VolumeArchive, VolumeBackup
+from mooring.model.claim import Claim
+from mooring.model.csi import CAPACITY_NAMESPACE, CsiDriver, StorageCapacity
+from mooring.model.event import Event
+from mooring.model.names import DRIVERS, HOSTNAME, POOL_ATTRIBUTE
+from mooring.model.node import NODE_LEASES, Node
+from mooring.model.pod import MIRROR, Pod
+from mooring.model.pool import Pool
+from mooring.model.quota import ResourceQuota
+from mooring.model.snapshot import Snapshot, SnapshotContent
+from mooring.model.volume import Volume
+
+Doc = dict[str, Any]
+LEASES: Final = "leases.coordination.k8s.io"
+NAMESPACES: Final = "namespaces"
+CSI_NODES: Final = "csinodes.storage.k8s.io"
+# Of a volume: where it is and what it is made of. Who could change that could reach into others.
+FIXED_OF_VOLUMES: Final = frozenset(
+    {"csi", "nodeAffinity", "accessModes", "storageClassName", "mountOptions", "volumeMode"}
+    | {"hostPath", "local", "nfs", "iscsi"}
+)
+
+
+@dataclass(frozen=True)
+class AgentHost:
+    """Of one agent. namespaces: that it serves; none: all."""
+
+    node: str
+    namespaces: frozenset[str] = frozenset()
+
+    def serves(self, namespace: str) -> bool:
+        return not self.namespaces or namespace in self.namespaces
+
+
+class World(Protocol):
+    """What a decision asks of other objects."""
+
+    def pool(self, name: str) -> Pool | None: ...
+
+    def is_lost(self, node: str) -> bool:
+        """Whether another host may take over what this one holds."""
+
+
+def may_read(host: AgentHost, resource: str, namespace: str) -> bool:
+    """Whether it sees objects of a kind in a namespace ("": of the whole cluster).
+
+    Events are told to the server, and read by people.
+    """
+    if resource == Event.resource:
+        return False
+    told_by_nodes = ((LEASES, NODE_LEASES), (StorageCapacity.resource, CAPACITY_NAMESPACE))
+    return not namespace or (resource, namespace) in told_by_nodes or host.serves(namespace)
+
+
+def refusal(
+    host: AgentHost, resource: str, key: str, before: Doc | None, after: Doc | None, world: World
+) -> str:
+    """Why it may not write this; "" if it may. before, after: None if there is none."""
+    rule = _RULES.get(resource)
+    if rule is None:
+        return f"an agent does not write {resource}"
+    one = before if after is None else after
+    assert one is not None
+    return rule(_Write(host, key, before, after, one, world))
+
+
+@dataclass(frozen=True)
+class _Write:
+    host: AgentHost
+    key: str
+    before: Doc | None
+    after: Doc | None
+    one: Doc  # after, or before if it goes
+    world: World
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+    @property
+    def namespace(self) -> str:
+        return self.key.rpartition("/")[0]
+
+    @property
+    def both(self) -> list[Doc]:
+        return [one for one in (self.before, self.after) if one is not None]
+
+    def of_a_namespace(self) -> str:
+        if self.host.serves(self.namespace):
+            return ""
+        return f"node {self.host.node} does not serve namespace {self.namespace}"
+
+    def of_another(self, what: str = "") -> str:
+        return f"it is {what or 'another'}'s, not node {self.host.node}'s"
+
+    def changed(self) -> tuple[Doc, Doc] | None:
+        """As it was and as it is to be; None if it comes or goes."""
+        if self.before is None or self.after is None:
+            return None
+        return self.before, self.after
+
+    def spec_changes(self) -> bool:
+        """Also if it comes or goes."""
+        pair = self.changed()
+        return pair is None or pair[0].get("spec") != pair[1].get("spec")
+
+    def is_pool_ours(self, name: str) -> bool:
+        pool = self.world.pool(name) if name else None
+        return pool is not None and pool.node in ("", self.host.node)
+
+
+def _own_name(write: _Write) -> str:
+    return "" if write.name == write.host.node else write.of_another(f"node {write.name}")
+
+
+def _node(write: _Write) -> str:
+    if why := _own_name(write):
+        return why
+    if write.after is None:
+        return "an agent does not remove its Node; `mooring node remove` does"
+    taints = [_part(one, "spec", "taints") for one in (write.before or {}, write.after)]
+    if taints[0] != taints[1]:
+        return "taints are an operator's word about a node, not its own"
+    labels = (write.after.get("metadata") or {}).get("labels") or {}
+    if labels.get(HOSTNAME, write.name) != write.name:
+        return f"label {HOSTNAME} of a node is its own name"
+    return ""
+
+
+def _lease(write: _Write) -> str:
+    if write.namespace != NODE_LEASES:
+        return f"leases of agents are in {NODE_LEASES}"
+    if write.after is None:
+        return "an agent does not delete its lease"
+    return _own_name(write)
+
+
+def _namespace(write: _Write) -> str:
+    if write.before is None and write.name in (NODE_LEASES, CAPACITY_NAMESPACE):
+        return ""
+    return "an agent makes and changes no namespaces"
+
+
+def _driver(write: _Write) -> str:
+    if write.before is None and write.name in DRIVERS:
+        return ""
+    return "an agent tells of its own drivers once, and changes none"
+
+
+def _capacity(write: _Write) -> str:
+    if write.namespace != CAPACITY_NAMESPACE:
+        return f"capacities are told in {CAPACITY_NAMESPACE}"
+    for one in write.both:
+        if _part(one, "nodeTopology", "matchLabels") != {HOSTNAME: write.host.node}:
+            return write.of_another()
+    return ""
+
+
+def _attachment(write: _Write) -> str:
+    for one in write.both:
+        node = str(_part(one, "spec", "nodeName"))
+        if node != write.host.node and not (write.after is None and write.world.is_lost(node)):
+            return f"volume is attached to node {node}, which has not lost it"
+    return ""
+
+
+def _pod(write: _Write) -> str:
+    for one in write.both:
+        labels = one["metadata"].get("labels") or {}
+        if MIRROR not in labels or _part(one, "spec", "nodeName") != write.host.node:
+            return f"an agent writes mirrors of containers on node {write.host.node} alone"
+    return write.of_a_namespace()
+
+
+def _claim(write: _Write) -> str:
+    return write.of_a_namespace()
+
+
+def _volume(write: _Write) -> str:
+    for one in write.both:
+        spec = one.get("spec") or {}
+        claimed = _part(spec, "claimRef", "namespace")
+        if claimed and not write.host.serves(str(claimed)):
+            return f"it is of namespace {claimed}, which node {write.host.node} does not serve"
+        pool = _part(spec, "csi", "volumeAttributes", POOL_ATTRIBUTE)
+        if pool and not write.is_pool_ours(str(pool)) and write.changed() is None:
+            return f"pool {pool} is not of node {write.host.node}"
+        if not pool and write.changed() is None:
+            return "an agent makes and removes volumes of its pools alone"
+        hosts = _hosts(spec)
+        if hosts and write.host.node not in hosts:
+            return f"its data is on {', '.join(sorted(hosts))}, not on node {write.host.node}"
+    if (pair := write.changed()) is not None:
+        before, after = (one.get("spec") or {} for one in pair)
+        for field in sorted(FIXED_OF_VOLUMES):
+            if before.get(field) != after.get(field):
+                return f"spec.{field} of a volume is not an agent's to change"
+    return ""
+
+
+def _pool(write: _Write) -> str:
+    if write.spec_changes():
+        return _ONLY_STATUS
+    return "" if write.is_pool_ours(write.name) else write.of_another()
+
+
+def _status_alone(write: _Write) -> str:
+    if write.spec_changes():
+        return _ONLY_STATUS
+    return write.of_a_namespace()
+
+
+def _content(write: _Write) -> str:
+    """Of a snapshot, which lies in a pool."""
+    if write.spec_changes():
+        return _ONLY_STATUS
+    namespace = _part(write.one, "spec", "volumeSnapshotRef", "namespace")
+    if namespace and not write.host.serves(str(namespace)):
+        return f"it is of namespace {namespace}, which node {write.host.node} does not serve"
+    return "" if str(_part(write.one, "spec", "driver")) in DRIVERS else write.of_another()
+
+
+def _repository(write: _Write) -> str:
+    """A directory is of the first host that sees it."""
+    if (pair := write.changed()) is None:
+        return _ONLY_STATUS
+    before, after = (dict(one.get("spec") or {}) for one in pair)
+    had, has = before.pop("node", ""), after.pop("node", "")
+    if before != after or (had != has and (had or has != write.host.node)):
+        return _ONLY_STATUS
+    return write.of_a_namespace()
+
+
+def _csi_node(write: _Write) -> str:
+    return _own_name(write) if write.after is not None else "an agent does not remove its CSINode"
+
+
+def _hosts(spec: Mapping[str, Any]) -> set[str]:
+    """Nodes that an affinity names, as Mooring writes them."""
+    found: set[str] = set()
+    terms = _part(spec, "nodeAffinity", "required", "nodeSelectorTerms") or ()
+    for term in terms:
+        for wanted in term.get("matchExpressions") or ():
+            if wanted.get("key") == HOSTNAME and wanted.get("operator") == "In":
+                found.update(wanted.get("values") or ())
+    return found
+
+
+def _part(doc: Mapping[str, Any], *path: str) -> Any:
+    """What is there; "" if there is nothing."""
+    found: Any = doc
+    for name in path:
+        found = (found or {}).get(name)
+    return "" if found is None else found
+
+
+_ONLY_STATUS: Final = "an agent makes and removes none, and changes no spec"
+_RULES: Final[Mapping[str, Callable[[_Write], str]]] = {
+    Node.resource: _node,
+    LEASES: _lease,
+    NAMESPACES: _namespace,
+    CSI_NODES: _csi_node,
+    CsiDriver.resource: _driver,
+    StorageCapacity.resource: _capacity,
+    Attachment.resource: _attachment,
+    Pod.resource: _pod,
+    Claim.resource: _claim,
+    Volume.resource: _volume,
+    Pool.resource: _pool,
+    ResourceQuota.resource: _status_alone,
+    Snapshot.resource: _status_alone,
+    SnapshotContent.resource: _content,
+    VolumeBackup.resource: _status_alone,
+    VolumeArchive.resource: _status_alone,
+    BackupRepository.resource: _repository,
+}

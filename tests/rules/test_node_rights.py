@@ -1,0 +1,183 @@
+"""What an agent may read and write, and all that it may not."""
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from mooring.model.pool import Pool, PoolSpec
+from mooring.rules.node_rights import AgentHost, may_read, refusal
+
+HOST = AgentHost("a", frozenset({"shop"}))
+ANYWHERE = AgentHost("a")
+Doc = dict[str, Any]
+
+
+class Pools:
+    """local-a and local-b are of nodes, nfs is of all."""
+
+    def pool(self, name: str) -> Pool | None:
+        nodes = {"local-a": "a", "local-b": "b", "nfs": ""}
+        return Pool(spec=PoolSpec(node=nodes[name])) if name in nodes else None
+
+    def is_lost(self, node: str) -> bool:
+        return node == "dead"
+
+
+class Case(NamedTuple):
+    what: str
+    key: str  # resource, then the key
+    before: Doc | None
+    after: Doc | None
+    may: bool
+
+
+def named(labels: Doc | None = None, **fields: Any) -> Doc:
+    return {"metadata": {"name": "x", "labels": labels or {}}, **fields}
+
+
+def a_volume(pool: str = "local-a", hosts: tuple[str, ...] = ("a",), claim: str = "shop") -> Doc:
+    terms = [
+        {
+            "matchExpressions": [
+                {"key": "kubernetes.io/hostname", "operator": "In", "values": [*hosts]}
+            ]
+        }
+    ]
+    spec: Doc = {"capacity": {"storage": "1Gi"}}
+    if pool:
+        spec["csi"] = {"driver": "d", "volumeAttributes": {"mooring.dev/pool": pool}}
+    if hosts:
+        spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": terms}}
+    if claim:
+        spec["claimRef"] = {"namespace": claim, "name": "data"}
+    return named(spec=spec)
+
+
+def changed(doc: Doc, **spec: Any) -> Doc:
+    return {**doc, "spec": {**doc["spec"], **spec}}
+
+
+def attached(node: str) -> Doc:
+    return named(spec={"nodeName": node, "attacher": "d"})
+
+
+def mirror(node: str = "a", label: str = "docker") -> Doc:
+    labels = {"mooring.dev/mirror": label} if label else {}
+    return named(labels, spec={"nodeName": node})
+
+
+LEASE, LEASES = named(spec={"holderIdentity": "a"}), "leases.coordination.k8s.io"
+TAINT = {"taints": [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]}
+ATTACHMENTS, POOLS = "volumeattachments.storage.k8s.io", "pools.mooring.dev"
+VOLUME, OTHERS = a_volume(), a_volume("local-b", ("b",))
+CAPACITIES = "csistoragecapacities.storage.k8s.io/kube-system"
+POOL = named(spec={"node": "a", "root": "/p"}, status={"volumes": 1})
+CASES = [
+    Case("own node comes", "nodes/a", None, named(), True),
+    Case("own node changes", "nodes/a", named(), named(status={"conditions": []}), True),
+    Case("another node", "nodes/b", named(), named(status={}), False),
+    Case("own node goes", "nodes/a", named(), None, False),
+    Case("own node is tainted", "nodes/a", named(), named(spec=TAINT), False),
+    Case("own taint is lifted", "nodes/a", named(spec=TAINT), named(), False),
+    Case("another hostname", "nodes/a", None, named({"kubernetes.io/hostname": "b"}), False),
+    Case("own lease", f"{LEASES}/kube-node-lease/a", LEASE, LEASE, True),
+    Case("another's lease", f"{LEASES}/kube-node-lease/b", LEASE, LEASE, False),
+    Case("own lease goes", f"{LEASES}/kube-node-lease/a", LEASE, None, False),
+    Case("a lease of leaders", f"{LEASES}/kube-system/a", None, LEASE, False),
+    Case("namespace of leases", "namespaces/kube-node-lease", None, named(), True),
+    Case("some namespace", "namespaces/mine", None, named(), False),
+    Case("namespace goes", "namespaces/shop", named(), None, False),
+    Case("own csinode", "csinodes.storage.k8s.io/a", None, named(), True),
+    Case("another's csinode", "csinodes.storage.k8s.io/b", named(), named(), False),
+    Case("own csinode goes", "csinodes.storage.k8s.io/a", named(), None, False),
+    Case("own driver", "csidrivers.storage.k8s.io/btrfs.mooring.dev", None, named(), True),
+    Case("some driver", "csidrivers.storage.k8s.io/evil", None, named(), False),
+    Case("driver changes", "csidrivers.storage.k8s.io/btrfs.mooring.dev", named(), named(), False),
+    Case("own attachment", f"{ATTACHMENTS}/csi-1", None, attached("a"), True),
+    Case("own attachment goes", f"{ATTACHMENTS}/csi-1", attached("a"), None, True),
+    Case("another's attachment", f"{ATTACHMENTS}/csi-1", None, attached("b"), False),
+    Case("another's attachment goes", f"{ATTACHMENTS}/csi-1", attached("b"), None, False),
+    Case("another's is taken", f"{ATTACHMENTS}/csi-1", attached("b"), attached("a"), False),
+    Case("one of a lost node goes", f"{ATTACHMENTS}/csi-1", attached("dead"), None, True),
+    Case("own mirror", "pods/shop/x", None, mirror(), True),
+    Case("own mirror goes", "pods/shop/x", mirror(), None, True),
+    Case("mirror of another node", "pods/shop/x", None, mirror("b"), False),
+    Case("mirror moves here", "pods/shop/x", mirror("b"), mirror("a"), False),
+    Case("a plain pod", "pods/shop/x", None, mirror(label=""), False),
+    Case("a plain pod goes", "pods/shop/x", mirror(label=""), None, False),
+    Case("mirror in another namespace", "pods/bank/x", None, mirror(), False),
+    Case("own namespace's claim", "persistentvolumeclaims/shop/x", None, named(), True),
+    Case("another namespace's claim", "persistentvolumeclaims/bank/x", None, named(), False),
+    Case("another namespace's claim goes", "persistentvolumeclaims/bank/x", named(), None, False),
+    Case("volume of its pool", "persistentvolumes/x", None, VOLUME, True),
+    Case("volume of its pool goes", "persistentvolumes/x", VOLUME, None, True),
+    Case("volume of its pool changes", "persistentvolumes/x", VOLUME, changed(VOLUME), True),
+    Case("its csi changes", "persistentvolumes/x", VOLUME, changed(VOLUME, csi={}), False),
+    Case("it gets a path", "persistentvolumes/x", VOLUME, changed(VOLUME, hostPath={}), False),
+    Case("it moves", "persistentvolumes/x", VOLUME, a_volume(hosts=("a", "b")), False),
+    Case("volume of another's pool", "persistentvolumes/x", None, OTHERS, False),
+    Case("another's pool, told as here", "persistentvolumes/x", None, a_volume("local-b"), False),
+    Case("another's volume changes", "persistentvolumes/x", OTHERS, changed(OTHERS), False),
+    Case("another's volume goes", "persistentvolumes/x", OTHERS, None, False),
+    Case("volume of a shared pool", "persistentvolumes/x", None, a_volume("nfs", ()), True),
+    Case("volume of no pool", "persistentvolumes/x", None, a_volume("", ()), False),
+    Case("volume of no pool goes", "persistentvolumes/x", a_volume("", ()), None, False),
+    Case("one for another namespace", "persistentvolumes/x", None, a_volume(claim="bank"), False),
+    Case("static, is used", "persistentvolumes/x", a_volume("", ()), a_volume("", ()), True),
+    Case("account of its pool", f"{POOLS}/local-a", POOL, {**POOL, "status": {}}, True),
+    Case("root of its pool", f"{POOLS}/local-a", POOL, changed(POOL, root="/etc"), False),
+    Case("account of another's", f"{POOLS}/local-b", POOL, {**POOL, "status": {}}, False),
+    Case("a pool", f"{POOLS}/new", None, POOL, False),
+    Case("its pool goes", f"{POOLS}/local-a", POOL, None, False),
+    Case("used of a quota", "resourcequotas/shop/q", POOL, {**POOL, "status": {}}, True),
+    Case("limits of a quota", "resourcequotas/shop/q", POOL, changed(POOL, hard={}), False),
+    Case("quota of another", "resourcequotas/bank/q", POOL, {**POOL, "status": {}}, False),
+    Case(
+        "own capacity",
+        f"{CAPACITIES}/c",
+        None,
+        named(nodeTopology={"matchLabels": {"kubernetes.io/hostname": "a"}}),
+        True,
+    ),
+    Case(
+        "another's capacity",
+        f"{CAPACITIES}/c",
+        None,
+        named(nodeTopology={"matchLabels": {"kubernetes.io/hostname": "b"}}),
+        False,
+    ),
+    Case("a secret", "secrets/shop/s", None, named(), False),
+    Case("a secret goes", "secrets/shop/s", named(), None, False),
+    Case("a config map", "configmaps/shop/s", None, named(), False),
+    Case("an event", "events/shop/s", None, named(), False),
+    Case("a class", "storageclasses.storage.k8s.io/c", None, named(), False),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what.replace(" ", "-"))
+def test_a_write_is_let_in_or_not(case: Case) -> None:
+    resource, _, key = case.key.partition("/")
+    why = refusal(HOST, resource, key, case.before, case.after, Pools())
+    assert (not why) is case.may, why
+
+
+@pytest.mark.parametrize(
+    ("resource", "namespace", "may"),
+    [
+        ("persistentvolumes", "", True),
+        ("secrets", "shop", True),
+        ("secrets", "bank", False),
+        ("persistentvolumeclaims", "bank", False),
+        ("leases.coordination.k8s.io", "kube-node-lease", True),
+        ("csistoragecapacities.storage.k8s.io", "kube-system", True),
+        ("secrets", "kube-system", False),
+        ("secrets", "kube-node-lease", False),
+        ("events", "shop", False),
+    ],
+)
+def test_what_it_sees(resource: str, namespace: str, may: bool) -> None:
+    assert may_read(HOST, resource, namespace) is may
+
+
+def test_one_that_serves_all_namespaces_sees_all() -> None:
+    assert may_read(ANYWHERE, "secrets", "bank")
