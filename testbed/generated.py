@@ -100,6 +100,18 @@ class GeneratedSwarm:
             self._changed("service", service_id, "update")
         return old, new
 
+    def leave(self, task_id: str) -> str:
+        """A task is to end, and runs yet; another runs beside it. The id of the new one."""
+        task = self.tasks[task_id]
+        task["DesiredState"] = "shutdown"
+        self._texts.pop(task_id, None)
+        return self._add_task(task["ServiceID"])
+
+    def end(self, task_id: str) -> None:
+        """A task is gone. No event tells of it."""
+        del self.tasks[task_id]
+        self._texts.pop(task_id, None)
+
     def place_of(self, task_id: str) -> tuple[str, int]:
         """The address and the first port of a task that has one on its node."""
         task = self.tasks[task_id]

@@ -143,7 +143,7 @@ class Host:
         self.socket = self.place / "docker.sock"
         self._switch, self._full_name = bed.switch, f"{bed.prefix}-{name}"
         self._box: subprocess.Popen[bytes] | None = None
-        self._init = 0
+        self.init = 0  # its process 1, as this process sees it
         self._dockerd: subprocess.Popen[bytes] | None = None
 
     @property
@@ -180,7 +180,7 @@ class Host:
         self._box = box
         assert box.stdout is not None
         assert box.stdout.readline() == b"ready\n", f"host {self.name} does not start"
-        self._init = _child(box)
+        self.init = _child(box)
 
     def dockerd(self, *flags: str, within: tuple[str, ...] = ()) -> None:
         """Start it, and wait until it answers. May have run before.
@@ -252,7 +252,7 @@ class Host:
 
     def connected(self, address: str, port: int) -> socket.socket:
         """A TCP connection of the host, as if a program on it had made it."""
-        with ThreadPoolExecutor(1) as apart, open(f"/proc/{self._init}/ns/net", "rb") as net:
+        with ThreadPoolExecutor(1) as apart, open(f"/proc/{self.init}/ns/net", "rb") as net:
             return apart.submit(_connected_from, net.fileno(), (address, port)).result()
 
     def popen(self, *command: str, log: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -275,7 +275,7 @@ class Host:
 
     def seen(self, path: str | Path) -> Path:
         """A path of the host as one of this process: what is mounted there is mounted for it."""
-        return Path(f"/proc/{self._init}/root") / str(path).lstrip("/")
+        return Path(f"/proc/{self.init}/root") / str(path).lstrip("/")
 
     def cut(self) -> None:
         """Unplug the network."""
@@ -292,7 +292,7 @@ class Host:
         assert self._box is not None, "up comes first"
         if self._box.poll() is None:
             with suppress(ProcessLookupError):
-                os.kill(self._init, signal.SIGKILL)
+                os.kill(self.init, signal.SIGKILL)
         self._box.communicate(timeout=DEADLINE_S)
         self._box = self._dockerd = None
         _ip("netns", "del", self._full_name)
@@ -311,7 +311,7 @@ class Host:
     def inside(self, command: tuple[str, ...]) -> list[str]:
         """What runs a command on the host, from outside of it."""
         assert self._box is not None, "up comes first"
-        return ["nsenter", "-t", str(self._init), "-m", "-u", "-n", "-p", "--", *command]
+        return ["nsenter", "-t", str(self.init), "-m", "-u", "-n", "-p", "--", *command]
 
 
 class Bed:

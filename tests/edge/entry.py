@@ -63,7 +63,8 @@ class Counted:
 class Entry:
     """The edge of one swarm."""
 
-    def __init__(self, host: Host, manager: Host, proxy: str = "haproxy") -> None:
+    def __init__(self, host: Host, manager: Host, proxy: str = "haproxy", **more: object) -> None:
+        """more: of the edge file."""
         self.host, self.manager = host, manager
         self.directory = host.place / "edge"
         self.file = host.place / "edge.yaml"
@@ -77,13 +78,15 @@ class Entry:
             "user": "",
             "proxy": proxy,
             "metrics": "127.0.0.1:9464",
+            **more,
         }
         self.file.write_text(yaml.safe_dump(doc))
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         command = (sys.executable, "-m", "mooring.cli.main", "edge", "run", "-f", str(self.file))
-        self.process = self.host.popen(*command, log="edge.log", PYTHONPATH=str(ROOT / "src"))
+        environment["PYTHONPATH"] = str(ROOT / "src")
+        self.process = self.host.popen(*command, log="edge.log", **environment)
 
     def kill(self) -> None:
         assert self.process is not None

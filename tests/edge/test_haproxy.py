@@ -16,6 +16,7 @@ from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import ConfigRejected, EntryTaken
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.proxy import HaproxyProxy
+from mooring.edge.haproxy.runtime import asked
 from mooring.edge.haproxy.slots import plan
 from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.rules import Rule
@@ -24,6 +25,7 @@ from mooring.engine.swarm import Service, Task
 from tests.docker.testbed import eventually
 from tests.edge.clients import HOST, Client, settings_in
 from tests.edge.making import a_node, a_service, a_swarm, a_task
+from tests.edge.masters import masters
 from tests.edge.pems import a_pem
 
 pytestmark = [
@@ -144,6 +146,50 @@ async def test_after_a_crash_before_a_reload_the_next_start_goes_on(plant: Plant
     await plant.gets((503, ""), "other.example.com")
 
 
+async def test_a_reload_right_after_a_start_comes_to_something(plant: Plant) -> None:
+    """Its master loses the signal then, so that it is sent again."""
+    await plant.run(a_service())
+    await plant.run(a_service(), a_service("other"))
+    assert await plant.proxy.runtime.generation() == 2
+
+
+async def test_a_reload_that_a_crash_left_under_way_is_waited_for(plant: Plant) -> None:
+    await plant.run(a_service())
+    file, proxy = plant.proxy.configuration, HaproxyProxy(plant.settings)
+    file.write_text(file.read_text().replace("int(1)", "int(2)"))
+    await proxy.find()
+    # Before its master answers, it loses the signal.
+    await asyncio.to_thread(eventually, lambda: asyncio.run(proxy.facts()) is not None, "it tells")
+    os.kill(int((plant.proxy.place / "haproxy.pid").read_text()), signal.SIGUSR2)
+    for _ in range(100):
+        pause_s = await proxy.bring(plant.model, {})
+        if proxy.process.is_known:
+            break
+        await asyncio.sleep(min(pause_s, 0.1))
+    assert (proxy.process.generation, proxy.reloads) == (2, 0)
+
+
+async def test_one_that_is_about_to_start_is_not_started_again(plant: Plant) -> None:
+    """Both could listen: which of them a client comes to would be left to chance."""
+    await plant.run(a_service())
+    place = plant.proxy.place
+    await plant.proxy.stop()
+    await asyncio.to_thread(eventually, lambda: not _masters(place), "it has ended")
+    command = ("haproxy", "-W", "-D", "-S", f"{place}/master.sock", "-p", f"{place}/haproxy.pid")
+    command = (*command, "-f", str(plant.proxy.configuration))
+    started = await asyncio.create_subprocess_exec(*command)
+    proxy = HaproxyProxy(plant.settings)
+    await proxy.find()
+    await started.wait()
+    assert (await proxy.process.runs(), len(_masters(place))) == (True, 1)
+
+
+def _masters(place: Path) -> set[int]:
+    """Of proxies in a directory."""
+    word = f"{place}/haproxy.pid".encode()
+    return masters(lambda one: word in (one / "cmdline").read_bytes().split(b"\0"))
+
+
 async def test_where_somebody_listens_nothing_is_changed(plant: Plant) -> None:
     await plant.run(a_service())
     with socket.socket() as other:
@@ -185,6 +231,22 @@ async def test_certificates_come_change_and_go_without_a_reload(plant: Plant) ->
     await plant.certify()
     await plant.is_shown(set())
     assert await plant.proxy.runtime.generation() == generation
+
+
+async def test_a_certificate_that_was_begun_and_left_keeps_no_other_out(plant: Plant) -> None:
+    pems, socket_ = Path(plant.settings.certificates), plant.proxy.place / "admin.sock"
+    (pems / "left").write_text("".join(a_pem("left.example")))
+    (pems / "web").write_text("".join(a_pem(HOST)))
+    plant.read_certificates()
+    await plant.run(a_service())
+    left = plant.proxy.files.certificate(plant.certificates["left"].file)
+    pem = plant.certificates["left"].pem
+    assert "Transaction created" in await asked(socket_, f"set ssl cert {left} <<\n{pem}")
+    (pems / "left").unlink()
+    (pems / "web").write_text("".join(a_pem(HOST, "more.example", serial=2)))
+    await plant.certify()
+    await plant.is_shown({HOST, "more.example"})
+    assert not Path(left).exists()
 
 
 async def test_with_a_certificate_clients_are_sent_to_tls_also_after_a_reload(

@@ -1,5 +1,6 @@
 """The directory of an edge: what it remembers across its own restarts, and who keeps it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,29 @@ def test_what_is_broken_is_nothing(tmp_path: Path) -> None:
 
 def test_only_one_keeps_a_directory(tmp_path: Path) -> None:
     with Place(str(tmp_path)).alone():
-        with pytest.raises(KeptAlready, match="another `mooring edge run`"):
+        with pytest.raises(KeptAlready, match=rf"run` \(process {os.getpid()}\) keeps"):
             with Place(str(tmp_path)).alone():
                 pass
     with Place(str(tmp_path)).alone():
         pass
+
+
+def test_what_one_that_was_killed_left_half_written_goes(tmp_path: Path) -> None:
+    place = Place(str(tmp_path))
+    place.make()
+    left = [tmp_path / "haproxy.cfg.new", tmp_path / "certificates" / "0123.pem.new"]
+    for one in left:
+        one.write_text("half")
+    with place.alone():
+        assert not any(one.exists() for one in left)
+
+
+def test_what_a_proxy_has_not_had_is_not_gone_back_to(tmp_path: Path) -> None:
+    place = Place(str(tmp_path))
+    for text, is_good in (("a", True), ("b", True), ("never had", True), ("c", False)):
+        place.write("new.cfg", text)
+        place.replace("new.cfg", "it.cfg", is_good=is_good)
+    kept = [(tmp_path / f"it.cfg.{number}").read_text() for number in (1, 2)]
+    assert kept == ["b", "a"]
+    place.restore("it.cfg")
+    assert (tmp_path / "it.cfg").read_text() == "b"

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "attach.": "tests/docker/points.py",
     "create.": "tests/docker/test_crashes_mooring.py",
     "docker.": "tests/docker/points.py",
+    "edge.": "tests/edge/test_killed.py",
     "backup.": "tests/system/test_backups.py",
     "fill.": "tests/system/test_filling.py",
     "repository.": "tests/system/test_backups.py",

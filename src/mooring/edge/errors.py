@@ -103,7 +103,9 @@ class KeptAlready(MooringError):
 
     code, effect = "KeptAlready", Effect.NONE
 
-    def __init__(self, directory: Path) -> None:
-        self.what = f"another `mooring edge run` keeps the proxy of {directory}"
+    def __init__(self, directory: Path, keeper: str) -> None:
+        """keeper: the number of that process; empty if it could not be written down."""
+        who = f" (process {keeper})" if keeper else ""
+        self.what = f"another `mooring edge run`{who} keeps the proxy of {directory}"
         self.remedy = "end it first, or give this edge file a directory of its own"
         super().__init__(self.what)

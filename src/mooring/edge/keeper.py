@@ -5,7 +5,9 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
+from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import ConfigRejected
 from mooring.edge.follower import Follower
@@ -22,6 +24,11 @@ from mooring.engine.swarm import Swarm
 from mooring.errors import MooringError
 
 log = logging.getLogger(__name__)
+
+REMEMBERED: Final = crash_point("edge.remembered")
+QUARANTINED: Final = crash_point("edge.quarantined")
+BROUGHT: Final = crash_point("edge.brought")
+REPORTED: Final = crash_point("edge.reported")
 
 
 @dataclass
@@ -94,9 +101,11 @@ class Keeper:
             if not await self._quarantined():
                 raise
             pause_s = 0.0  # at once, without what was refused
+        passing(BROUGHT)
         self.state.failure = ""
         self.reporter.metrics.passed(time.monotonic() - begun_s)
         await self._report(swarm)
+        passing(REPORTED)
         return pause_s
 
     async def _report(self, swarm: Swarm) -> None:
@@ -117,6 +126,7 @@ class Keeper:
             log.error("service=%s route=%s is refused by the proxy", route.service, route.name)
             self._quarantine.add(route, known.get(route.key), said)
         self._made_of = None  # the model is to be made without them
+        passing(QUARANTINED)
         return bool(found)
 
     def _model(self, swarm: Swarm) -> None:
@@ -133,6 +143,7 @@ class Keeper:
             self._memory = memory
             self._files.make()
             remember(self._files, memory)
+            passing(REMEMBERED)
 
     def _read_certificates(self) -> bool:
         """Take what the directory has now, and then; what is bad stays as it was. Whether it is

@@ -2,17 +2,22 @@
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate, stopgap
 from mooring.edge.errors import KeptAlready
 from mooring.edge.words import word
 
 KEPT: Final = 5  # configurations before this one
 STOPGAP: Final = "stopgap.pem"  # is no name of a certificate's file
+NEW: Final = ".new"  # ends the name of a file that is being written
+WRITTEN: Final = crash_point("edge.file.written")
+KEPT_ONE: Final = crash_point("edge.file.kept")
+REPLACED: Final = crash_point("edge.file.replaced")
 
 
 class Place:
@@ -35,7 +40,12 @@ class Place:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise KeptAlready(self.path) from None
+                keeper = os.pread(file, 32, 0).decode(errors="replace").strip()
+                raise KeptAlready(self.path, keeper) from None
+            with suppress(OSError):  # there is no room: nobody is told the number
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+                os.ftruncate(file, len(f"{os.getpid()}\n"))
+            self._sweep()
             yield
         finally:
             os.close(file)
@@ -43,10 +53,15 @@ class Place:
     def write(self, name: str, text: str) -> None:
         """Whole or not at all. Raises OSError."""
         path = self.path / name
-        new = f"{path}.new"
-        with open(new, "w", opener=_private) as file:
-            file.write(text)
-        os.replace(new, path)
+        new = f"{path}{NEW}"
+        try:
+            with open(new, "w", opener=_private) as file:
+                file.write(text)
+            passing(WRITTEN)
+            os.replace(new, path)
+        except OSError:
+            Path(new).unlink(missing_ok=True)  # half of it takes the room of others
+            raise
 
     def certificate(self, name: str) -> str:
         """The path of a certificate's file."""
@@ -59,19 +74,26 @@ class Place:
         for name, certificate in wanted.items():
             self.write(f"certificates/{word(name)}", certificate.pem)
 
-    def drop_certificate(self, path: str) -> None:
-        """Of one that is served no more."""
-        Path(path).unlink(missing_ok=True)
+    def keep_certificates(self, names: Collection[str]) -> None:
+        """These files and the stopgap; of others the keys are to be gone."""
+        for path in Path(self.certificate(STOPGAP)).parent.iterdir():
+            if path.name != STOPGAP and path.name not in names:
+                path.unlink(missing_ok=True)
 
-    def replace(self, new: str, current: str) -> None:
-        """Have a new file in the place of one that stays beside it for a while."""
+    def replace(self, new: str, current: str, *, is_good: bool) -> None:
+        """Have a new file in the place of one that stays beside it for a while.
+
+        is_good  whether the proxy has had the current one; else those that it has had stay alone
+        """
         path = self.path / current
-        if path.exists():
+        if is_good and path.exists():
             for number in range(KEPT - 1, 0, -1):
                 with suppress(FileNotFoundError):
                     os.replace(f"{path}.{number}", f"{path}.{number + 1}")
             os.link(path, f"{path}.1")
+            passing(KEPT_ONE)
         os.replace(self.path / new, path)
+        passing(REPLACED)
 
     def restore(self, current: str) -> None:
         """Undo `replace`: what it was replaced with came to nothing."""
@@ -81,6 +103,12 @@ class Place:
         for number in range(2, KEPT + 1):
             with suppress(FileNotFoundError):
                 os.replace(f"{path}.{number}", f"{path}.{number - 1}")
+
+    def _sweep(self) -> None:
+        """What one that was killed has left half written: a key of a certificate may be in it."""
+        for place in (self.path, self.path / "certificates"):
+            for left in place.glob(f"*{NEW}"):
+                left.unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import (
     ConfigRejected,
@@ -37,7 +38,17 @@ log = logging.getLogger(__name__)
 PROGRAM: Final = "haproxy"
 CHECK_S: Final = 30.0
 START_S: Final = 10.0
+LOST_S: Final = 2.0  # after which a signal is sent again; a reload of 1,000 backends takes 0.2
 PAUSE_S: Final = 0.02  # between two looks at what is under way
+CHECKED: Final = crash_point("edge.haproxy.checked")
+MAPS_WRITTEN: Final = crash_point("edge.haproxy.maps-written")
+STATE_WRITTEN: Final = crash_point("edge.haproxy.state-written")
+RELOAD_SENT: Final = crash_point("edge.haproxy.reload-sent")
+WORKER_SEEN: Final = crash_point("edge.haproxy.worker-seen")
+STARTED: Final = crash_point("edge.haproxy.started")
+MAP_SWAPPED: Final = crash_point("edge.haproxy.map-swapped")
+CERTIFICATE_SERVED: Final = crash_point("edge.haproxy.certificate-served")
+CERTIFICATE_DROPPED: Final = crash_point("edge.haproxy.certificate-dropped")
 _FAULT: Final = re.compile(
     r"^\[ALERT\] +\(\d+\) : config : (?:parsing )?(?!Error|Fatal)(.*)$", re.M
 )
@@ -56,7 +67,7 @@ class Haproxy:
         self.slots: dict[str, int] = {}  # how many it has, by backend
         self._applied = ""  # its configuration, if that is known
         self._backends: dict[str, Backend] = {}  # of that configuration, if we wrote it
-        self._generation = 0
+        self._generation = self._written = 0  # of what runs, and of its file
         self._judged: tuple[object, bool] | None = None  # what a reload hangs on, and whether
 
     async def found(self) -> bool:
@@ -65,6 +76,7 @@ class Haproxy:
         with suppress(OSError):
             text = self.configuration.read_text()
             said = _SET.search(text)
+            self._written = int(said[1]) if said else 0
             try:
                 running = await self.runtime.generation()
                 self.slots = {name: len(of) for name, of in (await self.runtime.slots()).items()}
@@ -76,6 +88,11 @@ class Haproxy:
             if running is not None:
                 self._generation = running
         return False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether what runs is what its file says."""
+        return bool(self._applied)
 
     @property
     def generation(self) -> int:
@@ -106,6 +123,22 @@ class Haproxy:
         except ProxyAway:
             return False
 
+    async def is_there(self) -> bool:
+        """Whether it runs, once that is said: one that begins or ends does not answer.
+
+        Two would share the entry points, and only one of them would be told anything. Raises
+        ProxyAway of one that does not answer in time.
+        """
+        pids: list[int] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                while not await self.runs():
+                    if not (pids := _processes(f"{self.place}/haproxy.pid")):
+                        return False
+                    await asyncio.sleep(PAUSE_S)
+                return True
+        raise ProxyAway("HAProxy", f"it runs as process {min(pids)}, and answers nothing")
+
     def needs_reload(self, model: Model) -> bool:
         """Whether the model has what no runtime command can do.
 
@@ -131,15 +164,21 @@ class Haproxy:
         raises        ConfigRejected, EntryTaken, ReloadFailed: what was before goes on;
                       ProxyAway: it does not run, and cannot be started
         """
-        generation = self._generation + 1
+        # None that a reload cut off may have begun: its worker would be taken for this one's.
+        generation = max(self._generation, self._written) + 1
         text = self._text(model.backends, generation)
-        running = await self.runs()
+        running = await self.is_there()
         if (refusal := await self._refusal(text, model, certificates)) is not None:
             raise refusal
+        passing(CHECKED)
         await self._try_entries(running)
         self._write_maps(model)
+        passing(MAPS_WRITTEN)
         self.files.write("servers.state", await self.runtime.state() if running else "")
-        self.files.replace("new.cfg", self.configuration.name)
+        passing(STATE_WRITTEN)
+        # One that it has not taken over is none to go back to.
+        self.files.replace("new.cfg", self.configuration.name, is_good=bool(self._applied))
+        self._written = generation
         try:
             await (self._reload(generation) if running else self._start(generation))
         except ReloadFailed:
@@ -186,7 +225,7 @@ class Haproxy:
 
         Raises EntryTaken.
         """
-        pid = (await self.worker()).pid if running else 0
+        pid = (await self._worker_soon()).pid if running else 0
         for entry in self.settings.listeners:
             if not (running and listens(pid, entry)):
                 try_to_listen(entry)
@@ -201,7 +240,8 @@ class Haproxy:
         for file, wanted in ((groups, both), *maps.items()):
             if await self.runtime.map(file) != wanted:
                 await self.runtime.set_map(file, wanted)
-                self.files.write(Path(file).name, files.map_text(wanted))
+                passing(MAP_SWAPPED)
+        self._write_maps(model)
 
     async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
         """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
@@ -211,18 +251,23 @@ class Haproxy:
         failure: UnexpectedAnswer | None = None
         paths = {self.files.certificate(name): one for name, one in wanted.items()}
         there = await self.runtime.certificates(listed)
-        for path, certificate in paths.items():
-            if there.get(path) != certificate.fingerprint:
-                self.files.write(f"certificates/{certificate.file}", certificate.pem)
-                is_new = path not in there
-                try:
-                    await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
-                except UnexpectedAnswer as error:  # the others are served all the same
-                    failure = error
+        new = {path: one for path, one in paths.items() if there.get(path) != one.fingerprint}
+        if new:
+            await self.runtime.abort_certificates()  # HAProxy has one in the making at most
+        for path, certificate in new.items():
+            self.files.write(f"certificates/{certificate.file}", certificate.pem)
+            is_new = path not in there
+            try:
+                await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
+                passing(CERTIFICATE_SERVED)
+            except UnexpectedAnswer as error:  # the others are served all the same
+                failure = error
         for path in there.keys() - paths.keys() - {self._stopgap}:
             await self.runtime.drop_certificate(listed, path)
-            self.files.drop_certificate(path)
+            passing(CERTIFICATE_DROPPED)
+        # A start must find every file of the list, so those that go do so after it.
         self._list_certificates(wanted)
+        self.files.keep_certificates(wanted)
         if failure is not None:
             raise failure
 
@@ -271,27 +316,46 @@ class Haproxy:
         log_file = self.place / "haproxy.log"
         if await processes.daemon(*command, log=log_file, deadline_s=START_S):
             raise ProxyAway("HAProxy", f"it does not start; {log_file} says why")
+        passing(STARTED)
         await self._until_it_answers(generation)
 
     async def _reload(self, generation: int) -> None:
-        before = await self.worker()
-        os.kill(self._master(), signal.SIGUSR2)
-        if await self._failed_since(before):
-            raise ReloadFailed("HAProxy", "its new worker ended at once")
-        await self._until_it_answers(generation)
-
-    async def _failed_since(self, before: Worker) -> bool:
-        """Once its master is through with a reload. Raises ReloadFailed."""
+        """Raises ReloadFailed, ProxyAway."""
+        before = await self._worker_soon()
         try:
             async with asyncio.timeout(START_S):
                 while True:
-                    with suppress(ProxyAway):  # it begins anew, with another socket
-                        now = await self.worker()
-                        if now.reloads != before.reloads:
-                            return now.failed > 0
-                    await asyncio.sleep(PAUSE_S)
+                    os.kill(self._master(), signal.SIGUSR2)
+                    passing(RELOAD_SENT)
+                    # A master that has just begun anew, after a start or a reload of before, loses
+                    # a signal without a word.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOST_S):
+                            await self._until_reloaded(before)
+                            passing(WORKER_SEEN)
+                            await self._until_it_answers(generation)
+                            return
         except TimeoutError as error:
-            raise ReloadFailed("HAProxy", "its master does not tell of a new worker") from error
+            why = "no worker answers with the new configuration"
+            raise ReloadFailed("HAProxy", why) from error
+
+    async def _until_reloaded(self, before: Worker) -> None:
+        """Until its master is through with a reload. Raises ReloadFailed."""
+        while True:
+            now = await self._worker_soon()
+            if now.reloads != before.reloads:
+                break
+            await asyncio.sleep(PAUSE_S)
+        if now.failed > 0:
+            raise ReloadFailed("HAProxy", "its new worker ended at once")
+
+    async def _worker_soon(self) -> Worker:
+        """A master that begins anew has another socket. Raises ProxyAway."""
+        for _ in range(int(START_S / PAUSE_S)):
+            with suppress(ProxyAway):
+                return await self.worker()
+            await asyncio.sleep(PAUSE_S)
+        return await self.worker()
 
     async def _until_it_answers(self, generation: int) -> None:
         try:
@@ -309,9 +373,22 @@ class Haproxy:
         return int((self.place / "haproxy.pid").read_text().split()[0])
 
     def _write_maps(self, model: Model, *, only_missing: bool = False) -> None:
+        """What a start or a reload finds."""
         for file, wanted in files.maps(model, self.settings).items():
-            if not (only_missing and Path(file).exists()):
-                self.files.write(Path(file).name, files.map_text(wanted))
+            text, path = files.map_text(wanted), Path(file)
+            if not path.exists() or (not only_missing and path.read_text() != text):
+                self.files.write(path.name, text)
+
+
+def _processes(pid_file: str) -> list[int]:
+    """Of HAProxy with this file, its master and workers, also before it has written it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if words[0] == PROGRAM.encode() and pid_file.encode() in words:
+                found.append(int(path.parent.name))
+    return found
 
 
 def _faults(errors: bytes) -> str:

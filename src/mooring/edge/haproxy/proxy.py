@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
 from mooring.edge.haproxy.process import Haproxy
@@ -27,6 +28,8 @@ SOON_S: Final = 0.1  # while a server has yet to pass its first check
 FIRST_CHECK_S: Final = 30.0  # after which one that did not is looked at less often, and told of
 QUIET_S: Final = 0.3  # after a change that needs a reload, in case more come
 BETWEEN_RELOADS_S: Final = 5.0
+RELOADED: Final = crash_point("edge.haproxy.reloaded")
+RULED: Final = crash_point("edge.haproxy.ruled")
 SINGLY_AT_MOST: Final = 20  # backends that are looked at one by one, rather than all at once
 
 
@@ -52,9 +55,10 @@ class HaproxyProxy:
 
     async def find(self) -> None:
         """Take over one that runs already; else start it as it was. Raises nothing of either."""
-        if await self.process.found() or await self.process.runs():
-            return
         with suppress(OSError, MooringError):  # there is none yet, or it is brought anew
+            if await self.process.is_there():
+                await self.process.found()
+                return
             await self.process.start_last()
             self.history.starts += 1
 
@@ -152,7 +156,7 @@ class HaproxyProxy:
 
     async def _configure(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Reload, if it has to be and the time has come; else when to look again."""
-        if not await self.process.runs():
+        if not await self.process.is_there():
             log.warning("HAProxy does not run; it is started")
             self.history.starts += self.process.configuration.exists()
             self._forget()
@@ -167,6 +171,8 @@ class HaproxyProxy:
         due = max(since + QUIET_S, self._reloaded + BETWEEN_RELOADS_S)
         if now < due:
             return due - now
+        if not self.process.is_known and await self.process.found():
+            return 0.0  # a reload that an earlier process began has come to an end
         await self._reload(model, certificates)
         return LOOK_S
 
@@ -184,6 +190,7 @@ class HaproxyProxy:
         except (ConfigRejected, ReloadFailed) as error:
             self._refused = _shape(model, certificates), error
             raise
+        passing(RELOADED)
         self._refused = None
         self._forget()
         self._reloaded, self._wants_reload_since = time.monotonic(), None
@@ -207,6 +214,7 @@ class HaproxyProxy:
         if rules != self._rules:
             self._rules = None
             await self.process.set_rules(replace(model, rules=rules))
+            passing(RULED)
             self._rules = rules
 
     def _servable(self, model: Model) -> tuple[Rule, ...]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mooring.crashpoints import crash_point, passing
 from mooring.edge.errors import ProxyAway, UnexpectedAnswer
 from mooring.edge.haproxy.files import GENERATION
 from mooring.edge.haproxy.slots import Admin, Point, Slot, Turn
@@ -24,6 +25,11 @@ _VERSION: Final = re.compile(r"New version created: (\d+)")
 _FINGERPRINT: Final = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]+)$", re.M)
 _MASTER: Final = re.compile(r"^(\d+)\s+master\s+(\d+) \[failed: (\d+)\]\s+\S+\s+(\S+)", re.M)
 _WORKER: Final = re.compile(r"^(\d+)\s+worker\s", re.M)
+_UNCOMMITTED: Final = re.compile(r"^\*(\S+)$", re.M)
+MAP_PREPARED: Final = crash_point("edge.haproxy.map-prepared")
+CERTIFICATE_SET: Final = crash_point("edge.haproxy.certificate-set")
+CERTIFICATE_COMMITTED: Final = crash_point("edge.haproxy.certificate-committed")
+TOLD: Final = crash_point("edge.haproxy.slots-told")
 _MOVED: Final = re.compile(r"no need to change|changed from|nothing changed")
 
 
@@ -86,12 +92,13 @@ class Runtime:
 
     async def do(self, steps: Sequence[tuple[str, Point | Turn]]) -> None:
         """Steps, each with its backend. Raises ProxyAway, UnexpectedAnswer: some may be done."""
-        for commands in _chunks(one for backend, step in steps for one in _commands(backend, step)):
+        for commands in _chunks(_command(*one) for one in steps):
             line = "; ".join(commands)
             answer = await asked(self._socket, line)
             said = [one for one in answer.splitlines() if one and not _MOVED.search(one)]
             if said:
                 raise UnexpectedAnswer(line, said[0])
+            passing(TOLD)
 
     async def map(self, name: str) -> dict[str, str]:
         """What it has of a map: a file, or `@VERSION FILE`. Raises ProxyAway."""
@@ -113,6 +120,7 @@ class Runtime:
             # What does not fit its buffer it drops without a word.
             if await self.map(name) != entries:
                 raise UnexpectedAnswer(f"add map {name}", "not all of it is there")
+            passing(MAP_PREPARED)
             await self._silent(f"commit map {name}")
         except UnexpectedAnswer:
             await asked(self._socket, f"clear map {name}")
@@ -131,6 +139,14 @@ class Runtime:
             found[file] = said[1] if said else ""
         return found
 
+    async def abort_certificates(self) -> None:
+        """Of one that was told and not committed: until then it takes no other. Raises ProxyAway.
+
+        One of an earlier process of ours, or of somebody else's hand.
+        """
+        for name in _UNCOMMITTED.findall(await asked(self._socket, "show ssl cert")):
+            await asked(self._socket, f"abort ssl cert {name}")
+
     async def set_certificate(self, listed: str, file: str, pem: str, *, is_new: bool) -> None:
         """Serve it from now on. Raises ProxyAway, UnexpectedAnswer."""
         name = word(file)
@@ -138,7 +154,9 @@ class Runtime:
             await self._says(f"new ssl cert {name}", "New empty", "already exists")
         try:
             await self._says(f"set ssl cert {name} <<\n{pem}", "Transaction")
+            passing(CERTIFICATE_SET)
             await self._says(f"commit ssl cert {name}", "Success")
+            passing(CERTIFICATE_COMMITTED)
         except UnexpectedAnswer:
             await asked(self._socket, f"abort ssl cert {name}")
             raise
@@ -211,15 +229,17 @@ def _slot(number: int, cells: Sequence[str]) -> Slot:
     return Slot(number, cells[_ADDRESS], int(cells[_PORT]), admin, is_up)
 
 
-def _commands(backend: str, step: Point | Turn) -> Iterator[str]:
+def _command(backend: str, step: Point | Turn) -> str:
     name = f"{word(backend)}/s{step.slot}"
     if isinstance(step, Turn):
-        yield f"set server {name} state {step.admin.value}"
-        return
-    yield f"set server {name} addr {word(step.server.address)} port {step.server.port}"
-    # Out of maintenance it counts as up before it is checked. Down it is up again by a check.
-    yield f"set server {name} state drain"
-    yield f"set server {name} health down"
+        return f"set server {name} state {step.admin.value}"
+    address, port = word(step.server.address), step.server.port
+    # Out of maintenance it counts as up before it is checked. Down it is up again by a check. In
+    # one line, since who is killed in between leaves it up, and nobody could tell.
+    return (
+        f"set server {name} addr {address} port {port}"
+        f"; set server {name} state drain; set server {name} health down"
+    )
 
 
 def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import ConfigRejected, NotRunByService, ProxyAway, ReloadFailed
 from mooring.edge.history import History, changes, few
@@ -22,7 +23,7 @@ from mooring.edge.interface import LOOK_S, Facts
 from mooring.edge.listening import try_to_listen
 from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.nginx import files, parts, streams
-from mooring.edge.place import STOPGAP, Place
+from mooring.edge.place import Place
 from mooring.edge.routes import Problem, Route
 from mooring.edge.settings import Settings
 from mooring.errors import MooringError
@@ -37,6 +38,12 @@ CHECK_S: Final = 30.0
 PAUSE_S: Final = 0.02
 # After which a server that went is taken out: its port may be given to somebody else.
 GONE_S: Final = 30.0
+
+CHECKED: Final = crash_point("edge.nginx.checked")
+RELOAD_SENT: Final = crash_point("edge.nginx.reload-sent")
+RELOADED: Final = crash_point("edge.nginx.reloaded")
+STARTED: Final = crash_point("edge.nginx.started")
+NOTED: Final = crash_point("edge.nginx.noted")
 
 _Address = tuple[str, int]  # and its port
 
@@ -261,19 +268,23 @@ class NginxProxy:
         if (refusal := await self._refusal(text, files_of)) is not None:
             self._rejected = text, refusal
             raise refusal
+        passing(CHECKED)
         master = self._master()
         if master is None:
             for entry in self.settings.listeners:
                 try_to_listen(entry)
-        self.files.replace("new.conf", CONFIGURATION)
+        # One that it may not have taken over is none to go back to.
+        self.files.replace("new.conf", CONFIGURATION, is_good=bool(self._applied))
         if master is None:
             await self._run()
         else:
             await self._reload(master)
         self._note(text)
+        passing(NOTED)
         self._rejected = self._failed = None
         self._remember(model, certificates)
-        self._remove_certificates({STOPGAP, *files_of})
+        # Workers have read those that the configuration names no more.
+        self.files.keep_certificates(files_of)
 
     async def _refusal(
         self, text: str, files_of: Mapping[str, Certificate]
@@ -291,12 +302,14 @@ class NginxProxy:
         before = _workers(master)
         self._reloaded = time.monotonic()
         os.kill(master, signal.SIGHUP)
+        passing(RELOAD_SENT)
         try:
             await self._until_it_works(before)
         except ReloadFailed as error:
             self._failed = error
             self.files.restore(CONFIGURATION)
             raise
+        passing(RELOADED)
 
     async def _run(self) -> None:
         """Start it with the configuration that is there. Raises ReloadFailed, ProxyAway,
@@ -311,6 +324,7 @@ class NginxProxy:
         log_file = self.place / "start.log"
         if await processes.daemon(*command, log=log_file, deadline_s=self.pace.start_s):
             raise ProxyAway("nginx", f"it does not start; {log_file} says why")
+        passing(STARTED)
         await self._until_it_works(set())
 
     def _note(self, text: str) -> None:
@@ -320,12 +334,6 @@ class NginxProxy:
 
     def _words(self) -> tuple[str, ...]:
         return ("-p", str(self.place), "-e", str(self.place / "nginx.log"))
-
-    def _remove_certificates(self, kept: set[str]) -> None:
-        """Keys of certificates that the configuration names no more. Workers have read theirs."""
-        for path in Path(self.files.certificate(STOPGAP)).parent.iterdir():
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
 
     async def _until_it_works(self, before: set[int]) -> None:
         """A reload that came to nothing has no new workers, and is told in its log alone."""

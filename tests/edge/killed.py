@@ -1,0 +1,214 @@
+"""`mooring edge run` before a swarm that is only told of, killed and started again by a test.
+
+The proxy, the servers behind it and the clients are real, on a host of their own.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+
+from mooring.edge.haproxy.runtime import worker_of
+from mooring.edge.model import Memory
+from mooring.edge.place import NEW, STOPGAP, Place
+from mooring.edge.remembered import remember, remembered
+from testbed.generated import FIRST_PORT, GeneratedSwarm
+from tests.docker.testbed import Host, eventually
+from tests.edge.entry import Entry
+from tests.edge.masters import masters
+from tests.edge.pems import a_pem
+
+WEB: Final = "web.example.com"
+NODES: Final = 200  # so many tasks have the same port, each at an address of its own
+SERVING: Final = {"serves": 2, "leaves": 1}  # of web, by state
+TOO_LONG_S: Final = 10**18  # for either proxy's parser; no label can say it
+# Whoever is asked at any address answers with that address.
+SERVERS: Final = f"""
+import asyncio
+
+async def serve(reader, writer):
+    body = writer.get_extra_info("sockname")[0].encode()
+    head = b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body)
+    try:
+        while True:
+            await reader.readuntil(b"\\r\\n\\r\\n")
+            writer.write(head + body)
+    except (EOFError, OSError):
+        writer.close()
+
+async def main():
+    for port in range({FIRST_PORT}, {FIRST_PORT} + 3):
+        await asyncio.start_server(serve, "0.0.0.0", port, backlog=1000)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+class Mortal:
+    """An edge, and a swarm that changes while it is dead.
+
+    The service web is asked all the time. With each change another service comes and the one of
+    before goes, one of the two tasks of web is to end, and one of two certificates is renewed, the
+    other replaced: so a start has something to do of every kind.
+    """
+
+    def __init__(self, host: Host, proxy: str) -> None:
+        self.host, self.proxy = host, proxy
+        self.swarm = GeneratedSwarm(NODES)
+        self.pems = host.place / "pems"
+        self.pems.mkdir()
+        entries = [{"name": "http", "port": 80}, {"name": "https", "port": 443, "tls": True}]
+        self.entry = Entry(host, host, proxy, entryPoints=entries, certificates=str(self.pems))
+        self.web = self.swarm.add("web", 2, {"mooring.edge.host": WEB, "mooring.edge.tls": "on"})
+        self.number = 0  # of changes so far
+        self.leaving = ""  # the task that is to end
+        self.spoiled = False  # whether the proxy refuses the service that came last
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """All but the edge runs meanwhile."""
+        self.host.run("ip", "route", "add", "local", "10.77.0.0/16", "dev", "lo")
+        servers = self.host.popen(sys.executable, "-c", SERVERS, log="servers.log")
+        ends = threading.Event()
+
+        async def serve() -> None:
+            async with self.swarm.served(self.host.socket):
+                await asyncio.to_thread(ends.wait)
+
+        thread = threading.Thread(target=asyncio.run, args=(serve(),))
+        thread.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join()
+            servers.kill()
+
+    def change(self, *, spoiled: bool = False) -> None:
+        """spoiled: the service that comes is one that the proxy's checker refuses."""
+        self.number, self.spoiled = self.number + 1, spoiled
+        self._change_services()
+        if self.leaving:
+            self.swarm.end(self.leaving)
+        self.leaving = next(
+            id_ for id_, one in self.swarm.tasks.items() if one["ServiceID"] == self.web
+        )
+        self.swarm.leave(self.leaving)
+        (self.pems / f"{self.number - 1}.pem").unlink(missing_ok=True)
+        for name, host in (("web", WEB), (str(self.number), self.host_of(self.number))):
+            (self.pems / f"{name}.pem").write_text("".join(a_pem(host, serial=self.number)))
+
+    def _change_services(self) -> None:
+        if self.number > 1:
+            self.swarm.remove(f"sn{self.number - 1}")
+        labels = {"mooring.edge.host": self.host_of(self.number), "mooring.edge.tls": "on"}
+        if self.spoiled:
+            labels["mooring.edge.timeout"] = "for ever"
+            self._plant(labels["mooring.edge.host"])
+        self.swarm.add(f"n{self.number}", 1, labels)
+
+    def _plant(self, host: str) -> None:
+        """A form of the service from before its label went bad, as none could have come to be."""
+        place = Place(str(self.entry.directory))
+        memory = remembered(place)
+        web = next(one for one in memory.routes.values() if one.service == "web")
+        name = f"n{self.number}"
+        bad = replace(web, service_id=f"s{name}", service=name, hosts=(host,), timeout_s=TOO_LONG_S)
+        remember(place, Memory({**memory.routes, bad.key: bad}, memory.ports))
+
+    @staticmethod
+    def host_of(number: int) -> str:
+        """Of the service that came with a change."""
+        return f"n{number}.example.com"
+
+    def start(self, point: str = "") -> None:
+        self.entry.start(MOORING_CRASH_AT=point)
+
+    def kill(self) -> None:
+        """The edge, if it lives."""
+        if self.entry.process is not None and self.entry.process.poll() is None:
+            self.entry.kill()
+
+    def died(self) -> bool:
+        """Whether it is dead, by kill -9."""
+        assert self.entry.process is not None
+        return self.entry.process.poll() == -signal.SIGKILL
+
+    def end_proxy(self) -> None:
+        """In good order, as by whoever stops it."""
+        for pid in self.proxies():
+            os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not self.proxies(), "the proxy has ended")
+
+    def proxies(self) -> set[int]:
+        """Masters of proxies on the host."""
+        net = Path(f"/proc/{self.host.init}/ns/net").readlink()
+        return masters(
+            lambda one: (
+                (one / "comm").read_text().strip() == self.proxy
+                and (one / "ns/net").readlink() == net
+            )
+        )
+
+    def reloads(self) -> int:
+        """Of HAProxy, since it was started."""
+        return asyncio.run(worker_of(self.entry.directory / "master.sock")).reloads
+
+    def status(self) -> Any:
+        said = self.entry.mooring("status", "-o", "json").out
+        return json.loads(said) if said.startswith("{") else {}
+
+    def settles(self) -> None:
+        """Wait until the proxy is as the swarm is, and clients notice."""
+        new, gone = self.host_of(self.number), self.host_of(self.number - 1)
+        wanted = 404 if self.spoiled else 200
+        eventually(lambda: self.entry.get(new)[0] == wanted, f"{new} answers {wanted}")
+        eventually(lambda: self.entry.get(gone)[0] == 404, f"{gone} is gone")
+        eventually(self.serves, f"of web's servers {SERVING}")
+        for host in (WEB, new):
+            what = f"{host} has its certificate of now"
+            eventually(lambda host=host: self._shown(host) == (host, self.number), what)  # type: ignore[misc]
+        eventually(lambda: self._shown(gone)[0] == "", f"{gone} has no certificate")
+        eventually(lambda: self._is_tidy(), "nothing is left behind")
+
+    def serves(self) -> bool:
+        """Whether each server of web is as it is to be."""
+        return self._states() == SERVING
+
+    def _states(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for route in self.status().get("routes", ()):
+            if route["service"] == "web":
+                for one in route["servers"]:
+                    found[one["state"]] = found.get(one["state"], 0) + 1
+        return found
+
+    def _shown(self, host: str) -> tuple[str, int]:
+        """The name and the number of the certificate for a host; no name of the stopgap."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with self.host.connected("127.0.0.1", 443) as plain:
+            with context.wrap_socket(plain, server_hostname=host) as secured:
+                given = secured.getpeercert(binary_form=True)
+        assert given is not None
+        made = x509.load_der_x509_certificate(given)
+        with suppress(x509.ExtensionNotFound):
+            said = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            return said.get_values_for_type(x509.DNSName)[0], made.serial_number
+        return "", 0
+
+    def _is_tidy(self) -> bool:
+        """No file half written, and no key of a certificate that is not served."""
+        keys = {one.name for one in (self.entry.directory / "certificates").iterdir()}
+        return len(keys) == 3 and STOPGAP in keys and not [*self.entry.directory.rglob(f"*{NEW}")]
