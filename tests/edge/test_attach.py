@@ -29,13 +29,15 @@ STARTS = {
 class Attached(Kept):
     service: subprocess.Popen[bytes]
 
-    def start_service(self) -> None:
+    def start_service(self, output: int | None = None) -> None:
         """As soon as there is a configuration: systemd tries until then."""
         place, name = self.settings.directory, self.settings.proxy
         config = {"haproxy": "haproxy.cfg", "nginx": "nginx.conf"}[name]
         wait = f"while [ ! -e {place}/{config} ]; do sleep 0.05; done"
         command = f"{wait}; exec {STARTS[name].format(place)}"
-        self.service = subprocess.Popen(["sh", "-c", command], stderr=subprocess.DEVNULL)
+        self.service = subprocess.Popen(
+            ["sh", "-c", command], stdout=output, stderr=subprocess.DEVNULL
+        )
 
     def master(self) -> int:
         return int((Path(self.settings.directory) / f"{self.settings.proxy}.pid").read_text())

@@ -109,13 +109,13 @@ SERVICES = [
     (a_service(**EVERY, sticky="true", retry="all", check="/up", balance="source"), a_task(1)),
     (a_service(**EVERY, protocol="h2c", retry="none"), a_task(1), a_task(2)),
     (a_service(**EVERY, **{"strip-prefix": "true", "max-body": "10Mi"}), a_task(1)),
-    (a_service(**EVERY, protocol="h2c", **{"strip-prefix": "true"}), a_task(1)),
+    (a_service(**EVERY, protocol="h2c", **{"strip-prefix": "true"}, log="false"), a_task(1)),
     (a_service("web", MESHED, **EVERY), a_service("b", MESHED, host="b.example", mode="mesh")),
     (a_service(**EVERY, balance="leastconn"), a_task(1), a_node(address="fd00::7")),
     (
         a_service("db", **OF_TCP, entry="db", retry="none", check="/up"),
         a_service("a", **OF_TCP, entry="names", host="a.example,*.b.example", balance="source"),
-        a_service("b", MESHED, **OF_TCP, entry="names", host="b.example", mode="mesh"),
+        a_service("b", MESHED, **OF_TCP, entry="names", host="b.example", mode="mesh", log="false"),
         a_task(1, "db"),
         a_task(2, "a"),
     ),
@@ -156,7 +156,9 @@ def test_sticky_routes_of_one_host_have_cookies_of_their_own() -> None:
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="there is no haproxy")
 @pytest.mark.parametrize("things", SERVICES)
 def test_haproxy_takes_it(tmp_path: Path, things: tuple[Service, ...]) -> None:
-    settings = some_settings(*ENTRIES, directory=str(tmp_path), user="")
+    settings = some_settings(
+        *ENTRIES, directory=str(tmp_path), user="", access_log="udp://127.0.0.1:514"
+    )
     model, text = made(*things, settings=settings)
     for file, entries in maps(model, settings).items():
         Path(file).write_text(map_text(entries))
@@ -202,7 +204,11 @@ def test_nginx_takes_labels_with_each_other(
 
 def nginx_takes(directory: Path, *things: Service | Task | Node) -> str:
     """The configuration, once nginx's own checker had nothing against it."""
-    settings = some_settings(*ENTRIES, directory=str(directory), user="", proxy="nginx")
+    settings = some_settings(
+        *ENTRIES,
+        **{"directory": str(directory), "user": "", "proxy": "nginx"},
+        access_log=f"{directory}/access.log",
+    )
     model, _ = model_of(a_swarm(*things), settings, Memory())
     place = Place(str(directory))
     place.make()

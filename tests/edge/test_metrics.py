@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from mooring.edge.addresses import Address
 from mooring.edge.interface import Facts
 from mooring.edge.metrics import TYPE, Metrics, serve
-from mooring.edge.settings import Address
 from mooring.edge.status import (
     CertificateStatus,
     ProblemStatus,

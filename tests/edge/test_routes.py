@@ -71,6 +71,7 @@ def test_without_labels_of_ours_there_is_no_route_and_nothing_is_said() -> None:
         ("max-body", "10Mi", "max_body_bytes", 10 << 20),
         ("max-body", "999999999Gi", "max_body_bytes", 999999999 << 30),
         ("max-body", "1500k", "max_body_bytes", 1_500_000),
+        ("log", "false", "is_logged", False),
     ],
 )
 def test_a_label_says_what(label: str, value: str, field: str, meaning: object) -> None:
@@ -119,6 +120,7 @@ def test_a_label_says_what(label: str, value: str, field: str, meaning: object) 
         ("slow-start", "0"),
         ("max-connections", "0"),
         ("max-body", "0"),
+        ("log", "off"),
         ("max-body", "10 Mi"),
         ("max-body", "1e3"),
         ("max-body", "1.5Mi"),
@@ -162,7 +164,7 @@ ATTACKS = [
     "label",
     [
         *("host", "path", "check", "entry", "mode", "timeout", "port", "balance", "protocol"),
-        *("proxy-protocol", "strip-prefix", "max-body"),
+        *("proxy-protocol", "strip-prefix", "max-body", "log"),
     ],
 )
 def test_an_attack_reaches_no_route_and_is_told_in_one_printable_line(

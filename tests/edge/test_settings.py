@@ -82,6 +82,15 @@ def test_a_whole_file(tmp_path: Path) -> None:
             "entryPoints: [{name: a, port: 1, protocol: tcp, tls: true}]\nproxy: nginx",
             "entryPoints[0].tls",
         ),
+        ("entryPoints: [{name: a, port: 1}]\naccessLog: syslog", "accessLog"),
+        ("entryPoints: [{name: a, port: 1}]\naccessLog: 'udp://a:514'", "accessLog"),
+        ("entryPoints: [{name: a, port: 1}]\naccessLog: 'unixgram:///a b'", "accessLog"),
+        ("entryPoints: [{name: a, port: 1}]\naccessLog: 'unixgram://dev/log'", "accessLog"),
+        ("entryPoints: [{name: a, port: 1}]\naccessLog: /var/log/a", "HAProxy writes no files"),
+        ("entryPoints: [{name: a, port: 1}]\naccessLog: stdout", "with attach"),
+        ("{entryPoints: [{name: a, port: 1}], proxy: nginx, accessLog: stdout}", "accessLog"),
+        ("{entryPoints: [{name: a, port: 1}], proxy: nginx, accessLog: /none/a}", "/none"),
+        ("{entryPoints: [{name: a, port: 1}], proxy: nginx, accessLog: /dev/null}", "no file"),
         ("entryPoints: [{name: a, port: 1}]\ndirectory: run", "directory"),
         ("entryPoints: [{name: a, port: 1}]\ndirectory: '/a b'", "directory"),
         ("entryPoints: [{name: a, port: 1}]\nuser: 'a b'", "user"),
@@ -100,6 +109,14 @@ def test_a_wrong_file_is_refused_by_its_field(tmp_path: Path, text: str, field: 
         read(tmp_path, text)
     assert field in caught.value.what
     assert caught.value.remedy
+
+
+def test_the_command_line_says_who_runs_the_proxy_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "edge.yaml"
+    file.write_text("{entryPoints: [{name: a, port: 1}], accessLog: stdout}")
+    assert settings_of(file, attach=True).attach
+    with pytest.raises(BadEdgeFile):
+        settings_of(file, attach=False)
 
 
 def test_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:

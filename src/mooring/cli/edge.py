@@ -33,14 +33,11 @@ def run(
 ) -> None:
     """Start the proxy or find it again, and keep it right; it goes on when this ends."""
     import uvloop  # these are slow to load, and only needed here
-    from msgspec import structs
 
     from mooring.edge.edge import run as keep
     from mooring.edge.settings import settings_of
 
-    settings = settings_of(file)
-    if attach is not None:
-        settings = structs.replace(settings, attach=attach)
+    settings = settings_of(file, attach)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )

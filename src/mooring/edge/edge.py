@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mooring.edge.addresses import address_of
 from mooring.edge.certificates import certificates_in
 from mooring.edge.differences import differences
 from mooring.edge.follower import Follower
@@ -21,7 +22,7 @@ from mooring.edge.model import Model, model_of
 from mooring.edge.nginx.proxy import NginxProxy
 from mooring.edge.place import Place
 from mooring.edge.remembered import remembered
-from mooring.edge.settings import ManagerTls, Settings, address_of
+from mooring.edge.settings import ManagerTls, Settings
 from mooring.edge.status import NoStatus, Status, read
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager

@@ -91,6 +91,7 @@ class Said(TypedDict, total=False):
     weight: int
     strip_prefix: bool
     max_body: int
+    log: bool
 
 
 class Value(NamedTuple):
@@ -222,6 +223,7 @@ KEYS: Final[Mapping[str, Callable[[Value], object]]] = {
     "weight": _weight,
     "strip-prefix": _flag,
     "max-body": _size,
+    "log": _flag,
 }
 
 

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mooring import __version__
-from mooring.edge.settings import Address
+from mooring.edge.addresses import Address
 from mooring.edge.status import Status
 from mooring.edge.times import Took
 

@@ -65,6 +65,7 @@ class Route:
     max_connections of one server at a time, others wait; 0: as many as there are
     is_stripped     whether `path` is taken off before its servers see a request
     max_body_bytes  of a request; larger ones get 413; 0: as large as it comes
+    is_logged       in the access log, if there is one
     """
 
     service_id: str
@@ -95,6 +96,7 @@ class Route:
     weight: int | None = None
     is_stripped: bool = False
     max_body_bytes: int = 0
+    is_logged: bool = True
 
     @property
     def backend(self) -> str:
@@ -215,6 +217,7 @@ def _route(
         weight=said.get("weight"),
         is_stripped=said.get("strip_prefix", False),
         max_body_bytes=said.get("max_body", 0),
+        is_logged=said.get("log", True),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import yaml
 
+from mooring.edge import logs
+from mooring.edge.addresses import address_of
 from mooring.edge.hosts import is_pattern
 from mooring.edge.words import is_a
 from mooring.errors import MooringError
@@ -18,7 +20,6 @@ ProxyName = Literal["haproxy", "nginx"]
 ModeName = Literal["direct", "nodes", "mesh"]
 EntryProtocol = Literal["http", "tcp"]
 USERS: Final[dict[ProxyName, str]] = {"haproxy": "haproxy", "nginx": "www-data"}  # of Debian
-_PORT: Final = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _URL: Final = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 # It stands in the proxy's files and on its command lines.
@@ -36,26 +37,6 @@ class BadEdgeFile(MooringError):
 
 class _Part(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
     pass
-
-
-class Address(NamedTuple):
-    """Where something listens on this machine."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def address_of(text: str) -> Address | None:
-    """Of ADDRESS:PORT, an IPv6 one in brackets; None if it is none."""
-    host, _, port = text.rpartition(":")
-    is_six = host.startswith("[") and host.endswith("]")
-    host = host[1:-1] if is_six else host
-    if not _PORT.fullmatch(port) or int(port) > 65535 or is_six != (":" in host):
-        return None
-    return Address(host, int(port)) if is_a(ipaddress.ip_address, host) else None
 
 
 class EntryPoint(_Part, frozen=True):
@@ -125,6 +106,7 @@ class Settings(_Part, frozen=True):
     attach         a service of this machine runs the proxy, with our files; else we start it
     server         that events are sent to
     acme           ADDRESS:PORT that answers challenges of ACME for all names; empty: services do
+    access_log     where a line for each request goes, as logs.target_of reads it; empty: nowhere
     """
 
     entry_points: tuple[EntryPoint, ...]
@@ -141,6 +123,7 @@ class Settings(_Part, frozen=True):
     server: MooringServer | None = None
     acme: str = ""
     attach: bool = False
+    access_log: str = ""
 
     @property
     def unprivileged(self) -> str:
@@ -159,8 +142,11 @@ class Settings(_Part, frozen=True):
         return [one for one in self.entry_points if one.protocol == protocol]
 
 
-def settings_of(file: Path) -> Settings:
-    """Of an edge file. Raises BadEdgeFile, which names the field and the remedy."""
+def settings_of(file: Path, attach: bool | None = None) -> Settings:
+    """Of an edge file. Raises BadEdgeFile, which names the field and the remedy.
+
+    attach  counts instead of what the file says
+    """
     try:
         doc = yaml.safe_load(file.read_text())
     except OSError as error:
@@ -171,6 +157,8 @@ def settings_of(file: Path) -> Settings:
         settings = msgspec.convert(doc, Settings)
     except msgspec.ValidationError as error:
         raise BadEdgeFile(file, str(error), "docs/edge.md lists all fields") from error
+    if attach is not None:
+        settings = msgspec.structs.replace(settings, attach=attach)
     fault = next(_faults(settings), None)
     if fault is not None:
         raise BadEdgeFile(file, f"{fault.field}: {fault.why}", fault.remedy)
@@ -206,6 +194,8 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
             yield _Fault(field, "it names a stack and a service, or neither", "name one of them")
     if settings.acme and address_of(settings.acme) is None:
         yield _Fault("acme", f"{settings.acme!r} is no ADDRESS:PORT", "as 127.0.0.1:8402")
+    if (wrong := logs.fault(settings.access_log, settings.proxy, settings.attach)) is not None:
+        yield _Fault("accessLog", *wrong)
     server = settings.server
     if server is not None and not _URL.fullmatch(server.url):
         # A token is sent with every event.

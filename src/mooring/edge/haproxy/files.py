@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final
 
-from mooring.edge.haproxy import limits, parts, prefix, split, streams
+from mooring.edge.addresses import address_of
+from mooring.edge.haproxy import limits, log, parts, prefix, split, streams
 from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model
 from mooring.edge.routes import HTTPS, Route
 from mooring.edge.rules import TO_TLS, Rule
-from mooring.edge.settings import EntryPoint, Settings, address_of
+from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import (
     CHALLENGES,
     NO_ROUTE,
@@ -70,6 +71,7 @@ def config(
         "    mworker-max-reloads 20",
         f"    set-var {GENERATION} int({generation})",
         *([f"    user {word(user)}"] if (user := settings.unprivileged) else []),
+        *log.target(settings),
         _DEFAULTS.rstrip(),
     ]
     for entry in settings.entries_of("http"):
@@ -78,7 +80,7 @@ def config(
     in_order = [backends[name] for name in sorted(backends)]
     for backend in in_order:
         if backend.route.protocol != "tcp":
-            lines += ["", *_backend(backend, slots[backend.name])]
+            lines += ["", *_backend(backend, settings, slots[backend.name])]
     of_tcp = (one for one in in_order if one.route.protocol == "tcp")
     lines += streams.sections(of_tcp, settings, slots)
     return "\n".join(lines) + "\n"
@@ -161,6 +163,7 @@ def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]
         yield f"    timeout client {silent_s}s"
     yield from parts.proxied(entry)
     yield from limits.client(entry)
+    yield from log.requests(entry, settings)
     yield from _forwarded(entry)
     where = f"map_beg({parts.map_file(settings, entry)})"
     found = "{ var(txn.backend) -m found }"
@@ -205,13 +208,14 @@ _RETRY: Final[dict[Retry, str]] = {
 }
 
 
-def _backend(backend: Backend, slots: int) -> Iterator[str]:
+def _backend(backend: Backend, settings: Settings, slots: int) -> Iterator[str]:
     route = backend.route
     yield f"backend {word(backend.name)}"
     yield f"    balance {word(route.balance)}"
     yield f"    timeout server {route.timeout_s}s"
     if _RETRY[route.retry]:
         yield _RETRY[route.retry]
+    yield from log.of_route(route, settings)
     yield from limits.of_requests(route)
     yield from prefix.stripped(route)
     yield from parts.check(route)

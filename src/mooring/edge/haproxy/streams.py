@@ -7,7 +7,7 @@ that comes to an entry point or leaves it needs a reload for its backend alone.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from mooring.edge.haproxy import limits, parts
+from mooring.edge.haproxy import limits, log, parts
 from mooring.edge.model import Backend
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import word
@@ -48,13 +48,14 @@ def sections(
     for entry in entries:
         yield from ("", *_frontend(entry, settings))
     for backend in backends:
-        yield from ("", *_backend(backend, slots[backend.name]))
+        yield from ("", *_backend(backend, settings, slots[backend.name]))
 
 
 def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
     yield f"frontend entry_{word(entry.name)}"
     yield parts.bind(entry, settings)
     yield from parts.proxied(entry)
+    yield from log.connections(entry, settings)
     where = f"map({parts.map_file(settings, entry)})"
     found = "{ var(txn.backend) -m found }"
     yield f"    tcp-request inspect-delay {NAME_S}s"
@@ -65,6 +66,7 @@ def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
     if not entry.tls:
         yield "    tcp-request content reject unless { req.ssl_hello_type 1 }"
     yield f"    tcp-request content set-var(txn.host) {name},lower"
+    yield from log.name(name, settings)
     yield f"    tcp-request content set-var(txn.backend) var(txn.host),concat(/),{where}"
     yield f"    tcp-request content set-var(txn.host) var(txn.host),regsub(^[^.]*,*) unless {found}"
     yield (
@@ -75,13 +77,14 @@ def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
     yield "    use_backend %[var(txn.backend)]"
 
 
-def _backend(backend: Backend, slots: int) -> Iterator[str]:
+def _backend(backend: Backend, settings: Settings, slots: int) -> Iterator[str]:
     route = backend.route
     yield f"backend {word(backend.name)}"
     yield f"    balance {word(route.balance)}"
     yield f"    timeout tunnel {route.timeout_s}s"
     if route.retry == "none":
         yield "    retries 0"
+    yield from log.of_route(route, settings)
     yield from limits.of_connections(route)
     yield from parts.check(route)
     yield from parts.servers(backend, slots)

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
+from mooring.edge.addresses import address_of
 from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
 from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model
-from mooring.edge.nginx import limits, parts, prefix, split, streams
+from mooring.edge.nginx import limits, log, parts, prefix, split, streams
 from mooring.edge.place import STOPGAP
 from mooring.edge.routes import HTTPS
 from mooring.edge.rules import Rule
-from mooring.edge.settings import EntryPoint, Settings, address_of
+from mooring.edge.settings import EntryPoint, Settings
 from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
 
 # Statuses that are never sent: ways to other locations.
@@ -28,13 +29,14 @@ events {{
     worker_connections 8192;
 }}
 http {{
-    access_log off;
     server_tokens off;
     default_type text/plain;
     server_names_hash_max_size 16384;
     server_names_hash_bucket_size 512;
     variables_hash_max_size 16384;
     variables_hash_bucket_size 256;
+    map_hash_max_size 16384;
+    map_hash_bucket_size 512;
     client_max_body_size 0;
     keepalive_timeout 10s;
     client_header_timeout 10s;
@@ -95,10 +97,13 @@ def config(
         f"error_log {directory}/nginx.log warn;",
         _HEAD.strip("\n"),
     ]
-    for name in sorted(model.backends):
-        if model.backends[name].route.protocol != "tcp":
-            lines += _upstream(model.backends[name])
-    lines += prefix.variables(model.backends.values())
+    of_http = {
+        name: one for name, one in sorted(model.backends.items()) if one.route.protocol != "tcp"
+    }
+    lines += log.requests({name: one.route for name, one in of_http.items()}, settings)
+    for backend in of_http.values():
+        lines += _upstream(backend)
+    lines += prefix.variables(of_http.values())
     for entry in settings.entries_of("http"):
         lines += _trust(entry)
         lines += limits.client(entry)
@@ -197,6 +202,7 @@ def _default(entry: EntryPoint, settings: Settings, path_of: Callable[[str], str
     """What answers to names that no service has."""
     yield "    server {"
     yield _listen(entry, is_default=True)
+    yield from log.of_server(entry, settings)
     yield from _secured(entry, path_of(STOPGAP))
     yield from _challenges(settings)
     yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
@@ -231,6 +237,7 @@ def _server(
     yield "    server {"
     yield _listen(entry)
     yield f"        server_name {parts.name(host)};"
+    yield from log.of_server(entry, settings)
     yield from _secured(entry, certificate)
     if entry.accept_proxy_from:
         yield "        real_ip_header proxy_protocol;"
@@ -263,6 +270,7 @@ def _locations(
     # Whole segments: /api, and what is below it; not /apix.
     places = ["/"] if path == "/" else [f"= {path}", f"{path}/"]
     indent = " " * 12
+    named = [*log.of_location(target, settings)]
     if rule.is_sent_on:
         body = [f"{indent}return 308 https://$host{_tls_port(settings)}$request_uri;"]
     elif not parts.in_use(backend):
@@ -286,7 +294,7 @@ def _locations(
             body.append(f"{indent}if ($mooring_{what}) {{ return {_TURNED[what]}; }}")
         body += _passing(entry, backend, target, _RETRY[retry])
     for place in places:
-        yield from _location(place, body)
+        yield from _location(place, [*named, *body])
 
 
 def _location(place: str, body: Iterable[str]) -> Iterator[str]:

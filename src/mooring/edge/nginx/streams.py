@@ -7,7 +7,7 @@ from typing import Final
 
 from mooring.edge.errors import ModuleMissing
 from mooring.edge.model import Model
-from mooring.edge.nginx import limits, parts
+from mooring.edge.nginx import limits, log, parts
 from mooring.edge.routes import Route
 from mooring.edge.rules import WHOLE, Rule
 from mooring.edge.settings import EntryPoint, Settings
@@ -36,7 +36,6 @@ def module(said: str) -> str:
 def block(model: Model, settings: Settings) -> Iterator[str]:
     """All of it."""
     yield "stream {"
-    yield "    access_log off;"
     yield "    proxy_connect_timeout 300ms;"
     yield f"    proxy_next_upstream_tries {parts.TRIES};"
     yield "    proxy_socket_keepalive on;"
@@ -44,6 +43,7 @@ def block(model: Model, settings: Settings) -> Iterator[str]:
     yield "    map_hash_bucket_size 512;"
     yield "    map_hash_max_size 16384;"
     yield "    variables_hash_bucket_size 256;"
+    yield from log.connections(settings)
     yield f"    preread_timeout {NAME_S}s;"
     serving = {
         name: one
@@ -58,9 +58,14 @@ def block(model: Model, settings: Settings) -> Iterator[str]:
     for entry in settings.entries_of("tcp"):
         rules = [one for one in model.rules if one.entry == entry.name and one.backend in serving]
         routes = [serving[one.backend].route for one in rules]
-        if rules and rules[0].host != WHOLE:
+        chosen = ""
+        if rules:
+            chosen = word(rules[0].backend) if rules[0].host == WHOLE else f"${_chosen(entry)}"
+        if chosen.startswith("$"):
             yield from _names(entry, rules)
+        yield from log.of_entry(entry, chosen, {one.backend: one for one in routes}, settings)
         yield "    server {"
+        yield from log.of_stream(entry, settings)
         yield from _server(entry, rules, routes)
         yield "    }"
     yield "}"
