@@ -83,6 +83,7 @@ packages "entries to a swarm" haproxy:haproxy nginx:nginx-light curl:curl \
 packages "one address of two machines" keepalived:keepalived curl:curl
 packages "certificates by ACME" pebble:pebble certbot:certbot lego:lego
 packages "backups" restic:restic
+packages "a store that several servers share" etcd:etcd-server etcdctl:etcd-client
 packages "rules and metrics of Prometheus" promtool:prometheus
 packages "measurements of the data path" fio:fio
 packages "virtual machines" qemu-system-x86_64:qemu-system-x86

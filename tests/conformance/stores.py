@@ -6,13 +6,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mooring.store.interface import Changes, Store
 from mooring.store.memory import MemoryStore
 from mooring.store.sqlite import SqliteStore
+from testbed.etcd import Member, lacking
 
 WAIT_S = 20.0  # far beyond what anything here takes; only a hang reaches it
 
 Maker = Callable[..., Awaitable[Store]]
+
+needs_etcd = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
 
 class StepClock:
@@ -36,7 +41,26 @@ async def sqlite(directory: Path, **options: Any) -> Store:
     return await SqliteStore.opened(directory / "store.db", **options)
 
 
-MAKERS: dict[str, Maker] = {"memory": memory, "sqlite": sqlite}
+async def etcd(directory: Path, **options: Any) -> Store:
+    """Of a member of its own, which ends with the store."""
+    from mooring.store.etcd import EtcdStore  # slow to load
+    from mooring.store.etcd_calls import Access
+
+    member = Member(directory / "etcd")
+    await asyncio.to_thread(member.start)
+    store = await EtcdStore.opened(Access((member.endpoint,)), **options)
+    close = store.close
+
+    async def closed() -> None:
+        await close()
+        await asyncio.to_thread(member.stop)
+
+    store.close = closed  # type: ignore[method-assign]
+    return store
+
+
+MAKERS: dict[str, Maker] = {"memory": memory, "sqlite": sqlite, "etcd": etcd}
+KINDS = ("memory", "sqlite", pytest.param("etcd", marks=(pytest.mark.system, needs_etcd)))
 
 
 async def taken(watch: AsyncIterator[Changes], count: int) -> Changes:

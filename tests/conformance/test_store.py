@@ -23,10 +23,10 @@ from mooring.store.interface import (
     Write,
 )
 from mooring.store.retention import Limits
-from tests.conformance.stores import MAKERS, WAIT_S, StepClock, taken
+from tests.conformance.stores import KINDS, MAKERS, WAIT_S, StepClock, taken
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -184,7 +184,8 @@ async def test_commits_of_one_moment_see_each_other_in_order(store: Store) -> No
         store.commit([Write("a/x", b"3", 4)]),
         store.commit([Write("a/y", None)]),
     )
-    assert answers == [1, 2, 3, 4, 4, 5]
+    # The last two have no key in common, so whichever is first. One of them changes nothing.
+    assert answers in ([1, 2, 3, 4, 4, 5], [1, 2, 3, 4, 5, 5])
     assert (await store.list("")).documents == [Document("a/x", b"3", 4)]
 
 

@@ -18,7 +18,9 @@ class Expect(Enum):
 ABSENT: Final = Expect.ABSENT
 ANY: Final = Expect.ANY
 MAX_VALUE_BYTES: Final = 1024 * 1024  # larger objects are refused, as Kubernetes' store does
-MAX_WRITES: Final = 128  # of one commit, and of its checks: what etcd takes in one transaction
+# Of one commit, and of its checks. etcd takes 128 of each part of a transaction, of which one is
+# its own.
+MAX_WRITES: Final = 64
 
 
 class Document(NamedTuple):

@@ -114,6 +114,17 @@ class Watchers:
         watcher.seen = max(watcher.seen, self.revision)
         return batch
 
+    def lose(self) -> None:
+        """Some changes were never told, and are forgotten: each watch finds that out from the
+        history, unless it has seen all that it has."""
+        for watchers in self._by_resource.values():
+            for watcher in watchers:
+                if watcher.queue:
+                    watcher.seen = max(watcher.seen, watcher.queue[0].revision - 1)
+                watcher.behind = True
+                watcher.queue.clear()
+                watcher.wake()
+
     def close(self) -> None:
         """Let each watch end, once it has handed out what is in its queue."""
         self._closed = True
