@@ -75,6 +75,11 @@ class Mortal:
         self.leaving = ""  # the task that is to end
         self.spoiled = False  # whether the proxy refuses the service that came last
 
+    @property
+    def directory(self) -> Path:
+        """Of the edge, also where something is mounted on the host."""
+        return self.host.seen(self.entry.directory)
+
     @contextmanager
     def standing(self) -> Iterator[None]:
         """All but the edge runs meanwhile."""
@@ -120,7 +125,7 @@ class Mortal:
 
     def _plant(self, host: str) -> None:
         """A form of the service from before its label went bad, as none could have come to be."""
-        place = Place(str(self.entry.directory))
+        place = Place(str(self.directory))
         memory = remembered(place)
         web = next(one for one in memory.routes.values() if one.service == "web")
         name = f"n{self.number}"
@@ -163,7 +168,7 @@ class Mortal:
 
     def reloads(self) -> int:
         """Of HAProxy, since it was started."""
-        return asyncio.run(worker_of(self.entry.directory / "master.sock")).reloads
+        return asyncio.run(worker_of(self.directory / "master.sock")).reloads
 
     def status(self) -> Any:
         said = self.entry.mooring("status", "-o", "json").out
@@ -176,11 +181,21 @@ class Mortal:
         eventually(lambda: self.entry.get(new)[0] == wanted, f"{new} answers {wanted}")
         eventually(lambda: self.entry.get(gone)[0] == 404, f"{gone} is gone")
         eventually(self.serves, f"of web's servers {SERVING}")
-        for host in (WEB, new):
+        # nginx shows none for a name that no service has.
+        for host in (WEB,) if self.spoiled and self.proxy == "nginx" else (WEB, new):
             what = f"{host} has its certificate of now"
             eventually(lambda host=host: self._shown(host) == (host, self.number), what)  # type: ignore[misc]
         eventually(lambda: self._shown(gone)[0] == "", f"{gone} has no certificate")
         eventually(lambda: self._is_tidy(), "nothing is left behind")
+
+    def addresses(self) -> set[str]:
+        """Of the tasks of web that are to go on."""
+        tasks = [id_ for id_, one in self.swarm.tasks.items() if one["ServiceID"] == self.web]
+        return {self.swarm.place_of(one)[0] for one in tasks if one != self.leaving}
+
+    def answering(self) -> set[str]:
+        """Who answers for web, of several requests."""
+        return {self.entry.get(WEB)[1] for _ in range(8)}
 
     def serves(self) -> bool:
         """Whether each server of web is as it is to be."""
@@ -210,5 +225,5 @@ class Mortal:
 
     def _is_tidy(self) -> bool:
         """No file half written, and no key of a certificate that is not served."""
-        keys = {one.name for one in (self.entry.directory / "certificates").iterdir()}
-        return len(keys) == 3 and STOPGAP in keys and not [*self.entry.directory.rglob(f"*{NEW}")]
+        keys = {one.name for one in (self.directory / "certificates").iterdir()}
+        return len(keys) == 3 and STOPGAP in keys and not [*self.directory.rglob(f"*{NEW}")]

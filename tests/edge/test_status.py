@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mooring.edge.model import Memory, model_of
+from mooring.edge.place import Place
 from mooring.edge.settings import EntryPoint
 from mooring.edge.status import NoStatus, Status, matching, read, routes_told, rules_told, written
 from tests.edge.making import a_service, a_swarm, a_task, some_settings
@@ -60,7 +61,7 @@ def test_all_of_an_entry_point_is_found_by_its_name() -> None:
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
-    written(tmp_path, told())
+    written(Place(str(tmp_path)), told())
     assert read(tmp_path) == told()
 
 

@@ -98,6 +98,17 @@ class SwarmChanged(MooringError):
         super().__init__(self.what)
 
 
+class NotWritten(MooringError):
+    """A file of the directory, or the directory itself. What was there before is there yet."""
+
+    code, effect = "NotWritten", Effect.NONE
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        self.what = f"{path} cannot be written: {error.strerror or error}"
+        self.remedy = "have room there, and the right to write; the proxy goes on with what it has"
+        super().__init__(self.what)
+
+
 class KeptAlready(MooringError):
     """Another process keeps this proxy."""
 

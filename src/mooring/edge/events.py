@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+from mooring.edge.errors import NotWritten
 from mooring.edge.happenings import Happening, Type
 from mooring.edge.place import Place
 
@@ -72,7 +73,7 @@ class Events:
             text = msgspec.json.encode(list(self._events.values())).decode()
             self._place.write(NAME, text)
             self._is_news = False
-        except OSError as error:
+        except NotWritten as error:
             log.warning("events are not kept: %s", error)
 
     def _add(self, one: Happening, now: datetime) -> Event:

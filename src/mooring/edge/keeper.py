@@ -9,7 +9,7 @@ from typing import Final
 
 from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate, certificates_in
-from mooring.edge.errors import ConfigRejected
+from mooring.edge.errors import ConfigRejected, NotWritten
 from mooring.edge.follower import Follower
 from mooring.edge.interface import LOOK_S, Proxy
 from mooring.edge.labels import shown
@@ -46,7 +46,7 @@ class Keeper:
         self.settings, self.proxy, self.follower = settings, proxy, follower
         self.state = State()
         self._modeller = Modeller(settings)
-        self._memory = Memory()
+        self._memory = self._kept = Memory()  # and as its file has it
         self._quarantine = Quarantine()
         self.reporter = Reporter(settings, proxy, follower)
         self._files = Place(settings.directory)
@@ -77,24 +77,23 @@ class Keeper:
             try:
                 pause_s = await self.bring(swarm)
             except (MooringError, OSError) as error:
-                if self.state.failure != str(error):
-                    log.error("%s", error)
-                self.state.failure = str(error)
+                self._fails(str(error))
                 await self._report(swarm)
 
     async def find(self) -> None:
         """Take over what an earlier one has left: its proxy, and what it remembered."""
         await self.proxy.find()
-        self._memory = remembered(self._files)
+        self._memory = self._kept = remembered(self._files)
         self.reporter.find()
 
     async def bring(self, swarm: Swarm) -> float:
         """Bring the proxy to a swarm as it is. After how many seconds to look again.
 
-        raises  MooringError; OSError of its files
+        raises  MooringError; OSError of what it reads
         """
         begun_s = time.monotonic()
         self._model(swarm)
+        untold = self._remember()
         try:
             pause_s = await self.proxy.bring(self.state.model, self._by_file)
         except ConfigRejected:
@@ -102,7 +101,7 @@ class Keeper:
                 raise
             pause_s = 0.0  # at once, without what was refused
         passing(BROUGHT)
-        self.state.failure = ""
+        self._fails(str(untold or ""))
         self.reporter.metrics.passed(time.monotonic() - begun_s)
         await self._report(swarm)
         passing(REPORTED)
@@ -141,9 +140,25 @@ class Keeper:
         self.state.model, self._made_of = model, swarm
         if memory != self._memory:
             self._memory = memory
+
+    def _remember(self) -> NotWritten | None:
+        """Before anything is done by it; what fails keeps the proxy from nothing."""
+        if self._memory is self._kept:
+            return None
+        try:
             self._files.make()
-            remember(self._files, memory)
-            passing(REMEMBERED)
+            remember(self._files, self._memory)
+        except NotWritten as error:
+            return error
+        self._kept = self._memory
+        passing(REMEMBERED)
+        return None
+
+    def _fails(self, why: str) -> None:
+        """Empty: it does not."""
+        if why and why != self.state.failure:
+            log.error("%s", why)
+        self.state.failure = why
 
     def _read_certificates(self) -> bool:
         """Take what the directory has now, and then; what is bad stays as it was. Whether it is

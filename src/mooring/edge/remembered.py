@@ -41,7 +41,7 @@ def remembered(place: Place) -> Memory:
 
 
 def remember(place: Place, memory: Memory) -> None:
-    """Raises OSError."""
+    """Raises NotWritten."""
     ports = {task: list(some) for task, some in memory.ports.items()}
     text = msgspec.json.encode(_File(list(memory.routes.values()), ports)).decode()
     place.write(NAME, text)

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from mooring.clock import SystemClock
 from mooring.edge.certificates import Certificate
+from mooring.edge.errors import NotWritten
 from mooring.edge.events import Events
 from mooring.edge.follower import Follower
 from mooring.edge.forwarding import Forwarder
@@ -33,6 +34,7 @@ from mooring.edge.status import (
 )
 from mooring.edge.telling import Teller
 from mooring.edge.times import Times
+from mooring.edge.untold import Untold
 from mooring.engine.swarm import Swarm
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Reporter:
         self.metrics = Metrics()
         self.forwarder = Forwarder(settings.server) if settings.server else None
         self._events = Events(self._files)
+        self._untold = Untold(self._files)
         self._told: Status | None = None  # the last that knew a swarm, maybe of an earlier process
         self._reported: Status | None = None
         self._facts: Facts | None = None  # of the proxy, as of the last look
@@ -58,6 +61,7 @@ class Reporter:
 
     def find(self) -> None:
         """Go on from what an earlier process told."""
+        self._untold.make()
         with suppress(NoStatus):
             self._told = read(self._files.path)
             self._teller = Teller(self._told)
@@ -112,12 +116,15 @@ class Reporter:
         try:
             if is_news:
                 self._files.make()
-                written(self._files.path, status)
+                written(self._files, status)
                 self._reported = status
             if seen is not None:
                 seen_again(self._files.path, seen)
-        except OSError as error:
-            log.warning("its status is not told: %s", error)
+            self._untold.tell("")
+        except (NotWritten, OSError) as error:
+            why = error.what if isinstance(error, NotWritten) else str(error)
+            if self._untold.tell(why):
+                log.warning("its status is not told: %s", why)
 
     async def _ask(self) -> None:
         """The proxy, how it is; now and then, when it may be another, and while it does not run."""

@@ -16,9 +16,11 @@ from mooring.edge.hosts import covers
 from mooring.edge.interface import Facts
 from mooring.edge.labels import shown
 from mooring.edge.model import Backend, Model, Server, Wish
+from mooring.edge.place import Place
 from mooring.edge.routes import Route, disabled_of
 from mooring.edge.rules import Rule
 from mooring.edge.shares import parts_of, shared
+from mooring.edge.untold import untold
 from mooring.engine.swarm import GRACE_S, Swarm, Task
 from mooring.errors import MooringError
 
@@ -275,11 +277,9 @@ def matching(status: Status, host: str, path: str) -> list[RuleStatus]:
     return fitting
 
 
-def written(place: Path, status: Status) -> None:
-    """Tell it. Raises OSError."""
-    new = place / f"{NAME}.new"
-    new.write_bytes(msgspec.json.encode(status))
-    os.replace(new, place / NAME)
+def written(place: Place, status: Status) -> None:
+    """Tell it. Raises NotWritten."""
+    place.write(NAME, msgspec.json.encode(status).decode())
 
 
 def seen_again(place: Path, at: datetime) -> None:
@@ -294,6 +294,8 @@ def read(place: Path) -> Status:
     """As it was told last. Raises NoStatus."""
     try:
         told = msgspec.json.decode((place / NAME).read_bytes(), type=Status)
+        if since := untold(place):
+            told = structs.replace(told, failure=f"{since}. What is said here may be old")
         if told.swarm_seen is None:
             return told
         again = datetime.fromtimestamp((place / NAME).stat().st_mtime, UTC)

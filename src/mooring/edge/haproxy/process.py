@@ -129,15 +129,18 @@ class Haproxy:
         Two would share the entry points, and only one of them would be told anything. Raises
         ProxyAway of one that does not answer in time.
         """
-        pids: list[int] = []
+        pid, misses = 0, 0
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 while not await self.runs():
-                    if not (pids := _processes(f"{self.place}/haproxy.pid")):
+                    found = _processes(f"{self.place}/haproxy.pid")
+                    pid, misses = (min(found), 0) if found else (pid, misses + 1)
+                    # One look may fall between the end of one process and its child.
+                    if misses > 1:
                         return False
                     await asyncio.sleep(PAUSE_S)
                 return True
-        raise ProxyAway("HAProxy", f"it runs as process {min(pids)}, and answers nothing")
+        raise ProxyAway("HAProxy", f"it runs as process {pid}, and answers nothing")
 
     def needs_reload(self, model: Model) -> bool:
         """Whether the model has what no runtime command can do.
@@ -216,7 +219,8 @@ class Haproxy:
         said = _SET.search(text)
         if said is None:
             raise ProxyAway("HAProxy", f"{self.configuration} is none of ours")
-        self.files.write("servers.state", "")  # where its servers were then, others may be now
+        # Where its servers were then, others may be now. It starts where nothing can be written.
+        (self.place / "servers.state").unlink(missing_ok=True)
         await self._start(int(said[1]))
         await self.found()
 
@@ -290,8 +294,9 @@ class Haproxy:
 
     async def stop(self) -> None:
         """End it, with every connection that it has."""
-        with suppress(ProxyAway, ValueError, OSError):
-            os.kill(self._master(), signal.SIGTERM)
+        with suppress(OSError, ValueError, IndexError):
+            master = int((self.place / "haproxy.pid").read_text().split()[0])
+            os.kill(master, signal.SIGTERM)
 
     def _text(self, backends: Mapping[str, Backend], generation: int) -> str:
         return files.config(backends, self.settings, self._slots(backends), generation)
@@ -325,7 +330,7 @@ class Haproxy:
         try:
             async with asyncio.timeout(START_S):
                 while True:
-                    os.kill(self._master(), signal.SIGUSR2)
+                    os.kill(before.master, signal.SIGUSR2)
                     passing(RELOAD_SENT)
                     # A master that has just begun anew, after a start or a reload of before, loses
                     # a signal without a word.
@@ -367,10 +372,6 @@ class Haproxy:
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError as error:
             raise ReloadFailed("HAProxy", "no worker answers with the new configuration") from error
-
-    def _master(self) -> int:
-        """Raises OSError, ValueError."""
-        return int((self.place / "haproxy.pid").read_text().split()[0])
 
     def _write_maps(self, model: Model, *, only_missing: bool = False) -> None:
         """What a start or a reload finds."""

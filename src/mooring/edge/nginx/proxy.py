@@ -130,6 +130,10 @@ class NginxProxy:
             return LOOK_S
         if text == self._applied:
             self._changed_at = self._failed = None
+            if (
+                self._shape is None
+            ):  # an earlier process may have come to its reload, and no further
+                self._keep_certificates(certificates)
             self._remember(model, certificates)
             return LOOK_S
         if self._rejected is not None and text == self._rejected[0]:
@@ -283,8 +287,7 @@ class NginxProxy:
         passing(NOTED)
         self._rejected = self._failed = None
         self._remember(model, certificates)
-        # Workers have read those that the configuration names no more.
-        self.files.keep_certificates(files_of)
+        self._keep_certificates(certificates)
 
     async def _refusal(
         self, text: str, files_of: Mapping[str, Certificate]
@@ -329,11 +332,15 @@ class NginxProxy:
 
     def _note(self, text: str) -> None:
         """That it has this configuration, for us and for who finds it."""
+        self._applied = text  # also where that cannot be written: it has it all the same
         self.files.write(APPLIED, f"{self._master()} {_digest(text)}")
-        self._applied = text
 
     def _words(self) -> tuple[str, ...]:
         return ("-p", str(self.place), "-e", str(self.place / "nginx.log"))
+
+    def _keep_certificates(self, certificates: Mapping[str, Certificate]) -> None:
+        """Workers have read those that the configuration names no more. Raises NotWritten."""
+        self.files.keep_certificates({files.certificate_file(one) for one in certificates.values()})
 
     async def _until_it_works(self, before: set[int]) -> None:
         """A reload that came to nothing has no new workers, and is told in its log alone."""
