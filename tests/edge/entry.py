@@ -82,9 +82,11 @@ class Entry:
         }
         self.file.write_text(yaml.safe_dump(doc))
         self.process: subprocess.Popen[bytes] | None = None
+        self.before: tuple[str, ...] = ()  # a program that starts it
 
     def start(self, **environment: str) -> None:
-        command = (sys.executable, "-m", "mooring.cli.main", "edge", "run", "-f", str(self.file))
+        run = ("-m", "mooring.cli.main", "edge", "run", "-f", str(self.file))
+        command = (*self.before, sys.executable, *run)
         environment["PYTHONPATH"] = str(ROOT / "src")
         self.process = self.host.popen(*command, log="edge.log", **environment)
 

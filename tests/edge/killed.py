@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import ssl
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,37 +20,16 @@ from mooring.edge.haproxy.runtime import worker_of
 from mooring.edge.model import Memory
 from mooring.edge.place import NEW, STOPGAP, Place
 from mooring.edge.remembered import remember, remembered
-from testbed.generated import FIRST_PORT, GeneratedSwarm
+from testbed.generated import GeneratedSwarm
 from tests.docker.testbed import Host, eventually
 from tests.edge.entry import Entry
 from tests.edge.masters import masters
 from tests.edge.pems import a_pem
+from tests.edge.told import NODES, standing
 
 WEB: Final = "web.example.com"
-NODES: Final = 200  # so many tasks have the same port, each at an address of its own
 SERVING: Final = {"serves": 2, "leaves": 1}  # of web, by state
 TOO_LONG_S: Final = 10**18  # for either proxy's parser; no label can say it
-# Whoever is asked at any address answers with that address.
-SERVERS: Final = f"""
-import asyncio
-
-async def serve(reader, writer):
-    body = writer.get_extra_info("sockname")[0].encode()
-    head = b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body)
-    try:
-        while True:
-            await reader.readuntil(b"\\r\\n\\r\\n")
-            writer.write(head + body)
-    except (EOFError, OSError):
-        writer.close()
-
-async def main():
-    for port in range({FIRST_PORT}, {FIRST_PORT} + 3):
-        await asyncio.start_server(serve, "0.0.0.0", port, backlog=1000)
-    await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
 
 
 class Mortal:
@@ -83,22 +60,8 @@ class Mortal:
     @contextmanager
     def standing(self) -> Iterator[None]:
         """All but the edge runs meanwhile."""
-        self.host.run("ip", "route", "add", "local", "10.77.0.0/16", "dev", "lo")
-        servers = self.host.popen(sys.executable, "-c", SERVERS, log="servers.log")
-        ends = threading.Event()
-
-        async def serve() -> None:
-            async with self.swarm.served(self.host.socket):
-                await asyncio.to_thread(ends.wait)
-
-        thread = threading.Thread(target=asyncio.run, args=(serve(),))
-        thread.start()
-        try:
+        with standing(self.host, self.swarm):
             yield
-        finally:
-            ends.set()
-            thread.join()
-            servers.kill()
 
     def change(self, *, spoiled: bool = False) -> None:
         """spoiled: the service that comes is one that the proxy's checker refuses."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate
+from mooring.edge.descriptors import limit_of
 from mooring.edge.errors import (
     ConfigRejected,
     NotRunByService,
@@ -23,7 +24,7 @@ from mooring.edge.errors import (
     ReloadFailed,
     UnexpectedAnswer,
 )
-from mooring.edge.haproxy import files, parts, split
+from mooring.edge.haproxy import files, parts, room, split
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
 from mooring.edge.history import changes, few
 from mooring.edge.listening import listens, try_to_listen
@@ -155,6 +156,13 @@ class Haproxy:
             is_other = self._text(backends, self._generation) != self._applied
             self._judged = made_of, is_other
         return self._judged[1]
+
+    async def room(self) -> room.Room | None:
+        """How many slots it has room for; None if that cannot be known."""
+        with suppress(ProxyAway):
+            limit = limit_of((await self.worker()).master)
+            return room.of_running(await self.runtime.info(), limit, sum(self.slots.values()))
+        return None
 
     def rendered(self, model: Model) -> str:
         """The configuration of a model. Of what only runtime knows, the servers, nothing."""

@@ -12,6 +12,7 @@ from typing import Final
 from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
+from mooring.edge.haproxy import room
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
 from mooring.edge.history import History
@@ -52,6 +53,9 @@ class HaproxyProxy:
         self._looked = -LOOK_S  # at all slots
         self._rules: tuple[Rule, ...] | None = None  # as it has them; None if not known
         self._served: dict[str, str] | None = None  # fingerprints by file; None if not known
+        self._room: room.Room | None = None  # as of the last look at it
+        self._measured = -LOOK_S
+        self._unfit: tuple[Problem, ...] = ()  # for which there is no room
 
     async def find(self) -> None:
         """Take over one that runs already; else start it as it was. Raises nothing of either."""
@@ -114,8 +118,9 @@ class HaproxyProxy:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Servers that never passed a check, though there was time for it."""
-        now, found = time.monotonic(), []
+        """Servers that never passed a check, though there was time for it, and services that it
+        has no room for."""
+        now, found = time.monotonic(), list(self._unfit)
         for (_, server), (route, since) in self._waiting.items():
             if now - since >= FIRST_CHECK_S:
                 message = f"server {server} has passed no check for {FIRST_CHECK_S:.0f} s"
@@ -161,6 +166,7 @@ class HaproxyProxy:
             self.history.starts += self.process.configuration.exists()
             self._forget()
             await self._started(model, certificates)
+        model = await self._fitting(model)
         if not self.process.needs_reload(model):
             self._wants_reload_since = None
             return LOOK_S
@@ -181,7 +187,23 @@ class HaproxyProxy:
         try:
             await self.process.start_last()
         except (OSError, MooringError):
-            await self.process.apply(model, certificates)
+            can = None if self.process.settings.attach else room.of_start()
+            fits = room.fitting(model, {}, can)[0] if can else model
+            await self.process.apply(fits, certificates)
+
+    async def _fitting(self, model: Model) -> Model:
+        """What of a model it has room for: with more, a reload would come to nothing."""
+        there = self.process.slots
+        slots, now = room.wanted(model, there), time.monotonic()
+        is_known = self._room is not None and slots <= self._room.slots
+        if not is_known and now - self._measured >= LOOK_S:
+            self._measured = now
+            self._room = await self.process.room()
+        if self._room is None or slots <= self._room.slots:
+            self._unfit = ()
+            return model
+        fits, self._unfit = room.fitting(model, there, self._room)
+        return fits
 
     async def _reload(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
         try:
@@ -199,6 +221,7 @@ class HaproxyProxy:
     def _forget(self) -> None:
         """What another worker has is to be looked at anew."""
         self._looked, self._rules, self._served = -LOOK_S, None, None
+        self._room, self._measured = None, -LOOK_S
 
     async def _certify(self, wanted: Mapping[str, Certificate]) -> None:
         """Serve the certificates that there are, if they are not those of the last time."""

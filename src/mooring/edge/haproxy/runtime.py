@@ -81,6 +81,11 @@ class Runtime:
         found = _VALUE.search(await asked(self._socket, f"get var {GENERATION}"))
         return int(found[1]) if found else None
 
+    async def info(self) -> dict[str, str]:
+        """What it says of itself, by name. Raises ProxyAway."""
+        lines = (await asked(self._socket, "show info")).splitlines()
+        return {name: value for name, _, value in (line.partition(": ") for line in lines)}
+
     async def state(self) -> str:
         """All servers, in the form of a state file. Raises ProxyAway."""
         return await asked(self._socket, "show servers state")

@@ -22,11 +22,12 @@ from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, wor
 # Statuses that are never sent: ways to other locations.
 _TURNED: Final = {"once": 418, "upgrade": 419}
 CLIENT_S: Final = 60  # a client may be silent, within a request that it has begun
+CONNECTIONS: Final = 8192  # of a worker, with clients and servers
 UPGRADED_S: Final = 3600  # how long a WebSocket may be idle
 _HEAD: Final = f"""
 worker_shutdown_timeout 10m;
 events {{
-    worker_connections 8192;
+    worker_connections {CONNECTIONS};
 }}
 http {{
     server_tokens off;
@@ -79,12 +80,14 @@ def config(
     certificates: Mapping[str, Certificate],
     path_of: Callable[[str], str],
     module: str = "",
+    open_files: int = 0,
 ) -> str:
     """The whole configuration.
 
     certificates  by any name
     module        the file of the one for streams; empty: it is built in, or not needed
     path_of       a certificate's file to its path
+    open_files    that a worker may have; 0: as many as the limit is that nginx is started with
     """
     directory = word(settings.directory)
     user = settings.unprivileged
@@ -93,6 +96,7 @@ def config(
         *([f"load_module {word(module)};"] if module else []),
         *([f"user {word(user)};"] if user else []),
         "worker_processes auto;",
+        *([f"worker_rlimit_nofile {open_files};"] if open_files else []),
         f"pid {directory}/nginx.pid;",
         f"error_log {directory}/nginx.log warn;",
         _HEAD.strip("\n"),

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.descriptors import limit_of
 from mooring.edge.errors import ConfigRejected, NotRunByService, ProxyAway, ReloadFailed
 from mooring.edge.history import History, changes, few
 from mooring.edge.interface import LOOK_S, Facts
@@ -38,6 +39,9 @@ CHECK_S: Final = 30.0
 PAUSE_S: Final = 0.02
 # After which a server that went is taken out: its port may be given to somebody else.
 GONE_S: Final = 30.0
+# Of a worker: all of its connections, and some. Unless told to, nginx raises no limit, and where
+# that is too low it takes no connections in for half a second at a time.
+OPEN_FILES: Final = files.CONNECTIONS + 1024
 
 CHECKED: Final = crash_point("edge.nginx.checked")
 RELOAD_SENT: Final = crash_point("edge.nginx.reload-sent")
@@ -192,7 +196,8 @@ class NginxProxy:
         if self._module is None:
             self._module = await self._find_module() if self.settings.entries_of("tcp") else ""
         path_of = self.files.certificate
-        return files.config(model, self.settings, certificates, path_of, self._module)
+        can = min(limit_of(), OPEN_FILES)
+        return files.config(model, self.settings, certificates, path_of, self._module, can)
 
     async def _find_module(self) -> str:
         said = await processes.run(PROGRAM, "-V", deadline_s=CHECK_S)
