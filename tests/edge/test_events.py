@@ -11,7 +11,14 @@ from mooring.edge.events import KEPT, NAME, Events, recorded
 from mooring.edge.happenings import Happening, happened
 from mooring.edge.history import Reload
 from mooring.edge.place import Place
-from mooring.edge.status import ProblemStatus, ProxyStatus, RouteStatus, ServerStatus, Status
+from mooring.edge.status import (
+    ManagerStatus,
+    ProblemStatus,
+    ProxyStatus,
+    RouteStatus,
+    ServerStatus,
+    Status,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 CALM = Status(1, "/docker.sock", 0, (), (), (), since=NOW, swarm_seen=NOW)
@@ -74,7 +81,8 @@ def test_a_start_of_ours_tells_of_no_service_before_it_knows_the_swarm() -> None
 
 
 def test_managers_reloads_and_the_proxy_are_told_of() -> None:
-    lost = structs.replace(CALM, manager_failure="it does not answer")
+    away = ManagerStatus("/docker.sock", "it does not answer")
+    lost = structs.replace(CALM, manager_failure="it does not answer", managers_lost=(away,))
     assert reasons(CALM, lost) == [("Warning", "ManagerLost", "edge")]
     assert reasons(lost, CALM) == [("Normal", "ManagerFound", "edge")]
     good = structs.replace(CALM, last_reload=Reload(NOW, 0.2, "new: web"))

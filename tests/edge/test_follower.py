@@ -24,7 +24,9 @@ class Engine:
         self.nodes = [{"ID": "n1", "Status": {"State": "ready", "Addr": "10.0.0.1"}}]
         self.streams: list[web.StreamResponse] = []
         self.asked: list[str] = []
-        self._asked_more = asyncio.Event()
+        self.version = 1  # of the last change
+        self.is_away = False
+        self._asked_more, self._hangs_up = asyncio.Event(), asyncio.Event()
 
     async def until(self, look: Callable[[], bool]) -> None:
         """Wait for what was asked."""
@@ -42,12 +44,14 @@ class Engine:
 
     def service(self, name: str, replicas: int = 1) -> None:
         spec = {"Name": name, "Mode": {"Replicated": {"Replicas": replicas}}}
-        self.services[name] = {"ID": name, "Spec": spec, "CreatedAt": "2026"}
+        made = {"ID": name, "Spec": spec, "CreatedAt": "2026", "Version": {"Index": self.version}}
+        self.services[name] = made
 
     def task(self, name: str, service: str, state: str = "running") -> None:
         self.tasks[name] = {
             **{"ID": name, "ServiceID": service, "NodeID": "n1", "DesiredState": "running"},
             "Status": {"State": state},
+            "Version": {"Index": self.version},
         }
 
     async def tell(self, kind: str, id_: str) -> None:
@@ -65,6 +69,8 @@ class Engine:
         self.asked.append(kind if wanted is None else f"{kind} of {wanted[0]}")
         found = list(getattr(self, kind)) if kind == "nodes" else [*getattr(self, kind).values()]
         self._asked_more.set()
+        if self.is_away:
+            return web.Response(status=500, text="The swarm does not have a leader")
         if ids := filters.get("id"):
             found = [one for one in found if one["ID"] in ids]
         if wanted and wanted[0] not in self.services:
@@ -80,27 +86,51 @@ class Engine:
         stream = web.StreamResponse()
         await stream.prepare(request)
         self.streams.append(stream)
-        await asyncio.Event().wait()
+        await self._hangs_up.wait()
         return stream
 
+    def hang_up(self) -> None:
+        """On whoever listens to events."""
+        self._hangs_up.set()
+        self._hangs_up = asyncio.Event()
 
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[tuple[Engine, str]]:
-    made = Engine()
+
+@asynccontextmanager
+async def served(place: Path) -> AsyncIterator[tuple[Engine, str]]:
+    made, socket = Engine(), str(place / "docker.sock")
     runner = web.AppRunner(made.app(), shutdown_timeout=0.1)
     await runner.setup()
-    await web.UnixSite(runner, str(tmp_path / "docker.sock")).start()
-    yield made, str(tmp_path / "docker.sock")
+    await web.UnixSite(runner, socket).start()
+    yield made, socket
     await runner.cleanup()
 
 
-@pytest.fixture
-async def follower(engine: tuple[Engine, str]) -> AsyncIterator[Follower]:
-    made = Follower([Manager("/nowhere/docker.sock"), Manager(engine[1])])
+@asynccontextmanager
+async def following(made: Follower) -> AsyncIterator[Follower]:
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[tuple[Engine, str]]:
+    async with served(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def other(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Engine, str]]:
+    """Another manager."""
+    async with served(tmp_path_factory.mktemp("other")) as made:
+        yield made
+
+
+@pytest.fixture
+async def follower(engine: tuple[Engine, str]) -> AsyncIterator[Follower]:
+    managers = [Manager("/nowhere/docker.sock"), Manager(engine[1])]
+    async with following(Follower(managers)) as made:
+        yield made
 
 
 async def seen(follower: Follower, tasks: set[str]) -> Swarm:
@@ -201,3 +231,74 @@ async def test_another_swarm_at_the_same_address_takes_nothing_out(
     api.task("t2", "web")
     await seen(follower, {"t2"})
     assert follower.failure == ""
+
+
+async def lost_for_an_older(
+    follower: Follower, engine: tuple[Engine, str], other: tuple[Engine, str]
+) -> None:
+    """Two tasks are known of a manager that is away then; another one lists the first alone."""
+    for api in (engine[0], other[0]):
+        api.service("web", 2)
+        api.task("t1", "web")
+    engine[0].version = 9
+    engine[0].task("t2", "web")
+    await seen(follower, {"t1", "t2"})
+    engine[0].is_away = True
+
+
+async def test_a_manager_that_lists_an_older_swarm_takes_nothing_out(
+    engine: tuple[Engine, str], other: tuple[Engine, str]
+) -> None:
+    managers = [Manager(engine[1]), Manager(other[1])]
+    async with following(Follower(managers)) as follower:
+        await lost_for_an_older(follower, engine, other)
+        await other[0].until(lambda: other[0].asked.count("nodes") >= 2)
+        assert "has the swarm as it was before" in follower.failure
+        assert await follower.swarm_within(0) is None
+        other[0].version = 10
+        other[0].task("t3", "web")
+        await seen(follower, {"t1", "t3"})
+        assert follower.failure == ""
+
+
+async def test_one_that_lists_it_for_longer_than_a_leader_alone_could_is_believed(
+    engine: tuple[Engine, str], other: tuple[Engine, str]
+) -> None:
+    managers = [Manager(engine[1]), Manager(other[1])]
+    async with following(Follower(managers, older_s=0.1)) as follower:
+        await lost_for_an_older(follower, engine, other)
+        await seen(follower, {"t1"})
+
+
+async def test_of_one_manager_alone_what_was_changed_last_may_go(
+    engine: tuple[Engine, str], follower: Follower
+) -> None:
+    api, _ = engine
+    api.service("web")
+    api.task("t1", "web")
+    api.version = 9
+    api.task("t2", "web")
+    await seen(follower, {"t1", "t2"})
+    del api.tasks["t2"]
+    await api.tell("node", "n1")
+    await seen(follower, {"t1"})
+
+
+async def test_a_manager_that_hangs_up_is_left_at_once_and_named(
+    engine: tuple[Engine, str], other: tuple[Engine, str]
+) -> None:
+    managers = [Manager(engine[1]), Manager(other[1])]
+    async with following(Follower(managers)) as follower:
+        for api in (engine[0], other[0]):
+            api.service("web")
+            api.task("t1", "web")
+        await seen(follower, {"t1"})
+        await engine[0].until(lambda: bool(engine[0].streams))
+        engine[0].is_away = True
+        engine[0].hang_up()
+        await other[0].until(lambda: other[0].asked.count("nodes") >= 1)
+        other[0].task("t2", "web")
+        await seen(follower, {"t1", "t2"})
+        assert follower.manager.address == other[1]
+        assert set(follower.lost) == {engine[1]}
+        assert engine[1] in follower.lost[engine[1]]

@@ -57,8 +57,16 @@ def test_a_task_of_a_node_that_is_down_leaves_for_another() -> None:
     }
 
 
-def test_of_nodes_each_is_a_server_and_one_that_may_be_away_leaves() -> None:
-    made = model(a_service("web", MESHED), a_node(1, state="unknown"), a_node(2), a_node(3))
+def test_nodes_that_a_new_leader_has_not_heard_of_stay() -> None:
+    nodes = [a_node(number, state="unknown") for number in (1, 2)]
+    by_tasks = model(a_service(), a_task(1), a_task(2, node="n2"), *nodes)
+    assert servers(by_tasks) == {"t1": "10.0.0.1:30001 serve", "t2": "10.0.0.2:30002 serve"}
+    by_nodes = model(a_service("web", MESHED), *nodes)
+    assert servers(by_nodes) == {"n1": "10.0.0.1:8080 serve", "n2": "10.0.0.2:8080 serve"}
+
+
+def test_of_nodes_each_is_a_server_and_one_that_is_down_leaves() -> None:
+    made = model(a_service("web", MESHED), a_node(1, state="down"), a_node(2), a_node(3))
     assert servers(made) == {
         "n1": "10.0.0.1:8080 leave",
         "n2": "10.0.0.2:8080 serve",

@@ -90,6 +90,9 @@ def _head(status: Status, now: datetime) -> Iterator[str]:
         yield f"failing   {status.failure}"
     if status.manager_failure:
         yield f"failing   {status.manager_failure}"
+    else:
+        for one in status.managers_lost:
+            yield f"lost      {one.why} (when it was asked last)"
 
 
 _WORDS: Final = {SERVES: "serve", "leaves": "leave", "waits": "wait"}

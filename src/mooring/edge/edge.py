@@ -7,8 +7,12 @@ import signal
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from cryptography import x509
 
 from mooring.edge.addresses import address_of
 from mooring.edge.certificates import certificates_in
@@ -118,9 +122,24 @@ def _names(settings: Settings) -> frozenset[str]:
 
 
 def managers_of(settings: Settings) -> list[Manager]:
-    """In the order of the edge file. Raises OSError, ssl.SSLError for files of TLS."""
-    tls = _context(settings.manager_tls) if settings.manager_tls else None
+    """In the order of the edge file. Raises OSError, ssl.SSLError for files of TLS.
+
+    They are read again for new connections, after a failure: certificates are renewed.
+    """
+    tls = partial(_valid_context, settings.manager_tls) if settings.manager_tls else None
+    if settings.manager_tls is not None:
+        _context(settings.manager_tls)
     return [Manager(one, tls if one.startswith("tcp://") else None) for one in settings.managers]
+
+
+def _valid_context(files: ManagerTls) -> ssl.SSLContext:
+    """Raises OSError, also for a certificate of ours that has expired: a manager hangs up on those,
+    and does not say why."""
+    context = _context(files)
+    own = x509.load_pem_x509_certificate(Path(files.certificate).read_bytes())
+    if own.not_valid_after_utc < datetime.now(UTC):
+        raise OSError(f"the certificate of this edge has expired: {files.certificate}")
+    return context
 
 
 def _context(files: ManagerTls) -> ssl.SSLContext:

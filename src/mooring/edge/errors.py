@@ -109,6 +109,23 @@ class NotWritten(MooringError):
         super().__init__(self.what)
 
 
+class SwarmOlder(MooringError):
+    """A manager lists the swarm as it was before what another one has listed.
+
+    One that was leader goes on for a while when nobody reaches it, and tells what it knew.
+    """
+
+    code, effect = "SwarmOlder", Effect.NONE
+
+    def __init__(self, address: str, version: int, known: int) -> None:
+        self.what = (
+            f"the manager at {address} has the swarm as it was before: it knows of changes up to"
+            f" {version}, another told of {known}"
+        )
+        self.remedy = "what the proxy has goes on; see if it reaches the others: `docker node ls`"
+        super().__init__(self.what)
+
+
 class KeptAlready(MooringError):
     """Another process keeps this proxy."""
 

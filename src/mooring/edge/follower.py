@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from mooring.edge.errors import SwarmChanged
+from mooring.edge.errors import SwarmChanged, SwarmOlder
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
 from mooring.engine.swarm import Service, Swarm, Task
@@ -26,17 +26,25 @@ NODE_POLL_S: Final = 0.5
 FIRST_RETRY_S: Final = 0.2
 LONGEST_RETRY_S: Final = 5.0
 CONFIRMED: Final = 3  # looks, before it is believed that all is gone
+# A leader that hears of no other manager is none after 10 to 20 s (swarmkit: ElectionTick 10, of
+# 1 s). Who tells of an older swarm for longer is right: what was changed last is gone since.
+OLDER_S: Final = 30.0
 
 
 class Follower:
     """Looks at a swarm for as long as it is open, and has the newest look."""
 
-    def __init__(self, managers: Sequence[Manager]) -> None:
-        self.managers = managers
+    def __init__(self, managers: Sequence[Manager], older_s: float = OLDER_S) -> None:
+        """older_s: for how long a manager must tell of an older swarm to be believed"""
+        self.managers, self._older_s = managers, older_s
         self.manager = managers[0]  # the one in use
         self.seen_at = 0.0  # monotonic, of the newest look; 0 if there was none
         self.failure = ""  # why there is no newer one
-        self._failures: dict[str, str] = {}  # since then, by manager
+        self.lost: dict[str, str] = {}  # managers that could not be used when asked last, and why
+        self._failures: dict[str, str] = {}  # since the newest look, by manager
+        self._seen_by: Manager | None = None  # the newest look
+        self._version = 0  # of the swarm then
+        self._older_since: dict[str, float] = {}  # managers that tell of an older one
         self._swarm = Swarm()
         self._hot: set[str] = set()  # services that may be changing
         self._stirred: dict[str, float] = {}  # when they were seen to begin, by id
@@ -73,18 +81,22 @@ class Follower:
                 self.manager, before = manager, self.seen_at
                 try:
                     await self._of_one(manager)
-                except (EngineAway, SwarmChanged) as error:
+                except (EngineAway, SwarmChanged, SwarmOlder) as error:
+                    if not isinstance(error, SwarmOlder):
+                        self._older_since.pop(manager.address, None)
                     self._note_failure(manager, str(error))
+                    await manager.stop()  # its next connection is by the files that are there then
                 if self.seen_at > before:
                     delay_s = FIRST_RETRY_S  # it was asked with success meanwhile
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, LONGEST_RETRY_S)
 
     async def _of_one(self, manager: Manager) -> None:
-        """Look, for as long as it answers. Raises EngineAway, SwarmChanged."""
+        """Look, for as long as it answers. Raises EngineAway, SwarmChanged, SwarmOlder."""
         following = asyncio.create_task(
             manager.follow(self._told.set, self._note), name="events of the swarm"
         )
+        following.add_done_callback(lambda _: self._told.set())  # it is gone: no pause for that
         try:
             await self._all(manager)
             while not following.done():
@@ -98,12 +110,13 @@ class Follower:
             await asyncio.gather(following, return_exceptions=True)
         if not following.cancelled() and (error := following.exception()) is not None:
             raise error
+        raise EngineAway(manager.address, "it hung up")
 
     def _note_failure(self, manager: Manager, why: str) -> None:
         """Each in the log once, however often all of them are asked in turn."""
         if self._failures.get(manager.address) != why:
             log.warning("%s", why)
-        self._failures[manager.address] = why
+        self._failures[manager.address] = self.lost[manager.address] = why
         self.failure = "; ".join(self._failures.values())
 
     def _note(self, kind: str, id_: str) -> None:
@@ -133,14 +146,27 @@ class Follower:
         known = self._swarm.nodes.keys()
         if known and swarm.nodes and known.isdisjoint(swarm.nodes):
             raise SwarmChanged(manager.address)
+        self._refuse_older(manager, swarm.version)
         self.seen_at, self.failure = time.monotonic(), ""
         self._failures.clear()
+        self.lost.pop(manager.address, None)
         settled = _settled(swarm)
         now, stirring = time.monotonic(), swarm.services.keys() - settled
         self._stirred = {id_: self._stirred.get(id_, now) for id_ in stirring | self._hot - before}
         self._hot -= before
         self._hot |= {id_ for id_ in stirring if now - self._stirred[id_] < HOT_S}
         self._found(swarm)
+
+    def _refuse_older(self, manager: Manager, version: int) -> None:
+        """Whatever is not in an older swarm would be taken out. Raises SwarmOlder."""
+        now = time.monotonic()
+        # One manager alone never goes back: its version is less where what had the last is gone.
+        if self._seen_by not in (None, manager) and version < self._version:
+            since = self._older_since.setdefault(manager.address, now)
+            if now - since < self._older_s:
+                raise SwarmOlder(manager.address, version, self._version)
+        self._older_since.clear()
+        self._seen_by, self._version = manager, version
 
     async def _hot_ones(self, manager: Manager) -> None:
         """The tasks of services that change: cheaper than all lists, and so more often."""
@@ -152,7 +178,9 @@ class Follower:
         before = self._swarm
         others = {key: one for key, one in before.services.items() if key not in hot}
         of_others = {key: one for key, one in before.tasks.items() if one.service_id not in hot}
-        self._hot -= _settled(Swarm(services, tasks)) | (hot - services.keys())
+        found = Swarm(services, tasks)
+        self._version = max(self._version, found.version)
+        self._hot -= _settled(found) | (hot - services.keys())
         self._found(replace(before, services=others | services, tasks=of_others | tasks))
 
     def _found(self, swarm: Swarm) -> None:

@@ -43,11 +43,14 @@ def happened(before: Status | None, now: Status) -> Iterator[Happening]:
 
 
 def _of_managers(before: Status | None, now: Status) -> Iterator[Happening]:
-    lost = before.manager_failure if before is not None else ""
-    if now.manager_failure and not lost:
-        yield Happening("Warning", "ManagerLost", EDGE, now.manager_failure)
-    elif lost and not now.manager_failure:
-        yield Happening("Normal", "ManagerFound", EDGE, f"{now.manager} answers")
+    earlier = set(before.managers_lost) if before is not None else set()
+    for one in now.managers_lost:
+        if one not in earlier:
+            yield Happening("Warning", "ManagerLost", EDGE, one.why, is_alike=False)
+    is_back = now.manager in {one.address for one in earlier - set(now.managers_lost)}
+    had_none = before is not None and before.manager_failure
+    if (is_back or had_none) and not now.manager_failure:
+        yield Happening("Normal", "ManagerFound", EDGE, f"{now.manager} answers", is_alike=False)
 
 
 def _of_proxy(before: Status | None, now: Status) -> Iterator[Happening]:

@@ -257,7 +257,7 @@ def _of_tasks(
         if not (task.is_running and published and node and node.id in addresses):
             continue
         # A container may outlive its dockerd: its server leaves only for another that answers.
-        leaves = task.is_leaving or not node.is_ready
+        leaves = task.is_leaving or node.is_away
         wish = Wish.LEAVE if leaves else Wish.SERVE
         servers.append(Server(task.id, addresses[node.id], published, node.name, wish))
     return tuple(servers)
@@ -273,18 +273,18 @@ def _of_nodes(
 ) -> tuple[Server, ...]:
     """Every node takes requests for the published port; of `mesh`, the others stand by.
 
-    A node that the swarm does not know to be ready may answer all the same, as when its managers
-    have a new leader: it leaves for another, and is never just gone.
+    A node that the swarm does not reach may answer all the same: it leaves for another, and is
+    never just gone.
     """
     reached = sorted((one for one in nodes if one.id in addresses), key=lambda one: one.id)
-    reached.sort(key=lambda one: not one.is_ready)
+    reached.sort(key=lambda one: one.is_away)
     return tuple(
         Server(
             node.id,
             addresses[node.id],
             route.published,
             node.name,
-            Wish.SERVE if node.is_ready else Wish.LEAVE,
+            Wish.LEAVE if node.is_away else Wish.SERVE,
             is_backup=route.mode == "mesh" and index > 0,
         )
         for index, node in enumerate(reached)

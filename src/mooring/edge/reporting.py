@@ -23,6 +23,7 @@ from mooring.edge.place import Place
 from mooring.edge.settings import Settings
 from mooring.edge.status import (
     NOTHING,
+    ManagerStatus,
     NoStatus,
     ProblemStatus,
     ProxyStatus,
@@ -96,6 +97,7 @@ class Reporter:
             problems=tuple(ProblemStatus(*one) for one in problems),
             failure=failure,
             manager_failure=self._follower.failure,
+            managers_lost=tuple(ManagerStatus(*one) for one in self._follower.lost.items()),
             proxy=ProxyStatus(self._kind, self._facts, self._proxy.history.starts),
             failed_reloads=self._proxy.history.failed,
             last_reload=self._proxy.history.last,

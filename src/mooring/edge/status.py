@@ -152,6 +152,13 @@ class ProxyStatus(_Told, frozen=True):
     starts: int = 0
 
 
+class ManagerStatus(_Told, frozen=True):
+    """One that could not be used when it was asked last; it is asked again when its turn comes."""
+
+    address: str
+    why: str
+
+
 class Status(_Told, frozen=True):
     """What there was at one moment.
 
@@ -169,6 +176,7 @@ class Status(_Told, frozen=True):
     problems: tuple[ProblemStatus, ...]
     failure: str = ""
     manager_failure: str = ""
+    managers_lost: tuple[ManagerStatus, ...] = ()
     proxy: ProxyStatus = ProxyStatus("")
     failed_reloads: int = 0
     last_reload: Reload | None = None

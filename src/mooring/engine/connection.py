@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -20,14 +20,17 @@ FIRST_RETRY_S: Final = 0.1  # doubled by each failure
 LONGEST_RETRY_S: Final = 5.0
 EVENT_BYTES: Final = 1 << 20  # an event carries all labels of its object
 
+Tls = Callable[[], ssl.SSLContext]  # as it is to be now; may raise OSError
+
 
 class Connection:
-    """To one engine, at a path or at `tcp://HOST:PORT`; with TLS if there is a context for it.
+    """To one engine, at a path or at `tcp://HOST:PORT`; with TLS if there is a context for it,
+    which is asked for once it is opened, and once it was closed again.
 
     Whatever fails on the way is an EngineAway.
     """
 
-    def __init__(self, address: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, address: str, tls: Tls | None = None) -> None:
         self.address, self._tls = address, tls
         self._session: aiohttp.ClientSession | None = None
         self._version = ""  # of its API, "v1.41"; empty until it is asked
@@ -130,7 +133,7 @@ class Connection:
 
             connector: aiohttp.BaseConnector
             if self.address.startswith("tcp://"):
-                connector = aiohttp.TCPConnector(ssl=self._tls if self._tls else False)
+                connector = aiohttp.TCPConnector(ssl=self._tls() if self._tls else False)
             else:
                 connector = aiohttp.UnixConnector(self.address)
             self._session = aiohttp.ClientSession(

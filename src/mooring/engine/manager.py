@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
-from mooring.engine.connection import Connection
+from mooring.engine.connection import Connection, Tls
 from mooring.engine.errors import EngineAway
 from mooring.engine.swarm import Service, Swarm, Task, nodes_of, services_of, tasks_of
 
@@ -36,7 +35,7 @@ _event: Final = msgspec.json.Decoder(_Event)
 class Manager:
     """One manager, asked with GET alone."""
 
-    def __init__(self, address: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, address: str, tls: Tls | None = None) -> None:
         self.address = address
         self._wire = Connection(address, tls)
 

@@ -1,4 +1,7 @@
-"""Services, tasks and nodes of a swarm as a manager lists them; what the edge needs of them."""
+"""Services, tasks and nodes of a swarm as a manager lists them; what the edge needs of them.
+
+version  the change of the swarm that was its last; they are counted through. 0: it was not told
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +44,7 @@ class Service:
     has_healthcheck: bool = False  # of its own: an image may have one that no manager tells
     starts_first: bool = False  # an update starts the new task before it stops the old one
     grace_s: float = GRACE_S  # that a task has after SIGTERM
+    version: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Task:
     ports: tuple[Port, ...] = ()  # of its own, published on its node
     slot: int = 0  # its number within the service; 0: it has none
     stamp: str = ""  # when it came to its state, by the clock of its node; RFC 3339
+    version: int = field(default=0, compare=False)
 
     @property
     def is_running(self) -> bool:
@@ -78,10 +83,12 @@ class Node:
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
     manager_address: str = ""  # HOST:PORT, of managers
+    version: int = field(default=0, compare=False)
 
     @property
-    def is_ready(self) -> bool:
-        return self.state == "ready"
+    def is_away(self) -> bool:
+        """It is `unknown` only while its managers have a new leader, which has not heard of it."""
+        return self.state not in ("ready", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,12 @@ class Swarm:
     services: Mapping[str, Service] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=dict)
     nodes: Mapping[str, Node] = field(default_factory=dict)
+
+    @property
+    def version(self) -> int:
+        """Of the last change to anything that is there yet."""
+        some = (self.services, self.tasks, self.nodes)
+        return max((one.version for all_of in some for one in all_of.values()), default=0)
 
 
 class _Pascal(msgspec.Struct, rename="pascal"):
@@ -147,8 +160,13 @@ class _UpdateStatus(_Pascal):
     state: str = ""
 
 
+class _Version(_Pascal):
+    index: int = 0
+
+
 class _Service(_Pascal):
     id: str = msgspec.field(name="ID")
+    version: _Version = msgspec.field(default_factory=_Version)
     created_at: str = ""
     spec: _ServiceSpec = msgspec.field(default_factory=_ServiceSpec)
     endpoint: _Endpoint = msgspec.field(default_factory=_Endpoint)
@@ -167,6 +185,7 @@ class _TaskStatus(_Pascal):
 
 class _Task(_Pascal):
     id: str = msgspec.field(name="ID")
+    version: _Version = msgspec.field(default_factory=_Version)
     service_id: str = msgspec.field(name="ServiceID", default="")
     node_id: str = msgspec.field(name="NodeID", default="")
     slot: int = 0
@@ -193,6 +212,7 @@ class _ManagerStatus(_Pascal):
 
 class _Node(_Pascal):
     id: str = msgspec.field(name="ID")
+    version: _Version = msgspec.field(default_factory=_Version)
     spec: _NodeSpec = msgspec.field(default_factory=_NodeSpec)
     description: _Description = msgspec.field(default_factory=_Description)
     status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
@@ -235,6 +255,7 @@ def _service(said: _Service) -> Service:
         has_healthcheck=_is_checked(container.healthcheck if container else None),
         starts_first=spec.update_config is not None and spec.update_config.order == "start-first",
         grace_s=_grace_s(container.stop_grace_period if container else None),
+        version=said.version.index,
     )
 
 
@@ -257,6 +278,7 @@ def _task(said: _Task) -> Task:
         ports=_ports(status.port_status.ports if status.port_status else None),
         slot=said.slot,
         stamp=status.timestamp,
+        version=said.version.index,
     )
 
 
@@ -268,6 +290,7 @@ def _node(said: _Node) -> Node:
         address=said.status.addr,
         labels=said.spec.labels or {},
         manager_address=said.manager_status.addr if said.manager_status else "",
+        version=said.version.index,
     )
 
 
