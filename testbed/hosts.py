@@ -145,6 +145,7 @@ class Host:
         self._box: subprocess.Popen[bytes] | None = None
         self.init = 0  # its process 1, as this process sees it
         self._dockerd: subprocess.Popen[bytes] | None = None
+        self._is_frozen = False
 
     @property
     def is_up(self) -> bool:
@@ -212,6 +213,17 @@ class Host:
         os.kill(self.dockerd_pid(), number)
         self._dockerd.wait(DEADLINE_S)
         self._dockerd = None
+
+    def freeze_dockerd(self) -> None:
+        """It listens, and does nothing more. What runs it on the host stops with it by itself."""
+        os.kill(self.dockerd_pid(), signal.SIGSTOP)
+        self._is_frozen = True
+
+    def thaw_dockerd(self) -> None:
+        assert self._dockerd is not None, "dockerd comes first"
+        self._is_frozen = False
+        for pid in (self.dockerd_pid(), self._dockerd.pid):
+            os.kill(pid, signal.SIGCONT)
 
     def docker(self, *arguments: str, stdin: bytes = b"") -> str:
         """What the docker command prints. It must succeed."""
@@ -290,6 +302,8 @@ class Host:
         The page cache is the machine's and stays too, so this cannot show writes that get lost.
         """
         assert self._box is not None, "up comes first"
+        if self._is_frozen:
+            self.thaw_dockerd()  # else the host would not end before it
         if self._box.poll() is None:
             with suppress(ProcessLookupError):
                 os.kill(self.init, signal.SIGKILL)
