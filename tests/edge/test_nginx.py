@@ -18,9 +18,9 @@ from msgspec import structs
 from mooring.edge.certificates import Certificate, certificates_in
 from mooring.edge.errors import ConfigRejected, ReloadFailed
 from mooring.edge.model import Memory, Model, Server, model_of
-from mooring.edge.nginx import proxy as nginx
 from mooring.edge.nginx.files import certificate_file
 from mooring.edge.nginx.proxy import NginxProxy, Pace
+from mooring.edge.nginx.workers import workers as workers_of
 from mooring.edge.place import STOPGAP
 from mooring.edge.settings import EntryPoint, Settings
 from mooring.engine.swarm import Service, Task
@@ -273,7 +273,7 @@ async def test_killed_it_is_started_again(plant: Plant) -> None:
 
 def kill(plant: Plant) -> None:
     pid = int((plant.proxy.place / "nginx.pid").read_text())
-    workers = nginx._workers(pid)
+    workers = workers_of(pid)
     for one in (pid, *workers):
         os.kill(one, signal.SIGKILL)
     for one in (pid, *workers):
@@ -285,3 +285,16 @@ def _is_gone(pid: int) -> bool:
         return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return True
+
+
+async def test_workers_whose_master_was_killed_make_way_for_the_next(plant: Plant) -> None:
+    await plant.bring(a_service())
+    master = int((plant.proxy.place / "nginx.pid").read_text())
+    os.kill(master, signal.SIGKILL)
+    await asyncio.to_thread(eventually, lambda: _is_gone(master), "it has ended")
+    await plant.gets((503, ""))  # its workers answer yet
+    await plant.bring(a_service(), a_service("other"))
+    await plant.gets((503, ""), "other.example.com")
+    facts = await plant.proxy.facts()
+    assert facts is not None
+    assert facts.pid != master

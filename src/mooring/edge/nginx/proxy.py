@@ -21,9 +21,10 @@ from mooring.edge.descriptors import limit_of
 from mooring.edge.errors import ConfigRejected, NotRunByService, ProxyAway, ReloadFailed
 from mooring.edge.history import History, changes, few
 from mooring.edge.interface import LOOK_S, Facts
-from mooring.edge.listening import try_to_listen
+from mooring.edge.listening import listens, try_to_listen
 from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.nginx import files, parts, streams
+from mooring.edge.nginx.workers import ends, orphans, workers
 from mooring.edge.place import Place
 from mooring.edge.routes import Problem, Route
 from mooring.edge.settings import Settings
@@ -105,7 +106,7 @@ class NginxProxy:
             said = await processes.run(PROGRAM, "-v", deadline_s=CHECK_S)
             self._version = said.errors.decode(errors="replace").strip().rpartition("/")[2]
         has, wanted = (_digest(one)[:8] if one else "" for one in (self._applied, self._wanted))
-        old = sum(_ends(one) for one in _workers(master))
+        old = sum(ends(one) for one in workers(master))
         return Facts(self._version, master, has, wanted, old)
 
     @property
@@ -280,6 +281,7 @@ class NginxProxy:
         passing(CHECKED)
         master = self._master()
         if master is None:
+            await self._end_orphans()
             for entry in self.settings.listeners:
                 try_to_listen(entry)
         # One that it may not have taken over is none to go back to.
@@ -307,7 +309,7 @@ class NginxProxy:
 
     async def _reload(self, master: int) -> None:
         """Raises ReloadFailed; the configuration that it has is then the one of before again."""
-        before = _workers(master)
+        before = workers(master)
         self._reloaded = time.monotonic()
         os.kill(master, signal.SIGHUP)
         passing(RELOAD_SENT)
@@ -328,12 +330,34 @@ class NginxProxy:
             except ReloadFailed as error:
                 raise NotRunByService("nginx", self.configuration()) from error
             return
+        await self._end_orphans()
         command = (PROGRAM, *self._words(), "-c", str(self.configuration()))
         log_file = self.place / "start.log"
         if await processes.daemon(*command, log=log_file, deadline_s=self.pace.start_s):
             raise ProxyAway("nginx", f"it does not start; {log_file} says why")
         passing(STARTED)
         await self._until_it_works(set())
+
+    async def _end_orphans(self) -> None:
+        """They keep the entry points, which whoever starts is to have. What clients began goes on.
+
+        Raises ReloadFailed.
+        """
+        if self.settings.attach:
+            return
+        left, entries = orphans(self.place / "nginx.log"), self.settings.listeners
+        for pid in left:
+            log.warning("nginx's worker %d has lost its master, and is to end", pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGQUIT)
+        try:
+            async with asyncio.timeout(self.pace.start_s):
+                while True:
+                    if not any(listens(pid, one) for pid in left for one in entries):
+                        return
+                    await asyncio.sleep(PAUSE_S)
+        except TimeoutError as error:
+            raise ReloadFailed("nginx", f"workers without a master do not end: {left}") from error
 
     def _note(self, text: str) -> None:
         """That it has this configuration, for us and for who finds it."""
@@ -353,7 +377,7 @@ class NginxProxy:
             async with asyncio.timeout(self.pace.start_s):
                 while True:
                     master = self._master()
-                    if master is not None and _workers(master) - before:
+                    if master is not None and workers(master) - before:
                         return
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError as error:
@@ -392,20 +416,6 @@ def _places(
         places = {(one.address, one.port) for one in servers_of(backend)}
         found.setdefault(backend.route.service_id, set()).update(places)
     return found
-
-
-def _workers(master: int) -> set[int]:
-    with suppress(OSError):
-        children = Path(f"/proc/{master}/task/{master}/children").read_text()
-        return {int(one) for one in children.split()}
-    return set()
-
-
-def _ends(worker: int) -> bool:
-    """Whether it ends what clients began, and takes nothing new."""
-    with suppress(OSError):
-        return b"is shutting down" in Path(f"/proc/{worker}/cmdline").read_bytes()
-    return False
 
 
 def _digest(text: str) -> str:
