@@ -39,11 +39,16 @@ def target(settings: Settings) -> Iterator[str]:
     found = logs.target_of(settings.access_log)
     if found is None:
         return
-    where, form = "stdout", "raw"
-    if found.kind != "stdout":
-        place = address_of(found.where)
-        where = f"{before_port(place.host)}:{place.port}" if place else word(found.where)
-        form = "rfc3164"
+    if found.kind == "stdout":
+        where, form = "stdout", "raw"
+    elif (place := address_of(found.where)) is not None:
+        where, form = f"{before_port(place.host)}:{place.port}", "rfc3164"
+        yield "    log-send-hostname"
+    else:
+        where, form = (
+            word(found.where),
+            "local",
+        )  # without the host's name, as its own syslog has it
     yield f"    log {where} len {LINE_AT_MOST} format {form} local0 info"
     yield f"    log-tag {logs.TAG}"
 

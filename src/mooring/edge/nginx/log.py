@@ -182,5 +182,11 @@ def _target(settings: Settings) -> str:
     if target.kind == "file":
         return word(target.where)
     place = address_of(target.where)
-    where = f"{before_port(place.host)}:{place.port}" if place else f"unix:{word(target.where)}"
-    return f"syslog:server={where},nohostname,facility=local0,severity=info,tag={logs.TAG}"
+    where = (
+        f"{before_port(place.host)}:{place.port}"
+        if place
+        else (
+            f"unix:{word(target.where)},nohostname"  # the host's own syslog wants none
+        )
+    )
+    return f"syslog:server={where},facility=local0,severity=info,tag={logs.TAG}"
