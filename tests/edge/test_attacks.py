@@ -111,19 +111,24 @@ def test_no_attack_reaches_a_proxy_and_each_is_told(
         assert "sbad" not in text, path  # an id of theirs
         assert is_tame(text), path
     for command in ("status", "events"):
-        shown = [""]  # the last time
-
-        def names_them(command: str = command, shown: list[str] = shown) -> bool:
-            shown.append(entry.mooring(command).out)
-            return "bad7" in shown[-1]
-
-        eventually(names_them, f"{command} names them")
-        assert is_tame(shown[-1])
+        assert is_tame(said_by(entry, command))
     metrics = entry.host.run("curl", "-sS", "http://127.0.0.1:9464/metrics").out
     assert is_tame(metrics)
     assert MARK not in metrics
     if proxy == "haproxy":
         assert MARK not in asyncio.run(runtime(entry))
+
+
+def said_by(entry: Entry, command: str) -> str:
+    """What it prints, once it names them."""
+    shown: list[str] = []
+
+    def names_them() -> bool:
+        shown.append(entry.mooring(command).out)
+        return "bad7" in shown[-1]
+
+    eventually(names_them, f"{command} names them")
+    return shown[-1]
 
 
 def problems(entry: Entry) -> dict[str, set[str]]:

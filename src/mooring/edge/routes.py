@@ -25,6 +25,7 @@ from mooring.edge.labels import (
     label_of,
     listed,
 )
+from mooring.edge.publication import published, target
 from mooring.edge.settings import ModeName, Settings
 from mooring.engine.swarm import Service
 
@@ -186,8 +187,8 @@ def _route(
     entries, tls = entrance(name, said, settings, has_certificate)
     _can_tell_clients(name, said, settings)
     _can_tell_apart(name, said, settings)
-    port = _target(service, name, said.get("port"))
-    mode, published = _published(service, name, port, said.get("mode"), settings.mode)
+    port = target(service, name, said.get("port"))
+    mode, number = published(service, name, port, said.get("mode"), settings.mode)
     return Route(
         service_id=service.id,
         service=service.name,
@@ -198,7 +199,7 @@ def _route(
         port=port,
         mode=mode,
         path=said.get("path", "/"),
-        published=published,
+        published=number,
         replicas=service.replicas,
         protocol=protocol,
         tls=tls,
@@ -308,43 +309,6 @@ def _are_known(entries: Iterable[str], known: Collection[str]) -> None:
         if entry not in known:
             there = listed(known)
             raise Refused("BadLabel", f"no entry point is called {entry}; there are {there}")
-
-
-def _target(service: Service, name: str, said: int | None) -> int:
-    targets = sorted({one.target for one in service.ports if one.protocol == "tcp"})
-    label = label_of(name, "port")
-    if said is None:
-        if len(targets) == 1:
-            return targets[0]
-        if targets:
-            raise Refused("PortAmbiguous", f"{listed(targets)} are published; say which by {label}")
-        raise Refused(
-            "PortNotPublished", "it publishes no TCP port; see `docker service update -h`"
-        )
-    if said not in targets:
-        raise Refused("PortNotPublished", f"{label}: {said} is not published, {listed(targets)} is")
-    return said
-
-
-def _published(
-    service: Service, name: str, port: int, said: ModeName | None, default: ModeName | None
-) -> tuple[ModeName, int]:
-    """How its tasks are reached, and by which port of every node."""
-    ports = [one for one in service.ports if one.target == port and one.protocol == "tcp"]
-    meshed = next((one.published for one in ports if one.mode == "ingress"), 0)
-    possible: list[ModeName] = ["direct"] if any(one.mode == "host" for one in ports) else []
-    if meshed:
-        possible += ["nodes", "mesh"]
-    if not possible:
-        raise Refused("PortNotPublished", f"port {port} has no number on the nodes yet")
-    if said is not None and said not in possible:
-        how = "mode=host" if said == "direct" else "mode=ingress"
-        raise Refused(
-            "ModeImpossible",
-            f"{label_of(name, 'mode')}: {said} needs port {port} published with {how}",
-        )
-    chosen = said or (default if default in possible else possible[0])
-    return chosen, 0 if chosen == "direct" else meshed
 
 
 def _on_container() -> Refused:

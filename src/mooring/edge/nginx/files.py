@@ -10,20 +10,14 @@ from typing import Final
 from mooring.edge.addresses import address_of
 from mooring.edge.certificates import Certificate
 from mooring.edge.hosts import is_covered
-from mooring.edge.labels import Retry
 from mooring.edge.model import Backend, Model
-from mooring.edge.nginx import limits, log, parts, prefix, split, streams
+from mooring.edge.nginx import limits, locations, log, parts, prefix, split, streams
 from mooring.edge.place import STOPGAP
-from mooring.edge.routes import HTTPS
 from mooring.edge.rules import Rule
 from mooring.edge.settings import EntryPoint, Settings
-from mooring.edge.words import CHALLENGES, NO_ROUTE, NO_SERVER, before_port, word
+from mooring.edge.words import CHALLENGES, NO_ROUTE, before_port, word
 
-# Statuses that are never sent: ways to other locations.
-_TURNED: Final = {"once": 418, "upgrade": 419}
-CLIENT_S: Final = 60  # a client may be silent, within a request that it has begun
 CONNECTIONS: Final = 8192  # of a worker, with clients and servers
-UPGRADED_S: Final = 3600  # how long a WebSocket may be idle
 _HEAD: Final = f"""
 worker_shutdown_timeout 10m;
 events {{
@@ -41,7 +35,7 @@ http {{
     client_max_body_size 0;
     keepalive_timeout 10s;
     client_header_timeout 10s;
-    client_body_timeout {CLIENT_S}s;
+    client_body_timeout {locations.CLIENT_S}s;
     proxy_http_version 1.1;
     proxy_connect_timeout 300ms;
     proxy_next_upstream_tries {parts.TRIES};
@@ -221,7 +215,7 @@ def _challenges(settings: Settings) -> Iterator[str]:
             f"            proxy_pass http://{before_port(place.host)}:{place.port};",
             "            proxy_set_header Host $http_host;",
         ]
-        yield from _location(CHALLENGES, passed)
+        yield from locations.location(CHALLENGES, passed)
 
 
 def _secured(entry: EntryPoint, path: str) -> Iterator[str]:
@@ -251,90 +245,10 @@ def _server(
     for number, some in enumerate(split.by_path(rules)):
         if settings.acme and _is_below(some[0].path, CHALLENGES):
             continue  # the closer location would have them
-        yield from _locations(entry, split.chosen(some, model), settings, number)
+        yield from locations.of_rule(entry, split.chosen(some, model), settings, number)
     if all(one.path != "/" for one in rules):
         yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
     yield "    }"
-
-
-_ONCE: Final = "off"
-_RETRY: Final[dict[Retry, str]] = {
-    "safe": "error timeout",
-    "all": "error timeout non_idempotent",
-    "none": _ONCE,
-}
-
-
-def _locations(
-    entry: EntryPoint, choice: split.Choice, settings: Settings, number: int
-) -> Iterator[str]:
-    """What becomes of requests of a rule, the one of this number in its server."""
-    rule, backend, target = choice
-    path, retry = word(rule.path), backend.route.retry
-    # Whole segments: /api, and what is below it; not /apix.
-    places = ["/"] if path == "/" else [f"= {path}", f"{path}/"]
-    indent = " " * 12
-    named = [*log.of_location(target, settings)]
-    if rule.is_sent_on:
-        body = [f"{indent}return 308 https://$host{_tls_port(settings)}$request_uri;"]
-    elif not parts.in_use(backend):
-        body = [
-            f"{indent}add_header Retry-After 1 always;",
-            f'{indent}return 503 "{NO_SERVER}\\n";',
-        ]
-    else:
-        # What is tried again, and after which silence it is over, is fixed for a location.
-        special = {}
-        if backend.route.protocol == "http":
-            special["upgrade"] = _passing(entry, backend, target, _RETRY[retry], UPGRADED_S)
-        if retry == "safe":
-            # Of a method that must not be done twice nginx sends only LOCK, PATCH and POST no
-            # second time once they were sent.
-            special["once"] = _passing(entry, backend, target, _ONCE)
-        body = []
-        for what, of_it in special.items():
-            yield from _location(f"@{what}_{number}", of_it)
-            body.append(f"{indent}error_page {_TURNED[what]} = @{what}_{number};")
-            body.append(f"{indent}if ($mooring_{what}) {{ return {_TURNED[what]}; }}")
-        body += _passing(entry, backend, target, _RETRY[retry])
-    for place in places:
-        yield from _location(place, [*named, *body])
-
-
-def _location(place: str, body: Iterable[str]) -> Iterator[str]:
-    yield f"        location {place} {{"
-    yield from body
-    yield "        }"
-
-
-def _passing(
-    entry: EntryPoint, backend: Backend, target: str, retried: str, silent_s: int | None = None
-) -> Iterator[str]:
-    """Requests are passed on to a backend, or to that which is chosen at the time.
-
-    target    of which the name is this
-    retried   after what, in nginx's words
-    silent_s  how long its server may be; None: as its label says
-    """
-    indent, route, name = " " * 12, backend.route, parts.variable(entry)
-    kind = "grpc" if route.protocol == "h2c" else "proxy"
-    yield from limits.of_location(entry, route)
-    yield f"{indent}{kind}_pass {'grpc' if kind == 'grpc' else 'http'}://{target}{prefix.target(route)};"
-    yield f"{indent}{kind}_read_timeout {route.timeout_s if silent_s is None else silent_s}s;"
-    yield f"{indent}{kind}_next_upstream {retried};"
-    yield f"{indent}{kind}_set_header Host $http_host;"
-    if kind == "grpc":
-        # Silence within a stream, which the client has not ended.
-        yield f"{indent}client_body_timeout {max(route.timeout_s, CLIENT_S)}s;"
-    if kind == "proxy":
-        yield f"{indent}proxy_set_header Upgrade $http_upgrade;"
-        yield f"{indent}proxy_set_header Connection $mooring_connection;"
-    for header, what in (("For", "for"), ("Proto", "proto"), ("Host", "host")):
-        yield f"{indent}{kind}_set_header X-Forwarded-{header} ${name}_{what};"
-    yield f'{indent}{kind}_set_header Forwarded "";'
-    yield from prefix.of_location(entry, route)
-    if route.is_sticky:
-        yield f'{indent}add_header Set-Cookie "mooring=$mooring_client; Path=/; HttpOnly" always;'
 
 
 def _metrics(settings: Settings) -> Iterator[str]:
@@ -346,8 +260,3 @@ def _metrics(settings: Settings) -> Iterator[str]:
         yield "        location = /stub_status { stub_status; }"
         yield "        location / { return 404; }"
         yield "    }"
-
-
-def _tls_port(settings: Settings) -> str:
-    ports = [one.port for one in settings.entry_points if one.name == HTTPS]
-    return f":{ports[0]}" if ports and ports[0] != 443 else ""
