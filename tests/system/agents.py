@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ class AgentProcess:
         found: dict[str, Any] = msgspec.json.decode((self.place / "agent.json").read_bytes())
         return str(found["token"])
 
-    def join(self, *options: str) -> "AgentProcess":
+    def join(self, *options: str, servers: Sequence[str] = ()) -> "AgentProcess":
+        """servers: more than the one that made the token"""
         self.place.mkdir(parents=True, exist_ok=True)
         joining = mooring(self.server, "node", "token", *options).splitlines()[-1].split()[1:]
+        joining[3:3] = [one for one in servers if one not in joining]
         mooring(
             *(self.server, *joining, "--data-dir", str(self.place)),
             *("--node-name", self.node, "--pool", str(self.pool)),

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -58,17 +58,24 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self._reader = Reader(self.kubeconfig)
 
-    def start(self, **environment: str) -> "Server":
-        command = [
-            *(sys.executable, *self.program, "up"),
+    def command(self) -> list[str]:
+        """What is run."""
+        return [
+            *self.program_words("up"),
             *("--data-dir", str(self.place / "data"), "--pool", str(self.place / "pool")),
             *("--kubeconfig", str(self.kubeconfig), "--node-name", "here"),
             *("--listen", f"127.0.0.1:{self.port}", "--plugin-socket", ""),
             *self.options,
         ]
+
+    def program_words(self, command: str) -> list[str]:
+        """With which a command of Mooring begins."""
+        return [sys.executable, *self.program, command]
+
+    def start(self, **environment: str) -> Self:
         log = (self.place / "log").open("ab")
         self.process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, **environment}
+            self.command(), stdout=log, stderr=log, env={**os.environ, **environment}
         )
         if not environment:
             eventually(self.is_ready, f"ready; {(self.place / 'log').read_text()[-2000:]}")

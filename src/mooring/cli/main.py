@@ -13,6 +13,7 @@ from mooring.cli.mount import mount, umount
 from mooring.cli.node import node
 from mooring.cli.pool import pool
 from mooring.cli.resize import resize
+from mooring.cli.server import server
 from mooring.cli.snapshot import clone, snapshot
 from mooring.cli.status import status
 from mooring.cli.top import top
@@ -47,7 +48,7 @@ def version() -> None:
 
 
 for command in (
-    *(up, explain, status, top, mount, umount, resize, snapshot, clone),
+    *(up, server, explain, status, top, mount, umount, resize, snapshot, clone),
     *(adopt, backup, restore, version),
 ):
     app.command()(command)

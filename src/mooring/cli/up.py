@@ -104,6 +104,37 @@ BackupDir = Annotated[
         f"[default: {BACKUPS}]",
     ),
 ]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="A cluster of etcd, which several servers may share: etcd://HOST:PORT,…/NAME. "
+        "Default: a file in the data directory.",
+    ),
+]
+StoreCa = Annotated[
+    Path | None,
+    typer.Option("--store-ca", metavar="FILE", help="Authority of etcd's certificates; with TLS."),
+]
+StoreCert = Annotated[
+    Path | None, typer.Option("--store-cert", metavar="FILE", help="Our certificate for etcd.")
+]
+StoreKey = Annotated[Path | None, typer.Option("--store-key", metavar="FILE", help="And its key.")]
+StoreUser = Annotated[str, typer.Option("--store-user", metavar="NAME", help="A user of etcd.")]
+StorePasswordFile = Annotated[
+    Path | None,
+    typer.Option("--store-password-file", metavar="FILE", help="With that user's password."),
+]
+LeaderLease = Annotated[
+    float,
+    typer.Option(
+        "--leader-lease",
+        metavar="SECONDS",
+        min=1.0,
+        help="Of several servers: after which another takes over from one that is gone.",
+    ),
+]
 TlsSan = Annotated[
     list[str] | None,
     typer.Option(
@@ -128,15 +159,22 @@ def up(
     import_dir: ImportDir = None,
     backup_dir: BackupDir = None,
     tls_san: TlsSan = None,
+    store: Store = "",
+    store_ca: StoreCa = None,
+    store_cert: StoreCert = None,
+    store_key: StoreKey = None,
+    store_user: StoreUser = "",
+    store_password_file: StorePasswordFile = None,
+    leader_lease: LeaderLease = 15.0,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
 
-    from mooring.daemon.settings import Settings
+    from mooring.daemon.settings import Settings, StoreSettings
     from mooring.daemon.up import run
 
     docker = docker_of(plugin_socket, docker_socket, docker_namespace, docker_namespaces or ())
-    host, port = _address(listen)
+    host, port = address_of(listen)
     settings = Settings(
         data_dir=data_dir,
         host=host,
@@ -146,12 +184,16 @@ def up(
         node_name=node_name or own_name(),
         docker=docker,
         tls_sans=tuple(tls_san or ()),
+        store=StoreSettings(
+            *(store, store_ca, store_cert, store_key, store_user, store_password_file)
+        ),
+        lease_s=leader_lease,
         import_dirs=absolute(import_dir or ()),
         backup_dirs=absolute(backup_dir or (BACKUPS,)),
     )
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, lambda url: _ready(url, settings.kubeconfig)))
+        runner.run(run(settings, lambda url: say_ready(url, settings.kubeconfig)))
 
 
 def docker_of(
@@ -193,14 +235,15 @@ def log_to_stderr() -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
-def _ready(url: str, kubeconfig: Path) -> None:
+def say_ready(url: str, kubeconfig: Path) -> None:
+    """And what to do next."""
     typer.echo(f"Mooring {__version__} serves {url}. Try next:")
     typer.echo(f"  export KUBECONFIG={kubeconfig.absolute()}")
     typer.echo("  kubectl get storageclasses,persistentvolumes,persistentvolumeclaims")
     typer.echo("  mooring status")
 
 
-def _address(text: str) -> tuple[str, int]:
+def address_of(text: str) -> tuple[str, int]:
     """Host and port. Raises BadAddress."""
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

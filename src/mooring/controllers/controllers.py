@@ -46,9 +46,10 @@ class Follower(Protocol):
 class Controllers:
     """Started and stopped as one, on the server that leads."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-        self.recorder = Recorder(objects)
+    def __init__(self, objects: Objects, recorder: Recorder | None = None) -> None:
+        """recorder: of this server, which others tell of events, too; None: one of their own"""
+        self._objects, self._has_recorder = objects, recorder is None
+        self.recorder = recorder or Recorder(objects)
         self.landscape = Landscape(
             objects, lambda key: self.claims.add(key), lambda name: self.volumes.add(name)
         )
@@ -109,7 +110,8 @@ class Controllers:
 
     async def start(self) -> None:
         """Look at everything once, then at what changes."""
-        await self.recorder.start()
+        if self._has_recorder:
+            await self.recorder.start()
         for follower in self._followers:
             follower.start()
         self._follow(Node.resource, self.nodes)
@@ -161,4 +163,5 @@ class Controllers:
         self.expander.stop()
         for part in (*self._parts, self.expiry):
             await part.stop()
-        await self.recorder.stop()
+        if self._has_recorder:
+            await self.recorder.stop()

@@ -1,7 +1,11 @@
 """The API, served over HTTPS."""
 
+import asyncio
+import gc
 import logging
+import signal
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -12,18 +16,66 @@ from mooring.api.certificates import Authority
 from mooring.api.protocol import Protocol as HttpProtocol
 from mooring.api.seats import Seats
 from mooring.daemon.errors import CannotListen
+from mooring.daemon.parts import Part
 from mooring.daemon.settings import Settings
 from mooring.dockerplugin.listener import BACKLOG
 from mooring.host.open_files import raised_limit
+from mooring.objects.objects import Objects
 
 log = logging.getLogger(__name__)
 
+COLLECT_AFTER: Final = (20_000, 20, 50)  # allocations, then collections of the younger generation
 GRACE_S: Final = 2  # for requests under way at SIGTERM; what goes on then is cut off
 OWN_FILES: Final = 256  # kept for what is not a connection: the store, volumes, programs
 FEW_SEATS: Final = 1024  # each watch takes one, so as many are soon taken
 
 
-async def without_signals(server: uvicorn.Server, listener: socket.socket) -> None:
+async def serve(
+    server: uvicorn.Server,
+    listener: socket.socket,
+    app: App,
+    objects: Objects,
+    parts: list[Part],
+    on_ready: Callable[[], None],
+) -> None:
+    """Until SIGTERM or SIGINT.
+
+    parts     started in this order before it serves, and stopped after
+    on_ready  is told when it does
+    """
+    _calm_collector()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    for part in parts:
+        await part.start()
+    serving = asyncio.create_task(_without_signals(server, listener))
+    app.ready = True
+    on_ready()
+    stopping = asyncio.create_task(stop.wait())
+    # The cache must never stop following the store: rather no server than one that shows old news.
+    feed = objects.cache.feed_task()
+    await asyncio.wait({serving, stopping, feed}, return_when=asyncio.FIRST_COMPLETED)
+    app.stop()
+    server.should_exit = True
+    stopping.cancel()
+    for part in reversed(parts):
+        await part.stop()
+    await serving
+    if feed.done() and not feed.cancelled() and (error := feed.exception()):
+        raise error
+
+
+def _calm_collector() -> None:
+    """Cycles are rare here and the cache is large: looking through all of it often costs a fifth
+    of the time under load."""
+    gc.collect()
+    gc.freeze()  # what was loaded at the start is not looked through again
+    gc.set_threshold(*COLLECT_AFTER)
+
+
+async def _without_signals(server: uvicorn.Server, listener: socket.socket) -> None:
     """uvicorn's own serving, without its signal handlers: the daemon has the only ones."""
     await server._serve(sockets=[listener])
 

@@ -17,18 +17,32 @@ class DockerSettings:
 
 
 @dataclass(frozen=True)
+class StoreSettings:
+    """Where documents are. url: of a cluster of etcd; "": in the data directory."""
+
+    url: str = ""
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    user: str = ""
+    password_file: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
-    """What `mooring up` was told."""
+    """What `mooring up`, or `mooring server`, was told. pool: None: none is made."""
 
     data_dir: Path
     host: str
     port: int
     kubeconfig: Path
-    pool: Path
+    pool: Path | None
     node_name: str
     docker: DockerSettings | None = None  # None: no volume plugin is served
     import_dirs: tuple[Path, ...] = ()  # what lies below may fill volumes
     backup_dirs: tuple[Path, ...] = ()  # there, and below, repositories of backups may be
+    store: StoreSettings = StoreSettings()
+    lease_s: float = 15.0  # of the server that leads, if there are several
     tls_sans: tuple[str, ...] = ()  # more names and addresses that clients reach the server by
 
 

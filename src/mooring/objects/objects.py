@@ -18,6 +18,8 @@ from mooring.objects.admission import admitted_create, admitted_subresource, adm
 from mooring.objects.cache import Cache, Entry, Shelf
 from mooring.objects.documents import decoded, same_content, spliced, stored_form, unspliced
 from mooring.objects.errors import AlreadyExists, Forbidden, NotFound, Stale
+from mooring.objects.fenced import Fenced
+from mooring.objects.freshness import Freshness
 from mooring.objects.kind import Doc, Kind, Stamp, nothing
 from mooring.objects.quotas import Quotas
 from mooring.objects.views import overlaid, view
@@ -67,11 +69,19 @@ def _alone(_new: Doc) -> Sequence[tuple[View, View]]:
 class Objects:
     """Every write of an object passes here. Reads come from the cache, which a write waits for."""
 
-    def __init__(self, store: Store, kinds: Iterable[Kind], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: Iterable[Kind],
+        clock: Clock | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        """cache: of the same store, if there is one already"""
         self.store = store
         self.clock = clock or SystemClock()
         self.kinds = {kind.resource: kind for kind in kinds}
-        self.cache = Cache(store, self.kinds.values())
+        self.cache = cache or Cache(store, self.kinds.values())
+        self._freshness = Freshness(store, self.cache) if store.is_shared else None
         self._account = Account(self.cache, self.kinds, self._commit)
         self.quotas = Quotas(self)
         self._uids = _uids()
@@ -84,7 +94,23 @@ class Objects:
         """The store stays open; it has its own owner."""
         await self.cache.close()
 
+    def under(self, fence: Check, lost: Callable[[], None]) -> "Objects":
+        """The same objects; whatever is written by these holds only while the fence does.
+
+        lost    is told when it does not any more; the write raises NotLeader then
+        """
+        fenced = Fenced(self.store, fence, lost)
+        return Objects(fenced, self.kinds.values(), self.clock, self.cache)
+
     # Reading
+
+    async def fresh(self) -> None:
+        """Wait until all that was committed by now, by others too, is in the cache.
+
+        Costs nothing where no other writes. Raises Unavailable.
+        """
+        if self._freshness is not None:
+            await self._freshness.reached()
 
     def shelf(self, kind: Kind) -> Shelf:
         """Where objects of this kind are; those of a second group lie with the first."""

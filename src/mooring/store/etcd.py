@@ -62,6 +62,8 @@ RESULT: Final = rpc.Compare.CompareResult
 class EtcdStore:
     """Documents in etcd. Everything that changes them is followed by one watch."""
 
+    is_shared = True
+
     def __init__(
         self,
         access: Access,

@@ -78,6 +78,10 @@ class Store(Protocol):
     Revisions are positive, grow by each commit that changed something, and survive restarts.
     """
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes write to it, too."""
+
     async def get(self, key: str) -> Document | None:
         """The document as last committed."""
 

@@ -19,6 +19,8 @@ Documents = list[Document]
 class MemoryStore:
     """Everything in a sorted dictionary, and the latest changes in a row for looking back."""
 
+    is_shared = False
+
     def __init__(
         self,
         *,

@@ -59,6 +59,9 @@ class Refused(Unavailable):
 class RemoteStore:
     """Of one agent. Goes on at another server when one is away."""
 
+    # An agent goes by what it was told: whatever it writes is compared with what is there.
+    is_shared = False
+
     def __init__(
         self,
         servers: Sequence[str],

@@ -31,6 +31,8 @@ Answers = list[Answer]
 class SqliteStore:
     """Made by `opened`. To be used on the event loop that opened it."""
 
+    is_shared = False
+
     def __init__(
         self,
         file: StoreFile,

@@ -1,0 +1,179 @@
+"""Several servers of one store in etcd: any serves, one leads."""
+
+import json
+import signal
+import ssl
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.etcd import Cluster, lacking
+from tests.system.agents import AgentProcess
+from tests.system.server import Server, claim, eventually, volume
+
+pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
+
+LEASE = ("lease", "mooring-controllers", "-n", "kube-system")
+LEASE_S = "3"
+
+
+class OneOfSeveral(Server):
+    """`mooring server`."""
+
+    def command(self) -> list[str]:
+        return [
+            *self.program_words("server"),
+            *("--data-dir", str(self.place / "data"), "--kubeconfig", str(self.kubeconfig)),
+            *("--listen", f"127.0.0.1:{self.port}", "--leader-lease", LEASE_S),
+            *self.options,
+        ]
+
+    def leads(self) -> bool:
+        holder: str = self.get(*LEASE)["spec"].get("holderIdentity") or ""
+        return f"_{self.pid}_" in holder
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("etcd"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def servers(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[OneOfSeveral]]:
+    url = f"etcd://{','.join(cluster.endpoints)}"
+    made = []
+    for name in ("one", "two", "three"):
+        place: Path = tmp_path_factory.mktemp(name)
+        made.append(OneOfSeveral(place, options=("--store", url)).start())
+    yield made
+    for one in made:
+        if one.process is not None and one.process.poll() is None:
+            one.stop()
+
+
+def leader(servers: list[OneOfSeveral]) -> OneOfSeveral:
+    """Waits until there is one."""
+    found: list[OneOfSeveral] = []
+
+    def one_leads() -> bool:
+        living = [one for one in servers if one.process is not None and one.process.poll() is None]
+        found[:] = [one for one in living if one.leads()]
+        return bool(found)
+
+    eventually(one_leads, "one of the servers leads")
+    return found[0]
+
+
+def bound(server: OneOfSeveral, name: str) -> None:
+    """By whichever server leads."""
+    server.apply(volume(f"v-{name}", "1Gi", f"/nowhere/{name}") + claim(name, class_=""))
+    eventually(lambda: server.phase("pvc", name) == "Bound", f"{name} is bound")
+
+
+def test_each_serves_what_all_of_them_were_told(servers: list[OneOfSeveral]) -> None:
+    for number, server in enumerate(servers):
+        server.kubectl("create", "configmap", f"m{number}")
+        for other in servers:  # no one is behind, and all are known by each
+            found = other.kubectl("get", "configmaps", "-o", "name").split()
+            assert f"configmap/m{number}" in found
+            assert other.get("configmap", f"m{number}")["metadata"]["name"] == f"m{number}"
+    bound(servers[0], "first")
+    assert servers[1].phase("pvc", "first") == "Bound"
+
+
+def test_a_token_of_one_is_good_at_all(servers: list[OneOfSeveral]) -> None:
+    trust = ssl.create_default_context(cafile=str(servers[1].place / "data/pki/ca.crt"))
+    for server in servers:
+        request = urllib.request.Request(
+            f"https://127.0.0.1:{server.port}/api/v1/namespaces",
+            headers={"authorization": f"Bearer {servers[0].token}"},
+        )
+        with urllib.request.urlopen(request, context=trust, timeout=30) as answer:
+            assert json.load(answer)["items"]
+
+
+def test_a_leader_that_stops_hands_over(servers: list[OneOfSeveral]) -> None:
+    first = leader(servers)
+    others = [one for one in servers if one is not first]
+    first.stop()
+    assert leader(others) is not first
+    bound(others[0], "handed-over")
+    first.start()
+
+
+def test_a_leader_that_is_killed_is_followed_by_another(servers: list[OneOfSeveral]) -> None:
+    first = leader(servers)
+    others = [one for one in servers if one is not first]
+    first.stop(signal.SIGKILL)
+    bound(others[1], "after-the-kill")
+    assert leader(others) is not first
+    first.start()
+
+
+def test_a_leader_that_stood_still_writes_nothing_late(servers: list[OneOfSeveral]) -> None:
+    """It finds out by its first commit, or by its lease: whatever it was about to do is refused."""
+    first = leader(servers)
+    others = [one for one in servers if one is not first]
+    assert first.process is not None
+    first.process.send_signal(signal.SIGSTOP)
+    bound(others[0], "while-it-stood")
+    assert leader(others) is not first
+    first.process.send_signal(signal.SIGCONT)
+    eventually(lambda: "leads no more" in (first.place / "log").read_text(), "it knows")
+    assert not first.leads()
+    bound(first, "after-it-stood")
+    turns = first.get(*LEASE)["spec"]["leaseTransitions"]
+    assert turns == others[0].get(*LEASE)["spec"]["leaseTransitions"]
+
+
+def test_an_agent_goes_on_at_another_server(servers: list[OneOfSeveral], tmp_path: Path) -> None:
+    urls = [f"https://127.0.0.1:{one.port}" for one in servers]
+    agent = AgentProcess(servers[0], tmp_path / "agent", "n1").join(servers=urls).start()
+    pvc: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "at-n1",
+            "annotations": {"volume.kubernetes.io/selected-node": "n1"},
+        },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "host",
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    }
+    servers[0].stop(signal.SIGKILL)
+    try:
+        servers[1].apply(json.dumps(pvc))
+        eventually(lambda: servers[1].phase("pvc", "at-n1") == "Bound", "the agent made it")
+    finally:
+        agent.stop()
+        servers[0].start()
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--store", "http://h:1"), "BadStore"),
+        pytest.param(
+            *(("--store", "etcd://127.0.0.1:1"), "Unavailable"),
+            marks=pytest.mark.slow,  # it is asked for a while
+        ),
+        (("--store", "etcd://127.0.0.1:1", "--store-ca", "/nowhere"), "StoreRefuses"),
+    ],
+)
+def test_a_store_that_cannot_be(tmp_path: Path, options: tuple[str, ...], code: str) -> None:
+    server = OneOfSeveral(tmp_path, options=options)
+    done = subprocess.run(server.command(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"[{code}]" in done.stderr, done.stderr
+    assert "remedy: " in done.stderr
