@@ -12,6 +12,7 @@ from msgspec import structs
 from mooring.edge.settings import EntryPoint, ProxyName
 from tests.edge.clients import HOST, free_port, settings_in
 from tests.edge.making import a_service
+from tests.edge.pems import a_pem
 from tests.edge.plants import Plant
 
 pytestmark = pytest.mark.system
@@ -147,3 +148,35 @@ async def test_a_body_that_hides_its_size_does_not_get_through(plant: Plant) -> 
     for lines, each in (((chunked,), 40000), ((chunked,), 1), ((chunked, *stuffing), 1)):
         body = in_chunks(40000, each)
         assert (await told(plant, "POST", "/", *lines, body=body))[0] in (411, 413)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+async def test_nor_does_one_of_http_2(plant: Plant) -> None:
+    """There no size need be told, and no chunks tell that there is a body."""
+    plant.put("web.pem", a_pem(HOST))
+    service = a_service(host=HOST, tls="on", **{"max-body": "20Ki"})
+    await plant.bring(service, web=[await plant.serve(Telling())])
+    await plant.is_shown({HOST})
+    assert await by_http_2(plant, b"") == 200
+    assert await by_http_2(plant, b"a" * 5000, "-T", "-") == 200
+    assert await by_http_2(plant, b"a" * 40000, "-T", "-") in (411, 413)
+    assert await by_http_2(plant, b"a" * 40000, "-X", "GET", "-T", "-") in (411, 413)
+    large = ("-H", f"X-Stuffing: {'a' * 7000}")
+    assert await by_http_2(plant, b"a" * 40000, "-T", "-", *large) in (411, 413)
+    assert await by_http_2(plant, b"", *large) == 200
+
+
+async def by_http_2(plant: Plant, body: bytes, *words: str) -> int:
+    """The status that such a client gets."""
+    port = plant.port("https")
+    process = await asyncio.create_subprocess_exec(
+        *("curl", "-sS", "-k", "--http2", "--resolve", f"{HOST}:{port}:127.0.0.1", "-m", "10"),
+        *("-o", "/dev/null", "-w", "%{http_code} %{http_version}", *words),
+        f"https://{HOST}:{port}/",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate(body)
+    status, version = said.split()
+    assert version == b"2"
+    return int(status)

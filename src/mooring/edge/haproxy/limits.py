@@ -55,18 +55,27 @@ def of_requests(route: Route) -> Iterator[str]:
 def _of_bodies(route: Route) -> Iterator[str]:
     """HAProxy counts nothing on its way: a size is what the client tells, or what is there.
 
-    Of a body that comes in chunks it has to be all of it, and that it is only for sure where
-    neither the headers nor it fill the buffer.
+    Of a body whose size is not told, in chunks or by HTTP/2, all of it has to be there; and that it
+    is all is only sure where neither the headers nor it fill the buffer.
     """
     if not route.max_body_bytes:
         return
-    is_untold = "{ req.hdr(transfer-encoding) -m found }"
+    chunked, told, upgraded = (
+        f"{{ req.hdr({one}) -m found }}"
+        for one in ("transfer-encoding", "content-length", "upgrade")
+    )
+    untold = f"{chunked} or {{ fc_http_major 2 }} !{told} !{upgraded}"
+    is_untold = "{ var(txn.untold) -m bool }"
+    some = "{ req.body_size gt 0 }"
+    yield f"    http-request set-var(txn.untold) bool(true) if {untold}"
     wait = f"    http-request wait-for-body time {WAIT_S}s at-least {UNTOLD_AT_MOST}"
     yield f"{wait} if {is_untold}"
     for status, what, said in (
         (413, f"{{ req.body_size gt {route.max_body_bytes} }}", TOO_LARGE),
         (411, f"{is_untold} {{ req.body_size ge {UNTOLD_AT_MOST} }}", NO_LENGTH),
-        (411, f"{is_untold} {{ req.hdrs,length gt {HEADERS_AT_MOST} }}", NO_LENGTH),
+        (411, f"{is_untold} {some} {{ req.hdrs,length gt {HEADERS_AT_MOST} }}", NO_LENGTH),
+        # They may leave no room for the first byte of a body.
+        (411, f"{is_untold} {{ req.hdrs,length gt {2 * HEADERS_AT_MOST} }}", NO_LENGTH),
     ):
         yield (
             f"    http-request deny deny_status {status} content-type text/plain"
