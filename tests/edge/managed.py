@@ -9,6 +9,7 @@ from typing import Final
 
 import yaml
 
+from mooring.edge.follower import POLL_S
 from mooring.edge.status import NoStatus, Status, read
 from testbed import images
 from testbed.hosts import SLOWNESS
@@ -134,6 +135,13 @@ class Managed:
 
         eventually(look, f"the edge follows the swarm by one of {[one.name for one in hosts]}")
         return time.time() - began
+
+    def follows_now(self, host: Host) -> bool:
+        """Whether it is the one that the edge looked at the swarm by, a moment ago."""
+        status = self.status()
+        if status is None or status.swarm_seen is None or status.manager != self.address(host):
+            return False
+        return time.time() - status.swarm_seen.timestamp() < POLL_S + 1
 
     def told(self, host: Host, *why: str) -> None:
         """Wait until an event says that this manager was lost, with these words."""

