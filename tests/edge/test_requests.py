@@ -16,6 +16,7 @@ from tests.edge.pems import a_pem
 from tests.edge.plants import Plant
 
 pytestmark = pytest.mark.system
+REFUSED = (411, 413, 0)  # the answer may be lost on who still sends
 
 
 @pytest.fixture(params=["haproxy", "nginx"])
@@ -56,15 +57,22 @@ class Telling:
 async def told(
     plant: Plant, method: str, path: str, *lines: str, body: bytes = b"", entry: str = "http"
 ) -> tuple[int, str]:
-    """The status and what the server told, of a request with these header lines."""
+    """The status and what the server told, of a request with these header lines.
+
+    The status is 0 if the connection was cut while the body was sent.
+    """
     head = "\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {HOST}", *lines, "", ""))
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", plant.port(entry))
         writer.write(head.encode() + body)
-        answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        size = int(answer.partition("content-length:")[2].split()[0])
-        text = (await reader.readexactly(size)).decode()
-        writer.close()
+        try:
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            size = int(answer.partition("content-length:")[2].split()[0])
+            text = (await reader.readexactly(size)).decode()
+        except (ConnectionError, EOFError):
+            return 0, ""
+        finally:
+            writer.close()
     return int(answer.split()[1]), text
 
 
@@ -128,7 +136,7 @@ async def test_a_body_is_as_large_as_it_may(plant: Plant, method: str) -> None:
     fits, larger = b"a" * 20480, b"a" * 20481
     chunked = "Transfer-Encoding: chunked"
     assert (await told(plant, method, "/", "Content-Length: 20480", body=fits))[0] == 200
-    assert (await told(plant, method, "/", "Content-Length: 20481", body=larger))[0] == 413
+    assert (await told(plant, method, "/", "Content-Length: 20481", body=larger))[0] in REFUSED
     # Without its being sent at all.
     asks = ("Content-Length: 20481", "Expect: 100-continue")
     assert (await told(plant, method, "/", *asks))[0] == 413
@@ -147,7 +155,7 @@ async def test_a_body_that_hides_its_size_does_not_get_through(plant: Plant) -> 
     )
     for lines, each in (((chunked,), 40000), ((chunked,), 1), ((chunked, *stuffing), 1)):
         body = in_chunks(40000, each)
-        assert (await told(plant, "POST", "/", *lines, body=body))[0] in (411, 413)
+        assert (await told(plant, "POST", "/", *lines, body=body))[0] in REFUSED
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
@@ -159,15 +167,15 @@ async def test_nor_does_one_of_http_2(plant: Plant) -> None:
     await plant.is_shown({HOST})
     assert await by_http_2(plant, b"") == 200
     assert await by_http_2(plant, b"a" * 5000, "-T", "-") == 200
-    assert await by_http_2(plant, b"a" * 40000, "-T", "-") in (411, 413)
-    assert await by_http_2(plant, b"a" * 40000, "-X", "GET", "-T", "-") in (411, 413)
+    assert await by_http_2(plant, b"a" * 40000, "-T", "-") in REFUSED
+    assert await by_http_2(plant, b"a" * 40000, "-X", "GET", "-T", "-") in REFUSED
     large = ("-H", f"X-Stuffing: {'a' * 7000}")
-    assert await by_http_2(plant, b"a" * 40000, "-T", "-", *large) in (411, 413)
+    assert await by_http_2(plant, b"a" * 40000, "-T", "-", *large) in REFUSED
     assert await by_http_2(plant, b"", *large) == 200
 
 
 async def by_http_2(plant: Plant, body: bytes, *words: str) -> int:
-    """The status that such a client gets."""
+    """The status that such a client gets; 0: its stream was reset while it sent."""
     port = plant.port("https")
     process = await asyncio.create_subprocess_exec(
         *("curl", "-sS", "-k", "--http2", "--resolve", f"{HOST}:{port}:127.0.0.1", "-m", "10"),
@@ -178,5 +186,5 @@ async def by_http_2(plant: Plant, body: bytes, *words: str) -> int:
     )
     said, _ = await process.communicate(body)
     status, version = said.split()
-    assert version == b"2"
+    assert (status, version) == (b"000", b"0") or version == b"2"
     return int(status)
