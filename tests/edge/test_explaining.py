@@ -122,3 +122,14 @@ def test_of_many_servers_some_are_shown() -> None:
     lines = explained(status, asked("web.example.com"), NOW)
     assert "  and 10 more" in lines
     assert sum("serves" in one for one in lines) == 20
+
+
+@pytest.mark.parametrize("path", ["/%61pi/x", "//api/x", "/api%2Fx", "/api/x?y=/../"])
+def test_a_path_in_other_words_is_the_same(path: str) -> None:
+    assert asked(f"web.example.com{path}") == asked("web.example.com/api/x")
+
+
+@pytest.mark.parametrize("path", ["/x/../api", "/%2e/api", "/api#x", "/%", "/%00"])
+def test_a_path_that_may_be_another_is_refused(path: str) -> None:
+    (line,) = explained(told(), asked(f"web.example.com{path}"), NOW)
+    assert "400" in line

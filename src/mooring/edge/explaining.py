@@ -15,6 +15,7 @@ from mooring.edge.status import (
     Status,
     matching,
 )
+from mooring.edge.targets import is_odd, read
 
 SHOWN_AT_MOST: Final = 20  # servers of a route, and rules of a host
 # Reasons for which a route stays as it was.
@@ -45,11 +46,15 @@ class Asked(NamedTuple):
 def asked(where: str, entry: str = "") -> Asked:
     """Of HOST[:PORT][/PATH], or a whole URL."""
     host, _, path = where.removeprefix("http://").removeprefix("https://").partition("/")
-    return Asked(host.partition(":")[0].lower().rstrip("."), f"/{path}".partition("?")[0], entry)
+    path = f"/{path}".partition("?")[0]
+    host = host.partition(":")[0].lower().rstrip(".")
+    return Asked(host, path if is_odd(path) else read(path), entry)
 
 
 def explained(status: Status, wanted: Asked, now: datetime) -> list[str]:
     """Lines for people: for each entry point the winner, the losers, and why."""
+    if is_odd(wanted.path):
+        return [f"{wanted.what} is refused (400): its path can be read in more than one way"]
     rules = [
         one for one in matching(status, wanted.host, wanted.path) if wanted.entry in ("", one.entry)
     ]

@@ -11,6 +11,7 @@ NOT_FOR_YOU: Final = "this service is not for clients from where you are"
 TOO_MANY: Final = "too many requests"
 TOO_LARGE: Final = "this service takes no request of that size"
 NO_LENGTH: Final = "this service takes no request of that size without a Content-Length"
+AMBIGUOUS: Final = "the host or the path of this request can be read in more than one way"
 NO_ROUTE: Final = "no service has this name"
 PREFIX_HEADER: Final = "X-Forwarded-Prefix"  # with the path that was taken off
 # Where a CA asks for what proves that a name is ours (ACME, RFC 8555 §8.3).

@@ -15,7 +15,9 @@ from mooring.edge.model import Backend, Model
 from mooring.edge.routes import HTTPS, Route
 from mooring.edge.rules import TO_TLS, Rule
 from mooring.edge.settings import EntryPoint, Settings
+from mooring.edge.targets import HOST, ODD_PATH
 from mooring.edge.words import (
+    AMBIGUOUS,
     CHALLENGES,
     NO_ROUTE,
     NO_SERVER,
@@ -167,7 +169,8 @@ def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]
     yield from _forwarded(entry)
     where = f"map_beg({parts.map_file(settings, entry)})"
     found = "{ var(txn.backend) -m found }"
-    yield "    http-request set-var(txn.path) path,concat(/)"
+    yield from _understood()
+    yield "    http-request set-var(txn.path) path,url_dec,regsub(//+,/,g),concat(/)"
     yield "    http-request set-var(txn.host) req.hdr(host),field(1,:),rtrim(.),lower"
     yield f"    http-request set-var(txn.backend) var(txn.host),concat(,txn.path),{where}"
     # Names of one label more than a pattern *.x.y, where no name of its own matches.
@@ -178,12 +181,25 @@ def _frontend(entry: EntryPoint, settings: Settings, backends: Iterable[Backend]
     )
     yield from split.choice(settings)
     if settings.acme:
-        yield f"    http-request set-var(txn.backend) str({ACME}) if {{ path_beg {CHALLENGES} }}"
+        asked = f"{{ var(txn.path) -m beg {CHALLENGES} }}"
+        yield f"    http-request set-var(txn.backend) str({ACME}) if {asked}"
     yield (
         "    http-request return status 404 content-type text/plain"
         f' string "{NO_ROUTE}\\n" unless {found}'
     )
     yield "    use_backend %[var(txn.backend)]"
+
+
+def _understood() -> Iterator[str]:
+    """Of what can be read in more than one way nothing goes on."""
+    refused = f'    http-request return status 400 content-type text/plain string "{AMBIGUOUS}\\n"'
+    yield f"{refused} if {{ req.hdr(host) -m found }} !{{ req.fhdr(host) -m reg {_quoted(HOST)} }}"
+    yield f"{refused} if {{ path -m reg {_quoted(ODD_PATH)} }}"
+
+
+def _quoted(regular: str) -> str:
+    """An expression as one word: within quotes of this kind every letter stands for itself."""
+    return f"'{regular}'"
 
 
 def _forwarded(entry: EntryPoint) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mooring.edge.routes import Route
+from mooring.edge.targets import spelled
 from mooring.edge.words import PREFIX_HEADER, word
 
 
@@ -13,6 +14,7 @@ def stripped(route: Route) -> Iterator[str]:
     """
     if route.is_stripped:
         path = word(route.path)
-        yield f"    http-request replace-path ^{path.replace('.', '[.]')}/*(.*) /\\1"
+        # Of the path as it came, however it is spelled: what is behind it stays so.
+        yield f"    http-request replace-path '^{spelled(path)}(.*)$' /\\1"
         before = f"%[req.hdr({PREFIX_HEADER})]"  # of a proxy in front that is believed, or nothing
         yield f"    http-request set-header {PREFIX_HEADER} {before}{path}"

@@ -15,7 +15,8 @@ from mooring.edge.nginx import limits, locations, log, parts, prefix, split, str
 from mooring.edge.place import STOPGAP
 from mooring.edge.rules import Rule
 from mooring.edge.settings import EntryPoint, Settings
-from mooring.edge.words import CHALLENGES, NO_ROUTE, before_port, word
+from mooring.edge.targets import HOST, ODD_PATH
+from mooring.edge.words import AMBIGUOUS, CHALLENGES, NO_ROUTE, before_port, word
 
 CONNECTIONS: Final = 8192  # of a worker, with clients and servers
 _HEAD: Final = f"""
@@ -65,7 +66,18 @@ http {{
         PATCH 0;
         POST 0;
     }}
+    map $http_host $mooring_odd_host {{
+        default 1;
+        "" 0;
+        "~{HOST}" 0;
+    }}
+    map $request_uri $mooring_odd {{
+        default $mooring_odd_host;
+        "~{ODD_PATH}" 1;
+    }}
 """
+# Of what can be read in more than one way nothing goes on.
+_UNDERSTOOD: Final = f'        if ($mooring_odd) {{ return 400 "{AMBIGUOUS}\\n"; }}'
 
 
 def config(
@@ -201,6 +213,7 @@ def _default(entry: EntryPoint, settings: Settings, path_of: Callable[[str], str
     yield "    server {"
     yield _listen(entry, is_default=True)
     yield from log.of_server(entry, settings)
+    yield _UNDERSTOOD
     yield from _secured(entry, path_of(STOPGAP))
     yield from _challenges(settings)
     yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
@@ -236,6 +249,7 @@ def _server(
     yield _listen(entry)
     yield f"        server_name {parts.name(host)};"
     yield from log.of_server(entry, settings)
+    yield _UNDERSTOOD
     yield from _secured(entry, certificate)
     if entry.accept_proxy_from:
         yield "        real_ip_header proxy_protocol;"
