@@ -55,6 +55,7 @@ class App:
     ) -> None:
         """host, nodes: None where no agent runs in this process, and where none may join."""
         self._objects = objects
+        self._is_shared = objects.store.is_shared
         self._routes = Routes(kinds)
         self._identities = identities
         self._discovery = Discovery(kinds)
@@ -97,17 +98,27 @@ class App:
         request.user = user or ""
         route = self._routes.find(request.path)
         if route is not None:
+            if self._is_shared and not _says_how_old(request):
+                await self._objects.fresh()
             await self._resource(request, route)
         elif not (
             await self._other(request)
-            or await self._bindings.serves(request)
             or await self._metrics.serves(request)
-            or await self._top.serves(request)
-            or await self._explaining.serves(request)
+            or await self._of_objects(request)
             or (self._host and await self._host.serves(request))
             or (self._nodes and user and await self._nodes.joining.serves_admin(request))
         ):
             raise ApiError("NotFound", "the server could not find the requested resource")
+
+    async def _of_objects(self, request: Request) -> bool:
+        """Paths of their own that tell of objects, or change some. Whether it was one."""
+        if self._is_shared:
+            await self._objects.fresh()
+        return (
+            await self._bindings.serves(request)
+            or await self._top.serves(request)
+            or await self._explaining.serves(request)
+        )
 
     async def _resource(self, request: Request, route: Route) -> None:
         method = "GET" if request.method == "HEAD" else request.method
@@ -155,3 +166,13 @@ class App:
             return  # too late for a Status: the connection is closed in the middle of the answer
         status = failure(error)
         await request.answer(status["code"], encoded(status), (JSON,))
+
+
+def _says_how_old(request: Request) -> bool:
+    """Whether what is asked for may be as old as the request says. All others are told of what was
+    committed before they came, and writes are decided on that: a name that is free at one server
+    is free at all."""
+    query = request.query
+    return request.method in ("GET", "HEAD") and bool(
+        query.get("resourceVersion") or query.get("continue")
+    )

@@ -157,6 +157,7 @@ class Door:
             wanted = msgspec.msgpack.decode(await request.body(), type=door.Commit)
         except msgspec.MsgspecError as error:
             raise ApiError("BadRequest", f"it is no commit: {error}") from error
+        await self._objects.fresh()  # what the agent knows, it may have from another server
         revision = self._done_before(wanted) if wanted.again else 0
         if not revision:
             writes = [await self._write(host, one) for one in wanted.writes]

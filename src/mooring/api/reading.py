@@ -32,8 +32,6 @@ async def get(request: Request, route: Route, objects: Objects) -> None:
     shelf = objects.shelf(route.kind)
     if (wanted := request.query.get("resourceVersion", "")) not in ("", "0"):
         await reach(objects, parsed_revision(wanted))
-    elif not wanted and objects.store.is_shared:
-        await objects.fresh()
     entry = shelf.get(route.key)
     if entry is None:
         raise NotFound(route.kind, route.name)
@@ -63,8 +61,6 @@ async def list_(request: Request, route: Route, objects: Objects) -> None:
     else:
         if (wanted := query.get("resourceVersion", "")) not in ("", "0"):
             await reach(objects, parsed_revision(wanted))
-        elif not wanted and objects.store.is_shared:
-            await objects.fresh()
         revision = objects.cache.revision
         found = objects.shelf(route.kind).entries(route.namespace)
         chosen = filter(match, found) if match else found

@@ -146,8 +146,6 @@ async def watch(request: Request, route: Route, objects: Objects, watches: OpenW
 async def _since(request: Request, objects: Objects) -> int | None:
     """The revision to go on from; None: begin with what is there. Raises ApiError."""
     text = request.query.get("resourceVersion", "")
-    if text == "" and objects.store.is_shared:
-        await objects.fresh()
     if text in ("", "0"):
         return None
     revision = parsed_revision(text)
