@@ -11,8 +11,10 @@ from mooring.model.claim import Claim
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.objects.fenced import NotLeader
+from mooring.objects.kind import Doc
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
+from mooring.rules.events import NORMAL, EventNote
 from mooring.store.interface import Check, Write
 from mooring.store.memory import MemoryStore
 from tests.controllers.clocked import HandClock, a_claim_doc, a_volume_doc
@@ -99,6 +101,34 @@ async def test_one_that_is_gone_is_missed_for_as_long_as_its_lease() -> None:
     await leading.stop()
 
 
+async def test_one_whose_term_fails_takes_part_again() -> None:
+    servers = Servers()
+    objects, failed = await servers.objects(), list[str]()
+
+    class Failing(Term):
+        async def start(self) -> None:
+            if not failed:
+                failed.append("once")
+                raise ValueError("a bug of ours")
+            await super().start()
+
+    leading = Leading(objects, "a", lambda fenced: Failing(fenced, servers.said, "a"), 0.5)
+    await leading.start()
+    await servers.says("a is over", "a leads")
+    await leading.stop()
+
+
+async def test_what_was_ours_is_taken_without_waiting() -> None:
+    """As after a time in which the store was out of reach, also for letting it go."""
+    servers = Servers()
+    objects = await servers.objects()
+    held = {"metadata": {"name": LEASE}, "spec": {"holderIdentity": "b"}}
+    await objects.create(objects.kinds[LEASES], NAMESPACE, held)
+    leading, _ = await servers.server("b", lease_s=100)
+    await servers.says("b leads")
+    await leading.stop()
+
+
 async def taken_over(servers: Servers) -> Objects:
     """The objects of a leader that does not know yet that it is none any more."""
     _, objects = await servers.server("a", lease_s=100)
@@ -137,16 +167,37 @@ async def create_pooled(objects: Objects) -> object:
     return await objects.create(objects.kinds[VOLUMES], "", pooled())
 
 
-async def update(objects: Objects) -> object:
-    def labelled(doc: dict[str, object]) -> dict[str, object]:
-        doc["metadata"]["labels"] = {"a": "b"}  # type: ignore[index]
-        return doc
+def labelled(doc: Doc) -> Doc:
+    doc["metadata"]["labels"] = {"a": "b"}
+    return doc
 
+
+async def update(objects: Objects) -> object:
     return await objects.update(objects.kinds[VOLUMES], "v1", labelled)
 
 
 async def delete(objects: Objects) -> object:
     return await objects.delete(objects.kinds[VOLUMES], "v1")
+
+
+async def update_charged(objects: Objects) -> object:
+    return await objects.update(objects.kinds[CLAIMS], "default/db", labelled)
+
+
+async def renew(objects: Objects) -> object:
+    """The lease itself."""
+
+    def renewed(doc: Doc) -> Doc:
+        doc["spec"]["renewTime"] = "2026-01-02T03:04:06.000000Z"
+        return doc
+
+    return await objects.update(objects.kinds[LEASES], f"{NAMESPACE}/{LEASE}", renewed)
+
+
+async def commit_pooled(objects: Objects) -> object:
+    pool = objects.view(Pool, "p")
+    assert pool is not None
+    return await objects.commit([(pool, pool.annotated(a="b"))])
 
 
 async def commit(objects: Objects) -> object:
@@ -165,7 +216,11 @@ async def commit_each(objects: Objects) -> object:
 
 
 @pytest.mark.parametrize(
-    "write", [create, create_charged, create_pooled, update, delete, commit, commit_each]
+    "write",
+    [
+        *(create, create_charged, create_pooled, update, update_charged, renew, delete),
+        *(commit, commit_pooled, commit_each),
+    ],
 )
 async def test_nothing_is_written_by_one_that_was_taken_over(
     write: Callable[[Objects], Awaitable[object]],
@@ -177,6 +232,28 @@ async def test_nothing_is_written_by_one_that_was_taken_over(
         await write(fenced)
     assert await servers.store.revision() == before
     await servers.says("a leads", "a is over")
+
+
+async def test_no_event_is_told_by_one_that_was_taken_over() -> None:
+    servers = Servers()
+    fenced = await taken_over(servers)
+    recorder = Controllers(fenced).recorder
+    claim = fenced.view(Claim, "default/db")
+    assert claim is not None
+    recorder.note(EventNote(claim.reference(), NORMAL, "Late", "too late", "tester"))
+    await recorder.start()
+    await recorder.written()
+    await recorder.stop()
+    assert fenced.all("events") == []
+
+
+async def test_its_own_writes_and_those_of_its_clients_take_turns() -> None:
+    """Else each would have to be done again for the other's."""
+    servers = Servers()
+    objects = await servers.objects()
+    fence = await servers.store.commit([Write(FENCE, b"us")])
+    fenced = objects.under(Check(FENCE, fence), lambda: None)
+    assert fenced.quotas.turn("default") is objects.quotas.turn("default")
 
 
 async def test_what_leads_again_and_again_leaves_nothing_behind() -> None:

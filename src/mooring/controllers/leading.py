@@ -80,6 +80,8 @@ class Leading:
                     await self._term(fence)
             except MooringError as error:
                 log.warning("who leads is not known: %s", error)
+            except Exception:  # a bug of ours; a server that takes part no more helps nobody
+                log.exception("a term of this server ended")
             await asyncio.sleep(min(LOOK_S, self._lease_s / 10))
 
     async def _taken(self) -> Check | None:
@@ -125,7 +127,8 @@ class Leading:
         if entry is None:
             return True
         spec = decoded(entry.body).get("spec") or {}
-        if not spec.get("holderIdentity"):
+        # Our own is of a term that is over, and could not be let go: the store was out of reach.
+        if spec.get("holderIdentity") in (None, "", self._name):
             return True
         lasts_s = max(float(spec.get("leaseDurationSeconds") or 0), self._lease_s)
         return now - self._seen[1] >= lasts_s

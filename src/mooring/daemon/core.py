@@ -7,7 +7,6 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from mooring.api.app import App
 from mooring.api.certificates import Authority, names_of
@@ -85,7 +84,8 @@ def _controllers(objects: Objects, recorder: Recorder, settings: Settings) -> Pa
     if not objects.store.is_shared:
         return Controllers(objects, recorder)
     name = f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
-    return Leading(objects, name, partial(Controllers, recorder=recorder), settings.lease_s)
+    # With a recorder of their own, as what they tell holds only while this server leads.
+    return Leading(objects, name, Controllers, settings.lease_s)
 
 
 async def _share(tokens: Tokens, users: Mapping[str, str], settings: Settings) -> None:

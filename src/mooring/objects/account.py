@@ -31,6 +31,10 @@ class Account:
         self._cache, self._kinds, self._commit = cache, kinds, commit
         self._turn = asyncio.Lock()  # so that our own writes do not get in each other's way
 
+    def take_turns_with(self, other: "Account") -> None:
+        """Of the same process and store."""
+        self._turn = other._turn
+
     def charge(self, old: Volume | None, new: Volume | None) -> list[Write]:
         """The pool's new account, if it is another. Raises Forbidden if it has not the room.
 

@@ -100,7 +100,10 @@ class Objects:
         lost    is told when it does not any more; the write raises NotLeader then
         """
         fenced = Fenced(self.store, fence, lost)
-        return Objects(fenced, self.kinds.values(), self.clock, self.cache)
+        objects = Objects(fenced, self.kinds.values(), self.clock, self.cache)
+        objects._account.take_turns_with(self._account)
+        objects.quotas.take_turns_with(self.quotas)
+        return objects
 
     # Reading
 

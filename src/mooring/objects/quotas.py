@@ -59,6 +59,10 @@ class Quotas:
         self._objects = objects
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    def take_turns_with(self, other: "Quotas") -> None:
+        """Of the same process and store."""
+        self._turns = other._turns
+
     def turn(self, namespace: str) -> asyncio.Lock:
         """To be held while a quota there is charged or counted: our own writes would refuse each
         other's room."""

@@ -221,6 +221,8 @@ class Queue:
         self._running = False
         for timer in self._timers.values():
             timer.cancel()
+        self._timers.clear()
+        self._waiting.clear()  # /metrics tells of it until nobody has it
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
