@@ -33,7 +33,7 @@ def spelled(path: str) -> str:
 
     path  of a route, with no slash at its end
     """
-    some_slashes = f"{_SLASH}+"
+    some_slashes = f"{_SLASH}++"  # a regular expression gives up where it may try too much
     return "".join(some_slashes if one == "/" else _letter(one) for one in path) + (
         f"(?:{some_slashes}|$)"
     )
