@@ -1,12 +1,14 @@
 """From a swarm to rules and servers."""
 
+from dataclasses import replace
+
 import pytest
 
 from mooring.edge.model import Memory, Model, Wish, model_of, node_address
 from mooring.edge.rules import Rule
 from mooring.edge.settings import AllowedHost, EntryPoint, Settings
-from mooring.engine.swarm import Node, Service, Task
-from tests.edge.making import MESHED, a_node, a_service, a_swarm, a_task, some_settings
+from mooring.engine.swarm import Node, Port, Service, Task
+from tests.edge.making import DIRECT, MESHED, a_node, a_service, a_swarm, a_task, some_settings
 
 
 def model(*things: Service | Task | Node, settings: Settings | None = None) -> Model:
@@ -236,3 +238,27 @@ def test_tasks_that_leave_make_no_more_room() -> None:
     leaving = [a_task(n, desired="shutdown") for n in range(5, 9)]
     made = model(a_service(replicas=4), *(a_task(n) for n in range(1, 5)), *leaving)
     assert made.backends["svc_idweb_"].slots == 8
+
+
+NOT_PUBLISHED = replace(a_service("a"), ports=())
+
+
+@pytest.mark.parametrize(
+    ("after", "served"),
+    [
+        (NOT_PUBLISHED, {}),
+        (a_service("a", Port(81, 8080, "ingress"), host="a.example.com", port="80"), {}),
+        (a_service("a", Port(80, 8081, "ingress"), host="bad?"), {"n1": "10.0.0.1:8081 serve"}),
+        (a_service("a", DIRECT, host="bad?"), {"t1": "10.0.0.1:30001 serve"}),
+    ],
+)
+def test_the_last_good_form_has_no_port_that_may_be_anothers(
+    after: Service, served: dict[str, str]
+) -> None:
+    before = a_swarm(a_service("a", MESHED))
+    _, memory = model_of(before, some_settings(), Memory())
+    swarm = a_swarm(after, a_service("b", MESHED), a_task(1, "a"))
+    made, _ = model_of(swarm, some_settings(), memory)
+    assert servers(made, "svc_ida_") == served
+    assert servers(made, "svc_idb_") == {"n1": "10.0.0.1:8080 serve"}
+    assert {one.backend for one in made.rules} == {"svc_ida_", "svc_idb_"}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mooring.edge.errors import ConfigRejected
 from mooring.edge.quarantine import Quarantine, spoilers
 from mooring.edge.routes import Route, routes_of
+from mooring.engine.swarm import Port
 from tests.edge.making import a_service, some_settings
 
 
@@ -81,3 +82,15 @@ def test_a_refused_route_goes_on_as_it_was_until_its_labels_are_others() -> None
         ),
     ]
     assert quarantine.sifted([mended]) == ([mended], [])
+
+
+def test_a_refused_route_gets_nothing_of_who_has_its_port_now() -> None:
+    def nodes(published: int, port: int = 80, **labels: str) -> Route:
+        service = a_service("web", Port(port, published, "ingress"), host="a.b", **labels)
+        return routes_of(service, some_settings(), {})[0][0]
+
+    for refused, published in ((nodes(8081, check="/"), 8081), (nodes(8080, 81, check="/"), 0)):
+        quarantine = Quarantine()
+        quarantine.add(refused, nodes(8080), ConfigRejected("HAProxy", "no"))
+        ((kept,), _) = quarantine.sifted([refused])
+        assert (kept.check, kept.published) == ("tcp", published)

@@ -276,6 +276,8 @@ def _of_nodes(
     A node that the swarm does not reach may answer all the same: it leaves for another, and is
     never just gone.
     """
+    if not route.published:
+        return ()
     reached = sorted((one for one in nodes if one.id in addresses), key=lambda one: one.id)
     reached.sort(key=lambda one: one.is_away)
     return tuple(

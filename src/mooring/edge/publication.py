@@ -1,5 +1,7 @@
 """How a service's port is reached, by how it is published."""
 
+from contextlib import suppress
+
 from mooring.edge.labels import Refused, label_of, listed
 from mooring.edge.settings import ModeName
 from mooring.engine.swarm import Service
@@ -49,3 +51,14 @@ def published(
         )
     chosen = said or (default if default in possible else possible[0])
     return chosen, 0 if chosen == "direct" else meshed
+
+
+def published_still(service: Service, port: int, mode: ModeName) -> tuple[ModeName, int]:
+    """How a port is reached now that was reached in this way before, or may no longer be.
+
+    Another service may have its number of before.
+    """
+    for said in (mode, None):
+        with suppress(Refused):
+            return published(service, "", port, said, None)
+    return mode, 0

@@ -5,6 +5,7 @@ told all the same, and nobody else's route suffers.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from mooring.edge.errors import ConfigRejected
@@ -41,8 +42,15 @@ class Quarantine:
             message = f"the proxy does not take this route, so it {how}; report it: {said}"
             problems.append(Problem("ConfigRejected", *route.who, message, route.hosts))
             if kept is not None:
-                served.append(kept)
+                served.append(_published(kept, route))
         return served, problems
+
+
+def _published(kept: Route, now: Route) -> Route:
+    """A route as it was, at the port that its service has now: another may have that of before."""
+    if kept.mode == "direct":
+        return kept
+    return replace(kept, published=now.published if kept.port == now.port else 0)
 
 
 async def spoilers(

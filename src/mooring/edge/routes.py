@@ -4,7 +4,7 @@ Edge §2. What each label may say is in labels.py.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, cast
 
 from mooring.edge.hosts import is_pattern
@@ -25,7 +25,7 @@ from mooring.edge.labels import (
     label_of,
     listed,
 )
-from mooring.edge.publication import published, target
+from mooring.edge.publication import published, published_still, target
 from mooring.edge.settings import ModeName, Settings
 from mooring.engine.swarm import Service
 
@@ -140,10 +140,24 @@ def routes_of(
         except Refused as refused:
             hosts = _hosts_said(labels)
             problems.append(_problem(service, name, refused)._replace(hosts=hosts))
-            route = before.get((service.id, name))
+            good = before.get((service.id, name))
+            route = _still(good, service) if good else None
         if route is not None:
             routes.append(route)
     return routes, problems
+
+
+def _still(good: Route, service: Service) -> Route:
+    """A route by its labels of before, of the service as it is."""
+    mode, published = published_still(service, good.port, good.mode)
+    return replace(
+        good,
+        service=service.name,
+        stack=service.labels.get(STACK, ""),
+        mode=mode,
+        published=published,
+        replicas=service.replicas,
+    )
 
 
 def disabled_of(service: Service) -> list[Problem]:
