@@ -10,8 +10,19 @@ from cryptography.x509.oid import NameOID
 
 
 @cache
-def a_pem(*names: str, serial: int = 1, is_weak: bool = False) -> tuple[str, str]:
-    """A certificate of its own for these names, and its key; a weak one is refused by OpenSSL."""
+def a_pem(
+    *names: str,
+    serial: int = 1,
+    is_weak: bool = False,
+    days: tuple[int, int] = (-1, 30),
+    odd: tuple[str, bytes] | None = None,
+) -> tuple[str, str]:
+    """A certificate of its own for these names, and its key.
+
+    is_weak  OpenSSL refuses it
+    days     from now, from when and until when it is good
+    odd      an extension, by its number, with what may be none
+    """
     weak, strong = rsa.generate_private_key, ec.generate_private_key
     key = weak(65537, 1024) if is_weak else strong(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
@@ -22,12 +33,15 @@ def a_pem(*names: str, serial: int = 1, is_weak: bool = False) -> tuple[str, str
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(serial)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
+        .not_valid_before(now + timedelta(days=days[0]))
+        .not_valid_after(now + timedelta(days=days[1]))
     )
     if names:
         alternative = x509.SubjectAlternativeName([x509.DNSName(one) for one in names])
         builder = builder.add_extension(alternative, critical=False)
+    if odd is not None:
+        unread = x509.UnrecognizedExtension(x509.ObjectIdentifier(odd[0]), odd[1])
+        builder = builder.add_extension(unread, critical=False)
     made = builder.sign(key, hashes.SHA256())
     form = (
         serialization.Encoding.PEM,

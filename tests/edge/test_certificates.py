@@ -62,6 +62,9 @@ def test_what_is_served_has_no_blank_line(tmp_path: Path) -> None:
         (a_pem(), "no DNS name"),
         (["x" * 16000], "more than"),
         (a_pem("a.example", is_weak=True), "OpenSSL refuses it: ee key too small"),
+        (a_pem(odd=("2.5.29.17", b"garbage")), "can be read"),
+        (a_pem("a.example", odd=("2.5.29.19", b"\x04\x01x")), "can be read"),
+        (a_pem(odd=("2.5.29.17", b"\x30\x04\xa3\x02\x05\x00")), "can be read"),  # a kind of name
     ],
 )
 def test_what_is_none_is_told_with_what_is_wrong(

@@ -33,6 +33,14 @@ from mooring.edge.routes import Problem
 
 LARGEST: Final = 15 << 10  # bytes of PEM: what HAProxy takes at runtime
 STOPGAP_DAYS: Final = 3650
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +141,22 @@ def _read(source: str, pem: str) -> Certificate:
     if len(pem) > LARGEST:
         raise _Bad(f"it has more than {LARGEST} bytes")
     try:
+        # What is in it is parsed little by little, so each of these may find what it cannot read.
         chain = x509.load_pem_x509_certificates(pem.encode())
         key = load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        leaf = chain[0]
+        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        is_its = key.public_key().public_bytes(*form) == leaf.public_key().public_bytes(*form)
+        names = frozenset(_names(leaf))
+        made = Certificate(source, _tidy(pem), names, _expiry(leaf), _fingerprint(leaf))
+    except _UNREADABLE as error:
         raise _Bad(f"it has no certificate and key that can be read: {error}"[:200]) from error
-    leaf = chain[0]
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
+    if not is_its:
         raise _Bad("its key belongs to another certificate")
-    names = frozenset(_names(leaf))
     if not names:
         raise _Bad("it is for no DNS name (subjectAltName)")
-    _try_to_serve(_tidy(pem))
-    return Certificate(source, _tidy(pem), names, _expiry(leaf), _fingerprint(leaf))
+    _try_to_serve(made.pem)
+    return made
 
 
 def _try_to_serve(pem: str) -> None:
