@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mooring.edge.edge import beside
 from mooring.edge.events import Event
 from mooring.edge.forwarding import WAITING_AT_MOST, Forwarder
 from mooring.edge.settings import MooringServer
@@ -31,6 +32,34 @@ def test_of_those_that_wait_the_newest_are_kept() -> None:
     waiting = list(forwarder.waiting.values())
     assert len(waiting) == WAITING_AT_MOST
     assert (waiting[0].reason, waiting[-1].reason, waiting[-1].count) == ("R6", "R5", 2)
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", b"a\nb", b"", b"a\0b"])
+async def test_a_file_with_no_token_is_told_and_read_again(
+    token: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(token)
+    forwarder = Forwarder(MooringServer("https://127.0.0.1:1", str(file)))
+    forwarder.take([an_event("ServerDown")])
+    async with asyncio.timeout(10):
+        sending = asyncio.create_task(forwarder.run())
+        while "there is no token in" not in caplog.text:
+            await asyncio.sleep(0)
+            assert not sending.done()
+        sending.cancel()
+
+
+async def test_what_fails_beside_the_keeper_begins_anew() -> None:
+    begun = []
+
+    async def run() -> None:
+        begun.append(1)
+        if len(begun) < 3:
+            raise KeyError("a bug")
+
+    await beside("something", run, again_s=0.0)
+    assert len(begun) == 3
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import difflib
 import logging
 import signal
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -33,6 +33,7 @@ from mooring.engine.manager import Manager
 
 log = logging.getLogger(__name__)
 
+AGAIN_S: Final = 10.0  # after which what failed beside the keeper begins anew
 PROXIES: Final[Mapping[str, Callable[[Settings], Proxy]]] = {
     "haproxy": HaproxyProxy,
     "nginx": NginxProxy,
@@ -50,17 +51,28 @@ async def run(settings: Settings) -> None:
         if manager.startswith("tcp://") and settings.manager_tls is None:
             log.warning("manager %s is asked without TLS: anybody between can answer", manager)
     with Place(settings.directory).alone():
-        # If one of them fails, all of it does, and is started again by whoever starts it.
+        # If one of the two fails, all of it does, and is started again by whoever starts it.
         async with asyncio.TaskGroup() as together:
             tasks = [together.create_task(follower.run()), together.create_task(keeper.run())]
             if (address := address_of(settings.metrics)) is not None:
-                served = serve(keeper.reporter.metrics, address)
-                tasks.append(together.create_task(served))
+                serving = beside("metrics", partial(serve, keeper.reporter.metrics, address))
+                tasks.append(together.create_task(serving))
             if (forwarder := keeper.reporter.forwarder) is not None:
-                tasks.append(together.create_task(forwarder.run()))
+                tasks.append(together.create_task(beside("events", forwarder.run)))
             await ends.wait()
             for task in tasks:
                 task.cancel()
+
+
+async def beside(what: str, run: Callable[[], Awaitable[None]], again_s: float = AGAIN_S) -> None:
+    """Do something for as long as it takes, begun anew if it fails: the proxy is kept all the
+    same."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            log.exception("%s: a bug of ours; they go on in %.0f s", what, again_s)
+        await asyncio.sleep(again_s)
 
 
 def proxy_of(settings: Settings) -> Proxy:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 from collections.abc import Iterable
@@ -24,6 +25,11 @@ BETWEEN_S: Final = 1.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 DEADLINE_S: Final = 10.0  # of one request
 KNOWN_AT_MOST: Final = 2000  # events that were sent, whose next time is a series
+_TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
+
+
+class NoToken(Exception):
+    """What is in its file is none."""
 
 
 class Forwarder:
@@ -54,7 +60,7 @@ class Forwarder:
                 await self._send_all()
                 delay_s, told = FIRST_RETRY_S, ""
                 await asyncio.sleep(BETWEEN_S)
-            except (aiohttp.ClientError, OSError, ssl.SSLError, TimeoutError) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError, NoToken) as error:
                 why = str(error) or type(error).__name__
                 if why != told:
                     log.warning("events are not sent to %s: %s", self._server.url, why)
@@ -76,8 +82,11 @@ class Forwarder:
                     del self.waiting[key]
 
     def _credentials(self) -> tuple[str, ssl.SSLContext]:
-        """Read each time: they may have been renewed. Raises OSError, ssl.SSLError."""
-        token = Path(self._server.token_file).read_text().strip()
+        """Read each time: they may have been renewed. Raises OSError, ssl.SSLError, NoToken."""
+        file = Path(self._server.token_file)
+        token = file.read_text(errors="replace").strip()
+        if not _TOKEN.fullmatch(token):
+            raise NoToken(f"there is no token in {file}")
         return token, ssl.create_default_context(cafile=self._server.ca or None)
 
     async def _send(self, client: aiohttp.ClientSession, event: Event) -> None:
