@@ -208,6 +208,22 @@ async def test_an_agent_writes_its_node(world: World) -> None:
     assert (late.status, code(late)) == (409, "Conflict")
 
 
+async def test_an_agent_deletes_a_claim_that_is_held(world: World) -> None:
+    """As `docker volume rm` does: it is marked, and goes with its last finalizer."""
+    own = await world.joined()
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    made = await world.send("POST", claims, {"metadata": {"name": "data"}, "spec": spec})
+    doc, revision = made.body, int(made.body["metadata"].pop("resourceVersion"))
+    doc["metadata"] |= {"deletionTimestamp": "2026-01-02T03:04:05Z", "generation": 2}
+    answer = await world.commit(own, "persistentvolumeclaims/default/data", doc, revision)
+    assert answer.status == 200, answer
+    doc["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:06Z"
+    revision = msgspec.msgpack.decode(answer.body, type=door.Committed).revision
+    late = await world.commit(own, "persistentvolumeclaims/default/data", doc, revision)
+    assert (late.status, code(late)) == (422, "Invalid")
+
+
 @pytest.mark.parametrize(
     ("key", "doc", "status"),
     [

@@ -372,7 +372,11 @@ def test_data_of_another_host(moored: Mooring) -> None:
     affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [there]}]}}
     applied(moored, a_volume("far", nodeAffinity=affinity))
     moored.host.docker(*creating("distant", "volume=far"))
-    words = ("volume distant on here", "default/distant is on there", "mooring.vol.distant==true")
+    words = (
+        "volume distant on here",
+        "default/distant is on there",
+        "mooring.vol.default.distant==true",
+    )
     refused(moored, "DataOnOtherNode", running("distant"), *words)
 
 

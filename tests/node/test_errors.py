@@ -27,20 +27,20 @@ CLAIM = a_claim("data", volume="v1", phase="Bound")
     [
         (
             DataOnOtherNode("default/data", ON_A, "B"),
-            "default/data is on A; constrain the service: node.labels.mooring.vol.data==true, "
-            "after docker node update --label-add mooring.vol.data=true A",
+            "default/data is on A; constrain the service: --constraint "
+            "node.labels.mooring.vol.default.data==true",
         ),
         (
             DataOnOtherNode("default/data", ON_A, "B", is_gone=True),
-            "default/data is on A; constrain the service: node.labels.mooring.vol.data==true, "
-            "after docker node update --label-add mooring.vol.data=true A; "
+            "default/data is on A; constrain the service: --constraint "
+            "node.labels.mooring.vol.default.data==true; "
             "if A is gone for good, restore a snapshot into a new claim, or begin anew: "
             "kubectl delete pvc data -n default",
         ),
         (
             DataOnOtherNode("default/data", a_volume("v1"), "B"),
-            "default/data is not on B; constrain the service: node.labels.mooring.vol.data==true, "
-            "after docker node update --label-add mooring.vol.data=true NODE",
+            "default/data is not on B; constrain the service: --constraint "
+            "node.labels.mooring.vol.default.data==true",
         ),
         (
             ClaimLost(CLAIM),

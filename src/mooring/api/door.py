@@ -220,9 +220,10 @@ class Door:
             raise ApiError("BadRequest", f"{wanted.key}: the object is {named!r}")
         if before is not None and before["metadata"].get("uid") != metadata.get("uid"):
             raise ApiError("BadRequest", f"{wanted.key}: its uid does not change")
-        causes = (
-            kind.validate_update(doc, before) if before is not None else kind.validate_create(doc)
-        )
+        if before is None:
+            causes = kind.validate_create(doc)
+        else:
+            causes = kind.validate_update(doc, _marked_alike(before, metadata))
         if causes:
             raise Invalid(kind, metadata["name"], causes)
         return doc
@@ -254,6 +255,15 @@ class Door:
             if not note.about.namespace or host.serves(note.about.namespace):
                 self._tell(note)
         await request.answer(200, b"", (MSGPACK,))
+
+
+def _marked_alike(before: Doc, metadata: Doc) -> Doc:
+    """An object, marked as deleted if it is to be: that is no change of a field that stays."""
+    old = before["metadata"]
+    if "deletionTimestamp" in old or "deletionTimestamp" not in metadata:
+        return before
+    marks = ("deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+    return {**before, "metadata": {**old, **{k: metadata[k] for k in marks if k in metadata}}}
 
 
 def refused(error: MooringError) -> door.Refusal:

@@ -15,6 +15,7 @@ from mooring.engine.engine import Announcer, Engine
 from mooring.errors import MooringError
 from mooring.node.agent import Agent
 from mooring.node.containers import Mirror
+from mooring.node.swarm_labels import SwarmLabels
 from mooring.node.use import Docker
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
@@ -66,7 +67,8 @@ def plugin_parts(
             raise
         log.warning("Docker is not served: %s", error)
         return []
-    return [mirror, plugin, Transport(plugin, listener, node), Announcer(engine)]
+    labels = SwarmLabels(objects, engine, node)
+    return [mirror, labels, plugin, Transport(plugin, listener, node), Announcer(engine)]
 
 
 def adoptions_of(

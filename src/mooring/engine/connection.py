@@ -43,6 +43,18 @@ class Connection:
         assert body is not None
         return body
 
+    async def posted(
+        self, path: str, query: Mapping[str, str], body: bytes, within_s: float = DEADLINE_S
+    ) -> None:
+        """Have it take a body of JSON. Raises EngineAway, also if it does not take that."""
+        headers = {"content-type": "application/json"}
+        async with self._guarded(), asyncio.timeout(within_s):
+            url = f"{self._base()}/{await self._versioned()}/{path}"
+            async with self._connections().post(
+                url, params=query, data=body, headers=headers
+            ) as answer:
+                await self._refuse(answer)
+
     async def found(
         self,
         path: str,

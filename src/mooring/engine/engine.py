@@ -3,16 +3,19 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterable, Collection
+from collections.abc import AsyncIterable, Callable, Collection
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from mooring.engine.connection import DEADLINE_S, FIRST_RETRY_S, LONGEST_RETRY_S, Connection
 from mooring.engine.container import Container, containers_of
 from mooring.engine.errors import EngineAway
+from mooring.engine.swarm_node import NodeSpec, OwnNode, node_specs_of, own_node_of
 from mooring.engine.volume import EngineVolume, is_volume_name, volume_of
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +105,25 @@ class Engine:
             ) from error
         # The filter also finds containers with something else at a path of this name.
         return [one for one in found if not volume or any(m.volume == volume for m in one.mounts)]
+
+    async def own_node(self) -> OwnNode:
+        """Which node of a swarm it is. Raises EngineAway."""
+        return await self._decoded("info", own_node_of)
+
+    async def node_specs(self) -> list[NodeSpec]:
+        """All nodes of the swarm that it manages. Raises EngineAway."""
+        return await self._decoded("nodes", node_specs_of)
+
+    async def set_node_spec(self, node: NodeSpec) -> None:
+        """Raises EngineAway, also if the node is of another version by now."""
+        body = json.dumps(node.spec).encode()
+        await self._wire.posted(f"nodes/{node.id}/update", {"version": str(node.version)}, body)
+
+    async def _decoded(self, path: str, decoded: Callable[[bytes], T]) -> T:
+        try:
+            return decoded(await self._wire.asked(path))
+        except msgspec.MsgspecError as error:
+            raise EngineAway(self._wire.address, f"its {path} is no such: {error}") from error
 
     async def load_plugins(self) -> None:
         """Have it know every plugin that listens: Swarm places tasks by those alone.

@@ -74,6 +74,8 @@ CONTAINER_NAME: Final = "mooring.dev/container-name"  # annotation of a Pod that
 SCHEDULE: Final = "mooring.dev/schedule"  # label of what a SnapshotSchedule made: its name
 SCHEDULED_AT: Final = "mooring.dev/scheduled-at"  # annotation likewise: the time that was due
 SCHEDULED_CLAIM: Final = "mooring.dev/scheduled-claim"  # likewise: of which claim
+SWARM_NODE: Final = "mooring.dev/swarm-node"  # annotation of a Node: which one of a swarm it is
+VOLUME_LABEL: Final = "mooring.vol."  # begin of labels of a swarm's nodes: + NAMESPACE.CLAIM
 ANONYMOUS: Final = "mooring.dev/anonymous"  # label of claims that Docker made without a name
 
 # Components that events come from, storage semantics §11.

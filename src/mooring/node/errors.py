@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from mooring.errors import Effect, MooringError
 from mooring.model.claim import Claim
-from mooring.model.names import ADOPTED_FROM, BLOCK, FILESYSTEM, SELECTED_NODE, Phase
+from mooring.model.names import (
+    ADOPTED_FROM,
+    BLOCK,
+    FILESYSTEM,
+    SELECTED_NODE,
+    VOLUME_LABEL,
+    Phase,
+)
 from mooring.model.volume import Volume
 
 
@@ -238,12 +245,8 @@ class DataOnOtherNode(MooringError):
         where = " or ".join(volume.hosts)
         name = key.rpartition("/")[2]
         self.what = f"{key} is on {where}" if where else f"{key} is not on {node}"
-        label = f"mooring.vol.{name}"
-        host = volume.hosts[0] if volume.hosts else "NODE"
-        self.remedy = (
-            f"constrain the service: node.labels.{label}==true, "
-            f"after docker node update --label-add {label}=true {host}"
-        )
+        label = f"{VOLUME_LABEL}{key.replace('/', '.')}"
+        self.remedy = f"constrain the service: --constraint node.labels.{label}==true"
         if is_gone:
             self.remedy += (
                 f"; if {where or 'its node'} is gone for good, restore a snapshot into a new "

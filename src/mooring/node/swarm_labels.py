@@ -1,0 +1,142 @@
+"""Labels of a swarm's nodes that say which volumes are there, for `--constraint`.
+
+Each agent tells in its Node which node of a swarm its host is. The agent beside the manager that
+leads labels all of them: mooring.vol.NAMESPACE.CLAIM=true where the volume of a claim can be used.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mooring.engine.engine import Engine
+from mooring.engine.errors import EngineAway
+from mooring.engine.swarm_node import NodeSpec, OwnNode
+from mooring.errors import MooringError
+from mooring.model.names import SWARM_NODE, VOLUME_LABEL
+from mooring.model.node import Node
+from mooring.model.volume import Volume
+from mooring.objects.cache import Entry, Event
+from mooring.objects.errors import NotFound
+from mooring.objects.kind import Doc
+from mooring.objects.objects import Objects
+from mooring.objects.views import view
+
+log = logging.getLogger(__name__)
+
+AFTER_S: Final = 0.3  # what changes together is told together
+LOOK_S: Final = 10.0  # whether the swarm, and what it has, is as it was
+
+
+class SwarmLabels:
+    """Of one host."""
+
+    def __init__(self, objects: Objects, engine: Engine, node: str) -> None:
+        self._objects, self._engine, self._node = objects, engine, node
+        self._labels: dict[str, set[str]] = defaultdict(set)  # by node
+        self._changed = asyncio.Event()
+        self._told = OwnNode()  # in our Node
+        self._task: asyncio.Task[None] | None = None
+        self._unfollow: list[Callable[[], None]] = []
+
+    async def start(self) -> None:
+        shelves = self._objects.cache.shelves
+        for entry in shelves[Volume.resource].entries():
+            for node, label in _places(entry):
+                self._labels[node].add(label)
+        self._unfollow.append(shelves[Volume.resource].follow(self._volume_changed))
+        self._unfollow.append(shelves[Node.resource].follow(lambda _: self._changed.set()))
+        self._task = asyncio.create_task(self._run(), name="swarm labels")
+
+    async def stop(self) -> None:
+        for unfollow in self._unfollow:
+            unfollow()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _volume_changed(self, event: Event) -> None:
+        before = _places(event.before) if event.before is not None else set()
+        after = _places(event.after) if event.after is not None else set()
+        if before == after:
+            return
+        for node, label in before:
+            self._labels[node].discard(label)
+        for node, label in after:
+            self._labels[node].add(label)
+        self._changed.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except EngineAway as error:
+                log.debug("labels of the swarm wait: %s", error)
+            except MooringError as error:
+                log.warning("labels of the swarm are not as they should be: %s", error)
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._changed.wait()
+                await asyncio.sleep(AFTER_S)
+            except TimeoutError:
+                pass
+            self._changed.clear()
+
+    async def _look(self) -> None:
+        own = await self._engine.own_node()
+        if own.id != self._told.id or self._is_untold(own):
+            await self._tell(own)
+            self._told = own
+        if not own.is_manager:
+            return
+        specs = await self._engine.node_specs()
+        if not any(one.id == own.id and one.is_leader for one in specs):
+            return  # the one that leads has an agent of its own, or gets one
+        hosts = {
+            node.annotations[SWARM_NODE]: node.name
+            for node in self._objects.views(Node)
+            if SWARM_NODE in node.annotations
+        }
+        for spec in specs:
+            if (host := hosts.get(spec.id)) is not None:
+                await self._label(spec, self._labels.get(host, set()))
+
+    def _is_untold(self, own: OwnNode) -> bool:
+        node = self._objects.view(Node, self._node)
+        return node is not None and node.annotations.get(SWARM_NODE, "") != own.id
+
+    async def _tell(self, own: OwnNode) -> None:
+        def told(doc: Doc) -> Doc:
+            annotations = doc["metadata"].setdefault("annotations", {})
+            annotations.pop(SWARM_NODE, None)
+            if own.id:
+                annotations[SWARM_NODE] = own.id
+            return doc
+
+        try:
+            await self._objects.update(self._objects.kinds[Node.resource], self._node, told)
+        except NotFound:  # told in the next look
+            self._told = OwnNode()
+
+    async def _label(self, node: NodeSpec, wanted: set[str]) -> None:
+        labels = relabelled(node.labels, wanted)
+        if labels != node.labels:
+            await self._engine.set_node_spec(node._replace(spec={**node.spec, "Labels": labels}))
+            log.info("swarm node=%s has labels of %d volumes", node.id, len(wanted))
+
+
+def relabelled(labels: Mapping[str, str], wanted: set[str]) -> dict[str, str]:
+    """With these labels of volumes and no others; everybody else's as they are."""
+    kept = {name: value for name, value in labels.items() if not name.startswith(VOLUME_LABEL)}
+    return kept | dict.fromkeys(sorted(wanted), "true")
+
+
+def _places(entry: Entry) -> set[tuple[str, str]]:
+    """(node, label) of a volume that is somewhere, and has a claim."""
+    volume = view(Volume, entry)
+    ref = volume.claim_ref
+    if ref is None or not ref.uid:
+        return set()
+    label = f"{VOLUME_LABEL}{ref.namespace}.{ref.name}"
+    return {(host, label) for host in volume.hosts}
