@@ -13,28 +13,10 @@ import pytest
 
 from testbed.etcd import Cluster, lacking
 from tests.system.agents import AgentProcess
-from tests.system.server import Server, claim, eventually, volume
+from tests.system.server import eventually
+from tests.system.servers import LEASE, OneOfSeveral, bound, leader, started
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
-
-LEASE = ("lease", "mooring-controllers", "-n", "kube-system")
-LEASE_S = "3"
-
-
-class OneOfSeveral(Server):
-    """`mooring server`."""
-
-    def command(self) -> list[str]:
-        return [
-            *self.program_words("server"),
-            *("--data-dir", str(self.place / "data"), "--kubeconfig", str(self.kubeconfig)),
-            *("--listen", f"127.0.0.1:{self.port}", "--leader-lease", LEASE_S),
-            *self.options,
-        ]
-
-    def leads(self) -> bool:
-        holder: str = self.get(*LEASE)["spec"].get("holderIdentity") or ""
-        return f"_{self.pid}_" in holder
 
 
 @pytest.fixture(scope="module")
@@ -50,33 +32,12 @@ def servers(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[OneOfSeveral]]:
     url = f"etcd://{','.join(cluster.endpoints)}"
-    made = []
-    for name in ("one", "two", "three"):
-        place: Path = tmp_path_factory.mktemp(name)
-        made.append(OneOfSeveral(place, options=("--store", url)).start())
+    places = [tmp_path_factory.mktemp(name) for name in ("one", "two", "three")]
+    made = started([OneOfSeveral(one, options=("--store", url)) for one in places])
     yield made
     for one in made:
         if one.process is not None and one.process.poll() is None:
             one.stop()
-
-
-def leader(servers: list[OneOfSeveral]) -> OneOfSeveral:
-    """Waits until there is one."""
-    found: list[OneOfSeveral] = []
-
-    def one_leads() -> bool:
-        living = [one for one in servers if one.process is not None and one.process.poll() is None]
-        found[:] = [one for one in living if one.leads()]
-        return bool(found)
-
-    eventually(one_leads, "one of the servers leads")
-    return found[0]
-
-
-def bound(server: OneOfSeveral, name: str) -> None:
-    """By whichever server leads."""
-    server.apply(volume(f"v-{name}", "1Gi", f"/nowhere/{name}") + claim(name, class_=""))
-    eventually(lambda: server.phase("pvc", name) == "Bound", f"{name} is bound")
 
 
 def test_each_serves_what_all_of_them_were_told(servers: list[OneOfSeveral]) -> None:
