@@ -21,7 +21,9 @@ PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="needs promtool, of Debian's prometheus"
 )
-METRIC = re.compile(r"\b(?:mooring|kube|kubelet|workqueue|storage_operation|process)_[a-z0-9_]+")
+METRIC = re.compile(
+    r"\b(?:mooring|kube|kubelet|leader_election|workqueue|storage_operation|process)_[a-z0-9_]+"
+)
 
 
 def panels() -> Iterator[dict[str, Any]]:

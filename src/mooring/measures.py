@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
+    Gauge,
     Histogram,
     PlatformCollector,
     ProcessCollector,
@@ -25,6 +26,17 @@ _OPERATIONS: Final = Histogram(
     registry=PROCESS,
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600),
 )
+_LEADS: Final = Gauge(
+    "leader_election_master_status",
+    "Whether this server leads: 1 or 0. Of several servers alone.",
+    ("name",),
+    registry=PROCESS,
+)
+
+
+def leads(name: str, *, it_does: bool) -> None:
+    """Note whether this process holds the lease of that name."""
+    _LEADS.labels(name).set(int(it_does))
 
 
 @contextmanager

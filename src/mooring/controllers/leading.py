@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from mooring.clock import micro_timestamp
 from mooring.errors import MooringError
+from mooring.measures import leads
 from mooring.objects.cache import Entry
 from mooring.objects.documents import decoded, stored_form
 from mooring.objects.errors import AlreadyExists, NotFound
@@ -57,13 +58,13 @@ class Leading:
         self._seen: tuple[int, float] = (0, 0.0)  # revision of the lease, and when it was new
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.leads = False
 
     @property
     def _key(self) -> str:
         return f"{NAMESPACE}/{LEASE}"
 
     async def start(self) -> None:
+        leads(LEASE, it_does=False)
         self._task = asyncio.create_task(self._run(), name="leading")
 
     async def stop(self) -> None:
@@ -141,12 +142,12 @@ class Leading:
         term = self._begin(objects)
         renewing = asyncio.create_task(self._renew(objects), name="renewing the lease")
         losing = asyncio.create_task(self._lost.wait(), name="losing the lease")
-        self.leads = True
+        leads(LEASE, it_does=True)
         try:
             await term.start()
             await asyncio.wait({renewing, losing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self.leads = False
+            leads(LEASE, it_does=False)
             for task in (renewing, losing):
                 task.cancel()
             await asyncio.gather(renewing, losing, return_exceptions=True)

@@ -1,6 +1,7 @@
 """Which store a process has, and what all servers of it have in common."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +11,17 @@ from mooring.api.certificates import private_file
 from mooring.daemon.errors import usable
 from mooring.daemon.settings import StoreSettings
 from mooring.store.interface import ABSENT, Conflict, Store, Write
+from mooring.store.refusals import StoreNewer
 from mooring.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
 AUTHORITY: Final = "pki/authority"  # of no served kind: the authority of all servers of a store
 FILE: Final = "mooring.db"
+# Of what is in a store that servers share, as `PRAGMA user_version` of a file. A server that knows
+# an earlier one alone must not start beside those that write a later one.
+SCHEMA: Final = "format/schema"
+SCHEMA_VERSION: Final = 1
 
 
 class _Authority(msgspec.Struct):
@@ -43,7 +49,26 @@ async def opened(settings: StoreSettings, data_dir: Path) -> Store:
         settings.password_file,
     )
     log.info("store=etcd members=%s root=%s", ",".join(endpoints), root)
-    return await EtcdStore.opened(access)
+    store = await EtcdStore.opened(access)
+    try:
+        await require_known(store, settings.url)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+async def require_known(store: Store, url: str) -> None:
+    """Say of an empty store which schema it has from now on. Raises StoreNewer."""
+    found = await store.get(SCHEMA)
+    if found is None:
+        with suppress(Conflict):  # another server said it
+            await store.commit([Write(SCHEMA, str(SCHEMA_VERSION).encode(), ABSENT)])
+            return
+        found = await store.get(SCHEMA)
+    version = int(found.value) if found is not None else 0
+    if version > SCHEMA_VERSION:
+        raise StoreNewer(url, version, SCHEMA_VERSION)
 
 
 def _make(directory: Path) -> None:

@@ -7,12 +7,13 @@ from mooring.store.interface import Unavailable
 
 
 class StoreNewer(MooringError):
-    """The file was written by a later Mooring."""
+    """What it holds was written by a later Mooring."""
 
     code = "StoreNewer"
 
-    def __init__(self, path: Path, found: int, known: int) -> None:
-        self.what = f"{path} has schema version {found}, this Mooring knows {known} at most"
+    def __init__(self, place: Path | str, found: int, known: int) -> None:
+        """place: the file, or the URL"""
+        self.what = f"{place} has schema version {found}, this Mooring knows {known} at most"
         self.remedy = "start the newer Mooring that wrote it, or restore a backup made before that"
         super().__init__(self.what)
 

@@ -1,0 +1,80 @@
+"""What servers of a store have in common, from their start on."""
+
+from pathlib import Path
+
+import pytest
+
+from mooring.api.certificates import Authority
+from mooring.daemon.stores import SCHEMA, SCHEMA_VERSION, require_known, share_authority
+from mooring.store.interface import Write
+from mooring.store.memory import MemoryStore
+from mooring.store.refusals import StoreNewer
+
+URL = "etcd://h:1/mooring"
+
+
+class Shared(MemoryStore):
+    """As if other servers had it, too."""
+
+    is_shared = True
+
+
+async def authority_of(store: Shared, directory: Path) -> Authority:
+    """As a server makes it that starts there."""
+    await share_authority(store, directory)
+    authority = Authority(directory)
+    authority.ensure(["localhost"])
+    return authority
+
+
+async def test_the_first_server_says_which_schema_there_is() -> None:
+    store = Shared()
+    await require_known(store, URL)
+    found = await store.get(SCHEMA)
+    assert found is not None
+    assert found.value == b"1"
+    revision = await store.revision()
+    await require_known(store, URL)
+    assert await store.revision() == revision
+
+
+async def test_a_store_that_a_later_mooring_wrote_is_left_alone() -> None:
+    store = Shared()
+    await store.commit([Write(SCHEMA, str(SCHEMA_VERSION + 1).encode())])
+    with pytest.raises(StoreNewer, match=f"{URL} has schema version 2, this Mooring knows 1"):
+        await require_known(store, URL)
+
+
+async def test_servers_of_a_store_have_one_authority(tmp_path: Path) -> None:
+    store = Shared()
+    first = await authority_of(store, tmp_path / "first")
+    second = await authority_of(store, tmp_path / "second")
+    assert second.ca.read_bytes() == first.ca.read_bytes()
+    assert second.certificate.read_bytes() != first.certificate.read_bytes()
+
+
+async def test_a_server_with_an_authority_of_its_own_takes_that_of_the_others(
+    tmp_path: Path,
+) -> None:
+    store = Shared()
+    first = await authority_of(store, tmp_path / "first")
+    before = Authority(tmp_path / "second")
+    before.ensure(["localhost"])
+    own, certificate = before.ca.read_bytes(), before.certificate.read_bytes()
+    second = await authority_of(store, tmp_path / "second")
+    assert second.ca.read_bytes() == first.ca.read_bytes() != own
+    assert second.certificate.read_bytes() != certificate
+    assert second.certificate.read_bytes().endswith(first.ca.read_bytes())
+
+
+async def test_a_server_that_starts_again_keeps_its_certificate(tmp_path: Path) -> None:
+    store = Shared()
+    before = (await authority_of(store, tmp_path)).certificate.read_bytes()
+    assert (await authority_of(store, tmp_path)).certificate.read_bytes() == before
+
+
+async def test_a_server_alone_keeps_its_authority_to_itself(tmp_path: Path) -> None:
+    store = MemoryStore()
+    await share_authority(store, tmp_path)
+    assert await store.revision() == 0
+    assert list(tmp_path.iterdir()) == []
