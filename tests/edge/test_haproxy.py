@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -231,6 +232,32 @@ async def test_certificates_come_change_and_go_without_a_reload(plant: Plant) ->
     await plant.certify()
     await plant.is_shown(set())
     assert await plant.proxy.runtime.generation() == generation
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_chain_is_mended_without_a_reload(plant: Plant, *, is_restarted: bool) -> None:
+    file = Path(plant.settings.certificates) / "web"
+    certificate, key = a_pem(HOST)
+    file.write_text(certificate + key)
+    await plant.run(a_service())
+    await plant.certify()
+    assert chain(plant.port("https")) == 1
+    if is_restarted:
+        plant.proxy = Haproxy(plant.settings)
+        assert await plant.proxy.found()
+    file.write_text(certificate + a_pem("ca", serial=7)[0] + key)
+    await plant.certify()
+    seen = "the chain is served"
+    await asyncio.to_thread(eventually, lambda: chain(plant.port("https")) == 2, seen)
+
+
+def chain(port: int) -> int:
+    """How many certificates a client is given."""
+    words = ("-connect", f"127.0.0.1:{port}", "-servername", HOST, "-showcerts")
+    done = subprocess.run(
+        ("openssl", "s_client", *words), input="", capture_output=True, text=True, check=False
+    )
+    return done.stdout.count("BEGIN CERTIFICATE")
 
 
 async def test_a_certificate_that_was_begun_and_left_keeps_no_other_out(plant: Plant) -> None:

@@ -64,6 +64,11 @@ class Certificate:
         """Its name beside the proxy: nothing of the operator's own."""
         return f"{sha256(self.source.encode()).hexdigest()[:16]}.pem"
 
+    @property
+    def digest(self) -> str:
+        """Of all that is served: a chain may be another where the certificate is the same."""
+        return sha256(self.pem.encode()).hexdigest()[:32]
+
 
 class _Bad(Exception):
     pass

@@ -22,14 +22,14 @@ from mooring.edge.errors import (
     NotRunByService,
     ProxyAway,
     ReloadFailed,
-    UnexpectedAnswer,
 )
-from mooring.edge.haproxy import files, parts, room, split
+from mooring.edge.haproxy import files, room, split
+from mooring.edge.haproxy.certifying import Certifier
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
 from mooring.edge.history import changes, few
 from mooring.edge.listening import listens, try_to_listen
 from mooring.edge.model import Backend, Model
-from mooring.edge.place import STOPGAP, Place
+from mooring.edge.place import Place
 from mooring.edge.routes import Route
 from mooring.edge.settings import Settings
 from mooring.host import processes
@@ -48,8 +48,6 @@ RELOAD_SENT: Final = crash_point("edge.haproxy.reload-sent")
 WORKER_SEEN: Final = crash_point("edge.haproxy.worker-seen")
 STARTED: Final = crash_point("edge.haproxy.started")
 MAP_SWAPPED: Final = crash_point("edge.haproxy.map-swapped")
-CERTIFICATE_SERVED: Final = crash_point("edge.haproxy.certificate-served")
-CERTIFICATE_DROPPED: Final = crash_point("edge.haproxy.certificate-dropped")
 _FAULT: Final = re.compile(
     r"^\[ALERT\] +\(\d+\) : config : (?:parsing )?(?!Error|Fatal)(.*)$", re.M
 )
@@ -65,6 +63,7 @@ class Haproxy:
         self.place = self.files.path
         self.configuration = self.place / "haproxy.cfg"
         self.runtime = Runtime(self.place / "admin.sock")
+        self._certifier = Certifier(settings, self.files, self.runtime)
         self.slots: dict[str, int] = {}  # how many it has, by backend
         self._applied = ""  # its configuration, if that is known
         self._backends: dict[str, Backend] = {}  # of that configuration, if we wrote it
@@ -74,6 +73,7 @@ class Haproxy:
     async def found(self) -> bool:
         """Whether it runs with a configuration of ours. Then nothing has to be reloaded."""
         self._applied = ""
+        self._certifier.found()
         with suppress(OSError):
             text = self.configuration.read_text()
             said = _SET.search(text)
@@ -196,6 +196,7 @@ class Haproxy:
             self.files.restore(self.configuration.name)
             raise
         self._applied, self._generation = text, generation
+        self._certifier.read(certificates.values())
         self._backends = dict(model.backends)
         self.slots = self._slots(model.backends)
 
@@ -211,7 +212,7 @@ class Haproxy:
         self.files.make()
         self.files.write("new.cfg", text)
         self._write_maps(model, only_missing=True)  # the checker reads these files
-        self._list_certificates(certificates)
+        self._certifier.write(certificates)
         checked = await processes.run(
             PROGRAM, "-c", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
         )
@@ -231,6 +232,7 @@ class Haproxy:
         (self.place / "servers.state").unlink(missing_ok=True)
         await self._start(int(said[1]))
         await self.found()
+        self._certifier.forget()
 
     async def _try_entries(self, running: bool) -> None:
         """A reload with an entry point that is taken would pause the others for seconds.
@@ -257,48 +259,8 @@ class Haproxy:
 
     async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
         """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""
-        listed = parts.certificate_list(self.settings)
-        if listed not in self._applied:
-            return  # a reload brings it
-        failure: UnexpectedAnswer | None = None
-        paths = {self.files.certificate(name): one for name, one in wanted.items()}
-        there = await self.runtime.certificates(listed)
-        new = {path: one for path, one in paths.items() if there.get(path) != one.fingerprint}
-        if new:
-            await self.runtime.abort_certificates()  # HAProxy has one in the making at most
-        for path, certificate in new.items():
-            self.files.write(f"certificates/{certificate.file}", certificate.pem)
-            is_new = path not in there
-            try:
-                await self.runtime.set_certificate(listed, path, certificate.pem, is_new=is_new)
-                passing(CERTIFICATE_SERVED)
-            except UnexpectedAnswer as error:  # the others are served all the same
-                failure = error
-        for path in there.keys() - paths.keys() - {self._stopgap}:
-            await self.runtime.drop_certificate(listed, path)
-            passing(CERTIFICATE_DROPPED)
-        # A start must find every file of the list, so those that go do so after it.
-        self._list_certificates(wanted)
-        self.files.keep_certificates(wanted)
-        if failure is not None:
-            raise failure
-
-    @property
-    def _has_tls(self) -> bool:
-        return any(one.tls for one in self.settings.entry_points)
-
-    @property
-    def _stopgap(self) -> str:
-        return self.files.certificate(STOPGAP)
-
-    def _list_certificates(self, wanted: Mapping[str, Certificate]) -> None:
-        """What a start or a reload finds. The first is given where no name fits."""
-        if not self._has_tls:
-            return
-        self.files.write_certificates(wanted)
-        listed = [STOPGAP, *sorted(wanted)]
-        lines = [f"{self.files.certificate(one)}\n" for one in listed]
-        self.files.write("certificates.list", "".join(lines))
+        if self._certifier.list in self._applied:  # else a reload brings it
+            await self._certifier.serve(wanted)
 
     async def stop(self) -> None:
         """End it, with every connection that it has."""

@@ -52,7 +52,7 @@ class HaproxyProxy:
         self._unsettled: set[str] = set()  # backends where something was to be done
         self._looked = -LOOK_S  # at all slots
         self._rules: tuple[Rule, ...] | None = None  # as it has them; None if not known
-        self._served: dict[str, str] | None = None  # fingerprints by file; None if not known
+        self._served: dict[str, str] | None = None  # digests by file; None if not known
         self._room: room.Room | None = None  # as of the last look at it
         self._measured = -LOOK_S
         self._unfit: tuple[Problem, ...] = ()  # for which there is no room
@@ -225,11 +225,11 @@ class HaproxyProxy:
 
     async def _certify(self, wanted: Mapping[str, Certificate]) -> None:
         """Serve the certificates that there are, if they are not those of the last time."""
-        prints = {file: one.fingerprint for file, one in wanted.items()}
-        if prints != self._served:
+        digests = {file: one.digest for file, one in wanted.items()}
+        if digests != self._served:
             self._served = None
             await self.process.set_certificates(wanted)
-            self._served = prints
+            self._served = digests
 
     async def _rule(self, model: Model) -> None:
         """Have it go by the model's rules."""
@@ -300,4 +300,4 @@ class HaproxyProxy:
 def _shape(model: Model, certificates: Mapping[str, Certificate]) -> object:
     """All that a configuration is made of: servers are not."""
     routes = {name: (one.route, one.slots) for name, one in model.backends.items()}
-    return routes, {name: one.fingerprint for name, one in certificates.items()}
+    return routes, {name: one.digest for name, one in certificates.items()}

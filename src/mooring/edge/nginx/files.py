@@ -4,7 +4,6 @@ As with HAProxy, only words of the grammar get here, and `word` holds every one 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from typing import Final
 
 from mooring.edge.addresses import address_of
@@ -135,7 +134,7 @@ def config(
 def certificate_file(certificate: Certificate) -> str:
     """Its file's name. By what is in it: nginx reads a file anew only at a reload, and that is for
     a configuration that differs."""
-    return f"{sha256(certificate.pem.encode()).hexdigest()[:32]}.pem"
+    return f"{certificate.digest}.pem"
 
 
 def _upstream(backend: Backend) -> Iterator[str]:
