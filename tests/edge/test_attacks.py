@@ -28,7 +28,7 @@ MARK = "evil7331"
 NAMED = "named7331"
 LONG = 3000  # characters, more than any label may have
 # What tells of the attacks, or remembers a service by its name; no proxy reads it.
-OURS = {"status.json", "events.json", "memory.json"}
+OURS = {"applied.json", "status.json", "events.json", "memory.json"}
 GOOD, BANK = "good.example.com", "bank.example.com"
 DOC = {
     "entryPoints": [

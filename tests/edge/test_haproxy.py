@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from mooring.edge.certificates import Certificate, certificates_in
-from mooring.edge.errors import ConfigRejected, EntryTaken
+from mooring.edge.errors import ConfigRejected, EntryTaken, UnexpectedAnswer
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.haproxy.runtime import asked
-from mooring.edge.haproxy.slots import plan
+from mooring.edge.haproxy.slots import Admin, Turn, plan
 from mooring.edge.model import Memory, Model, model_of
 from mooring.edge.rules import Rule
 from mooring.edge.settings import EntryPoint, Settings
@@ -366,3 +367,101 @@ async def test_without_a_manager_it_is_started_as_it_was(plant: Plant) -> None:
     await asyncio.to_thread(eventually, lambda: _refuses(plant.port("http")), "it has ended")
     await HaproxyProxy(plant.settings).find()
     await plant.gets((503, ""))
+
+
+async def test_what_its_configuration_was_made_of_is_known_to_the_next(plant: Plant) -> None:
+    """A service that went since keeps nobody waiting for a reload, and no form of a route is
+    lost."""
+    await plant.run(a_service(), a_service("gone"))
+    again = Haproxy(plant.settings)
+    assert await again.found()
+    assert {one.service for one in again.routes()} == {"web", "gone"}
+    model, _ = model_of(a_swarm(a_service(), a_node()), plant.settings, Memory())
+    assert not again.needs_reload(model)
+    # Of another configuration it says nothing.
+    await plant.run(a_service())
+    file = plant.proxy.place / "applied.json"
+    file.write_text(file.read_text().replace('"generation":2', '"generation":1'))
+    third = Haproxy(plant.settings)
+    assert await third.found()
+    assert third.routes() == []
+
+
+async def test_servers_of_another_family_want_a_reload(plant: Plant) -> None:
+    await plant.run(a_service(), a_task(1))
+    assert not plant.proxy.needs_reload(plant.model)
+    six, _ = model_of(
+        a_swarm(a_service(), a_task(1), a_node(address="fd00::1")), plant.settings, Memory()
+    )
+    assert plant.proxy.needs_reload(six)
+    await plant.proxy.apply(six, {})
+    assert not plant.proxy.needs_reload(six)
+    none, _ = model_of(a_swarm(a_service(), a_node(address="fd00::1")), plant.settings, Memory())
+    assert not plant.proxy.needs_reload(none)
+
+
+async def test_one_that_was_killed_is_revived_though_nobody_tells_of_a_swarm(plant: Plant) -> None:
+    await plant.run(a_service())
+    proxy = HaproxyProxy(plant.settings)
+    await proxy.find()
+    await proxy.revive()
+    assert proxy.history.starts == 0
+    pid = int((plant.proxy.place / "haproxy.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{pid}/ns").exists() or _is_dead(pid), "it is gone")
+    eventually(lambda: _refuses(plant.port("http")), "its worker is gone")
+    await proxy.revive()
+    assert proxy.history.starts == 1
+    await plant.gets((503, ""))
+
+
+async def test_a_new_service_waits_for_its_reload_with_503(plant: Plant) -> None:
+    proxy = HaproxyProxy(plant.settings)
+    await brought(proxy, a_service())
+    await proxy.bring(_model(proxy, a_service(), a_service("new")), {})
+    assert "svc_idnew_" not in proxy.process.slots
+    await plant.gets((503, ""), "new.example.com")
+
+
+async def test_a_new_host_waits_until_its_backend_knows_whom_it_lets_in(plant: Plant) -> None:
+    proxy = HaproxyProxy(plant.settings)
+    await brought(proxy, a_service())
+    kept = a_service(host=f"{HOST},secret.example.com", allow="10.99.0.0/16")
+    await proxy.bring(_model(proxy, kept), {})
+    # The old one goes on as it was; the new one is not open while the old backend serves it.
+    maps = await proxy.process.runtime.map(f"{proxy.place}/http.map")
+    assert maps[f"{HOST}/"] == "svc_idweb_"
+    assert maps["secret.example.com/"] == "waiting"
+    await brought(proxy, kept)
+    for _ in range(40):
+        await asyncio.sleep(min(await brought(proxy, kept), 0.4))
+        if proxy.reloads:
+            break
+    await plant.gets((403, ""), "secret.example.com")
+
+
+async def test_an_entry_point_may_have_another_address_of_its_port(plant: Plant) -> None:
+    await plant.run(a_service())
+    entries = [
+        structs.replace(one, address="0.0.0.0") if one.name == "http" else one
+        for one in plant.settings.entry_points
+    ]
+    plant.proxy.settings = structs.replace(plant.settings, entry_points=tuple(entries))
+    await plant.run(a_service())
+    await plant.gets((503, ""))
+
+
+async def test_a_step_that_fails_keeps_no_other_from_being_done(plant: Plant) -> None:
+    await plant.run(a_service(), a_service("other"))
+    server = plant.model.backends["svc_idweb_"]
+    steps = [("svc_idnone_", Turn(1, Admin.DRAIN))] * 400 + [("svc_idother_", Turn(1, Admin.DRAIN))]
+    with pytest.raises(UnexpectedAnswer):
+        await plant.proxy.runtime.do(steps)
+    slots = (await plant.proxy.runtime.slots())["svc_idother_"]
+    assert slots[0].admin is not Admin.READY
+    assert server.slots == 8
+
+
+def _model(proxy: HaproxyProxy, *things: Service | Task) -> Model:
+    model, _ = model_of(a_swarm(*things, a_node()), proxy.process.settings, Memory())
+    return model

@@ -262,3 +262,12 @@ def test_the_last_good_form_has_no_port_that_may_be_anothers(
     assert servers(made, "svc_ida_") == served
     assert servers(made, "svc_idb_") == {"n1": "10.0.0.1:8080 serve"}
     assert {one.backend for one in made.rules} == {"svc_ida_", "svc_idb_"}
+
+
+def test_a_wish_for_thousands_of_replicas_makes_no_more_slots_than_a_proxy_can_check() -> None:
+    made = model(a_service(replicas=64_000), a_task(1))
+    assert made.backends["svc_idweb_"].slots == 1024
+    assert reasons(made) == []
+    crowd = model(a_service(replicas=None), *(a_task(number) for number in range(1025)))
+    assert crowd.backends["svc_idweb_"].slots == 1024
+    assert reasons(crowd) == ["TooManyServers"]

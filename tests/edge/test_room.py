@@ -128,7 +128,7 @@ def test_growth_beyond_the_limit_is_refused_before_a_reload_comes_to_nothing(hos
             assert served == names[: len(served)]
             for name in served:
                 entry.answers(f"{name}.example.com")
-            assert entry.get(f"{names[-1]}.example.com")[0] == 404
+            assert entry.get(f"{names[-1]}.example.com")[0] == 503
             # Room for all of them: each may come now.
             for name in names[:8]:
                 swarm.remove(f"s{name}")

@@ -48,6 +48,9 @@ class Proxy(Protocol):
     async def find(self) -> None:
         """Take over one that runs already, if it does; else start it as it was."""
 
+    async def revive(self) -> None:
+        """Start it as it was, if it has ended. Raises MooringError, OSError."""
+
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Bring it to a model. Called again and again, also with the same.
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -71,7 +72,9 @@ class Keeper:
             news = await self.follower.swarm_within(pause_s)
             swarm = news or swarm
             pause_s = LOOK_S
-            if swarm is None:
+            if swarm is None:  # nobody tells what is to be, so what was goes on
+                with suppress(MooringError, OSError):  # nothing was there, or it is tried again
+                    await self.proxy.revive()
                 await self.reporter.report(self.state.model)
                 continue
             try:

@@ -26,13 +26,35 @@ def try_to_listen(entry: EntryPoint) -> None:
 
 def listens(pid: int, entry: EntryPoint) -> bool:
     """Whether a process listens there: a proxy of ours that has this entry point already."""
-    inodes = _listening(entry)
+    return bool(_listening(entry) & _open(pid))
+
+
+def has_port_alone(pid: int, port: int) -> bool:
+    """Whether a process listens at a port, at whichever address, and nobody else does."""
+    found = _at_port(port)
+    return bool(found) and found <= _open(pid)
+
+
+def _open(pid: int) -> set[str]:
+    """Links of what a process has open."""
     links = set()
     with suppress(OSError):
         for one in os.scandir(f"/proc/{pid}/fd"):
             with suppress(OSError):
                 links.add(os.readlink(one))
-    return bool(inodes & links)
+    return links
+
+
+def _at_port(port: int) -> set[str]:
+    """Sockets that listen at a port of any address, as links to them read."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                cells = line.split()
+                if cells[1].endswith(f":{port:04X}") and cells[3] == _LISTEN:
+                    found.add(f"socket:[{cells[9]}]")
+    return found
 
 
 def _listening(entry: EntryPoint) -> set[str]:

@@ -20,6 +20,7 @@ from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 
 ADDRESS: Final = "mooring.edge.addr"  # label of a node
 SLOTS_AT_LEAST: Final = 8
+SLOTS_AT_MOST: Final = 1024  # of a route: checkers and proxies are slow with more
 
 _Rules = tuple[tuple[Rule, ...], tuple[Shadowed, ...], list[Problem]]
 
@@ -156,7 +157,8 @@ class Modeller:
         }
         addresses, unknown = _addresses(swarm.nodes.values())
         backends = self._backends_of(routes, swarm, addresses, ports)
-        model = Model(rules, backends, shadowed, (*problems, *conflicts, *unknown))
+        crowded = _crowded(backends.values())
+        model = Model(rules, backends, shadowed, (*problems, *conflicts, *unknown, *crowded))
         return model, Memory({one.key: one for one in routes}, ports)
 
     def _routes(
@@ -293,9 +295,19 @@ def _of_nodes(
     )
 
 
+def _crowded(backends: Iterable[Backend]) -> list[Problem]:
+    """Of routes with more servers than a proxy is given."""
+    found = []
+    for one in backends:
+        if len(one.servers) > SLOTS_AT_MOST:
+            message = f"{len(one.servers)} servers, of which {SLOTS_AT_MOST} get requests"
+            found.append(Problem("TooManyServers", *one.route.who, message))
+    return found
+
+
 def _slots(route: Route, servers: Sequence[Server]) -> int:
     """Room for twice as many as there are to be: an update has old and new ones."""
     serving = sum(one.wish is Wish.SERVE for one in servers)
     replicas = serving if route.replicas is None else route.replicas
-    wanted = max(SLOTS_AT_LEAST, 2 * replicas, len(servers))
+    wanted = min(max(SLOTS_AT_LEAST, 2 * replicas, len(servers)), SLOTS_AT_MOST)
     return 1 << (wanted - 1).bit_length()

@@ -55,13 +55,22 @@ defaults
 """
 
 
+WAITING: Final = "waiting"  # names no backend: requests get 503
+NONE_BEFORE: Final[Mapping[str, str]] = {}
+
+
 def config(
-    backends: Mapping[str, Backend], settings: Settings, slots: Mapping[str, int], generation: int
+    backends: Mapping[str, Backend],
+    settings: Settings,
+    slots: Mapping[str, int],
+    generation: int,
+    families: Mapping[str, str] = NONE_BEFORE,
 ) -> str:
     """The whole configuration.
 
     backends  by name
     slots     of them, by name: at least as many as the model wants
+    families  that their servers had, by name
     """
     directory = word(settings.directory)
     lines = [
@@ -82,9 +91,10 @@ def config(
     in_order = [backends[name] for name in sorted(backends)]
     for backend in in_order:
         if backend.route.protocol != "tcp":
-            lines += ["", *_backend(backend, settings, slots[backend.name])]
+            before = families.get(backend.name, parts.IPV4)
+            lines += ["", *_backend(backend, settings, slots[backend.name], before)]
     of_tcp = (one for one in in_order if one.route.protocol == "tcp")
-    lines += streams.sections(of_tcp, settings, slots)
+    lines += streams.sections(of_tcp, settings, slots, families)
     return "\n".join(lines) + "\n"
 
 
@@ -224,7 +234,7 @@ _RETRY: Final[dict[Retry, str]] = {
 }
 
 
-def _backend(backend: Backend, settings: Settings, slots: int) -> Iterator[str]:
+def _backend(backend: Backend, settings: Settings, slots: int, before: str) -> Iterator[str]:
     route = backend.route
     yield f"backend {word(backend.name)}"
     yield f"    balance {word(route.balance)}"
@@ -238,4 +248,4 @@ def _backend(backend: Backend, settings: Settings, slots: int) -> Iterator[str]:
     if route.is_sticky:
         yield f"    cookie {cookie(route)} insert indirect nocache httponly dynamic"
         yield f"    dynamic-cookie-key {word(route.backend)}"
-    yield from parts.servers(backend, slots)
+    yield from parts.servers(backend, slots, before)

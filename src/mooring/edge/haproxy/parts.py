@@ -57,6 +57,9 @@ def proxied(entry: EntryPoint) -> Iterator[str]:
         yield f"    tcp-request connection expect-proxy layer4 if {source(entry.accept_proxy_from)}"
 
 
+IPV4, IPV6 = "ipv4@", "ipv6@"  # before an address
+
+
 def source(networks: Sequence[str]) -> str:
     """The condition that a connection comes from one of these."""
     return "{ src " + " ".join(word(one) for one in networks) + " }"
@@ -72,8 +75,11 @@ def check(route: Route) -> Iterator[str]:
         yield "    http-check expect status 200-399"
 
 
-def servers(backend: Backend, slots: int) -> Iterator[str]:
-    """Its slots. Checks speak the PROXY protocol where connections do."""
+def servers(backend: Backend, slots: int, before: str) -> Iterator[str]:
+    """Its slots. Checks speak the PROXY protocol where connections do.
+
+    before  the family that its servers had
+    """
     route = backend.route
     is_task = route.mode == "direct"
     if not is_task and route.retry != "none":
@@ -84,7 +90,7 @@ def servers(backend: Backend, slots: int) -> Iterator[str]:
     words += [f" maxconn {route.max_connections}"] if route.max_connections else []
     yield "".join(words)
     silent_s = SILENT_OF_TCP_S if route.protocol == "tcp" else SILENT_S
-    slot = f"{_family(backend)}slot.invalid:1 tcp-ut {silent_s}s disabled"
+    slot = f"{family(backend, before)}slot.invalid:1 tcp-ut {silent_s}s disabled"
     if route.mode == "mesh":
         yield f"    server s1 {slot}"
         yield f"    server-template s 2-{slots} {slot} backup"
@@ -92,12 +98,16 @@ def servers(backend: Backend, slots: int) -> Iterator[str]:
         yield f"    server-template s 1-{slots} {slot}"
 
 
-def _family(backend: Backend) -> str:
+def family(backend: Backend, before: str = IPV4) -> str:
     """Of all its servers; without one HAProxy takes no `tcp-ut` for a name that does not resolve.
 
     And with one a reload keeps no address of the other, so none is said of both.
+
+    before  which they had: one that has none for now has not changed
     """
     are_six = {":" in one.address for one in backend.servers}
+    if not are_six:
+        return before
     if True not in are_six:
-        return "ipv4@"
-    return "" if False in are_six else "ipv6@"
+        return IPV4
+    return "" if False in are_six else IPV6

@@ -20,19 +20,22 @@ from mooring.edge.descriptors import limit_of
 from mooring.edge.errors import (
     ConfigRejected,
     NotRunByService,
+    NotWritten,
     ProxyAway,
     ReloadFailed,
 )
-from mooring.edge.haproxy import files, room, split
+from mooring.edge.haproxy import files, parts, room, split
+from mooring.edge.haproxy.applied import Applied, applied, note
 from mooring.edge.haproxy.certifying import Certifier
 from mooring.edge.haproxy.runtime import Runtime, Worker, worker_of
 from mooring.edge.history import changes, few
-from mooring.edge.listening import listens, try_to_listen
+from mooring.edge.listening import has_port_alone, listens, try_to_listen
 from mooring.edge.model import Backend, Model
 from mooring.edge.place import Place
 from mooring.edge.routes import Route
 from mooring.edge.settings import Settings
 from mooring.host import processes
+from mooring.host.errors import HostStuck
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,8 @@ class Haproxy:
         self._certifier = Certifier(settings, self.files, self.runtime)
         self.slots: dict[str, int] = {}  # how many it has, by backend
         self._applied = ""  # its configuration, if that is known
-        self._backends: dict[str, Backend] = {}  # of that configuration, if we wrote it
+        self._backends: dict[str, Backend] = {}  # of that configuration, as far as it is known
+        self._families: dict[str, str] = {}  # of their servers, as it has them
         self._generation = self._written = 0  # of what runs, and of its file
         self._judged: tuple[object, bool] | None = None  # what a reload hangs on, and whether
 
@@ -85,6 +89,9 @@ class Haproxy:
                 return False
             if said and running == int(said[1]):
                 self._applied, self._generation = text, running
+                made_of = applied(self.files, running)
+                self._backends = made_of.backends(self.slots)
+                self._families = made_of.families
                 return True
             if running is not None:
                 self._generation = running
@@ -150,8 +157,8 @@ class Haproxy:
         """
         backends = {**self._backends, **model.backends}
         # Of a pass with other tasks alone all of this is as before: a text of 1,000 is not made.
-        parts = [(one.route, one.slots) for one in backends.values()]
-        made_of = self._applied, self.settings, parts
+        of_backends = [(one.route, one.slots, self._family(one)) for one in backends.values()]
+        made_of = self._applied, self.settings, of_backends
         if self._judged is None or self._judged[0] != made_of:
             is_other = self._text(backends, self._generation) != self._applied
             self._judged = made_of, is_other
@@ -198,7 +205,12 @@ class Haproxy:
         self._applied, self._generation = text, generation
         self._certifier.read(certificates.values())
         self._backends = dict(model.backends)
+        self._families = {name: self._family(one) for name, one in model.backends.items()}
         self.slots = self._slots(model.backends)
+        routes = self.routes()
+        # If there is no room for it the next start reloads once more: no reason to fail.
+        with suppress(NotWritten):
+            note(self.files, Applied(generation, routes, self._families))
 
     async def refusal(
         self, model: Model, certificates: Mapping[str, Certificate]
@@ -213,13 +225,16 @@ class Haproxy:
         self.files.write("new.cfg", text)
         self._write_maps(model, only_missing=True)  # the checker reads these files
         self._certifier.write(certificates)
-        checked = await processes.run(
-            PROGRAM, "-c", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
-        )
+        try:
+            checked = await processes.run(
+                PROGRAM, "-c", "-f", f"{self.place}/new.cfg", deadline_s=CHECK_S
+            )
+        except HostStuck as error:  # what takes it so long is not tried again and again
+            return ConfigRejected("HAProxy", error.what)
         return ConfigRejected("HAProxy", _faults(checked.errors)) if checked.status else None
 
     def routes(self) -> list[Route]:
-        """Those of its configuration, if we wrote it."""
+        """Those of its configuration, as far as that is known."""
         return [one.route for one in self._backends.values()]
 
     async def start_last(self) -> None:
@@ -241,7 +256,8 @@ class Haproxy:
         """
         pid = (await self._worker_soon()).pid if running else 0
         for entry in self.settings.listeners:
-            if not (running and listens(pid, entry)):
+            # Another address of a port that it has is no conflict with anybody else.
+            if not (running and (listens(pid, entry) or has_port_alone(pid, entry.port))):
                 try_to_listen(entry)
 
     async def set_rules(self, model: Model) -> None:
@@ -269,7 +285,11 @@ class Haproxy:
             os.kill(master, signal.SIGTERM)
 
     def _text(self, backends: Mapping[str, Backend], generation: int) -> str:
-        return files.config(backends, self.settings, self._slots(backends), generation)
+        slots = self._slots(backends)
+        return files.config(backends, self.settings, slots, generation, self._families)
+
+    def _family(self, backend: Backend) -> str:
+        return parts.family(backend, self._families.get(backend.name, parts.IPV4))
 
     def _slots(self, backends: Mapping[str, Backend]) -> dict[str, int]:
         """Never fewer than there are: a smaller service is no reason for a reload."""

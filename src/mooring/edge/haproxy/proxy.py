@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Final
 from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
-from mooring.edge.haproxy import room
+from mooring.edge.haproxy import files, room
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
 from mooring.edge.history import History
@@ -72,24 +72,29 @@ class HaproxyProxy:
         What fails does not keep the rest from being brought. Raises the first MooringError.
         """
         failures: list[MooringError] = []
-        waits_s = LOOK_S
+        waits_s, reloads = LOOK_S, self.reloads
+        if await self.process.runs():
+            # First, since a reload takes its time, and a task that leaves does not wait for it.
+            await _tried(partial(self._place, model), failures)
         try:
             waits_s = await self._configure(model, certificates)
         except MooringError as error:
             failures.append(error)
         if await self.process.runs():
-            for bring in (partial(self._certify, certificates), partial(self._rule, model)):
-                try:
-                    await bring()
-                except MooringError as error:
-                    failures.append(error)
-            try:
-                await self._place(model)
-            except MooringError as error:
-                failures.append(error)
+            await _tried(partial(self._certify, certificates), failures)
+            await _tried(partial(self._rule, model), failures)
+            if self.reloads != reloads or not self._placed:
+                await _tried(partial(self._place, model), failures)
         if failures:
             raise failures[0]
         return min(waits_s, SOON_S if self._is_soon() else LOOK_S)
+
+    async def revive(self) -> None:
+        """Start it as it was, if it has ended. Raises MooringError, OSError."""
+        if not await self.process.is_there():
+            await self.process.start_last()
+            self._forget()
+            self.history.starts += 1
 
     async def refusal(
         self, model: Model, certificates: Mapping[str, Certificate]
@@ -241,8 +246,26 @@ class HaproxyProxy:
             self._rules = rules
 
     def _servable(self, model: Model) -> tuple[Rule, ...]:
-        """Rules whose backend the proxy has: others wait for the reload that brings it."""
-        return tuple(one for one in model.rules if one.backend in self.process.slots)
+        """Rules as they can be now.
+
+        One whose backend the proxy has not waits for the reload that brings it, with 503; so does
+        a new one of a backend that has yet to learn whom it lets in. One that shares its place is
+        left out until then: the others have its part.
+        """
+        has = {one.backend: _access(one) for one in self.process.routes()}
+        had = {one.place: one.backend for one in self._rules or ()}
+        rules = []
+        for rule in model.rules:
+            wanted = _access(model.backends[rule.backend].route)
+            is_there = rule.backend in self.process.slots
+            is_new = self._rules is not None and had.get(rule.place) != rule.backend
+            if rule.is_sent_on or (
+                is_there and not (is_new and has.get(rule.backend, wanted) != wanted)
+            ):
+                rules.append(rule)
+            elif rule.weight is None:
+                rules.append(rule._replace(backend=files.WAITING))
+        return tuple(rules)
 
     async def _place(self, model: Model) -> None:
         """Bring every server into its slot."""
@@ -253,12 +276,13 @@ class HaproxyProxy:
             places = before.places if before else {}
             made = self._plans[name] = plan(model.backends[name], self._slots[name], places)
             steps += ((name, step) for step in made.steps)
-        self._placed = {name: model.backends[name].servers for name in looked_at} | {
-            name: servers for name, servers in self._placed.items() if name not in looked_at
-        }
         for name in self._plans.keys() - model.backends.keys():
-            del self._plans[name], self._placed[name]
+            del self._plans[name]
+            self._placed.pop(name, None)
+        # What fails is looked at again in the next pass, and keeps nobody else's from being done.
+        self._unsettled.update(looked_at)
         await self.process.runtime.do(steps)
+        self._placed |= {name: model.backends[name].servers for name in looked_at}
         self._unsettled = {name for name in looked_at if self._plans[name].steps} | {
             name for name, one in self._plans.items() if one.waits
         }
@@ -295,6 +319,18 @@ class HaproxyProxy:
             for name in due:
                 self._slots |= await self.process.runtime.slots(name)
         return [name for name in due if name in self._slots]
+
+
+async def _tried(step: Callable[[], Awaitable[None]], failures: list[MooringError]) -> None:
+    try:
+        await step()
+    except MooringError as error:
+        failures.append(error)
+
+
+def _access(route: Route) -> object:
+    """What of a route says whom it lets in, and with what."""
+    return route.allow, route.deny, route.limit, route.protocol, route.max_body_bytes
 
 
 def _shape(model: Model, certificates: Mapping[str, Certificate]) -> object:

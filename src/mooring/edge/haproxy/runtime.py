@@ -96,14 +96,20 @@ class Runtime:
         return slots_of(await asked(self._socket, command))
 
     async def do(self, steps: Sequence[tuple[str, Point | Turn]]) -> None:
-        """Steps, each with its backend. Raises ProxyAway, UnexpectedAnswer: some may be done."""
+        """Steps, each with its backend.
+
+        raises  ProxyAway; the first UnexpectedAnswer, once all others are done
+        """
+        failure: UnexpectedAnswer | None = None
         for commands in _chunks(_command(*one) for one in steps):
             line = "; ".join(commands)
             answer = await asked(self._socket, line)
             said = [one for one in answer.splitlines() if one and not _MOVED.search(one)]
             if said:
-                raise UnexpectedAnswer(line, said[0])
+                failure = failure or UnexpectedAnswer(line, said[0])
             passing(TOLD)
+        if failure is not None:
+            raise failure
 
     async def map(self, name: str) -> dict[str, str]:
         """What it has of a map: a file, or `@VERSION FILE`. Raises ProxyAway."""

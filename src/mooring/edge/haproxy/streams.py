@@ -35,11 +35,15 @@ defaults
 
 
 def sections(
-    backends: Iterable[Backend], settings: Settings, slots: Mapping[str, int]
+    backends: Iterable[Backend],
+    settings: Settings,
+    slots: Mapping[str, int],
+    families: Mapping[str, str],
 ) -> Iterator[str]:
     """All of it; nothing, if there is no entry point for it. It has to come last.
 
     backends  those of TCP
+    families  that their servers had, by name
     """
     entries = settings.entries_of("tcp")
     if not entries:
@@ -48,7 +52,8 @@ def sections(
     for entry in entries:
         yield from ("", *_frontend(entry, settings))
     for backend in backends:
-        yield from ("", *_backend(backend, settings, slots[backend.name]))
+        before = families.get(backend.name, parts.IPV4)
+        yield from ("", *_backend(backend, settings, slots[backend.name], before))
 
 
 def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
@@ -77,7 +82,7 @@ def _frontend(entry: EntryPoint, settings: Settings) -> Iterator[str]:
     yield "    use_backend %[var(txn.backend)]"
 
 
-def _backend(backend: Backend, settings: Settings, slots: int) -> Iterator[str]:
+def _backend(backend: Backend, settings: Settings, slots: int, before: str) -> Iterator[str]:
     route = backend.route
     yield f"backend {word(backend.name)}"
     yield f"    balance {word(route.balance)}"
@@ -87,4 +92,4 @@ def _backend(backend: Backend, settings: Settings, slots: int) -> Iterator[str]:
     yield from log.of_route(route, settings)
     yield from limits.of_connections(route)
     yield from parts.check(route)
-    yield from parts.servers(backend, slots)
+    yield from parts.servers(backend, slots, before)

@@ -125,6 +125,12 @@ class NginxProxy:
             if int(master) == self._master() and digest == _digest(text):
                 self._applied = text
 
+    async def revive(self) -> None:
+        """Start it as it was, if it has ended. Raises MooringError, OSError."""
+        if self._master() is None:
+            await self._start_as_it_was()
+            self.history.starts += self._master() is not None
+
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Bring it to a model; after how many seconds to look again. Raises MooringError."""
         text = self._wanted = await self._text(model, certificates)
