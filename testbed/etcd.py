@@ -1,14 +1,17 @@
 """Members of etcd, each a process of its own: alone, or several that are one cluster."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
-from testbed.hosts import eventually
+from testbed.hosts import checked, eventually
 
 STARTED_S = 60.0
 
@@ -49,7 +52,7 @@ class Member:
         return f"{self.name}=http://{self.ip}:{self.peer_port}"
 
     def command(self, peers: Sequence[str] = ()) -> list[str]:
-        client, peer = f"http://{self.endpoint}", f"http://{self.ip}:{self.peer_port}"
+        client, peer = self.url, f"http://{self.ip}:{self.peer_port}"
         return [
             *("etcd", "--name", self.name, "--data-dir", str(self.place)),
             *("--listen-client-urls", client, "--advertise-client-urls", client),
@@ -76,6 +79,24 @@ class Member:
             probe.settimeout(1)
             return probe.connect_ex((self.ip, self.port)) == 0
 
+    def is_well(self) -> bool:
+        """Whether it serves, and most of the members with it. Without TLS."""
+        with suppress(OSError), urlopen(f"{self.url}/health", timeout=2) as answer:
+            return bool(json.load(answer)["health"] == "true")
+        return False
+
+    @property
+    def url(self) -> str:
+        """For clients."""
+        return f"http://{self.endpoint}"
+
+    def ctl(self, *words: str, options: Sequence[str] = ()) -> str:
+        """What etcdctl says. It must succeed."""
+        environment = {"ETCDCTL_API": "3"}
+        return checked(
+            ["etcdctl", "--endpoints", self.url, *options, *words], environment=environment
+        )
+
     def send(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
@@ -100,11 +121,16 @@ class Cluster:
     def start(self) -> None:
         for one in self.members:
             self.restart(one)
-        for one in self.members:
-            eventually(one.answers, f"etcd {one.name} answers", STARTED_S)
+        self.is_whole()
 
     def restart(self, member: Member) -> None:
+        """Does not wait for it."""
         member.start([one.peer for one in self.members])
+
+    def is_whole(self) -> None:
+        """Waits until it is: a member that starts takes connections before it serves."""
+        for one in self.members:
+            eventually(one.is_well, f"etcd {one.name} is well", STARTED_S)
 
     def stop(self) -> None:
         for one in self.members:

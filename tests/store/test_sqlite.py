@@ -166,7 +166,7 @@ async def test_a_second_opening_is_refused_with_the_process_that_has_it(path: Pa
 
 async def test_a_damaged_file_is_refused(path: Path) -> None:
     async with opened(path) as store:
-        await store.commit([Write(f"a/{n}", bytes(3000)) for n in range(100)])
+        await store.commit([Write(f"a/{n}", bytes(6000)) for n in range(50)])
     whole = path.read_bytes()
     for damaged in (
         whole[: len(whole) // 2],
@@ -179,7 +179,7 @@ async def test_a_damaged_file_is_refused(path: Path) -> None:
         assert "backup" in refused.value.remedy
     path.write_bytes(whole)
     async with opened(path) as store:
-        assert len((await store.list("a/")).documents) == 100
+        assert len((await store.list("a/")).documents) == 50
 
 
 async def test_a_document_without_its_value_is_damage(path: Path) -> None:

@@ -1,20 +1,29 @@
 """A store in a cluster of three members, of which one after the other is lost."""
 
 import asyncio
-import os
 import secrets
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mooring.errors import Effect
 from mooring.store.etcd import EtcdStore
-from mooring.store.etcd_calls import Access, BadStore, Calls, StoreRefuses, endpoints_of
-from mooring.store.interface import ABSENT, Conflict, Expired, Unavailable, Write
+from mooring.store.etcd_calls import Access, BadStore, Calls, StoreRefuses, Unsure, endpoints_of
+from mooring.store.interface import (
+    ABSENT,
+    MAX_VALUE_BYTES,
+    Conflict,
+    Document,
+    Expired,
+    TooLarge,
+    Unavailable,
+    Write,
+)
 from testbed.etcd import Cluster, Member, lacking
 from tests.edge.authority import Authority
 
@@ -87,7 +96,8 @@ def freeze(member: Member) -> None:
     member.send(signal.SIGSTOP)
 
 
-@pytest.mark.parametrize("fault", [kill, pytest.param(freeze, marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_etcd_faults.py does as much, on hosts
+@pytest.mark.parametrize("fault", [kill, freeze])
 async def test_any_member_may_be_lost(
     cluster: Cluster, store: EtcdStore, root: str, fault: Fault
 ) -> None:
@@ -102,6 +112,7 @@ async def test_any_member_may_be_lost(
                 cluster.restart(member)
             else:
                 member.send(signal.SIGCONT)
+            await asyncio.to_thread(cluster.is_whole)
             page = await store.list("a/")
             assert len(page.documents) == 10 * (number + 1)
         assert revisions == sorted(set(revisions))
@@ -128,53 +139,130 @@ async def test_most_members_lost_is_told_and_nothing_is_done(
     assert refused.value.effect is Effect.UNKNOWN
     for member in cluster.members[:2]:
         cluster.restart(member)
+    await asyncio.to_thread(cluster.is_whole)
     monkeypatch.undo()
     assert await written(store, "a/z", "1") > revision
     assert await store.get("a/x") is not None
 
 
-async def test_a_commit_is_done_once_if_its_answer_is_lost(
-    cluster: Cluster, store: EtcdStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is sent again, since nobody knows; the second finds what the first has done."""
-    from aetcd import rpc
-    from grpc import StatusCode
-    from grpc.aio import AioRpcError, Metadata
+class Losing:
+    """Calls of which the next commit is answered by nothing, after this was done."""
 
-    sent, plain = [], rpc.KVStub
+    def __init__(self, calls: Calls) -> None:
+        self._plain = calls.once
+        self.sent: list[Any] = []
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.is_done = True  # what was sent, though nobody hears of it
+        calls.once = self.once  # type: ignore[method-assign]
 
-    class Losing:
-        def __init__(self, channel: object) -> None:
-            self._stub = plain(channel)
-            self.Range = self._stub.Range
+    async def once(self, request: Any) -> Any:
+        self.sent.append(request)
+        if len(self.sent) > 1:
+            return await self._plain(request)
+        if self.is_done:
+            assert (await self._plain(request)).succeeded
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        raise Unsure("lost")
 
-        async def Txn(self, request: object, **how: object) -> object:
-            answer = await self._stub.Txn(request, **how)
-            sent.append(answer)
-            if len(sent) == 1:
-                raise AioRpcError(StatusCode.UNAVAILABLE, Metadata(), Metadata(), "lost")
-            return answer
 
-    monkeypatch.setattr(rpc, "KVStub", Losing)
-    revision = await store.commit([Write("a/x", b"1", ABSENT), Write("a/y", b"1", ABSENT)])
-    assert [one.succeeded for one in sent] == [True, False]
-    monkeypatch.undo()
-    assert {one.revision for one in (await store.list("")).documents} == {revision}
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_a_commit_is_done_once_if_its_answer_is_lost(store: EtcdStore, is_done: bool) -> None:
+    first = await store.commit([Write("a/x", b"1", ABSENT), Write("a/y", b"1", ABSENT)])
+    losing = Losing(store._calls)
+    losing.is_done = is_done
+    revision = await store.commit([Write("a/x", None, first), Write("a/y", b"2", first)])
+    assert len(losing.sent) == (1 if is_done else 2)
+    assert (await store.list("")).documents == [Document("a/y", b"2", revision)]
     assert await store.revision() == revision
 
 
-async def test_what_others_wrote_meanwhile_is_not_said_to_be_undone(
-    cluster: Cluster, store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+async def test_a_lost_answer_is_found_though_others_have_written_since(
+    cluster: Cluster, store: EtcdStore, root: str
 ) -> None:
-    async def unsure(request: object) -> tuple[object, bool]:
-        answer, _ = await Calls.txn(store._calls, request)
-        return answer, True
+    other = await EtcdStore.opened(Access(cluster.endpoints, root))
+    losing = Losing(store._calls)
+    losing.meanwhile = partial(other.commit, [Write("a/x", None), Write("a/y", b"1")])
+    revision = await store.commit([Write("a/x", b"1", ABSENT)])
+    assert 0 < revision < await store.revision()
+    assert [document.key for document in (await store.list("")).documents] == ["a/y"]
+    await other.close()
 
-    await store.commit([Write("a/x", b"1", ABSENT)])
-    monkeypatch.setattr(store._calls, "txn", unsure)
+
+async def test_a_conflict_after_a_lost_answer_is_a_true_one(
+    cluster: Cluster, store: EtcdStore, root: str
+) -> None:
+    other = await EtcdStore.opened(Access(cluster.endpoints, root))
+    losing = Losing(store._calls)
+    losing.is_done = False
+    losing.meanwhile = partial(other.commit, [Write("a/x", b"1")])
+    with pytest.raises(Conflict):  # with equal bytes, which are not ours
+        await store.commit([Write("a/x", b"1", ABSENT)])
+    await other.close()
+
+
+async def test_what_comes_to_a_member_too_late_is_not_done(store: EtcdStore) -> None:
+    """It was made and deleted meanwhile, so all else that it compares is as it was."""
+    cut = store._feed.cut
+    late = store._messages.hopeful([Write("a/x", b"1", ABSENT)], (), cut, b"late")
+    await store._cut_off(cut)
+    for value in (b"1", None):
+        await store.commit([Write("a/x", value)])
+    assert not (await store._calls.once(late)).succeeded
+    assert await store.get("a/x") is None
+
+
+async def test_a_lost_answer_is_not_known_once_history_is_forgotten(store: EtcdStore) -> None:
+    async def forget() -> None:
+        store._feed.gaps += 1
+
+    Losing(store._calls).meanwhile = forget
     with pytest.raises(Unavailable) as refused:
-        await store.commit([Write("a/x", b"2", ABSENT)])
+        await store.commit([Write("a/x", b"1", ABSENT)])
     assert refused.value.effect is Effect.UNKNOWN
+
+
+async def test_more_than_etcd_takes_at_once_is_too_large(store: EtcdStore) -> None:
+    with pytest.raises(TooLarge):
+        await store.commit([Write(f"{one}/x", bytes(MAX_VALUE_BYTES)) for one in "abc"])
+    await store.commit([Write("a/x", b"1", ABSENT)])
+
+
+async def test_revisions_go_on_from_those_of_another_store(cluster: Cluster, root: str) -> None:
+    for _ in range(2):
+        store = await EtcdStore.opened(Access(cluster.endpoints, root), base=1_000_000)
+        before = await store.revision()
+        watch = store.watch("", before)
+        assert await store.commit([Write("a/x", secrets.token_bytes(4))]) > before >= 1_000_000
+        assert (await anext(watch))[0].revision == await store.revision()
+        assert await store.revision() < 1_000_100
+        await store.close()
+
+
+class SmallMember(Member):
+    def command(self, peers: Sequence[str] = ()) -> list[str]:
+        return [*super().command(peers), "--quota-backend-bytes", str(4 << 20)]
+
+
+async def test_a_full_etcd_is_named_and_goes_on_with_room(tmp_path: Path) -> None:
+    member = SmallMember(tmp_path / "small")
+    member.start()
+    store = await EtcdStore.opened(Access((member.endpoint,)))
+
+    async def fill() -> None:
+        for _ in range(100):
+            await store.commit([Write("a/x", secrets.token_bytes(200_000))])
+
+    with pytest.raises(Unavailable, match="full") as refused:
+        await fill()
+    assert refused.value.effect is Effect.NONE
+    assert await store.get("a/x") is not None
+    await store.compact(await store.revision())
+    member.ctl("defrag")
+    member.ctl("alarm", "disarm")
+    await store.commit([Write("a/x", b"1")])
+    await store.close()
+    member.stop()
 
 
 async def test_history_that_another_forgot_is_expired(
@@ -260,24 +348,20 @@ class SecureMember(Member):
         self._files = place
 
     def command(self, peers: Sequence[str] = ()) -> list[str]:
-        plain, secure = (f"{scheme}://{self.endpoint}" for scheme in ("http", "https"))
         return [
-            *(one.replace(plain, secure) for one in super().command(peers)),
+            *super().command(peers),
             *("--cert-file", f"{self._files}/server.crt", "--key-file"),
             *(f"{self._files}/server.key", "--trusted-ca-file", f"{self._files}/ca.pem"),
             "--client-cert-auth",
         ]
 
-    def ctl(self, *words: str) -> None:
+    @property
+    def url(self) -> str:
+        return f"https://{self.endpoint}"
+
+    def ctl(self, *words: str, options: Sequence[str] = ()) -> str:
         certificate = ("--cert", f"{self._files}/client.crt", "--key", f"{self._files}/client.key")
-        reached = ("--endpoints", f"https://{self.endpoint}", "--cacert", f"{self._files}/ca.pem")
-        subprocess.run(
-            ("etcdctl", *reached, *certificate, *words),
-            check=True,
-            capture_output=True,
-            env={**os.environ, "ETCDCTL_API": "3"},
-            timeout=30,
-        )
+        return super().ctl(*words, options=(*certificate, "--cacert", f"{self._files}/ca.pem"))
 
 
 async def test_tls_and_a_user_of_etcd(secured: tuple[Member, Path]) -> None:
@@ -293,7 +377,10 @@ async def test_tls_and_a_user_of_etcd(secured: tuple[Member, Path]) -> None:
     store = await EtcdStore.opened(access)
     revision = await store.commit([Write("a/x", b"1", ABSENT)])
     store._calls._token = "forgotten"  # as etcd forgets it after some minutes
-    assert await store.commit([Write("a/x", b"2", revision)]) > revision
+    revision = await store.commit([Write("a/x", b"2", revision)])
+    await asyncio.to_thread(member.stop)
+    await asyncio.to_thread(member.start)  # it knows none of its tokens, neither for watches
+    assert await written(store, "a/y", "1") > revision
     await store.close()
     (files / "wrong").write_text("wrong")
     for wrong in (

@@ -5,7 +5,7 @@ The messages are those of the package aetcd, which are generated from etcd's own
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,11 +35,9 @@ OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_retries", 0),  # what may have been done is not done twice behind our back
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),  # that a connection may take to be made, too
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-# Nothing was done, whatever came before it.
-_UNDONE: Final = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
 # Members that cannot do it now; another may.
 _ELSEWHERE: Final = (
     grpc.StatusCode.UNAVAILABLE,
@@ -49,6 +47,10 @@ _ELSEWHERE: Final = (
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
+# What members and gRPC say of a request that was surely not done.
+_UNDONE: Final = ("failed to connect", "Connection refused", "too many requests", "no leader")
+_OLD_TOKEN: Final = ("invalid auth token", "revision of auth store is old", "revision in header")
+_TOO_LARGE: Final = ("request is too large", "larger than max")
 
 
 class BadStore(MooringError):
@@ -60,14 +62,28 @@ class BadStore(MooringError):
         super().__init__(self.what)
 
 
-class StoreRefuses(MooringError):
+class StoreRefuses(Unavailable):
     """etcd does not let us in, or cannot be trusted."""
 
     code = "StoreRefuses"
 
     def __init__(self, endpoint: str, why: str, remedy: str) -> None:
-        self.what, self.remedy = f"etcd at {endpoint}: {why}", remedy
-        super().__init__(self.what)
+        super().__init__(f"etcd at {endpoint}: {why}", remedy)
+
+
+class Unsure(Unavailable):
+    """An answer was lost: what was sent may have been done, or may be done yet."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, "read it again and see", Effect.UNKNOWN)
+
+
+class Forgotten(Unavailable):
+    """History was asked for that etcd does not have."""
+
+
+class Oversized(Unavailable):
+    """etcd does not take as much at once."""
 
 
 @dataclass(frozen=True)
@@ -129,20 +145,15 @@ class Calls:
             self._endpoints.append(self._endpoints.pop(0))
 
     async def kv(self, method: str, request: Any) -> Any:
-        """The answer to something that may come twice. Raises Unavailable."""
-        return await self._answered(lambda channel: getattr(rpc.KVStub(channel), method), request)
+        """The answer to something that may come twice. Raises Unavailable, Forgotten."""
+        return await self._answered(method, request, is_repeatable=True)
 
-    async def txn(self, request: Any) -> tuple[Any, bool]:
-        """The answer, and whether an earlier try of it may have been done.
+    async def once(self, request: Any) -> Any:
+        """The answer to a transaction. It is sent to another member only if it was surely not done.
 
-        Its effect must be the same if it is done twice, or it must not be done a second time; its
-        compares see to that.
+        raises  Unsure if it may have been done; Oversized; Unavailable otherwise: it was not
         """
-        tries = _Tries()
-        answer = await self._answered(
-            lambda channel: rpc.KVStub(channel).Txn, request, tries, writes=True
-        )
-        return answer, tries.may_be_done
+        return await self._answered("Txn", request, is_repeatable=False)
 
     async def watch(self, request: Any) -> AsyncIterator[Any]:
         """What a member tells of changes. Ends with the connection, or when that member has no
@@ -154,10 +165,12 @@ class Calls:
             await call.write(request)
             async for answer in call:
                 if answer.canceled and not answer.compact_revision:
+                    self._token = ""  # of one that is too old, too, etcd says: permission denied
                     raise Unavailable(f"{endpoint}: {answer.cancel_reason}", REMEDY)
                 yield answer
         except AioRpcError as error:
-            self._refuse(endpoint, error)
+            if not self._renews(error):
+                self._refuse(endpoint, error)
             self.away(endpoint)
             raise Unavailable(f"{endpoint}: {_said(error)}", REMEDY) from error
         finally:
@@ -169,36 +182,29 @@ class Calls:
             await channel.close()
         self._channels.clear()
 
-    async def _answered(
-        self,
-        stub: Callable[[Channel], Callable[..., Awaitable[Any]]],
-        request: Any,
-        tries: "_Tries | None" = None,
-        *,
-        writes: bool = False,
-    ) -> Any:
+    async def _answered(self, method: str, request: Any, *, is_repeatable: bool) -> Any:
         loop = asyncio.get_running_loop()
-        tries, until, delay_s = tries or _Tries(), loop.time() + AWAY_S, RETRY_S[0]
-        failed = 0
+        until, delay_s, failed = loop.time() + AWAY_S, RETRY_S[0], 0
         while True:
-            endpoint = self.endpoint
+            endpoint, is_sent = self.endpoint, False
             try:
-                method = stub(self._channel(endpoint))
-                return await method(request, timeout=CALL_S, metadata=await self._metadata())
+                call = getattr(rpc.KVStub(self._channel(endpoint)), method)
+                metadata = await self._metadata()
+                is_sent = True
+                return await call(request, timeout=CALL_S, metadata=metadata)
             except AioRpcError as error:
-                if self._is_old_token(error):
-                    self._token = ""
-                    continue
-                self._refuse(endpoint, error)
-                if error.code() in _UNDONE or error.code() not in _ELSEWHERE:
-                    raise
+                if not self._renews(error):
+                    self._refuse(endpoint, error)
+                    if error.code() not in _ELSEWHERE:
+                        raise _meant(endpoint, error) from error
+                    if is_sent and not is_repeatable and _may_be_done(error):
+                        self.away(endpoint)
+                        raise Unsure(f"etcd at {endpoint}: {_said(error)}") from error
                 why = _said(error)
-                tries.may_be_done = tries.may_be_done or (writes and _may_be_done(error))
             self.away(endpoint)
             failed += 1
             if loop.time() + delay_s >= until or self._closed:
-                effect = Effect.UNKNOWN if tries.may_be_done else Effect.NONE
-                raise Unavailable(f"etcd at {endpoint}: {why}", REMEDY, effect)
+                raise Unavailable(f"etcd at {endpoint}: {why}", REMEDY)
             if failed % len(self._endpoints) == 0:
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RETRY_S[1])
@@ -245,11 +251,16 @@ class Calls:
         answer = await rpc.AuthStub(channel).Authenticate(request, timeout=CALL_S)
         return str(answer.token)
 
-    def _is_old_token(self, error: AioRpcError) -> bool:
-        said = str(error.details())
-        return bool(self._token) and (
-            error.code() is grpc.StatusCode.UNAUTHENTICATED or "invalid auth token" in said
+    def _renews(self, error: AioRpcError) -> bool:
+        """Whether all it takes is a new token, which the next call asks for."""
+        said = _said(error)
+        is_old = bool(self._token) and (
+            error.code() is grpc.StatusCode.UNAUTHENTICATED
+            or any(one in said for one in _OLD_TOKEN)
         )
+        if is_old:
+            self._token = ""
+        return is_old
 
     def _refuse(self, endpoint: str, error: AioRpcError) -> None:
         """Raises StoreRefuses for what no other member would do otherwise."""
@@ -262,16 +273,22 @@ class Calls:
         if "CERTIFICATE_VERIFY_FAILED" in said or "handshake failed" in said.lower():
             remedy = "see --store-ca, --store-cert and --store-key, and the names it serves by"
             raise StoreRefuses(endpoint, said, remedy) from error
-
-
-class _Tries:
-    may_be_done = False
+        if "database space exceeded" in said:
+            remedy = "make room as docs/stores.md says: etcdctl defrag, then etcdctl alarm disarm"
+            raise Unavailable(f"etcd at {endpoint} is full: {said}", remedy) from error
+        if any(one in said for one in _TOO_LARGE):
+            raise Oversized(f"etcd at {endpoint}: {said}", "see its --max-request-bytes") from error
 
 
 def _may_be_done(error: AioRpcError) -> bool:
     """Whether what was sent may have been done. Who could not be reached has done nothing."""
-    said = str(error.details())
-    return not ("failed to connect" in said or "Connection refused" in said)
+    return not any(one in _said(error) for one in _UNDONE)
+
+
+def _meant(endpoint: str, error: AioRpcError) -> Unavailable:
+    """What no other member would answer otherwise."""
+    kind = Forgotten if error.code() is grpc.StatusCode.OUT_OF_RANGE else Unavailable
+    return kind(f"etcd at {endpoint}: {_said(error)}", REMEDY)
 
 
 def _said(error: AioRpcError) -> str:

@@ -20,7 +20,7 @@ ANY: Final = Expect.ANY
 MAX_VALUE_BYTES: Final = 1024 * 1024  # larger objects are refused, as Kubernetes' store does
 # Of one commit, and of its checks. etcd takes 128 of each part of a transaction, of which one is
 # its own.
-MAX_WRITES: Final = 64
+MAX_WRITES: Final = 63
 
 
 class Document(NamedTuple):
