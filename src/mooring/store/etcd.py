@@ -155,7 +155,10 @@ class EtcdStore:
 
     async def revision(self) -> int:
         self._require_open()
-        return await self._feed.last()
+        revision = await self._feed.last()
+        # Whoever asks waits for it to be told. If the member that tells stands still, another does.
+        await self._feed.reached(revision)
+        return revision
 
     # Writing
 
