@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,7 @@ class Faults:
             [
                 *(self.leader_killed, self.leader_stands, self.leader_stops),
                 *(self.server_killed, self.member_killed, self.member_stands),
+                self.all_members_killed,
             ]
         )
 
@@ -195,6 +197,22 @@ class Faults:
         member.send(signal.SIGSTOP)
         time.sleep(self._random.uniform(0, 4))
         member.send(signal.SIGCONT)
+
+    def all_members_killed(self) -> None:
+        """For so long that nobody leads any more."""
+        for one in self._cloud.etcd.members:
+            one.stop()
+        time.sleep(STANDS_S)
+        for one in self._cloud.etcd.members:
+            self._cloud.etcd.restart(one)
+        for server in self._cloud.servers:
+            eventually(partial(self._serves, server), "it serves what is in etcd")
+
+    def _serves(self, server: OneOfSeveral) -> bool:
+        try:
+            return self._cloud.ask(server, "GET", CLAIMS)[0] == 200
+        except OSError:
+            return False
 
 
 def items(cloud: Cloud, server: OneOfSeveral, path: str) -> dict[str, Any]:

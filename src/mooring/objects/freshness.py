@@ -22,6 +22,7 @@ class Freshness:
         """Wait until the cache has all that was committed by now. Raises Unavailable."""
         if self._next is None:
             self._next = asyncio.create_task(self._ask(self._asking), name="freshness")
+            self._next.add_done_callback(_looked_at)
         await asyncio.shield(self._next)
 
     async def _ask(self, before: asyncio.Task[None] | None) -> None:
@@ -29,3 +30,9 @@ class Freshness:
             await asyncio.wait({before})
         self._asking, self._next = self._next, None
         await self._cache.caught_up(await self._store.revision())
+
+
+def _looked_at(asking: asyncio.Task[None]) -> None:
+    """How it ended is no matter to anybody if all that waited are gone."""
+    if not asking.cancelled():
+        asking.exception()

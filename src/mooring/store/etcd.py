@@ -168,7 +168,9 @@ class EtcdStore:
         # Commits of one moment see each other in order, and wait for none that they share no key
         # with.
         async with self._turns.having((one.key for one in writes), (one.key for one in checks)):
-            revision = await asyncio.shield(self._committed(writes, checks))
+            committing = asyncio.ensure_future(self._committed(writes, checks))
+            committing.add_done_callback(_looked_at)
+            revision = await asyncio.shield(committing)
         await self._feed.reached(revision)
         self._retention.note(revision, size_bytes, self._clock.monotonic_s())
         await self._tidy()
@@ -285,3 +287,9 @@ class EtcdStore:
     def _require_open(self) -> None:
         if self._is_closed:
             raise closed()
+
+
+def _looked_at(committing: asyncio.Future[int]) -> None:
+    """How it ended is no matter to anybody if who waited was cancelled."""
+    if not committing.cancelled():
+        committing.exception()
