@@ -37,12 +37,16 @@ class Cloud:
 
     def __init__(self, place: Path) -> None:
         self.etcd = Cluster(place / "etcd")
-        self.etcd.start()
         options = ("--store", f"etcd://{','.join(self.etcd.endpoints)}")
         places = [place / name for name in ("one", "two", "three")]
         for one in places:
             one.mkdir()
-        self.servers = started([OneOfSeveral(one, options=options) for one in places])
+        self.servers = [OneOfSeveral(one, options=options) for one in places]
+        self.token = ""
+
+    def start(self) -> None:
+        self.etcd.start()
+        started(self.servers)
         self.token = self.servers[0].token
         self._trust = ssl.create_default_context(
             cafile=str(self.servers[0].place / "data/pki/ca.crt")
@@ -75,8 +79,11 @@ class Cloud:
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[Cloud]:
     made = Cloud(tmp_path)
-    yield made
-    made.close()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
 
 
 class Writer:
