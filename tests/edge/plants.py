@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.certificates import Certificate, chosen_in
 from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.model import Memory, Model, Server, Wish, model_of
 from mooring.edge.nginx.proxy import NginxProxy, Pace
@@ -82,8 +83,8 @@ class Plant(Client):
         return replace(model, backends=backends)
 
     def certificates(self) -> Mapping[str, Certificate]:
-        found, _ = certificates_in(Path(self.settings.certificates), {})
-        return {one.file: one for one in found.values()}
+        found = chosen_in(self.settings.certificates, datetime.now(UTC))
+        return {one.file: one for one in found}
 
     def put(self, name: str, pem: tuple[str, str]) -> None:
         """A certificate into the edge's directory."""

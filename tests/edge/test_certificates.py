@@ -1,10 +1,12 @@
 """Certificates of a directory: which names they are for, and what is none."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from mooring.edge.certificates import Certificate, certificates_in, stopgap
+from mooring.edge.certificates import Certificate, certificates_in, chosen, covered, stopgap
 from mooring.edge.model import Memory, model_of
 from mooring.edge.routes import Route, routes_of
 from mooring.edge.settings import EntryPoint
@@ -136,6 +138,53 @@ def test_the_stopgap_is_for_no_name() -> None:
     assert stopgap().names == frozenset()
 
 
+# Which of several is served.
+
+NOW = datetime.now(UTC)
+
+
+def one(
+    source: str, *names: str, days: tuple[int, int] = (-1, 30), kind: str = "rsa"
+) -> Certificate:
+    begins, expires = (NOW + timedelta(days=one) for one in days)
+    return Certificate(source, "", frozenset(names), begins, expires, kind, "")
+
+
+def served(*found: Certificate) -> dict[str, set[str]]:
+    return {one.source: set(one.names) for one in chosen(found, NOW)}
+
+
+def test_of_several_for_a_name_the_one_is_served_that_is_good_the_longest() -> None:
+    short, long = one("a", "x.y", "z.y"), one("b", "x.y", "*.y", days=(-1, 40))
+    assert served(short, long) == {"a": {"z.y"}, "b": {"x.y", "*.y"}}
+    assert served(short, one("b", "x.y", "z.y", days=(-1, 40))) == {"b": {"x.y", "z.y"}}
+    assert served(long, replace(long, source="c")) == {"c": {"x.y", "*.y"}}
+
+
+@pytest.mark.parametrize("days", [(-90, -1), (1, 90)])
+def test_one_that_is_not_good_now_is_served_where_no_other_is(days: tuple[int, int]) -> None:
+    bad = one("a", "x.y", "other", days=days)
+    assert served(bad, one("b", "x.y")) == {"a": {"other"}, "b": {"x.y"}}
+    assert served(bad, one("b", "*.y", kind="ecdsa")) == {"a": {"other"}, "b": {"*.y"}}
+    assert covered(chosen([bad], NOW), NOW) == (bad.names, bad.names)
+
+
+def test_one_of_each_kind_of_key_is_served() -> None:
+    both = one("a", "x.y"), one("b", "x.y", kind="ecdsa")
+    assert served(*both) == {"a": {"x.y"}, "b": {"x.y"}}
+
+
+def test_the_file_of_one_is_another_for_other_names() -> None:
+    """A proxy is given it beside the one of before, which goes after it."""
+    assert one("a", "x.y").file != one("a", "x.y", "z.y").file
+    assert one("a", "x.y").file == one("a", "x.y", days=(-1, 90)).file
+
+
+def test_kinds_of_keys(tmp_path: Path) -> None:
+    put(tmp_path, "web", *a_pem("a.example"))
+    assert certificates_in(tmp_path, {})[0]["web"].kind == "ecdsa"
+
+
 # What labels make of them.
 
 
@@ -154,6 +203,16 @@ def test_with_a_certificate_a_host_is_served_with_tls_and_sent_there() -> None:
 def test_without_one_for_each_of_its_hosts_it_is_not(hosts: str) -> None:
     (route,), _ = routed(host=hosts)
     assert (route.tls, route.entries) == ("off", ("http",))
+
+
+def test_nobody_is_sent_to_one_that_has_expired_but_by_a_label() -> None:
+    def tls(**labels: str) -> str:
+        swarm, names = a_swarm(a_service(host="a.b", **labels)), frozenset({"a.b"})
+        model, _ = model_of(swarm, SECURE, Memory(), names, None, names)
+        return model.backends["svc_idweb_"].route.tls
+
+    assert tls() == "on"
+    assert tls(tls="redirect") == "redirect"
 
 
 def test_what_is_asked_for_without_a_certificate_is_refused() -> None:

@@ -133,3 +133,13 @@ def test_a_path_in_other_words_is_the_same(path: str) -> None:
 def test_a_path_that_may_be_another_is_refused(path: str) -> None:
     (line,) = explained(told(), asked(f"web.example.com{path}"), NOW)
     assert "400" in line
+
+
+def test_it_names_the_certificate_that_is_served() -> None:
+    names, soon = ("fixed.example",), NOW + timedelta(days=9)
+    old = CertificateStatus("a.pem", "1.pem", names, NOW, unserved=names)
+    new = CertificateStatus("b.pem", "2.pem", names, soon)
+    status = structs.replace(told(), certificates=(old, new))
+    lines = explained(status, asked("fixed.example", "https"), NOW)
+    found = [one for one in lines if "certificate" in one]
+    assert found == ["with TLS it has the certificate b.pem, which is good for 9 more days"]

@@ -9,12 +9,13 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.certificates import Certificate, certificates_in, chosen
 from mooring.edge.errors import ConfigRejected, EntryTaken, UnexpectedAnswer
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.proxy import HaproxyProxy
@@ -52,7 +53,7 @@ class Plant(Client):
         swarm = a_swarm(*things, a_node())
         model, _ = model_of(swarm, self.settings, Memory(), names)
         self.model = model
-        await self.proxy.apply(model, {one.file: one for one in self.certificates.values()})
+        await self.proxy.apply(model, self.served())
 
     def with_rules(self, *rules: Rule) -> Model:
         """The model that it runs with, with these rules."""
@@ -65,7 +66,11 @@ class Plant(Client):
 
     async def certify(self) -> None:
         self.read_certificates()
-        await self.proxy.set_certificates({one.file: one for one in self.certificates.values()})
+        await self.proxy.set_certificates(self.served())
+
+    def served(self) -> dict[str, Certificate]:
+        found = chosen(self.certificates.values(), datetime.now(UTC))
+        return {one.file: one for one in found}
 
 
 @pytest.fixture
@@ -259,6 +264,38 @@ def chain(port: int) -> int:
         ("openssl", "s_client", *words), input="", capture_output=True, text=True, check=False
     )
     return done.stdout.count("BEGIN CERTIFICATE")
+
+
+async def test_of_several_the_same_is_served_before_and_after_a_reload(plant: Plant) -> None:
+    pems = Path(plant.settings.certificates)
+
+    def put(serial: int, *names: str, days: tuple[int, int] = (-1, 30)) -> None:
+        (pems / f"{serial}").write_text("".join(a_pem(*names, serial=serial, days=days)))
+
+    async def is_served(**serials: int) -> None:
+        for host, serial in serials.items():
+            name = f"{host}.example.com"
+            what = f"{name} has {serial}"
+            await asyncio.to_thread(
+                eventually,
+                lambda name=name, serial=serial: plant.shown(name).serial_number == serial,
+                what,
+            )
+
+    put(11, "web.example.com", "both.example.com")
+    await plant.run(a_service())
+    await plant.certify()
+    await is_served(web=11, both=11)
+    put(12, "web.example.com", days=(-1, 40))
+    put(13, "*.example.com", days=(-1, 20))
+    put(14, "web.example.com", "gone.example.com", days=(-9, -1))
+    await plant.certify()
+    await is_served(web=12, both=11, other=13, gone=13)
+    await plant.run(a_service(), a_service("two"))
+    await is_served(web=12, both=11, other=13, gone=13)
+    (pems / "12").unlink()
+    await plant.certify()
+    await is_served(web=11, both=11, other=13, gone=13)
 
 
 async def test_a_certificate_that_was_begun_and_left_keeps_no_other_out(plant: Plant) -> None:

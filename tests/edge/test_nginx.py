@@ -9,13 +9,14 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 import pytest
 from msgspec import structs
 
-from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.certificates import Certificate, chosen_in
 from mooring.edge.errors import ConfigRejected, ReloadFailed
 from mooring.edge.model import Memory, Model, Server, model_of
 from mooring.edge.nginx.files import certificate_file
@@ -87,8 +88,8 @@ class Plant(Client):
         return model_of(a_swarm(*things, a_node()), self.settings, Memory(), names)[0]
 
     def certificates(self) -> dict[str, Certificate]:
-        found, _ = certificates_in(Path(self.settings.certificates), {})
-        return {one.file: one for one in found.values()}
+        found = chosen_in(self.settings.certificates, datetime.now(UTC))
+        return {one.file: one for one in found}
 
     def send(self, method: str) -> None:
         """A request to the service of that name, which none of its servers answers."""
@@ -170,6 +171,17 @@ async def test_a_renewed_certificate_is_served(plant: Plant) -> None:
     await plant.is_shown({HOST, "new.example.com"})
     kept = {one.name for one in (plant.proxy.place / "certificates").iterdir()}
     assert kept == {STOPGAP, *map(certificate_file, plant.certificates().values())}
+
+
+async def test_of_several_certificates_the_one_is_served_that_is_good_the_longest(
+    plant: Plant,
+) -> None:
+    plant.put("a", a_pem(HOST, "old.example.com", days=(-9, -1)))
+    plant.put("b", a_pem(HOST, "short.example.com", days=(-9, 20)))
+    plant.put("c", a_pem(HOST, "long.example.com", days=(-9, 40)))
+    await plant.bring(a_service(), a_service("short"))
+    await plant.is_shown({HOST, "long.example.com"})
+    await plant.is_shown({HOST, "short.example.com"}, "short.example.com")
 
 
 async def test_what_is_rendered_has_the_certificates(plant: Plant) -> None:

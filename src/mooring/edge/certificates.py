@@ -7,12 +7,12 @@ Each is a file with certificate, chain and key in PEM, or a directory with `full
 import os
 import ssl
 import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1, sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,14 +25,18 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 
-from mooring.edge.hosts import is_pattern
+from mooring.edge.hosts import is_covered, is_pattern
 from mooring.edge.labels import shown
 from mooring.edge.routes import Problem
 
 LARGEST: Final = 15 << 10  # bytes of PEM: what HAProxy takes at runtime
 STOPGAP_DAYS: Final = 3650
+_KINDS: Final = {
+    PublicKeyAlgorithmOID.EC_PUBLIC_KEY: "ecdsa",
+    PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5: "rsa",
+}
 _UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -49,20 +53,28 @@ class Certificate:
 
     source       of the operator: a file, or a directory
     pem          certificate, chain and key
-    names        hosts and *.NAME
+    names        hosts and *.NAME that it is for; once chosen, that it is served for
+    begins       when it is good from, and until when
+    kind         of its key; of each kind one may be served for a name
     fingerprint  SHA-1 of the certificate, in upper case, as HAProxy shows it
     """
 
     source: str
     pem: str
     names: frozenset[str]
+    begins: datetime
     expires: datetime
+    kind: str
     fingerprint: str
 
     @property
     def file(self) -> str:
-        """Its name beside the proxy: nothing of the operator's own."""
-        return f"{sha256(self.source.encode()).hexdigest()[:16]}.pem"
+        """Its name beside the proxy: nothing of the operator's own. Another for other names."""
+        text = "\n".join((self.source, *sorted(self.names)))
+        return f"{sha256(text.encode()).hexdigest()[:16]}.pem"
+
+    def is_good(self, now: datetime) -> bool:
+        return self.begins <= now < self.expires
 
     @property
     def digest(self) -> str:
@@ -102,6 +114,45 @@ def certificates_in(
     return found, problems
 
 
+def chosen(found: Iterable[Certificate], now: datetime) -> list[Certificate]:
+    """What is served of these, each with the names that it is served for.
+
+    For each name the one that is good the longest; one that is not good now only where no other is
+    for that name.
+    """
+    ranked = sorted(found, key=lambda one: (one.is_good(now), one.expires, one.source))
+    good = frozenset().union(*(one.names for one in ranked if one.is_good(now)))
+    taken: set[tuple[str, str]] = set()
+    made = []
+    for one in reversed(ranked):
+        is_good = one.is_good(now)
+        names = {name for name in one.names if is_good or not is_covered(name, good)}
+        names = {name for name in names if (name, one.kind) not in taken}
+        taken |= {(name, one.kind) for name in names}
+        if names:
+            made.append(replace(one, names=frozenset(names)))
+    return made
+
+
+def chosen_in(directory: str, now: datetime) -> list[Certificate]:
+    """What is served of a directory; empty: there is none."""
+    found = certificates_in(Path(directory), {})[0] if directory else {}
+    return chosen(found.values(), now)
+
+
+class Covered(NamedTuple):
+    """Names that certificates are served for; and those of them where none is good now."""
+
+    names: frozenset[str] = frozenset()
+    expired: frozenset[str] = frozenset()
+
+
+def covered(served: Collection[Certificate], now: datetime) -> Covered:
+    """By what is served."""
+    bad = (one.names for one in served if not one.is_good(now))
+    return Covered(frozenset().union(*(one.names for one in served)), frozenset().union(*bad))
+
+
 def stopgap() -> Certificate:
     """One that nobody believes: what a client gets that asks for a name without a certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -120,7 +171,7 @@ def stopgap() -> Certificate:
     pem = made.public_bytes(Encoding.PEM) + key.private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
-    return Certificate("", _tidy(pem.decode()), frozenset(), _expiry(made), _fingerprint(made))
+    return _certificate("", _tidy(pem.decode()), made)
 
 
 def _problem(message: str) -> Problem:
@@ -152,16 +203,28 @@ def _read(source: str, pem: str) -> Certificate:
         leaf = chain[0]
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         is_its = key.public_key().public_bytes(*form) == leaf.public_key().public_bytes(*form)
-        names = frozenset(_names(leaf))
-        made = Certificate(source, _tidy(pem), names, _expiry(leaf), _fingerprint(leaf))
+        made = _certificate(source, _tidy(pem), leaf)
     except _UNREADABLE as error:
         raise _Bad(f"it has no certificate and key that can be read: {error}"[:200]) from error
     if not is_its:
         raise _Bad("its key belongs to another certificate")
-    if not names:
+    if not made.names:
         raise _Bad("it is for no DNS name (subjectAltName)")
     _try_to_serve(made.pem)
     return made
+
+
+def _certificate(source: str, pem: str, leaf: x509.Certificate) -> Certificate:
+    der = leaf.public_bytes(Encoding.DER)
+    return Certificate(
+        source=source,
+        pem=pem,
+        names=frozenset(_names(leaf)),
+        begins=leaf.not_valid_before_utc,
+        expires=leaf.not_valid_after_utc,
+        kind=_KINDS.get(leaf.public_key_algorithm_oid, ""),
+        fingerprint=sha1(der, usedforsecurity=False).hexdigest().upper(),
+    )
 
 
 def _try_to_serve(pem: str) -> None:
@@ -191,11 +254,3 @@ def _names(leaf: x509.Certificate) -> Iterator[str]:
 def _tidy(pem: str) -> str:
     """Without blank lines: one ends what HAProxy takes at runtime."""
     return "".join(f"{line.strip()}\n" for line in pem.splitlines() if line.strip())
-
-
-def _expiry(leaf: x509.Certificate) -> datetime:
-    return leaf.not_valid_after_utc
-
-
-def _fingerprint(leaf: x509.Certificate) -> str:
-    return sha1(leaf.public_bytes(Encoding.DER), usedforsecurity=False).hexdigest().upper()

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from cryptography import x509
 
 from mooring.edge.addresses import address_of
-from mooring.edge.certificates import certificates_in
+from mooring.edge.certificates import Covered, chosen_in, covered
 from mooring.edge.differences import differences
 from mooring.edge.follower import Follower
 from mooring.edge.haproxy.proxy import HaproxyProxy
@@ -86,7 +86,8 @@ async def wanted(settings: Settings) -> Model:
     for manager in managers:
         try:
             memory = remembered(Place(settings.directory))
-            return model_of(await manager.swarm(), settings, memory, _names(settings))[0]
+            names, expired = _covered(settings)
+            return model_of(await manager.swarm(), settings, memory, names, None, expired)[0]
         except EngineAway:
             if manager is managers[-1]:
                 raise
@@ -126,11 +127,9 @@ async def difference(settings: Settings) -> Difference:
     return Difference(list(lines), runtime)
 
 
-def _names(settings: Settings) -> frozenset[str]:
-    found, _ = (
-        certificates_in(Path(settings.certificates), {}) if settings.certificates else ({}, 0)
-    )
-    return frozenset().union(*(one.names for one in found.values()))
+def _covered(settings: Settings) -> Covered:
+    now = datetime.now(UTC)
+    return covered(chosen_in(settings.certificates, now), now)
 
 
 def managers_of(settings: Settings) -> list[Manager]:

@@ -168,9 +168,10 @@ def _server(one: ServerStatus) -> str:
 
 
 def _certificate(status: Status, route: RouteStatus, wanted: Asked, now: datetime) -> Iterator[str]:
-    fitting = [one for one in status.certificates if is_covered(wanted.host, frozenset(one.names))]
-    exact = [one for one in fitting if wanted.host in one.names]
-    for one in (exact or fitting)[:1]:
+    served = [(one, frozenset(one.names) - set(one.unserved)) for one in status.certificates]
+    fitting = [(one, names) for one, names in served if is_covered(wanted.host, names)]
+    exact = [(one, names) for one, names in fitting if wanted.host in names]
+    for one, _ in exact or fitting:
         days = (one.expires - now).days
         when = f"is good for {days} more days" if days >= 0 else "HAS EXPIRED"
         yield f"with TLS it has the certificate {one.source}, which {when}"

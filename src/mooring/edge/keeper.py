@@ -5,11 +5,12 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from mooring.crashpoints import crash_point, passing
-from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.certificates import Certificate, Covered, certificates_in, chosen, covered
 from mooring.edge.errors import ConfigRejected, NotWritten
 from mooring.edge.follower import Follower
 from mooring.edge.interface import LOOK_S, Proxy
@@ -53,7 +54,8 @@ class Keeper:
         self._files = Place(settings.directory)
         self._made_of: Swarm | None = None  # the model
         self._certificates: dict[str, Certificate] = {}  # by source
-        self._by_file: dict[str, Certificate] = {}
+        self._by_file: dict[str, Certificate] = {}  # those that are served
+        self._covered = Covered()
         self._bad: list[Problem] = []  # with certificates
         self._certified_at = -LOOK_S
 
@@ -112,7 +114,8 @@ class Keeper:
 
     async def _report(self, swarm: Swarm) -> None:
         await self.reporter.report(
-            self.state.model, swarm, self._certificates.values(), self.state.failure
+            *(self.state.model, swarm, self._certificates.values(), self._by_file.values()),
+            self.state.failure,
         )
 
     async def _quarantined(self) -> bool:
@@ -136,8 +139,10 @@ class Keeper:
         has_certificates = self._read_certificates()
         if swarm is self._made_of and not has_certificates:
             return
-        names = frozenset().union(*(one.names for one in self._certificates.values()))
-        model, memory = self._modeller.model_of(swarm, self._memory, names, self._quarantine)
+        names, expired = self._covered
+        model, memory = self._modeller.model_of(
+            swarm, self._memory, names, self._quarantine, expired
+        )
         model = replace(model, problems=(*model.problems, *self._bad))
         self._tell(model)
         self.state.model, self._made_of = model, swarm
@@ -171,10 +176,14 @@ class Keeper:
             return False
         self._certified_at = now
         directory = Path(self.settings.certificates)
-        before = self._certificates, self._bad
+        before = self._certificates, self._bad, self._by_file, self._covered
         self._certificates, self._bad = certificates_in(directory, self._certificates)
-        self._by_file = {one.file: one for one in self._certificates.values()}
-        return before != (self._certificates, self._bad)
+        wall = datetime.now(UTC)
+        served = chosen(self._certificates.values(), wall)
+        self._by_file = {one.file: one for one in served}
+        if (now_covered := covered(served, wall)) != self._covered:
+            self._covered = now_covered
+        return before != (self._certificates, self._bad, self._by_file, self._covered)
 
     def _tell(self, model: Model) -> None:
         """Log what is wrong with labels and nodes, once each."""

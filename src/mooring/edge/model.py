@@ -97,13 +97,15 @@ def model_of(
     memory: Memory,
     names: frozenset[str] = frozenset(),
     quarantine: Quarantine | None = None,
+    expired: frozenset[str] = frozenset(),
 ) -> tuple[Model, Memory]:
     """The model of a swarm as it is, and what to remember of it for the next.
 
     names       hosts and *.NAME that there are certificates for
     quarantine  of routes that the proxy refuses
+    expired     those of the names where no certificate is good now
     """
-    return Modeller(settings).model_of(swarm, memory, names, quarantine)
+    return Modeller(settings).model_of(swarm, memory, names, quarantine, expired)
 
 
 class _OfService(NamedTuple):
@@ -111,6 +113,7 @@ class _OfService(NamedTuple):
 
     service: Service
     names: frozenset[str]
+    expired: frozenset[str]
     routes: Sequence[Route]
     problems: Sequence[Problem]
 
@@ -143,9 +146,10 @@ class Modeller:
         memory: Memory,
         names: frozenset[str] = frozenset(),
         quarantine: Quarantine | None = None,
+        expired: frozenset[str] = frozenset(),
     ) -> tuple[Model, Memory]:
         """The same as without any before it."""
-        routes, problems = self._routes(swarm.services.values(), memory, names)
+        routes, problems = self._routes(swarm.services.values(), memory, names, expired)
         if quarantine is not None:
             routes, refused = quarantine.sifted(routes)
             problems += refused
@@ -162,17 +166,25 @@ class Modeller:
         return model, Memory({one.key: one for one in routes}, ports)
 
     def _routes(
-        self, services: Iterable[Service], memory: Memory, names: frozenset[str]
+        self,
+        services: Iterable[Service],
+        memory: Memory,
+        names: frozenset[str],
+        expired: frozenset[str],
     ) -> tuple[list[Route], list[Problem]]:
         before, self._services = self._services, {}
         routes: list[Route] = []
         problems: list[Problem] = []
         has_certificate = partial(is_covered, names=names)
+        has_good_one = partial(is_covered, names=names - expired)
         for service in services:
             made = before.get(service.id)
-            if made is None or made.service != service or made.names != names:
-                found = routes_of(service, self._settings, memory.routes, has_certificate)
-                made = _OfService(service, names, *found)
+            made_of = service, names, expired
+            if made is None or made[:3] != made_of:
+                found = routes_of(
+                    service, self._settings, memory.routes, has_certificate, has_good_one
+                )
+                made = _OfService(*made_of, *found)
             self._services[service.id] = made
             routes += made.routes
             problems += made.problems

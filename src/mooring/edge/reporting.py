@@ -76,11 +76,13 @@ class Reporter:
         model: Model,
         swarm: Swarm = NOTHING,
         certificates: Iterable[Certificate] = (),
+        served: Iterable[Certificate] = (),
         failure: str = "",
     ) -> None:
         """Tell it, if that is news. Raises nothing.
 
         swarm    that the model is of
+        served   of the certificates, as they were chosen
         failure  of the last try to bring the proxy to it; empty if it is
         """
         await self._ask()
@@ -104,7 +106,7 @@ class Reporter:
             since=self._began,
             # When that was is the file's own time, so that a look that found nothing writes none.
             swarm_seen=self._began if age_s is not None else None,
-            certificates=certificates_told(certificates),
+            certificates=certificates_told(certificates, served),
             disabled=self._teller.disabled(swarm),
         )
         seen = now - timedelta(seconds=age_s) if age_s is not None else None

@@ -114,17 +114,27 @@ class Route:
         return self.service_id, self.name
 
 
+class _Certified(NamedTuple):
+    """What there is for a host or *.NAME."""
+
+    has_one: Callable[[str], bool]
+    has_good_one: Callable[[str], bool]
+
+
 def routes_of(
     service: Service,
     settings: Settings,
     before: Mapping[tuple[str, str], Route],
     has_certificate: Callable[[str], bool] = lambda host: False,
+    has_good_one: Callable[[str], bool] = lambda host: True,
 ) -> tuple[list[Route], list[Problem]]:
     """All routes of a service, and what is wrong with its labels.
 
     has_certificate  whether there is one for a host or *.NAME
+    has_good_one     whether one of those is good now
     before           the last good form of each route, by key: a bad label leaves it as it was
     """
+    certified = _Certified(has_certificate, has_good_one)
     by_route, unknown = grouped(service.labels)
     problems = [_problem(service, "", refused) for refused in unknown]
     if not by_route:
@@ -136,7 +146,7 @@ def routes_of(
         try:
             if index >= ROUTES_AT_MOST:
                 raise Refused("BadLabel", f"more than {ROUTES_AT_MOST} routes of one service")
-            route = _route(service, name, labels, settings, has_certificate)
+            route = _route(service, name, labels, settings, certified)
         except Refused as refused:
             hosts = _hosts_said(labels)
             problems.append(_problem(service, name, refused)._replace(hosts=hosts))
@@ -187,7 +197,7 @@ def _route(
     name: str,
     labels: Mapping[str, str],
     settings: Settings,
-    has_certificate: Callable[[str], bool],
+    certified: _Certified,
 ) -> Route | None:
     """None if it is not enabled. Raises Refused."""
     said = cast(
@@ -198,7 +208,7 @@ def _route(
     if not said.get("enable", "host" in said or protocol == "tcp"):
         return None
     entrance = _entrance_of_tcp if protocol == "tcp" else _entrance
-    entries, tls = entrance(name, said, settings, has_certificate)
+    entries, tls = entrance(name, said, settings, certified)
     _can_tell_clients(name, said, settings)
     _can_tell_apart(name, said, settings)
     port = target(service, name, said.get("port"))
@@ -237,7 +247,7 @@ def _route(
 
 
 def _entrance(
-    name: str, said: Said, settings: Settings, has_certificate: Callable[[str], bool]
+    name: str, said: Said, settings: Settings, certified: _Certified
 ) -> tuple[tuple[str, ...], Tls]:
     """The entry points of a route, and what it has of TLS. Raises Refused."""
     if "host" not in said:
@@ -251,8 +261,11 @@ def _entrance(
     known = {one.name: one for one in settings.entry_points}
     _are_known(said.get("entry", ()), known)
     secure = [one for one in said.get("entry", (HTTPS,)) if one in known and known[one].tls]
-    uncovered = [one for one in said["host"] if not has_certificate(one)]
-    tls = said.get("tls", "redirect" if secure and not uncovered else "off")
+    uncovered = [one for one in said["host"] if not certified.has_one(one)]
+    tls = said.get("tls", "off")
+    if "tls" not in said and secure and not uncovered:
+        # Nobody is sent to where he is warned, unless a label says so.
+        tls = "redirect" if all(map(certified.has_good_one, said["host"])) else "on"
     if tls != "off" and not secure:
         raise Refused("BadLabel", f"tls is {tls}, and none of its entry points has TLS")
     if tls != "off" and uncovered:
@@ -266,7 +279,7 @@ def _entrance(
 
 
 def _entrance_of_tcp(
-    name: str, said: Said, settings: Settings, has_certificate: Callable[[str], bool]
+    name: str, said: Said, settings: Settings, certified: _Certified
 ) -> tuple[tuple[str, ...], Tls]:
     """Likewise, of one that has entry points of its own, or shares them by names of TLS."""
     for key, is_none in (
@@ -285,7 +298,7 @@ def _entrance_of_tcp(
         raise Refused("BadLabel", f"{label} is missing; name an entry point with protocol tcp")
     known = {one.name: one for one in settings.entry_points}
     _are_known(said["entry"], known)
-    uncovered = [one for one in said.get("host", ()) if not has_certificate(one)]
+    uncovered = [one for one in said.get("host", ()) if not certified.has_one(one)]
     for entry in said["entry"]:
         if known[entry].protocol != "tcp":
             raise Refused("EntryInUse", f"entry point {entry} is for services of HTTP")

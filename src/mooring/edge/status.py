@@ -136,12 +136,14 @@ class ProblemStatus(_Told, frozen=True):
 
 
 class CertificateStatus(_Told, frozen=True):
-    """source: a file or directory of the operator's; file: its name beside the proxy."""
+    """source: a file or directory of the operator's; file: its name beside the proxy; unserved:
+    names of it that another is served for."""
 
     source: str
     file: str
     names: tuple[str, ...]
     expires: datetime
+    unserved: tuple[str, ...] = ()
 
 
 class ProxyStatus(_Told, frozen=True):
@@ -231,12 +233,21 @@ def disabled_told(swarm: Swarm) -> tuple[ProblemStatus, ...]:
     return tuple(ProblemStatus(*one) for it in swarm.services.values() for one in disabled_of(it))
 
 
-def certificates_told(certificates: Iterable[Certificate]) -> tuple[CertificateStatus, ...]:
-    """All of them, in the order of their sources."""
-    return tuple(
-        CertificateStatus(one.source, one.file, tuple(sorted(one.names)), one.expires)
-        for one in sorted(certificates, key=lambda one: one.source)
-    )
+def certificates_told(
+    certificates: Iterable[Certificate], served: Iterable[Certificate]
+) -> tuple[CertificateStatus, ...]:
+    """All of them, in the order of their sources. served: as they were chosen."""
+    chosen = {one.source: one for one in served}
+
+    def told(one: Certificate) -> CertificateStatus:
+        it = chosen.get(one.source)
+        left = one.names - it.names if it else one.names
+        file = it.file if it else one.file
+        return CertificateStatus(
+            one.source, file, tuple(sorted(one.names)), one.expires, tuple(sorted(left))
+        )
+
+    return tuple(told(one) for one in sorted(certificates, key=lambda one: one.source))
 
 
 def _task(service: str, task: Task | None) -> str:

@@ -11,6 +11,7 @@ from mooring.edge.haproxy import parts
 from mooring.edge.haproxy.runtime import Runtime
 from mooring.edge.place import STOPGAP, Place
 from mooring.edge.settings import Settings
+from mooring.edge.words import word
 
 GIVEN: Final = "certificates.given"
 CERTIFICATE_SERVED: Final = crash_point("edge.haproxy.certificate-served")
@@ -26,13 +27,14 @@ class Certifier:
         self.list = parts.certificate_list(settings)
         # What it was given, by path. It tells of a certificate alone, and not of its chain.
         self._given: dict[str, str] = {}
+        self._noted = ""  # of that, in a file
 
     def found(self) -> None:
         """It is one that an earlier process has left."""
         self._given = {}
         with suppress(OSError, ValueError):
-            lines = (self._place.path / GIVEN).read_text().splitlines()
-            self._given = dict(line.split(" ") for line in lines)
+            self._noted = (self._place.path / GIVEN).read_text()
+            self._given = dict(line.split(" ") for line in self._noted.splitlines())
 
     def forget(self) -> None:
         """It was started with files that may be others than it had."""
@@ -63,7 +65,9 @@ class Certifier:
             self._place.write(f"certificates/{certificate.file}", certificate.pem)
             is_new = path not in there
             try:
-                await self._runtime.set_certificate(self.list, path, certificate.pem, is_new=is_new)
+                await self._runtime.set_certificate(path, certificate.pem, is_new=is_new)
+                if is_new:
+                    await self._runtime.list_certificate(self.list, path, certificate.names)
                 self._given[path] = certificate.digest
                 passing(CERTIFICATE_SERVED)
             except UnexpectedAnswer as error:  # the others are served all the same
@@ -84,11 +88,14 @@ class Certifier:
         if not self._has_tls:
             return
         self._place.write_certificates(wanted)
-        listed = [STOPGAP, *sorted(wanted)]
-        lines = [f"{self._place.certificate(one)}\n" for one in listed]
-        self._place.write("certificates.list", "".join(lines))
+        lines = [self._place.certificate(STOPGAP)]
+        for file, one in sorted(wanted.items()):
+            lines.append(" ".join((self._place.certificate(file), *map(word, sorted(one.names)))))
+        self._place.write("certificates.list", "\n".join(lines) + "\n")
 
     def _note(self) -> None:
         """For who finds it. Raises NotWritten."""
-        lines = [f"{path} {digest}\n" for path, digest in self._given.items()]
-        self._place.write(GIVEN, "".join(lines))
+        text = "".join(f"{path} {digest}\n" for path, digest in sorted(self._given.items()))
+        if text != self._noted:
+            self._place.write(GIVEN, text)
+            self._noted = text

@@ -158,8 +158,9 @@ class Runtime:
         for name in _UNCOMMITTED.findall(await asked(self._socket, "show ssl cert")):
             await asked(self._socket, f"abort ssl cert {name}")
 
-    async def set_certificate(self, listed: str, file: str, pem: str, *, is_new: bool) -> None:
-        """Serve it from now on. Raises ProxyAway, UnexpectedAnswer."""
+    async def set_certificate(self, file: str, pem: str, *, is_new: bool) -> None:
+        """Have it, and serve it from now on if it is listed. Raises ProxyAway,
+        UnexpectedAnswer."""
         name = word(file)
         if is_new:
             await self._says(f"new ssl cert {name}", "New empty", "already exists")
@@ -171,8 +172,11 @@ class Runtime:
         except UnexpectedAnswer:
             await asked(self._socket, f"abort ssl cert {name}")
             raise
-        if is_new:
-            await self._says(f"add ssl crt-list {word(listed)} {name}", "Success")
+
+    async def list_certificate(self, listed: str, file: str, names: Iterable[str]) -> None:
+        """Serve it for these names from now on. Raises ProxyAway, UnexpectedAnswer."""
+        line = " ".join((word(file), *map(word, sorted(names))))
+        await self._says(f"add ssl crt-list {word(listed)} <<\n{line}\n", "Success")
 
     async def drop_certificate(self, listed: str, file: str) -> None:
         """Serve it no more. Raises ProxyAway, UnexpectedAnswer."""

@@ -122,8 +122,8 @@ def config(
         lines += split.variables(entry, model)
         of_hosts = _by_host(model.rules, entry.name)
         for host in sorted(of_hosts):
-            path = path_of(_certificate_for(host, certificates.values()))
-            lines += _server(entry, host, _rules(host, of_hosts), model, settings, path)
+            paths = [path_of(one) for one in _certificates_for(host, certificates.values())]
+            lines += _server(entry, host, _rules(host, of_hosts), model, settings, paths)
     lines += _metrics(settings)
     lines.append("}")
     if settings.entries_of("tcp"):
@@ -168,12 +168,11 @@ def _is_below(path: str, other: str) -> bool:
     return f"{path.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
 
 
-def _certificate_for(host: str, certificates: Iterable[Certificate]) -> str:
-    """The file of one for a host, one of that very name first; the stopgap if there is none."""
+def _certificates_for(host: str, certificates: Iterable[Certificate]) -> list[str]:
+    """Files of those for a host, of that very name first; the stopgap if there is none."""
     fitting = [one for one in certificates if is_covered(host, one.names)]
     exact = [one for one in fitting if host in one.names]
-    chosen = min(exact or fitting, key=lambda one: one.source, default=None)
-    return certificate_file(chosen) if chosen else STOPGAP
+    return sorted(certificate_file(one) for one in exact or fitting) or [STOPGAP]
 
 
 def _trust(entry: EntryPoint) -> Iterator[str]:
@@ -213,7 +212,7 @@ def _default(entry: EntryPoint, settings: Settings, path_of: Callable[[str], str
     yield _listen(entry, is_default=True)
     yield from log.of_server(entry, settings)
     yield _UNDERSTOOD
-    yield from _secured(entry, path_of(STOPGAP))
+    yield from _secured(entry, [path_of(STOPGAP)])
     yield from _challenges(settings)
     yield f'        location / {{ return 404 "{NO_ROUTE}\\n"; }}'
     yield "    }"
@@ -230,8 +229,9 @@ def _challenges(settings: Settings) -> Iterator[str]:
         yield from locations.location(CHALLENGES, passed)
 
 
-def _secured(entry: EntryPoint, path: str) -> Iterator[str]:
-    if entry.tls:
+def _secured(entry: EntryPoint, paths: Iterable[str]) -> Iterator[str]:
+    """paths: of certificates with keys of different kinds."""
+    for path in paths if entry.tls else ():
         yield f"        ssl_certificate {word(path)};"
         yield f"        ssl_certificate_key {word(path)};"
 
@@ -242,14 +242,14 @@ def _server(
     rules: Sequence[Rule],
     model: Model,
     settings: Settings,
-    certificate: str,
+    certificates: Iterable[str],
 ) -> Iterator[str]:
     yield "    server {"
     yield _listen(entry)
     yield f"        server_name {parts.name(host)};"
     yield from log.of_server(entry, settings)
     yield _UNDERSTOOD
-    yield from _secured(entry, certificate)
+    yield from _secured(entry, certificates)
     if entry.accept_proxy_from:
         yield "        real_ip_header proxy_protocol;"
         for one in entry.accept_proxy_from:

@@ -11,12 +11,13 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mooring.crashpoints import crash_point, passing
-from mooring.edge.certificates import Certificate, certificates_in
+from mooring.edge.certificates import Certificate, chosen_in
 from mooring.edge.descriptors import limit_of
 from mooring.edge.errors import ConfigRejected, NotRunByService, ProxyAway, ReloadFailed
 from mooring.edge.history import History, changes, few
@@ -183,9 +184,8 @@ class NginxProxy:
 
     async def rendered(self, model: Model) -> str:
         """The configuration of a model, with the certificates that there are now."""
-        directory = self.settings.certificates
-        found = certificates_in(Path(directory), {})[0] if directory else {}
-        return await self._text(model, found)
+        found = chosen_in(self.settings.certificates, datetime.now(UTC))
+        return await self._text(model, {one.file: one for one in found})
 
     def configuration(self) -> Path:
         """Where the one is that it has."""
@@ -409,7 +409,7 @@ class NginxProxy:
 def _shape(model: Model, certificates: Mapping[str, Certificate]) -> object:
     """All of a model but its servers."""
     routes = {name: one.route for name, one in model.backends.items()}
-    contents = {files.certificate_file(one) for one in certificates.values()}
+    contents = {(files.certificate_file(one), one.names) for one in certificates.values()}
     return frozenset(model.rules), routes, contents
 
 
