@@ -180,8 +180,12 @@ def faulted(scene: Scene, name: str, member: HostMember) -> float:
     return took
 
 
-def test_a_leader_that_is_killed_stopped_or_cut_off(scene: Scene) -> None:
-    for name in ("kill", "stop", "cut", "client"):
+STOPPED_TOO = pytest.param(("kill", "stop", "cut", "client"), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("faults", [("kill", "client"), STOPPED_TOO])
+def test_a_leader_that_is_killed_stopped_or_cut_off(scene: Scene, faults: tuple[str, ...]) -> None:
+    for name in faults:
         took = faulted(scene, name, scene.leader())
         print(f"{name}: {MORE} commits within {took:.1f} s")
     scene.check()

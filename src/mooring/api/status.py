@@ -24,12 +24,14 @@ CODES: Final = {
     "TooManyRequests": 429,
     "Internal": 500,
     "Unavailable": 503,
+    "StoreRefuses": 503,
     "Timeout": 504,
 }
 # Where Kubernetes' reason differs from our code.
 REASONS: Final = {
     "TooLarge": "RequestEntityTooLarge",
     "Unavailable": "ServiceUnavailable",
+    "StoreRefuses": "ServiceUnavailable",
     "Internal": "InternalError",
 }
 

@@ -16,6 +16,7 @@ from mooring.cli.resize import resize
 from mooring.cli.server import server
 from mooring.cli.snapshot import clone, snapshot
 from mooring.cli.status import status
+from mooring.cli.store import store
 from mooring.cli.top import top
 from mooring.cli.up import up
 
@@ -56,6 +57,7 @@ app.command("import")(import_)
 app.add_typer(pool, name="pool")
 app.add_typer(edge, name="edge")
 app.add_typer(node, name="node")
+app.add_typer(store, name="store")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import msgspec
 from mooring.api.certificates import private_file
 from mooring.daemon.errors import usable
 from mooring.daemon.settings import StoreSettings
+from mooring.store.copying import require_free
 from mooring.store.interface import ABSENT, Conflict, Store, Write
 from mooring.store.refusals import StoreNewer
 from mooring.store.sqlite import SqliteStore
@@ -30,10 +31,23 @@ class _Authority(msgspec.Struct):
 
 
 async def opened(settings: StoreSettings, data_dir: Path) -> Store:
-    """The store of a process. Raises MooringError."""
+    """The store of a process that serves it. Raises MooringError."""
+    store = await store_at(settings, data_dir)
+    try:
+        await require_free(store, settings.url or str(data_dir))
+        if store.is_shared:
+            await require_known(store, settings.url)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+async def store_at(settings: StoreSettings, data_dir: Path, base: int = 0) -> Store:
+    """Whatever is in it. base: the revision from which on a new one counts. Raises MooringError."""
     if not settings.url:
         _make(data_dir)
-        return await SqliteStore.opened(data_dir / FILE)
+        return await SqliteStore.opened(data_dir / FILE, base=base)
     # Loaded only here: gRPC costs 20 MiB that a server on SQLite does not need.
     from mooring.store.etcd import EtcdStore
     from mooring.store.etcd_calls import Access, endpoints_of
@@ -49,13 +63,7 @@ async def opened(settings: StoreSettings, data_dir: Path) -> Store:
         settings.password_file,
     )
     log.info("store=etcd members=%s root=%s", ",".join(endpoints), root)
-    store = await EtcdStore.opened(access)
-    try:
-        await require_known(store, settings.url)
-    except BaseException:
-        await store.close()
-        raise
-    return store
+    return await EtcdStore.opened(access, base=base)
 
 
 async def require_known(store: Store, url: str) -> None:

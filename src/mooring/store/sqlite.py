@@ -65,8 +65,9 @@ class SqliteStore:
         clock: Clock | None = None,
         queued_at_most: int = QUEUED_AT_MOST,
         steps: Sequence[Step] = STEPS,
+        base: int = 0,
     ) -> "SqliteStore":
-        """The store in this file, which is made if it does not exist.
+        """The store in this file, which is made if it does not exist, and then counts from `base`.
 
         Raises StoreInUse, StoreNewer, StoreForeign, StoreDamaged, StoreNotAccessible.
         """
@@ -74,7 +75,7 @@ class SqliteStore:
         def prepared() -> tuple[StoreFile, sqlite3.Connection]:
             file = StoreFile(path)
             try:
-                return file, file.prepare(steps)
+                return file, file.prepare(steps, base)
             except BaseException:
                 file.release()
                 raise

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from mooring.store.changes import changes_of
 from mooring.store.interface import Changes, Check, Conflict, Document, Write
-from mooring.store.sqlite_reader import PLACES
+from mooring.store.sqlite_file import PLACES
 
 ROWS_A_STATEMENT: Final = 64  # a power of two; longer statements gain nothing
 COLUMNS: Final = 4

@@ -23,6 +23,8 @@ STATEMENTS_CACHED: Final = 256
 WAL_PAGES: Final = 4_000  # 16 MiB between checkpoints; a checkpoint costs two fsyncs more
 CHECKED_ALWAYS_BYTES: Final = 64 * 1024 * 1024  # takes about 0.1 s
 
+PLACES: Final = 10  # bits of a version's id below its revision: 1024 >= MAX_WRITES places
+
 Step = Callable[[sqlite3.Connection], None]
 
 
@@ -66,21 +68,22 @@ class StoreFile:
                 os.close(self._lock)
                 raise
 
-    def prepare(self, steps: Sequence[Step] = STEPS) -> sqlite3.Connection:
+    def prepare(self, steps: Sequence[Step] = STEPS, base: int = 0) -> sqlite3.Connection:
         """The connection for writing, to a file that is whole and of the latest version.
 
+        base    the revision from which on a new one counts
         Raises StoreNewer, StoreForeign, StoreDamaged, StoreNotAccessible.
         """
         with _readable(self.path):
             connection = self.connect()
             try:
-                self._prepare(connection, steps)
+                self._prepare(connection, steps, base)
             except BaseException:
                 connection.close()
                 raise
             return connection
 
-    def _prepare(self, connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
+    def _prepare(self, connection: sqlite3.Connection, steps: Sequence[Step], base: int) -> None:
         version = _number(connection, "PRAGMA user_version")
         if version > len(steps):
             raise StoreNewer(self.path, version, len(steps))
@@ -98,6 +101,8 @@ class StoreFile:
             self._check(connection)
         for number in range(version, len(steps)):
             _step(connection, steps[number], number + 1)
+        if base and not version:
+            _begin(connection, base)
         set_mark(connection, "clean", 0)
 
     def _check(self, connection: sqlite3.Connection) -> None:
@@ -164,6 +169,14 @@ def _step(connection: sqlite3.Connection, step: Step, version: int) -> None:
         step(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _begin(connection: sqlite3.Connection, base: int) -> None:
+    """A deletion of nothing, which has that revision."""
+    with transaction(connection):
+        connection.execute("INSERT INTO version VALUES (?, '', NULL, 0)", (base << PLACES,))
+        for name in ("oldest", "swept"):
+            set_mark(connection, name, base)
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

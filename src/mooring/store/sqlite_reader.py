@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from mooring.store.interface import Change, Changes, Document, Expired, Page
-from mooring.store.sqlite_file import read_mark
+from mooring.store.sqlite_file import PLACES, read_mark
 
-PLACES: Final = 10  # bits of a version's id below its revision: 1024 >= MAX_WRITES places
 REPLAYED_AT_ONCE: Final = 1_000  # changes; bounds what a watcher that catches up holds in memory
 
 GET = "SELECT value, head.id FROM head JOIN version USING (id) WHERE head.key = ?"

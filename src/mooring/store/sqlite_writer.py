@@ -13,8 +13,8 @@ from mooring.errors import Effect
 from mooring.store.interface import Changes, Unavailable
 from mooring.store.retention import Retention
 from mooring.store.sqlite_batch import Answer, Batch, Pending, decided
-from mooring.store.sqlite_file import read_mark, set_mark, transaction
-from mooring.store.sqlite_reader import PLACES, last_revision
+from mooring.store.sqlite_file import PLACES, read_mark, set_mark, transaction
+from mooring.store.sqlite_reader import last_revision
 
 BEFORE_COMMIT = crash_point("sqlite.before-commit")
 AFTER_COMMIT = crash_point("sqlite.after-commit")
