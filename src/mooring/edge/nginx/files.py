@@ -33,6 +33,7 @@ http {{
     map_hash_max_size 16384;
     map_hash_bucket_size 512;
     client_max_body_size 0;
+    limit_req_log_level info;
     keepalive_timeout 10s;
     client_header_timeout 10s;
     client_body_timeout {locations.CLIENT_S}s;

@@ -25,6 +25,7 @@ from mooring.edge.interface import LOOK_S, Facts
 from mooring.edge.listening import listens, try_to_listen
 from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.nginx import files, parts, streams
+from mooring.edge.nginx.logfile import kept_small
 from mooring.edge.nginx.workers import ends, orphans, workers
 from mooring.edge.place import Place
 from mooring.edge.routes import Problem, Route
@@ -79,6 +80,7 @@ class NginxProxy:
         self.settings, self.pace = settings, pace
         self.files = Place(settings.directory)
         self.place = self.files.path
+        self._log = self.place / "nginx.log"
         self.history = History()
         self._version = ""  # of the program; not looked for yet
         self._wanted = ""  # the configuration that it is to have
@@ -128,12 +130,14 @@ class NginxProxy:
 
     async def revive(self) -> None:
         """Start it as it was, if it has ended. Raises MooringError, OSError."""
+        kept_small(self._log)
         if self._master() is None:
             await self._start_as_it_was()
             self.history.starts += self._master() is not None
 
     async def bring(self, model: Model, certificates: Mapping[str, Certificate]) -> float:
         """Bring it to a model; after how many seconds to look again. Raises MooringError."""
+        kept_small(self._log)
         text = self._wanted = await self._text(model, certificates)
         if self._master() is None:
             log.warning("nginx does not run; it is started")
@@ -351,7 +355,7 @@ class NginxProxy:
         """
         if self.settings.attach:
             return
-        left, entries = orphans(self.place / "nginx.log"), self.settings.listeners
+        left, entries = orphans(self._log), self.settings.listeners
         for pid in left:
             log.warning("nginx's worker %d has lost its master, and is to end", pid)
             with suppress(ProcessLookupError):
@@ -371,7 +375,7 @@ class NginxProxy:
         self.files.write(APPLIED, f"{self._master()} {_digest(text)}")
 
     def _words(self) -> tuple[str, ...]:
-        return ("-p", str(self.place), "-e", str(self.place / "nginx.log"))
+        return ("-p", str(self.place), "-e", str(self._log))
 
     def _keep_certificates(self, certificates: Mapping[str, Certificate]) -> None:
         """Workers have read those that the configuration names no more. Raises NotWritten."""
@@ -387,8 +391,7 @@ class NginxProxy:
                         return
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError as error:
-            log_file = self.place / "nginx.log"
-            raise ReloadFailed("nginx", f"no new worker; {log_file} says why") from error
+            raise ReloadFailed("nginx", f"no new worker; {self._log} says why") from error
 
     def _remember(self, model: Model, certificates: Mapping[str, Certificate]) -> None:
         self._serving = {name: set(parts.in_use(one)) for name, one in model.backends.items()}
