@@ -153,7 +153,7 @@ def test_an_entry_point_of_tcp_has_one_service_or_several_by_name(
 @pytest.mark.parametrize(
     ("entry", "is_allowed"),
     [
-        (EntryPoint("db", 5432, protocol="tcp", service="web"), True),
+        (EntryPoint("db", 5432, protocol="tcp", service="shop_web"), True),
         (EntryPoint("db", 5432, protocol="tcp", service="other"), False),
         (EntryPoint("db", 5432, protocol="tcp", stack="shop"), True),
         (EntryPoint("db", 5432, protocol="tcp", stack="bank"), False),
@@ -162,7 +162,7 @@ def test_an_entry_point_of_tcp_has_one_service_or_several_by_name(
 def test_the_edge_file_decides_who_may_come_in_at_an_entry_point(
     entry: EntryPoint, is_allowed: bool
 ) -> None:
-    service = a_service("web", stack="shop", protocol="tcp", entry="db")
+    service = a_service("shop_web", stack="shop", protocol="tcp", entry="db")
     made = model(service, settings=some_settings(entry))
     assert len(made.rules) == is_allowed
     assert reasons(made) == ([] if is_allowed else ["EntryNotAllowed"])
@@ -195,7 +195,7 @@ def test_another_path_is_no_conflict() -> None:
 @pytest.mark.parametrize(
     ("allowed", "host", "ok"),
     [
-        (AllowedHost("x.example", service="web"), "x.example", True),
+        (AllowedHost("x.example", service="shop_web"), "x.example", True),
         (AllowedHost("x.example", service="other"), "x.example", False),
         (AllowedHost("x.example", stack="shop"), "x.example", True),
         (AllowedHost("x.example", stack="bank"), "x.example", False),
@@ -208,10 +208,32 @@ def test_another_path_is_no_conflict() -> None:
 def test_the_edge_file_decides_who_may_have_a_host(
     allowed: AllowedHost, host: str, ok: bool
 ) -> None:
-    service = a_service("web", stack="shop", host=host)
+    service = a_service("shop_web", stack="shop", host=host)
     made = model(service, settings=some_settings(allowed_hosts=(allowed,)))
     assert len(made.rules) == ok
     assert reasons(made) == ([] if ok else ["HostNotAllowed"])
+
+
+@pytest.mark.parametrize("name", ["evil", "shop", "shopping_web", "_web"])
+def test_a_label_alone_makes_no_service_one_of_a_stack(name: str) -> None:
+    kept = some_settings(allowed_hosts=(AllowedHost("x.example", stack="shop"),))
+    evil = a_service(name, stack="shop", created="2020", host="x.example")
+    own = a_service("shop_web", stack="shop", created="2026", host="x.example")
+    made = model(evil, own, settings=kept)
+    assert [one.backend for one in made.rules] == ["svc_idshop_web_"]
+
+
+def test_of_lines_about_a_host_the_closest_decides() -> None:
+    kept = (AllowedHost("*.example", service="a"), AllowedHost("api.example", service="b"))
+    settings = some_settings(allowed_hosts=kept)
+
+    def has(name: str) -> set[str]:
+        made = model(a_service(name, host="*.example,api.example,x.example"), settings=settings)
+        return {one.host for one in made.rules}
+
+    assert has("a") == {"*.example", "x.example"}
+    assert has("b") == {"api.example"}
+    assert has("c") == set()
 
 
 @pytest.mark.parametrize(

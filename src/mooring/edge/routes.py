@@ -157,13 +157,20 @@ def routes_of(
     return routes, problems
 
 
+def _stack(service: Service) -> str:
+    """Of which it is a part; empty: of none. Anybody may write the label, but `docker stack deploy`
+    also begins the names of its services with the stack's."""
+    said = service.labels.get(STACK, "")
+    return said if service.name.startswith(f"{said}_") else ""
+
+
 def _still(good: Route, service: Service) -> Route:
     """A route by its labels of before, of the service as it is."""
     mode, published = published_still(service, good.port, good.mode)
     return replace(
         good,
         service=service.name,
-        stack=service.labels.get(STACK, ""),
+        stack=_stack(service),
         mode=mode,
         published=published,
         replicas=service.replicas,
@@ -216,7 +223,7 @@ def _route(
     return Route(
         service_id=service.id,
         service=service.name,
-        stack=service.labels.get(STACK, ""),
+        stack=_stack(service),
         name=name,
         created=service.created,
         hosts=said.get("host", ()),

@@ -129,9 +129,15 @@ def _entries(route: Route, known: Mapping[str, EntryPoint]) -> tuple[list[str], 
 
 
 def _may_have(route: Route, host: str, settings: Settings) -> bool:
-    """Whether every line of the edge file about this host names its service."""
+    """Whether the edge file keeps this host, or one of a pattern's, for nobody else.
+
+    A line with the host itself decides before those with a pattern for it.
+    """
+    lines = [
+        one for one in settings.allowed_hosts if covers(one.host, host) or covers(host, one.host)
+    ]
+    own = [one for one in lines if one.host == host]
     return all(
         one.service == route.service if one.service else one.stack == route.stack
-        for one in settings.allowed_hosts
-        if covers(one.host, host) or covers(host, one.host)
+        for one in own or lines
     )
