@@ -73,6 +73,17 @@ async def test_a_server_that_starts_again_keeps_its_certificate(tmp_path: Path) 
     assert (await authority_of(store, tmp_path)).certificate.read_bytes() == before
 
 
+async def test_what_was_copied_from_etcd_to_a_file_keeps_its_authority(tmp_path: Path) -> None:
+    store = Shared()
+    theirs = (await authority_of(store, tmp_path / "before")).ca.read_bytes()
+    store.is_shared = False
+    assert (await authority_of(store, tmp_path / "new")).ca.read_bytes() == theirs
+    own = Authority(tmp_path / "own")
+    own.ensure(["localhost"])
+    before = own.ca.read_bytes()
+    assert (await authority_of(store, tmp_path / "own")).ca.read_bytes() == before
+
+
 async def test_a_server_alone_keeps_its_authority_to_itself(tmp_path: Path) -> None:
     store = MemoryStore()
     await share_authority(store, tmp_path)

@@ -48,5 +48,24 @@ def leader(servers: list[OneOfSeveral]) -> OneOfSeveral:
 
 def bound(server: OneOfSeveral, name: str) -> None:
     """By whichever server leads."""
-    server.apply(volume(f"v-{name}", "1Gi", f"/nowhere/{name}") + claim(name, class_=""))
+    server.apply(pairs([name]))
     eventually(lambda: server.phase("pvc", name) == "Bound", f"{name} is bound")
+
+
+def pairs(names: Sequence[str]) -> str:
+    """A claim and a volume of each name, of which any takes any."""
+    volumes = (volume(f"v-{name}", "1Gi", f"/nowhere/{name}") for name in names)
+    return "".join((*volumes, *(claim(name, class_="") for name in names)))
+
+
+def all_are_bound(server: Server, names: Sequence[str]) -> bool:
+    """Each to a volume of its own, both saying so."""
+    claims = [server.get("pvc", name) for name in names]
+    if any(one["status"]["phase"] != "Bound" for one in claims):
+        return False
+    taken = {one["spec"]["volumeName"]: one["metadata"]["uid"] for one in claims}
+    assert len(taken) == len(claims)
+    volumes = {one["metadata"]["name"]: one for one in server.get("pv")["items"]}
+    refs = {name: volumes[name]["spec"]["claimRef"]["uid"] for name in taken}
+    assert refs == taken
+    return True

@@ -132,18 +132,7 @@ class Joining:
         """Where the host's volumes are, and a class that takes each where it is used first."""
         if not asked.pool.startswith("/"):
             raise ApiError("BadRequest", f"pool: {asked.pool[:64]!r} is no absolute path")
-        spec = {"driver": DIRECTORY_DRIVER, "node": asked.node, "root": asked.pool}
-        pool = {"metadata": {"name": f"local-{asked.node}"}, "spec": spec}
-        class_ = {
-            "metadata": {"name": HOST_CLASS},
-            "provisioner": DIRECTORY_DRIVER,
-            "reclaimPolicy": "Delete",
-            "volumeBindingMode": "WaitForFirstConsumer",
-            "allowVolumeExpansion": True,
-        }
-        for resource, doc in ((Pool.resource, pool), (StorageClass.resource, class_)):
-            with suppress(AlreadyExists):
-                await self._objects.create(self._objects.kinds[resource], "", doc)
+        await make_pool(self._objects, asked.node, asked.pool)
 
     async def _answer_token(self, request: Request, token: Token, instead_of: str) -> None:
         expires = until(self._objects.clock, NODE_DAYS)
@@ -156,6 +145,25 @@ class Joining:
             raise ApiError("Unauthorized", what, remedy) from conflict
         answer = door.NodeToken(token.node, secret, timestamp(expires), list(token.namespaces))
         await request.answer(200, msgspec.json.encode(answer), (JSON,))
+
+
+async def make_pool(objects: Objects, node: str, root: str) -> None:
+    """Where a further host's volumes are, and the class that takes each where it is used first.
+
+    What is there already stays as it is.
+    """
+    spec = {"driver": DIRECTORY_DRIVER, "node": node, "root": root}
+    pool = {"metadata": {"name": f"local-{node}"}, "spec": spec}
+    class_ = {
+        "metadata": {"name": HOST_CLASS},
+        "provisioner": DIRECTORY_DRIVER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
+    }
+    for resource, doc in ((Pool.resource, pool), (StorageClass.resource, class_)):
+        with suppress(AlreadyExists):
+            await objects.create(objects.kinds[resource], "", doc)
 
 
 def _refuse_asked(asked: Asked) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from mooring.api.certificates import private_file
+from mooring.api.joining import make_pool
 from mooring.daemon.errors import NodeRenamed
 from mooring.daemon.settings import Settings
 from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER
+from mooring.model.pool import Pool
 from mooring.model.populator import VolumePopulator
 from mooring.objects.errors import AlreadyExists
 from mooring.objects.kind import Doc
@@ -18,10 +20,12 @@ log = logging.getLogger(__name__)
 
 # Made once, so that what an admin deletes stays deleted; holds the name of the node.
 FIRST_START: Final = "first-start-done"
+LOCAL: Final = "local"
 
 
 async def first_start(objects: Objects, settings: Settings) -> None:
-    """Namespaces and what Mooring fills from always; Pool and StorageClass `local` once.
+    """Namespaces and what Mooring fills from always; Pool and StorageClass `local` once, or, where
+    another host has these, Pool `local-NODE` and StorageClass `host`.
 
     Raises NodeRenamed.
     """
@@ -38,18 +42,24 @@ async def first_start(objects: Objects, settings: Settings) -> None:
     if before:
         return
     pool = {
-        "metadata": {"name": "local"},
+        "metadata": {"name": LOCAL},
         "spec": {
             "driver": DIRECTORY_DRIVER,
             "node": settings.node_name,
             "root": str(settings.pool.absolute()),
         },
     }
-    await _made(objects, "pools.mooring.dev", pool)
+    await _made(objects, Pool.resource, pool)
+    here = objects.view(Pool, LOCAL)
+    if here is not None and here.spec.node != settings.node_name:
+        # Of the host that was first: this one is like those that join.
+        await make_pool(objects, settings.node_name, str(settings.pool.absolute()))
+        private_file(marker, settings.node_name.encode())
+        return
     class_ = {
-        "metadata": {"name": "local", "annotations": {DEFAULT_CLASS: "true"}},
+        "metadata": {"name": LOCAL, "annotations": {DEFAULT_CLASS: "true"}},
         "provisioner": DIRECTORY_DRIVER,
-        "parameters": {"pool": "local"},
+        "parameters": {"pool": LOCAL},
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "Immediate",
         "allowVolumeExpansion": True,

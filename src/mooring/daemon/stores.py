@@ -90,11 +90,11 @@ async def share_authority(store: Store, directory: Path) -> None:
 
     The first server brings its own. Raises MooringError.
     """
-    if not store.is_shared:
-        return
     ca, key = directory / "ca.crt", directory / "ca.key"
-    _make(directory)
     found = await store.get(AUTHORITY)
+    if not store.is_shared and (found is None or ca.exists()):
+        return  # a server alone has one in a store that was copied from such, if at all
+    _make(directory)
     if found is None:
         with usable(directory):
             if not (ca.exists() and key.exists()):
