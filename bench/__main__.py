@@ -19,7 +19,7 @@ from bench.collection import ask, clear, make_namespace, remove_namespace
 from bench.measure import Report, cores, machine
 from bench.objects import OTHERS, ROW
 from bench.rows import FIRST, ROWS, Bench, Rows, Scale, rows, with_others
-from bench.server import own_server
+from bench.server import Shared, own_server
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 QUICK = Scale(
@@ -51,6 +51,16 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--volumes", type=int, default=0, metavar="N", help="and again with N volumes present"
     )
+    parser.add_argument(
+        "--store",
+        choices=["sqlite", "etcd"],
+        default="sqlite",
+        help="of a server of our own; etcd: started here, too",
+    )
+    parser.add_argument("--members", type=int, default=1, metavar="N", help="of etcd")
+    parser.add_argument(
+        "--servers", type=int, default=1, metavar="N", help="of one etcd; the first is measured"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: does it run?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
     parser.add_argument(
@@ -62,6 +72,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
         parser.error(f"no row is called {', '.join(sorted(unknown))}")
     if chosen.url and not (chosen.ca or chosen.insecure):
         parser.error("--url needs --ca FILE or --insecure")
+    if chosen.store != "etcd" and (chosen.members, chosen.servers) != (1, 1):
+        parser.error("--members and --servers are of --store etcd")
     return chosen
 
 
@@ -70,7 +82,7 @@ async def benches(chosen: argparse.Namespace) -> AsyncIterator[Bench]:
     """The server asked for, or one of our own, ready and without remains of an earlier run."""
     scale = QUICK if chosen.quick else Scale()
     if not chosen.url:
-        with own_server() as started:
+        with own_server(shared=shared_of(chosen)) as started:
             await make_namespace(started.target)
             yield Bench(started.target, started.pids, scale)
         return
@@ -85,6 +97,12 @@ async def benches(chosen: argparse.Namespace) -> AsyncIterator[Bench]:
     finally:
         await remove_remains(target)
         await remove_namespace(target)
+
+
+def shared_of(chosen: argparse.Namespace) -> Shared | None:
+    """What our own server shares with others; None: nothing."""
+    is_shared = chosen.store == "etcd" and not chosen.url
+    return Shared(chosen.members, chosen.servers) if is_shared else None
 
 
 async def remove_remains(target: Target) -> None:
@@ -106,7 +124,8 @@ async def measured(bench: Bench, chosen: argparse.Namespace) -> Report:
     lines = [row for part in parts for row in part.measured]
     skipped = {name: why for part in parts for name, why in part.skipped.items()}
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    server = await version(bench.target)
+    shared = shared_of(chosen)
+    server = await version(bench.target) + (f" ({shared})" if shared else "")
     return Report(server, machine(), cores(), now, lines, skipped, chosen.quick)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bench.client import Target
 from bench.report import read
+from testbed.etcd import lacking
 from tests.bench.fake_api import FakeApi
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,3 +58,13 @@ async def test_two_reports_are_compared_without_a_server(target: Target, tmp_pat
 async def test_a_server_that_is_not_there_is_said_in_a_line(certificate: Path) -> None:
     code, output = await run("--url", "https://127.0.0.1:1", "--ca", str(certificate))
     assert (code, output.startswith("bench: no connection to 127.0.0.1:1")) == (1, True), output
+
+
+@pytest.mark.skipif(bool(lacking()), reason=lacking())
+async def test_servers_of_an_etcd_of_our_own_are_measured(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    code, output = await run(
+        *("--store", "etcd", "--servers", "2", "--quick", "--rows", "watch", "--json", str(file))
+    )
+    assert code == 0, output
+    assert read(file).server.endswith("(etcd of 1, 2 servers)")
