@@ -1,6 +1,8 @@
 """Requests to one of two servers of a store, right after the other has answered."""
 
 import asyncio
+import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -8,13 +10,14 @@ import pytest
 
 from mooring.api.app import App
 from mooring.api.identity import Identities, token_hash
-from mooring.model.names import DEFAULT_CLASS
+from mooring.controllers.controllers import Controllers
+from mooring.model.names import DEFAULT_CLASS, DIRECTORY_DRIVER, POOL_ATTRIBUTE
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
 from mooring.store.interface import Changes, Check, Write
 from mooring.store.memory import MemoryStore
 from tests.api.client import Answer, Client
-from tests.controllers.clocked import a_claim_doc
+from tests.controllers.clocked import a_claim_doc, a_volume_doc
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
@@ -164,3 +167,72 @@ async def test_room_of_a_quota_that_another_server_gave_back_or_took(servers: Se
     assert (await servers.here.send("POST", CLAIMS, a_claim_doc("one"))).status == 201
     refused = await servers.there.send("POST", CLAIMS, a_claim_doc("two"))
     assert (refused.status, "exceeded quota" in refused.body["message"]) == (403, True)
+
+
+async def at_both(servers: Servers, path: str, docs: Sequence[Any]) -> list[Answer]:
+    """Each sent to one of the two, all at once."""
+    whom = itertools.cycle((servers.there, servers.here))
+    asked = [one.send("POST", path, doc) for one, doc in zip(whom, docs, strict=False)]
+    return await asyncio.gather(*asked)
+
+
+def statuses(answers: Sequence[Answer]) -> dict[int, int]:
+    return dict(Counter(one.status for one in answers))
+
+
+async def test_a_name_is_given_once(servers: Servers) -> None:
+    docs = [{"metadata": {"name": f"m{number // 2}"}} for number in range(40)]
+    assert statuses(await at_both(servers, MAPS, docs)) == {201: 20, 409: 20}
+
+
+async def test_a_quota_is_charged_at_both(servers: Servers) -> None:
+    hard = {"persistentvolumeclaims": "7"}
+    await servers.made("/api/v1/namespaces/default/resourcequotas", "q", spec={"hard": hard})
+    answers = await at_both(servers, CLAIMS, [a_claim_doc(f"c{one}") for one in range(20)])
+    made = [one for one in answers if one.status == 201]
+    # One that the other was faster than too often is told to try again.
+    assert set(statuses(answers)) <= {201, 403, 409}
+    assert len(made) <= 7
+    again = await at_both(servers, CLAIMS, [a_claim_doc(f"d{one}") for one in range(20)])
+    assert len(made) + statuses(again).get(201, 0) <= 7
+    listed = await servers.here.send("GET", CLAIMS)
+    quota = await servers.here.send("GET", "/api/v1/namespaces/default/resourcequotas/q")
+    assert quota.body["status"]["used"] == {
+        "persistentvolumeclaims": str(len(listed.body["items"]))
+    }
+
+
+async def test_the_room_of_a_pool_is_taken_once(servers: Servers) -> None:
+    spec = {"driver": DIRECTORY_DRIVER, "node": "n", "root": "/p", "capacity": "7Gi"}
+    await servers.made("/apis/mooring.dev/v1/pools", "p", spec=spec)
+    docs = []
+    for number in range(20):
+        csi = {
+            "driver": DIRECTORY_DRIVER,
+            "volumeHandle": f"p/v{number}",
+            "volumeAttributes": {POOL_ATTRIBUTE: "p"},
+        }
+        doc = a_volume_doc(f"v{number}", csi=csi)
+        del doc["spec"]["hostPath"]
+        docs.append(doc)
+    answers = await at_both(servers, "/api/v1/persistentvolumes", docs)
+    assert set(statuses(answers)) <= {201, 403, 409}
+    pool = (await servers.here.send("GET", "/apis/mooring.dev/v1/pools/p")).body
+    made = statuses(answers).get(201, 0)
+    assert 0 < made <= 7
+    assert (pool["status"]["volumes"], pool["status"]["allocated"]) == (made, f"{made}Gi")
+
+
+async def test_nothing_stays_in_a_namespace_that_another_server_ended(servers: Servers) -> None:
+    controllers = Controllers(servers.there.objects)
+    await controllers.start()
+    await servers.made(NAMESPACES, "old")
+    docs = [{"metadata": {"name": f"m{number}"}} for number in range(40)]
+    path = f"{NAMESPACES}/old/configmaps"
+    making = asyncio.gather(*(servers.here.send("POST", path, doc) for doc in docs))
+    await servers.there.send("DELETE", f"{NAMESPACES}/old")
+    assert set(statuses(await making)) <= {201, 403, 404}
+    await controllers.idle()
+    assert (await servers.here.send("GET", f"{NAMESPACES}/old")).status == 404
+    assert (await servers.here.send("GET", path)).body["items"] == []
+    await controllers.stop()
