@@ -63,6 +63,16 @@ class JoinedHost:
         assert self._process is not None, "start comes first"
         return self.host.pid_of(self._process)
 
+    def freeze(self) -> None:
+        """It does nothing any more, and does not end."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on. Whoever started it was stopped with it."""
+        assert self._process is not None
+        os.kill(self.pid, signal.SIGCONT)
+        os.kill(self._process.pid, signal.SIGCONT)
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         os.kill(self.pid, number)
         assert self._process is not None

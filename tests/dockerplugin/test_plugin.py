@@ -252,8 +252,8 @@ def test_a_volume_that_another_host_has_is_refused_at_once(plant: DockerPlant) -
     plant.call("Create", "db")
     plant.put(ATTACHMENTS, an_attachment(plant.made().name, "there"))
     said = plant.refusal("Mount", "db", "id")
-    assert said.startswith("AttachedElsewhere: volume db on here: ")
-    assert "is in use on there; stop what uses it on there" in said
+    assert said.startswith("HolderUnreachable: volume db on here: ")
+    assert "is held by there, which is silent; if there is off for sure: kubectl taint" in said
 
 
 def test_giving_back_what_was_never_given_is_success(plant: DockerPlant) -> None:

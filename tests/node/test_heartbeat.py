@@ -44,7 +44,7 @@ def test_a_node_is_ready_and_has_its_lease_once_the_agent_runs(plant: HostPlant)
     assert node(plant).labels[HOSTNAME] == HERE
     assert ready(plant)["reason"] == "AgentReady"
     spec = lease(plant)["spec"]
-    assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == (HERE, 40)
+    assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == (HERE, 15)
 
 
 def test_each_beat_renews_the_lease_and_leaves_the_node_alone(plant: HostPlant) -> None:

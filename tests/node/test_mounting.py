@@ -258,7 +258,7 @@ def test_a_claim_that_is_deleted_while_it_is_mounted_is_not_mounted_in_the_end(
     late = Mounting(
         objects, agent.mounting.pools, publisher, agent.waiting, HERE, print, agent.resizer
     )
-    ids, attachments = Ids(tmp_path / "late", objects.clock), Attachments(objects, HERE)
+    ids, attachments = Ids(tmp_path / "late", objects.clock), Attachments(objects, HERE, print)
     users = Users(objects, late, publisher, ids, attachments, HERE, None, print)
 
     async def mount() -> None:

@@ -19,7 +19,7 @@ class Pools:
         nodes = {"local-a": "a", "local-b": "b", "nfs": ""}
         return Pool(spec=PoolSpec(node=nodes[name])) if name in nodes else None
 
-    def is_lost(self, node: str) -> bool:
+    def may_pass(self, volume: str, node: str) -> bool:
         return node == "dead"
 
 

@@ -24,14 +24,19 @@ from mooring.api.status import CODES, ApiError
 from mooring.api.tokens import Token
 from mooring.errors import Effect, MooringError
 from mooring.model import door
+from mooring.model.node import Node
 from mooring.model.pool import Pool
+from mooring.model.storage_class import StorageClass
+from mooring.model.volume import Volume
 from mooring.objects.cache import Shelf
 from mooring.objects.documents import decoded, same_content, stored_form, unspliced
 from mooring.objects.errors import Invalid
 from mooring.objects.kind import Doc, Kind
+from mooring.objects.leases import SeenLeases
 from mooring.objects.objects import Objects
 from mooring.objects.schema import SCHEMAS
 from mooring.rules.events import EventNote
+from mooring.rules.fencing import fences_itself, holder_of, is_out_of_service, passing
 from mooring.rules.node_rights import AgentHost, may_read, refusal
 from mooring.store.interface import ABSENT, Changes, Check, Conflict, Expired, Page, Unavailable
 from mooring.store.interface import Write as StoreWrite
@@ -50,11 +55,14 @@ class Door:
     def __init__(self, objects: Objects, tell: Callable[[EventNote], None]) -> None:
         """tell: takes notes for events"""
         self._objects, self._tell = objects, tell
+        self._leases = SeenLeases(objects)
+        self._leases.start()
         self._ends = asyncio.Event()
 
     def stop(self) -> None:
         """End the streams, and those that begin from now on."""
         self._ends.set()
+        self._leases.stop()
 
     async def serves(self, request: Request, token: Token) -> bool:
         """Answer, if it is one of its paths. Errors are in the form that agents read."""
@@ -240,9 +248,19 @@ class Door:
     def pool(self, name: str) -> Pool | None:
         return self._objects.view(Pool, name)
 
-    def is_lost(self, node: str) -> bool:
-        """Nobody may take over yet what another host holds."""
-        return False
+    def may_pass(self, volume: str, node: str) -> bool:
+        """By what this server has seen of the node's Lease, whatever an agent says."""
+        found = self._objects.view(Volume, volume)
+        if found is None:
+            return True
+        class_ = self._objects.view(StorageClass, found.spec.storage_class_name or "")
+        late_s = self._leases.late_s(node)
+        return passing(
+            holder_of(late_s, has_users=True),
+            late_s,
+            fences=fences_itself(found, class_),
+            out_of_service=is_out_of_service(self._objects.view(Node, node)),
+        ).may
 
     # Events
 

@@ -25,6 +25,7 @@ from mooring.cli.up import (
     DockerNamespaces,
     DockerSocket,
     ImportDir,
+    NodeLease,
     NodeName,
     PluginSocket,
     absolute,
@@ -161,6 +162,7 @@ def run(
     docker_namespaces: DockerNamespaces = None,
     import_dir: ImportDir = None,
     backup_dir: BackupDir = None,
+    node_lease: NodeLease = 15.0,
 ) -> None:
     """Run the agent of this host, which has joined."""
     import uvloop  # both are slow to load, and only needed here
@@ -173,6 +175,7 @@ def run(
         docker=docker_of(plugin_socket, docker_socket, docker_namespace, docker_namespaces or ()),
         import_dirs=absolute(import_dir or ()),
         backup_dirs=absolute(backup_dir or (BACKUPS,)),
+        node_lease_s=node_lease,
     )
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -104,6 +104,16 @@ BackupDir = Annotated[
         f"[default: {BACKUPS}]",
     ),
 ]
+NodeLease = Annotated[
+    float,
+    typer.Option(
+        "--node-lease",
+        metavar="SECONDS",
+        min=1.0,
+        help="For how long this host counts as alive after its last word. After two thirds of it "
+        "it stops by itself whoever writes to what other hosts may have then.",
+    ),
+]
 Store = Annotated[
     str,
     typer.Option(
@@ -166,6 +176,7 @@ def up(
     store_user: StoreUser = "",
     store_password_file: StorePasswordFile = None,
     leader_lease: LeaderLease = 15.0,
+    node_lease: NodeLease = 15.0,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
@@ -188,6 +199,7 @@ def up(
             *(store, store_ca, store_cert, store_key, store_user, store_password_file)
         ),
         lease_s=leader_lease,
+        node_lease_s=node_lease,
         import_dirs=absolute(import_dir or ()),
         backup_dirs=absolute(backup_dir or (BACKUPS,)),
     )

@@ -19,6 +19,7 @@ from mooring.errors import MooringError
 from mooring.host.allocator import Trimmer, share_one_heap
 from mooring.model import door
 from mooring.node.agent import Agent
+from mooring.node.fence import Times
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
@@ -158,7 +159,8 @@ async def _serve(
     engine = engine_of(settings.docker) if settings.docker is not None else None
     docker = docker_of(engine, settings.docker) if engine and settings.docker else None
     state, imports = settings.data_dir, settings.import_dirs
-    agent = Agent(objects, node, state, teller.note, docker, imports, settings.backup_dirs)
+    times = Times(settings.node_lease_s)
+    agent = Agent(objects, node, state, teller.note, docker, imports, settings.backup_dirs, times)
     parts: list[Part] = [Trimmer(), renewal, teller, agent]
     if engine is not None and settings.docker is not None:
         parts += plugin_parts(objects, agent, engine, settings.docker, node)

@@ -43,6 +43,7 @@ class Settings:
     backup_dirs: tuple[Path, ...] = ()  # there, and below, repositories of backups may be
     store: StoreSettings = StoreSettings()
     lease_s: float = 15.0  # of the server that leads, if there are several
+    node_lease_s: float = 15.0  # of this host
     tls_sans: tuple[str, ...] = ()  # more names and addresses that clients reach the server by
 
 
@@ -54,3 +55,4 @@ class AgentSettings:
     docker: DockerSettings | None = None  # None: no volume plugin is served
     import_dirs: tuple[Path, ...] = ()
     backup_dirs: tuple[Path, ...] = ()
+    node_lease_s: float = 15.0

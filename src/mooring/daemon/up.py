@@ -15,6 +15,7 @@ from mooring.daemon.settings import Settings
 from mooring.daemon.stores import opened
 from mooring.host.allocator import Trimmer, share_one_heap
 from mooring.node.agent import Agent
+from mooring.node.fence import Times
 from mooring.objects.kinds.common import is_subdomain
 
 
@@ -43,7 +44,8 @@ async def _run(
     engine = engine_of(settings.docker) if settings.docker is not None else None
     docker = docker_of(engine, settings.docker) if engine and settings.docker else None
     name, state, allowed = settings.node_name, settings.data_dir, settings.import_dirs
-    agent = Agent(objects, name, state, tell, docker, allowed, settings.backup_dirs)
+    times = Times(settings.node_lease_s)
+    agent = Agent(objects, name, state, tell, docker, allowed, settings.backup_dirs, times)
     parts: list[Part] = [Trimmer(), *core.parts, agent]
     adoptions = None
     if engine is not None and settings.docker is not None:

@@ -45,6 +45,7 @@ from mooring.drivers.root import (
     PASSABLE,
     PoolRoot,
     drop_unwritten,
+    flag_of,
     id_of,
     leftovers,
     making,
@@ -110,7 +111,7 @@ class Directories:
     def at(cls, place: Place) -> Self:
         """Of a pool. Raises BadPoolOption."""
         return cls(
-            PoolRoot(place, shared=cls.features.shared),
+            PoolRoot(place, shared=cls.features.shared or flag_of(place, "shared")),
             mode=mode_of(place),
             uid=id_of(place, "uid"),
             gid=id_of(place, "gid"),

@@ -95,6 +95,26 @@ def held_elsewhere(places: Set[Place], processes: Iterable[int] = ()) -> dict[Pl
     processes  whose mount namespaces do not count either
     returns    as holders, for each place that is held
     """
+    held: dict[Place, list[str]] = {}
+    for place, process, mount in _holding(places, processes):
+        held.setdefault(place, []).append(_held(process, mount))
+    return held
+
+
+def processes_holding(places: Set[Place], spared: Iterable[int] = ()) -> set[int]:
+    """All processes of the mount namespaces that `held_elsewhere` finds.
+
+    spared  likewise
+    """
+    namespaces = {_namespace(process) for _, process, _ in _holding(places, spared)} - {None}
+    if not namespaces:
+        return set()
+    found = filter(str.isdigit, os.listdir("/proc"))
+    return {int(one) for one in found if _namespace(one) in namespaces}
+
+
+def _holding(places: Set[Place], processes: Iterable[int]) -> Iterator[tuple[Place, str, Mount]]:
+    """One process of each mount namespace that has a place, and where."""
     ours = Mountinfo.of()
     origins = {
         (parent.place_of(mount.point), parent.peer_group)
@@ -107,13 +127,11 @@ def held_elsewhere(places: Set[Place], processes: Iterable[int] = ()) -> dict[Pl
         for place, mount in table.showing(places):
             if not _is_copy(mount, table.parent(mount), origins):
                 found.append((place, process, mount, table.parent(mount)))
-    held: dict[Place, list[str]] = {}
     if found:  # or copies of copies, which is rare, and needs a look at all namespaces
         origins = _received(origins, tables)
     for place, process, mount, parent in found:
         if not _is_copy(mount, parent, origins):
-            held.setdefault(place, []).append(_held(process, mount))
-    return held
+            yield place, process, mount
 
 
 def in_our_namespace(process: int) -> bool:

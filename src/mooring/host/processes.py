@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -168,6 +170,30 @@ async def daemon(*arguments: str, log: Path, deadline_s: float) -> int:
         raise HostStuck(arguments[0], deadline_s) from error
     finally:
         await _ended(process)
+
+
+def detached(*arguments: str, log: Path) -> None:
+    """Start a program that goes on when we end, whatever we are ended by.
+
+    log     what it says is added there
+    raises  ProgramMissing, OSError of the log
+    """
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**_ENVIRONMENT, "LC_ALL": "C"},
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ProgramMissing(arguments[0]) from error
+    finally:
+        os.close(output)
+    # Whoever is started in its place reaps it; it need not be waited for here.
+    threading.Thread(target=process.wait, name=f"ends {process.pid}", daemon=True).start()
 
 
 async def _started(

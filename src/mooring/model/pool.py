@@ -29,11 +29,12 @@ class PoolNamespace(Part, frozen=True):
 
 
 class PoolDirectory(Part, frozen=True):
-    """How directories of new volumes are made."""
+    """How directories of new volumes are made. shared: the root is the same on several hosts."""
 
     mode: str = "0755"
     uid: int = 0
     gid: int = 0
+    shared: bool = False
 
 
 class PoolLoopfile(Part, frozen=True):

@@ -12,6 +12,7 @@ from mooring.model.volume import Volume
 from mooring.node.archives import ArchiveFiller
 from mooring.node.attachments import Attachments
 from mooring.node.backing import Backing
+from mooring.node.fence import USUAL, Fence, Times
 from mooring.node.filling import Filler, Filling
 from mooring.node.health import Health
 from mooring.node.heartbeat import Heartbeat
@@ -51,6 +52,7 @@ class Agent:
         docker: Docker | None = None,
         import_dirs: Sequence[Path] = (),
         backup_dirs: Sequence[Path] = (),
+        times: Times = USUAL,
     ) -> None:
         self._objects, self._node = objects, node
         self._pools = pools = Pools(objects, node, state_dir, tell)
@@ -69,12 +71,14 @@ class Agent:
             hurry=self._make_now,
             growth=self.resizer,
         )
-        attachments = Attachments(objects, node)
+        attachments = Attachments(objects, node, tell)
+        self.fence = Fence(objects, self.publisher, attachments, node, state_dir, tell, times)
         ids = Ids(state_dir, objects.clock)
         self.users = Users(
-            objects, self.mounting, self.publisher, ids, attachments, node, docker, tell
+            *(objects, self.mounting, self.publisher, ids, attachments),
+            *(node, docker, tell, self.fence),
         )
-        self.heartbeat = Heartbeat(objects, node)
+        self.heartbeat = Heartbeat(objects, node, self.fence)
         self.registrar = Registrar(objects, pools, node)
         self._intents = Intents(state_dir)
         self.backing = Backing(

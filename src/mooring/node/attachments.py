@@ -4,7 +4,10 @@ For a volume that one host at most may use, the name comes from the volume alone
 object is taking the lock; otherwise each host has one of its own.
 """
 
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from hashlib import sha256
 from typing import Final
 
@@ -12,18 +15,48 @@ from mooring.crashpoints import crash_point, passing
 from mooring.errors import Effect, MooringError
 from mooring.model.attachment import Attachment
 from mooring.model.names import ONE_HOST
+from mooring.model.node import Node
+from mooring.model.pod import Pod
+from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry
-from mooring.objects.errors import AlreadyExists, NotFound
+from mooring.objects.errors import AlreadyExists, NotFound, Stale
 from mooring.objects.index import Index
 from mooring.objects.kind import Doc
+from mooring.objects.leases import SeenLeases
 from mooring.objects.objects import Objects, Preconditions
 from mooring.objects.views import view
+from mooring.rules.events import WARNING, EventNote
+from mooring.rules.fencing import (
+    OUT_OF_SERVICE,
+    Holder,
+    fences_itself,
+    holder_of,
+    is_out_of_service,
+)
+from mooring.rules.fencing import passing as may_pass
 
 HOST_PATHS: Final = "host.mooring.dev"  # attacher of volumes without a driver: paths of the host
 
 ATTACH_INTENDED: Final = crash_point("attach.intended")
 DETACHED: Final = crash_point("attach.detached")
+
+
+TAKING_OVER: Final = crash_point("attach.taking-over")
+TAKEN_OVER: Final = crash_point("attach.taken-over")
+
+
+class HolderUnreachable(MooringError):
+    code, effect = "HolderUnreachable", Effect.NONE
+
+    def __init__(self, volume: Volume, node: str) -> None:
+        claim = volume.claim_ref.key if volume.claim_ref is not None else "no claim"
+        self.what = f"volume {volume.name} of {claim} is held by {node}, which is silent"
+        self.remedy = (
+            f"if {node} is off for sure: kubectl taint node {node} "
+            f"{OUT_OF_SERVICE}=:NoExecute; a class with fencing: lease needs no such word"
+        )
+        super().__init__(self.what)
 
 
 class AttachedElsewhere(MooringError):
@@ -43,18 +76,26 @@ def attachment_name(volume: str, node: str = "") -> str:
 class Attachments:
     """Of one host."""
 
-    def __init__(self, objects: Objects, node: str) -> None:
-        self._objects, self._node = objects, node
+    def __init__(self, objects: Objects, node: str, tell: Callable[[EventNote], None]) -> None:
+        self._objects, self._node, self._tell = objects, node, tell
         self._kind = objects.kinds[Attachment.resource]
         self._by_node = Index(objects.cache.shelves[Attachment.resource], _node_of)
+        self._leases = SeenLeases(objects)
+        self._leases.start()
 
     def stop(self) -> None:
         """Follow no longer what is attached."""
         self._by_node.stop()
+        self._leases.stop()
 
-    async def intend(self, volume: Volume) -> None:
-        """Take the right to use a volume here; repeatable. Raises AttachedElsewhere."""
-        name = self._name(volume)
+    async def intend(self, volume: Volume, within_s: float = 0.0) -> None:
+        """Take the right to use a volume here; repeatable.
+
+        within_s  how long to wait for what ends by itself: another host that lets it go, or that
+                  is silent and stops by itself
+        raises    AttachedElsewhere, HolderUnreachable
+        """
+        name, until_s = self._name(volume), self._objects.clock.monotonic_s() + within_s
         doc: Doc = {
             "metadata": {"name": name},
             "spec": {
@@ -63,13 +104,56 @@ class Attachments:
                 "source": {"persistentVolumeName": volume.name},
             },
         }
-        try:
-            await self._objects.create(self._kind, "", doc)
-        except AlreadyExists:
-            holder = self._objects.view(Attachment, name)
-            if holder is not None and holder.node != self._node:
-                raise AttachedElsewhere(volume, holder.node) from None
+        while True:
+            try:
+                await self._objects.create(self._kind, "", deepcopy(doc))
+                break
+            except AlreadyExists:
+                holder = self._objects.view(Attachment, name)
+            if holder is not None and holder.node == self._node:
+                break
+            if holder is not None:
+                await self._passed(volume, holder, until_s)
         passing(ATTACH_INTENDED)
+
+    async def _passed(self, volume: Volume, holder: Attachment, until_s: float) -> None:
+        """Have another host's right end, if it may, or wait a little for that. Raises as intend."""
+        late_s, node = self._leases.late_s(holder.node), self._objects.view(Node, holder.node)
+        out_of_service = is_out_of_service(node)
+        class_ = self._objects.view(StorageClass, volume.spec.storage_class_name or "")
+        state = holder_of(late_s, has_users=self._has_users(volume, holder.node))
+        fences = fences_itself(volume, class_)
+        found = may_pass(state, late_s, fences=fences, out_of_service=out_of_service)
+        if found.may:
+            passing(TAKING_OVER)
+            with suppress(NotFound, Stale):  # somebody else was first
+                same = Preconditions(uid=holder.uid)
+                await self._objects.delete(self._kind, holder.name, preconditions=same)
+                self._told_of(volume, holder.node, is_forced=found.is_forced)
+            passing(TAKEN_OVER)
+            return
+        now_s = self._objects.clock.monotonic_s()
+        if found.wait_s is None or now_s + found.wait_s > until_s:
+            if state is Holder.SILENT:
+                raise HolderUnreachable(volume, holder.node)
+            raise AttachedElsewhere(volume, holder.node)
+        await asyncio.sleep(found.wait_s)
+
+    def _has_users(self, volume: Volume, node: str) -> bool:
+        """Whether containers there have it, or something else that nobody tells of."""
+        ref = volume.claim_ref
+        if ref is None:
+            return True
+        return any(
+            one.node_name == node and not one.has_ended and ref.name in one.claim_names
+            for one in self._objects.views(Pod, ref.namespace)
+        )
+
+    def _told_of(self, volume: Volume, node: str, *, is_forced: bool) -> None:
+        reason = "ForcedDetach" if is_forced else "TakenOver"
+        why = "is out of service, as its taint says" if is_forced else "is silent, and has stopped"
+        message = f"{node} {why}: {self._node} has the volume now"
+        self._tell(EventNote(volume.reference(), WARNING, reason, message, "mooring"))
 
     async def confirm(self, volume: Volume) -> None:
         """The volume is at hand here."""
@@ -83,7 +167,7 @@ class Attachments:
         """Nobody uses a volume here any more, or it never came to it; repeatable."""
         for one in self.of(volume):
             if one.node == self._node:
-                with suppress(NotFound):
+                with suppress(NotFound, Stale):  # another host has taken it over
                     same = Preconditions(uid=one.uid)
                     await self._objects.delete(self._kind, one.name, preconditions=same)
         passing(DETACHED)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -9,22 +10,22 @@ from mooring.clock import micro_timestamp, timestamp
 from mooring.errors import MooringError
 from mooring.model.names import HOSTNAME
 from mooring.model.node import NODE_LEASES, Node
+from mooring.node.fence import Fence
 from mooring.objects.errors import AlreadyExists, NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 
 log = logging.getLogger(__name__)
 
-EVERY_S: Final = 10.0  # these three as kubelet
-LEASE_S: Final = 40
-CONDITION_EVERY_S: Final = 300.0  # the condition's heartbeat; the Lease is what is looked at
+CONDITION_EVERY_S: Final = 300.0  # as kubelet: its heartbeat; the Lease is what is looked at
 
 
 class Heartbeat:
     """Of one node."""
 
-    def __init__(self, objects: Objects, node: str) -> None:
-        self._objects, self._node = objects, node
+    def __init__(self, objects: Objects, node: str, fence: Fence) -> None:
+        """fence: is told of each renewal, and has the times of the Lease"""
+        self._objects, self._node, self._fence = objects, node, fence
         self._task: asyncio.Task[None] | None = None
         self._shown_s: float | None = None  # when the condition was last written
 
@@ -43,7 +44,7 @@ class Heartbeat:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._fence.times.renew_s)
             try:
                 await self.beat()
             except MooringError as error:
@@ -54,7 +55,9 @@ class Heartbeat:
         node = self._objects.view(Node, self._node)
         if node is None:
             await self._register()
+        sent_s = time.monotonic()
         await self._renew()
+        self._fence.renewed(sent_s)
         now_s = self._objects.clock.monotonic_s()
         stale = self._shown_s is None or now_s - self._shown_s >= CONDITION_EVERY_S
         if node is None or not node.is_ready or stale:
@@ -78,7 +81,7 @@ class Heartbeat:
         kind = self._objects.kinds["leases.coordination.k8s.io"]
         spec: Doc = {
             "holderIdentity": self._node,
-            "leaseDurationSeconds": LEASE_S,
+            "leaseDurationSeconds": max(round(self._fence.times.lease_s), 1),
             "renewTime": now,
         }
         try:

@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -27,7 +26,7 @@ import msgspec
 from mooring.crashpoints import crash_point, passing
 from mooring.host import files, mounts
 from mooring.host.blocking import Blocking
-from mooring.host.errors import MountBusy, MountFailed
+from mooring.host.errors import MountFailed
 from mooring.host.mountinfo import Place
 from mooring.host.mounts import Restriction
 from mooring.node.errors import (
@@ -37,6 +36,7 @@ from mooring.node.errors import (
     PublishedElsewhere,
     PublishFailed,
 )
+from mooring.node.shared_root import SharedRoot
 from mooring.node.sources import Source
 
 T = TypeVar("T")
@@ -50,7 +50,6 @@ _CALL_DEADLINE_S = 10  # of mount(2), umount2(2) and what goes with them
 _LEAVES_WITHIN_S = 2  # of a count: one step of it, and what it has open closed
 _BARE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-PUBLISH_SHARED = crash_point("publish.shared")
 PUBLISH_INTENDED = crash_point("publish.intended")
 PUBLISH_PROTECTED = crash_point("publish.protected")
 PUBLISH_BOUND = crash_point("publish.bound")
@@ -111,7 +110,7 @@ class Publisher:
         self._paths: dict[str, Path] = {}  # of what is published, by uid
         self._readers: dict[str, set[Reader]] = {}  # by uid
         self._leaving: set[str] = set()  # uids of what is about to be hidden
-        self._shared = _SharedRoot(self.root)
+        self._shared = SharedRoot(self.root)
         self.host_is_new = True
         self.lent: frozenset[str] = frozenset()
 
@@ -191,6 +190,10 @@ class Publisher:
         """What is at hand now."""
         return await self._done(self._published)
 
+    def point(self, uid: str) -> Path:
+        """Where a volume is seen, if it is mounted."""
+        return self.root / uid / _POINT
+
     def published_path(self, uid: str) -> Path | None:
         """Where a volume is as far as this process knows, which looks at no disk; None: nowhere."""
         return self._paths.get(uid)
@@ -253,7 +256,7 @@ class Publisher:
         points = {mount.point: mount for mount in mounts.mount_table()}
         found = []
         for uid in self._uids():
-            intent, point = self._intent(uid), self.root / uid / _POINT
+            intent, point = self._intent(uid), self.point(uid)
             if mount := points.get(str(point)):
                 source = intent.source if intent else mount.root
                 found.append(Published(uid, point, Path(source)))
@@ -285,8 +288,8 @@ class Publisher:
     def _lend(self, uid: str, source: Path, read_only: bool) -> Published:
         if read_only:
             raise NotReadOnly(str(source))
-        if mounts.mounts_at(str(self.root / uid / _POINT)):
-            raise PublishedElsewhere(str(self.root / uid / _POINT), str(source))
+        if mounts.mounts_at(str(self.point(uid))):
+            raise PublishedElsewhere(str(self.point(uid)), str(source))
         self._intend(uid, Intent(str(source), mounted=False))
         self._paths[uid] = source
         return Published(uid, source, source, NO_MOUNTS)
@@ -294,7 +297,7 @@ class Publisher:
     def _show(
         self, uid: str, source: Path, restrictions: Restriction, follows_links: bool
     ) -> Published:
-        point = self.root / uid / _POINT
+        point = self.point(uid)
         with _handle(source, follows_links) as wanted, self._shared.in_use():
             if not mounts.mounts_at(str(point)):
                 self._intend(uid, Intent(str(source), mounted=True))
@@ -314,7 +317,7 @@ class Publisher:
     def _make_point(self, uid: str, shown: int) -> None:
         """What a mount can cover: a directory for a directory, else a file. Mode 0 keeps all but
         root from it while it is bare, even where a file system cannot make it immutable."""
-        point = self.root / uid / _POINT
+        point = self.point(uid)
         wants_directory = stat.S_ISDIR(os.fstat(shown).st_mode)
         if not os.path.lexists(point) or point.is_dir() != wants_directory:
             self._protect(uid, False)
@@ -340,7 +343,7 @@ class Publisher:
             files.set_immutable(directory, immutable)
 
     def _hide(self, uid: str) -> None:
-        mounts.unmount(self.root / uid / _POINT)
+        mounts.unmount(self.point(uid))
         self._paths.pop(uid, None)
         passing(UNPUBLISH_UNMOUNTED)
         self._protect(uid, False)
@@ -356,7 +359,7 @@ class Publisher:
         self._shared.end_if_empty()
 
     def _held_by(self, uid: str, engine: int | None) -> list[str]:
-        published = mounts.mounts_at(str(self.root / uid / _POINT))
+        published = mounts.mounts_at(str(self.point(uid)))
         place = published[-1].place if published else self._intended_place(uid)
         if place is None:
             return []
@@ -367,7 +370,7 @@ class Publisher:
         seen = {one.point: one.place for one in mounts.mount_table()}
         places = {}
         for uid in self._uids():
-            point = str(self.root / uid / _POINT)
+            point = str(self.point(uid))
             place = seen[point] if point in seen else self._intended_place(uid)
             if place is not None:
                 places[uid] = place
@@ -423,46 +426,6 @@ class _Turn:
     def _kept(self, work: Callable[[], T]) -> T:
         """The turn is not forgotten while the thread has it."""
         return work()
-
-
-class _SharedRoot:
-    """A directory that is shared with itself while anybody needs that. Its calls run in threads."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._is_shared = self._is_ours = False
-        self._users = 0
-        self._lock = threading.Lock()  # held for calls only that no backend can hold up
-
-    def take_over(self) -> None:
-        """What an earlier process left, or an administrator made and keeps: in a namespace like
-        ours before ours was made of it, for example."""
-        self._is_shared = mounts.is_shared_with_itself(self._root)
-        self._is_ours = mounts.is_shared_with_itself(self._root, by_us=True)
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """It is shared. Without this, it could end before anything is mounted in it."""
-        with self._lock:
-            # What is mounted in there already, though it is not shared, would be hidden.
-            if not self._is_shared and not mounts.mounts_below(str(self._root)):
-                mounts.share_with_itself(self._root)
-                self._is_shared = self._is_ours = True
-                passing(PUBLISH_SHARED)
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-
-    def end_if_empty(self) -> None:
-        """So that nothing is left of an agent that has nothing at hand."""
-        with self._lock:
-            if self._is_ours and not self._users:
-                with suppress(MountBusy):  # something is mounted in it, or somebody looks into it
-                    mounts.unmount_one(self._root)
-                    self._is_shared = self._is_ours = False
 
 
 def checked_uid(uid: str) -> str:

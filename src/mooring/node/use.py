@@ -23,6 +23,7 @@ from mooring.model.names import ADOPTING, ONE_CONTAINER, USED
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
 from mooring.node.errors import BeingAdopted, ForOneContainer
+from mooring.node.fence import Fence
 from mooring.node.ids import ADOPTER, BY_HAND, OURS, Ids
 from mooring.node.mounting import BOUND_WITHIN_S, Mounted, Mounting
 from mooring.node.published import Publisher
@@ -89,7 +90,10 @@ class Users:
         node: str,
         docker: Docker | None,
         tell: Callable[[EventNote], None],
+        fence: Fence | None = None,
     ) -> None:
+        """fence: None where no other host can have a volume of this one"""
+        self._fence = fence
         self._objects, self.mounting, self._publisher = objects, mounting, publisher
         self.ids, self.attachments = ids, attachments
         self._node, self._docker, self._tell = node, docker, tell
@@ -110,6 +114,9 @@ class Users:
             volume = self._objects.view(Volume, attachment.volume)
             if volume is None or not await self._is_known(volume.uid):
                 await self.attachments.detach(attachment.volume)
+        if self._fence is not None:
+            at_hand = (volume for volume, _ in await self.mounting.at_hand())
+            await self._fence.begin([one for one in at_hand if one is not None])
         self._first_survey = await self._survey(START_WITHIN_S)
         for uid in await self._uids():
             self.queue.add(uid)
@@ -164,7 +171,11 @@ class Users:
             async with self._turn(uid):
                 volume = self.mounting.bound_now(key)
                 await self._refuse_second(key, user, volume.uid)
-                await self.attachments.intend(volume)
+                if self._fence is not None:
+                    self._fence.refuse(volume)
+                await self.attachments.intend(volume, within_s)
+                if self._fence is not None:
+                    self._fence.holds(volume)
                 published = await self.mounting.stage(volume)
                 await self._noted(key, user, volume)
         except BaseException:
@@ -316,6 +327,8 @@ class Users:
 
     async def _let_go(self, uid: str) -> None:
         await self.ids.drop_all(uid)
+        if self._fence is not None:
+            self._fence.let_go(uid)
         if name := await self.mounting.release_uid(uid):
             await self.attachments.detach(name)
 

@@ -48,8 +48,8 @@ class World(Protocol):
 
     def pool(self, name: str) -> Pool | None: ...
 
-    def is_lost(self, node: str) -> bool:
-        """Whether another host may take over what this one holds."""
+    def may_pass(self, volume: str, node: str) -> bool:
+        """Whether a volume that a node holds may pass to another now."""
 
 
 def may_read(host: AgentHost, resource: str, namespace: str) -> bool:
@@ -170,8 +170,11 @@ def _capacity(write: _Write) -> str:
 def _attachment(write: _Write) -> str:
     for one in write.both:
         node = str(_part(one, "spec", "nodeName"))
-        if node != write.host.node and not (write.after is None and write.world.is_lost(node)):
-            return f"volume is attached to node {node}, which has not lost it"
+        if node == write.host.node:
+            continue
+        volume = str(_part(one, "spec", "source", "persistentVolumeName"))
+        if write.after is not None or not write.world.may_pass(volume, node):
+            return f"the volume is node {node}'s, and may not pass to another now"
     return ""
 
 

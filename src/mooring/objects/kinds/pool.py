@@ -128,6 +128,9 @@ def _option_causes(spec: Doc) -> list[Cause]:
         mode = (spec.get(field) or {}).get("mode")
         if mode is not None and not _MODE.fullmatch(str(mode)):
             causes.append(invalid(f"spec.{field}.mode", mode, "must be octal, such as '0755'"))
+    if (spec.get("directory") or {}).get("shared") and spec.get("node"):
+        message = "must not be true with spec.node, which says that one host alone has it"
+        causes.append(invalid("spec.directory.shared", True, message))
     quotas = (spec.get("btrfs") or {}).get("quotas")
     if quotas is not None and quotas not in _QUOTAS:
         causes.append(not_supported("spec.btrfs.quotas", quotas, _QUOTAS))

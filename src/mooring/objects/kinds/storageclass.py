@@ -3,7 +3,7 @@
 from typing import Final
 
 from mooring.model.factor import FACTOR_TEXT, factor
-from mooring.model.names import DEFAULT_CLASS, DEFAULT_CLASS_BETA, MAX_WASTE
+from mooring.model.names import DEFAULT_CLASS, DEFAULT_CLASS_BETA, MAX_WASTE, NFS_DRIVER
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
 from mooring.objects.kinds.common import (
@@ -17,6 +17,7 @@ from mooring.objects.kinds.common import (
     too_long,
 )
 from mooring.objects.kinds.selecting import topology_causes
+from mooring.rules.fencing import BY_LEASE
 
 POLICIES: Final = ("Delete", "Retain")
 BINDING_MODES: Final = ("Immediate", "WaitForFirstConsumer")
@@ -53,6 +54,12 @@ def _causes(doc: Doc) -> list[Cause]:
     causes += parameter_causes(parameters)
     if MAX_WASTE in parameters and factor(parameters[MAX_WASTE]) is None:
         causes.append(invalid(f"parameters[{MAX_WASTE}]", parameters[MAX_WASTE], FACTOR_TEXT))
+    if (fencing := parameters.get("fencing")) is not None:
+        if fencing != BY_LEASE:
+            causes.append(not_supported("parameters[fencing]", fencing, (BY_LEASE,)))
+        elif provisioner == NFS_DRIVER:
+            message = "not with NFS: a host that is silent may write later what it has in memory"
+            causes.append(invalid("parameters[fencing]", fencing, message))
     if doc["reclaimPolicy"] not in POLICIES:
         causes.append(not_supported("reclaimPolicy", doc["reclaimPolicy"], POLICIES))
     mode = doc["volumeBindingMode"]

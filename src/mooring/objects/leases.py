@@ -1,0 +1,62 @@
+"""How long ago each node's Lease was renewed, as it was seen here: no two clocks are compared."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from mooring.model.node import NODE_LEASES
+from mooring.objects.cache import Entry, Event
+from mooring.objects.objects import Objects
+
+LEASES = "leases.coordination.k8s.io"
+LEASE_S = 40.0  # of a Lease that does not say
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    lease_duration_seconds: float | None = None
+
+
+class _Lease(msgspec.Struct):
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+
+
+_decoder = msgspec.json.Decoder(_Lease)
+
+
+class SeenLeases:
+    """Of all nodes. What was there at the start counts from then on: a full term for each."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._clock = objects.clock
+        self._seen: dict[str, tuple[float, float]] = {}  # node → when it changed, how long it lasts
+        self._shelf = objects.cache.shelves[LEASES]
+        self._unfollow: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        for entry in self._shelf.entries(NODE_LEASES):
+            self._note(entry)
+        self._unfollow = self._shelf.follow(self._changed, NODE_LEASES)
+
+    def stop(self) -> None:
+        if self._unfollow is not None:
+            self._unfollow()
+
+    def late_s(self, node: str) -> float:
+        """For how long a node's Lease has run out; below 0 while it is valid.
+
+        A node without one was never there, or was taken away: for ever.
+        """
+        if node not in self._seen:
+            return float("inf")
+        changed_s, lasts_s = self._seen[node]
+        return self._clock.monotonic_s() - changed_s - lasts_s
+
+    def _changed(self, event: Event) -> None:
+        if event.after is not None:
+            self._note(event.after)
+        else:
+            self._seen.pop(event.key.rpartition("/")[2], None)
+
+    def _note(self, entry: Entry) -> None:
+        lasts_s = _decoder.decode(entry.body).spec.lease_duration_seconds or LEASE_S
+        self._seen[entry.name] = self._clock.monotonic_s(), lasts_s

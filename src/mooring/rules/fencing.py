@@ -1,0 +1,89 @@
+"""Whether a volume that one host at most may use can pass from one host to another. Pure.
+
+Docker volumes §9: never two writers. A host that cannot be heard of may write on; only its own
+agent (or an operator, who says that it is off) makes sure that it does not.
+"""
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from mooring.model.names import NFS_DRIVER
+from mooring.model.node import Node
+from mooring.model.storage_class import StorageClass
+from mooring.model.volume import Volume
+
+BY_LEASE: Final = "lease"  # of the class's parameter `fencing`: hosts fence themselves
+MARGIN_S: Final = 2.0  # after a Lease has run out, for whatever is late
+OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"  # a taint: an operator's word
+# Between the last renewal and the end of the Lease: as shares of it. No new mounts, then writers
+# are killed, and all of it is over well before another host may have the volume.
+STOP_SHARE: Final = 10 / 15
+RENEW_SHARE: Final = 3 / 15
+LEASE_S: Final = 15.0
+
+
+class Holder(Enum):
+    """What is known of the host that has a volume."""
+
+    USES = "uses"  # it lives, and has users of it
+    LETS_GO = "lets go"  # it lives, and nobody there uses it
+    SILENT = "silent"  # its Lease has run out
+
+
+class Passing(NamedTuple):
+    """What another host gets.
+
+    may       it may have the volume now
+    wait_s    else look again after so long; None: it is refused
+    is_forced by an operator's word
+    """
+
+    may: bool = False
+    wait_s: float | None = None
+    is_forced: bool = False
+
+
+REFUSED: Final = Passing()
+
+
+def fences_itself(volume: Volume, class_: StorageClass | None) -> bool:
+    """Whether the host of a volume makes sure that nobody writes once its Lease has run out.
+
+    Not by NFS, where the kernel may write later what was written before; nor is there a need where
+    nobody else can reach the data.
+    """
+    return (
+        class_ is not None
+        and class_.parameters.get("fencing") == BY_LEASE
+        and volume.driver != NFS_DRIVER
+        and not volume.hosts
+    )
+
+
+def is_out_of_service(node: Node | None) -> bool:
+    """Whether an operator vouches that a host is off."""
+    return node is not None and any(one.key == OUT_OF_SERVICE for one in node.spec.taints)
+
+
+def holder_of(late_s: float, *, has_users: bool) -> Holder:
+    """late_s: for how long the host's Lease has run out; below 0: it is valid."""
+    if late_s >= 0:
+        return Holder.SILENT
+    return Holder.USES if has_users else Holder.LETS_GO
+
+
+def passing(holder: Holder, late_s: float, *, fences: bool, out_of_service: bool) -> Passing:
+    """Whether the volume of a holder may pass to another host.
+
+    fences          the holder fences itself, as `fences_itself` says
+    out_of_service  of the holder
+    """
+    if holder is Holder.USES:
+        return REFUSED
+    if holder is Holder.LETS_GO:
+        return Passing(wait_s=0.2)
+    if out_of_service:
+        return Passing(may=True, is_forced=True)
+    if not fences:
+        return REFUSED
+    return Passing(may=late_s >= MARGIN_S, wait_s=max(MARGIN_S - late_s, 0.1))
