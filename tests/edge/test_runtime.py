@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mooring.edge.errors import ProxyAway
-from mooring.edge.haproxy.runtime import asked, slots_of
+from mooring.edge.haproxy.runtime import asked, busy_in, slots_of
 from mooring.edge.haproxy.slots import Admin, Slot
 
 # Of HAProxy 2.6.12: a server that serves, one that is checked, one at rest, one that failed.
@@ -33,6 +33,17 @@ def test_slots_are_read_from_a_state() -> None:
             Slot(4, "10.0.0.4", 18091, Admin.DRAIN, False),
         ]
     }
+
+
+def test_slots_with_requests_are_read_from_what_it_counts() -> None:
+    stat = """\
+# pxname,svname,qcur,qmax,scur,smax,slim,stot,
+svc_a_,s1,0,0,2,8,,41,
+svc_a_,s2,0,0,0,8,,40,
+svc_a_,s13,0,0,1,1,,1,
+
+"""
+    assert busy_in(stat) == {1, 13}
 
 
 async def test_without_a_socket_it_is_away(tmp_path: Path) -> None:

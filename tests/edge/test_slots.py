@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
+from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan, takes_over
 from mooring.edge.model import Backend, Server, Wish
 from mooring.edge.routes import Route
 
@@ -19,11 +19,11 @@ class Proxy:
         self.route = replace(ROUTE, mode=mode)  # type: ignore[arg-type]
         self.slots = {n: Slot(n, "127.0.0.1", 1, Admin.MAINT, False) for n in range(1, slots + 1)}
         self.places: dict[str, int] = {}
+        self.busy: set[int] = set()  # slots whose requests go on
         self.last: Plan | None = None
 
     def bring(self, *servers: Server) -> Plan:
-        backend = Backend(self.route, servers, len(self.slots))
-        self.last = plan(backend, list(self.slots.values()), self.places)
+        self.last = plan(_of(self, *servers), list(self.slots.values()), self.places, self.busy)
         self.places = dict(self.last.places)
         for step in self.last.steps:
             self._do(step)
@@ -139,6 +139,51 @@ def test_without_a_slot_a_server_is_homeless() -> None:
     proxy = Proxy(slots=1)
     proxy.settle(server(1))
     assert proxy.bring(server(1), server(2)).homeless == ("t2",)
+
+
+def _of(proxy: Proxy, *servers: Server) -> Backend:
+    return Backend(proxy.route, servers, len(proxy.slots))
+
+
+def test_a_slot_with_requests_to_end_is_taken_after_all_that_have_none() -> None:
+    proxy = Proxy(slots=3)
+    proxy.settle(server(1), server(2), server(3))
+    proxy.settle(server(3))
+    proxy.busy = {1}
+    proxy.settle(server(3), server(4))
+    assert proxy.places == {"t3": 3, "t4": 2}
+
+
+def test_a_slot_with_requests_to_end_is_left_to_them_while_another_server_answers() -> None:
+    proxy = Proxy(slots=2)
+    proxy.settle(server(1), server(2))
+    proxy.settle(server(2))
+    proxy.busy = {1}
+    assert proxy.bring(server(2), server(3)).homeless == ("t3",)
+    # One that fails, or leaves for another to come, is none to rely on.
+    for other in (leaving(2), server(2)):
+        proxy.check(other.wish is Wish.LEAVE, "t2")
+        before = list(proxy.slots.values())
+        assert not plan(_of(proxy, other, server(3)), before, {"t2": 2}, {1}).homeless
+
+
+def test_a_server_keeps_its_slot_whatever_requests_it_has() -> None:
+    proxy = Proxy(slots=2)
+    proxy.settle(server(1), server(2))
+    proxy.busy = {1, 2}
+    assert proxy.bring(server(1), server(2)).steps == ()
+    proxy.slots[1] = proxy.slots[1]._replace(admin=Admin.MAINT, is_up=False)
+    proxy.settle(server(1), server(2))
+    assert proxy.places == {"t1": 1, "t2": 2}
+
+
+def test_only_a_plan_that_takes_what_others_had_hangs_on_their_requests() -> None:
+    proxy = Proxy(slots=1)
+    before = list(proxy.slots.values())
+    assert not takes_over(proxy.bring(server(1)), before)
+    proxy.settle()
+    before = list(proxy.slots.values())
+    assert takes_over(proxy.bring(server(2)), before)
 
 
 def test_after_a_start_of_ours_servers_are_found_where_they_are() -> None:

@@ -14,10 +14,10 @@ from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
 from mooring.edge.haproxy import files, room
 from mooring.edge.haproxy.process import Haproxy
-from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan
+from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan, takes_over
 from mooring.edge.history import History
 from mooring.edge.interface import LOOK_S, Facts
-from mooring.edge.model import Model, Server, Wish
+from mooring.edge.model import Backend, Model, Server, Wish
 from mooring.edge.routes import Problem, Route
 from mooring.edge.rules import Rule
 from mooring.edge.settings import Settings
@@ -272,9 +272,7 @@ class HaproxyProxy:
         looked_at = await self._look(model)
         steps: list[tuple[str, Point | Turn]] = []
         for name in looked_at:
-            before = self._plans.get(name)
-            places = before.places if before else {}
-            made = self._plans[name] = plan(model.backends[name], self._slots[name], places)
+            made = self._plans[name] = await self._planned(model.backends[name])
             steps += ((name, step) for step in made.steps)
         for name in self._plans.keys() - model.backends.keys():
             del self._plans[name]
@@ -295,6 +293,16 @@ class HaproxyProxy:
         self._waiting = {
             who: (route, self._waiting.get(who, (route, now))[1]) for who, route in waiting.items()
         }
+
+    async def _planned(self, backend: Backend) -> Plan:
+        """What is to be done in its slots, as they were looked at."""
+        before, slots = self._plans.get(backend.name), self._slots[backend.name]
+        places = before.places if before else {}
+        made = plan(backend, slots, places)
+        # Asked only where it matters, since it is one more question for each backend.
+        if takes_over(made, slots) and (busy := await self.process.runtime.busy(backend.name)):
+            made = plan(backend, slots, places, busy)
+        return made
 
     async def _look(self, model: Model) -> list[str]:
         """Backends that may have something to do, their slots looked at.

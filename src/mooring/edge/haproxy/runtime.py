@@ -17,6 +17,9 @@ DEADLINE_S: Final = 5.0
 BYTES_AT_ONCE: Final = 8 << 10  # of what is sent at once: HAProxy's buffer has 16 KiB
 # Columns of `show servers state`, and their bits and values.
 _BACKEND, _SERVER, _ADDRESS, _UP, _ADMIN, _RESULT, _PORT = 1, 3, 4, 5, 6, 11, 18
+_SERVERS: Final = 4  # the kind of lines that `show stat` is asked for
+# Columns of those lines.
+_STAT_SERVER, _STAT_SESSIONS = 1, 4
 _MAINT: Final = 0x01 | 0x02 | 0x20
 _DRAIN: Final = 0x08 | 0x10
 _RUNNING, _PASSED = ("1", "2", "3"), ("3", "4")  # 1: in its slow start
@@ -94,6 +97,10 @@ class Runtime:
         """By backend, in order of number; of one backend, or of all. Raises ProxyAway."""
         command = f"show servers state {word(backend)}" if backend else "show servers state"
         return slots_of(await asked(self._socket, command))
+
+    async def busy(self, backend: str) -> set[int]:
+        """Slots with requests that have not ended. Raises ProxyAway."""
+        return busy_in(await asked(self._socket, f"show stat {word(backend)} {_SERVERS} -1"))
 
     async def do(self, steps: Sequence[tuple[str, Point | Turn]]) -> None:
         """Steps, each with its backend.
@@ -234,6 +241,18 @@ def slots_of(state: str) -> dict[str, list[Slot]]:
             found.setdefault(cells[_BACKEND], []).append(_slot(int(number), cells))
     for slots in found.values():
         slots.sort()
+    return found
+
+
+def busy_in(stat: str) -> set[int]:
+    """Slots with sessions in what `show stat` prints of the servers of a backend."""
+    found = set()
+    for line in stat.splitlines():
+        cells = line.split(",")
+        if len(cells) > _STAT_SESSIONS and cells[_STAT_SESSIONS] not in ("", "0", "scur"):
+            number = cells[_STAT_SERVER].removeprefix("s")
+            if number.isdecimal():
+                found.add(int(number))
     return found
 
 

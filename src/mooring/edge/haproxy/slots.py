@@ -4,7 +4,7 @@ A slot is a server of the configuration that has no address of its own: it is po
 one comes, and rests when it goes, without a reload (edge §1.2, §5).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
     steps     in this order
     places    {server key: slot} once they are done
     waits     servers that have a slot, and have yet to pass a check
-    homeless  servers without a slot: only a reload makes more
+    homeless  servers without a slot: a reload makes more, or requests of another's end
     """
 
     steps: tuple[Point | Turn, ...]
@@ -60,18 +60,40 @@ class Plan(NamedTuple):
     homeless: tuple[str, ...]
 
 
-def plan(backend: Backend, slots: Sequence[Slot], places: Mapping[str, int]) -> Plan:
+def plan(
+    backend: Backend,
+    slots: Sequence[Slot],
+    places: Mapping[str, int],
+    busy: Collection[int] = (),
+) -> Plan:
     """What brings the slots of a backend to its servers.
 
     slots   all of it as they are now, by number, the first is 1
     places  {server key: slot} as the last plan had it; what it does not know is found by address
+    busy    slots with requests that have not ended
     """
-    return _Planner(backend, slots, places).plan()
+    return _Planner(backend, slots, places, busy).plan()
+
+
+def takes_over(made: Plan, slots: Sequence[Slot]) -> bool:
+    """Whether it gives a server what another had, whose requests may go on.
+
+    slots  as the plan was made of
+    """
+    fresh = {one.number for one in slots if one[1:3] == RESTING}
+    return any(isinstance(step, Point) and step.slot not in fresh for step in made.steps)
 
 
 class _Planner:
-    def __init__(self, backend: Backend, slots: Sequence[Slot], places: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        slots: Sequence[Slot],
+        places: Mapping[str, int],
+        busy: Collection[int],
+    ) -> None:
         self.backend = backend
+        self.busy = busy
         self.slots = {one.number: one for one in slots}
         wanted = {one.key: one for one in backend.servers}
         self.places = {
@@ -118,12 +140,20 @@ class _Planner:
         return self.backend.route.mode != "mesh" or server.is_backup == (number > 1)
 
     def _free(self, held: set[int]) -> list[int]:
-        """Resting slots, those first that point nowhere: the others may have requests to end."""
-        return [
-            one.number
-            for one in sorted(self.slots.values(), key=lambda one: (one[1:3] != RESTING, one))
+        """Resting slots, those first that point nowhere: the others may have requests to end.
+
+        What becomes of those would count against the server that came. So the slot is theirs
+        while somebody answers others, and stays.
+        """
+        resting = [
+            one
+            for one in self.slots.values()
             if one.number not in held and one.admin is Admin.MAINT
         ]
+        if self.busy and any(self._answers(one) for one in self.backend.servers):
+            resting = [one for one in resting if one.number not in self.busy]
+        resting.sort(key=lambda one: (one.number in self.busy, one[1:3] != RESTING, one))
+        return [one.number for one in resting]
 
     def _serve(self, server: Server, free: list[int]) -> None:
         number = self.places.get(server.key)
