@@ -148,6 +148,10 @@ class Storm:
         self.restart()
         self.services(services)
 
+    def reloads(self) -> int:
+        """Of the proxy, since its edge was started first; one that a kill cut off may be beside."""
+        return (self.entry.host.place / "edge.log").read_text().count(" reloaded backends=")
+
     def to_first(self, counts: Iterable[Counted]) -> list[float]:
         """Seconds from a task's running to its first answer, of all that began under load."""
         return [

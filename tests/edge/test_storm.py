@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, needs_hosts]
 REQUESTS = 100_000
 METHODS = ("POST", "PUT", "DELETE")
 AT_ONCE = 4  # of each of those
+# nginx may try a server that is gone once in 5 s, for the 30 s that it may have it, and 5 s more.
+TRIES = 8
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +62,30 @@ def test_of_100_000_gets_none_fails(storm: Storm) -> None:
 
 
 def test_by_nginx_gets_fail_where_a_reload_cuts_connections_alone(by_nginx: Storm) -> None:
-    """Beside those of clients that keep connections open, at most what was under way where
-    something was killed fails."""
+    """With a connection for each request none fails; of those that are kept open each reload cuts
+    at most each once."""
     with by_nginx.entry.load(WEB, "--pause", "0.001", "--close") as closing:
         by_nginx.all(services=10)
+    reloads = by_nginx.reloads()
     with by_nginx.entry.load(WEB, "--pause", "0.001") as keeping:
         by_nginx.all(services=10)
+    cuts = by_nginx.reloads() - reloads + 1  # the edge is killed once
     print(f"a connection each: {by_nginx.told(closing)}")
-    print(f"connections kept: {by_nginx.told(keeping)}")
+    print(f"connections kept, {cuts} reloads: {by_nginx.told(keeping)}")
     counts = (closing, keeping)
     print(times("a task's running to its first request", by_nginx.to_first(counts)))
     last = by_nginx.to_last(refused(by_nginx.entry))
     print(times("a task's death to its last request", last))
     assert closing.failures == []
+    assert keeping.said["failed"] <= cuts * WORKERS
 
 
 @pytest.mark.parametrize("proxy", ["storm", "by_nginx"])
 def test_work_is_never_done_twice(proxy: str, request: pytest.FixtureRequest) -> None:
-    """And at most what was under way where something was killed fails, by HAProxy."""
+    """And at most what was under way fails where something was killed; by nginx where a task ended,
+    and of PUT and DELETE what met a server that could not be reached, too."""
     storm: Storm = request.getfixturevalue(proxy)
-    killed, log = len(storm.killed), storm.work / "log"
+    killed, known, log = len(storm.killed), len(storm.known), storm.work / "log"
     log.write_text("")
     with ExitStack() as loads:
         counts = {}
@@ -95,9 +101,10 @@ def test_work_is_never_done_twice(proxy: str, request: pytest.FixtureRequest) ->
         failed = {f"{method} /{proxy}/{method}/{one[3]}" for one in counted.failures}
         asked = {f"{method} /{proxy}/{method}/{number}" for number in range(counted.done)}
         print(f"  of those that failed {sum(works[one] for one in failed)} had been begun")
-        # nginx gives up a PUT or DELETE at a server that it cannot reach, too.
-        may_fail = AT_ONCE * (len(storm.killed) - killed) if proxy == "storm" else len(failed)
-        assert len(failed) <= may_fail
+        # As many have ended as have come: there are three before and after.
+        ended = len(storm.killed) - killed if proxy == "storm" else len(storm.known) - known
+        tries = TRIES if proxy == "by_nginx" and method != "POST" else 1
+        assert counted.said["failed"] <= AT_ONCE * ended * tries
         assert {one: works[one] for one in asked - failed if works[one] != 1} == {}
         assert {one: works[one] for one in failed if works[one] > 1} == {}
 
