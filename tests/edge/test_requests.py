@@ -164,6 +164,20 @@ async def test_a_host_is_no_part_of_a_path(plant: Plant) -> None:
         assert (await told(plant, "GET", "/admin/x", host=host))[0] == status
 
 
+async def test_a_host_in_the_first_line_is_the_same_as_that_of_the_header(plant: Plant) -> None:
+    """Else one would be asked who may come in, and the service would be told of the other."""
+    await serving(plant)
+    for named, host, status in (
+        (HOST, HOST, 200),
+        (f"{HOST}:80", f"{HOST}:80", 200),
+        (HOST.upper(), HOST, 200),
+        (HOST, "other.example.com", 400),
+        ("other.example.com", HOST, 400),
+        (HOST, f"{HOST}x", 400),
+    ):
+        assert (await told(plant, "GET", f"http://{named}/a", host=host))[0] == status
+
+
 def in_chunks(size: int, each: int) -> bytes:
     chunks = [b"%x\r\n%b\r\n" % (each, b"a" * each) for _ in range(size // each)]
     return b"".join(chunks) + b"0\r\n\r\n"

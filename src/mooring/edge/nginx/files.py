@@ -66,17 +66,21 @@ http {{
         PATCH 0;
         POST 0;
     }}
+    map "$host $http_host" $mooring_other_host {{
+        default 1;
+        "~*^([^ ]+) \\1[.]?(:[0-9]*)?$" 0;
+    }}
     map $http_host $mooring_odd_host {{
         default 1;
         "" 0;
-        "~{HOST}" 0;
+        "~{HOST}" $mooring_other_host;
     }}
     map $request_uri $mooring_odd {{
         default $mooring_odd_host;
         "~{ODD_PATH}" 1;
     }}
 """
-# Of what can be read in more than one way nothing goes on.
+# Of what can be read in more than one way nothing goes on. A host may stand in the first line too.
 _UNDERSTOOD: Final = f'        if ($mooring_odd) {{ return 400 "{AMBIGUOUS}\\n"; }}'
 
 
