@@ -47,7 +47,7 @@ async def work(store: EtcdStore, worker: int) -> None:
             except Unavailable as error:
                 if error.effect is Effect.NONE:
                     continue
-                say(unsure=[worker, n])
+                say(unsure=[worker, n, str(error)])
                 return await work(store, worker)
             written = 0 if value is None else at
             say(did=[worker, n, at])

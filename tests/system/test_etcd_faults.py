@@ -189,7 +189,7 @@ def test_a_leader_that_is_killed_stopped_or_cut_off(scene: Scene, faults: tuple[
         took = faulted(scene, name, scene.leader())
         print(f"{name}: {MORE} commits within {took:.1f} s")
     scene.check()
-    print(len(scene.writer.said("did")), "commits,", len(scene.writer.said("unsure")), "unsure")
+    print(len(scene.writer.said("did")), "commits; unsure:", scene.writer.said("unsure"))
 
 
 @pytest.mark.slow
@@ -201,4 +201,4 @@ def test_a_hundred_faults_of_any_member(scene: Scene) -> None:
         name = chance.choice(["kill", "stop", "cut", "client"])
         faulted(scene, name, chance.choice(scene.members))
     scene.check()
-    print(len(scene.writer.said("did")), "commits,", len(scene.writer.said("unsure")), "unsure")
+    print(len(scene.writer.said("did")), "commits; unsure:", scene.writer.said("unsure"))
