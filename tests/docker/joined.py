@@ -63,6 +63,11 @@ class JoinedHost:
         assert self._process is not None, "start comes first"
         return self.host.pid_of(self._process)
 
+    @property
+    def has_ended(self) -> bool:
+        assert self._process is not None, "start comes first"
+        return self._process.poll() is not None
+
     def freeze(self) -> None:
         """It does nothing any more, and does not end."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -9,6 +9,8 @@ from mooring.crashpoints import POINTS
 # those of an Activate are beside the other deaths of dockerd and of hosts.
 NOT_PASSED: Final = (
     "adopt.",
+    "attach.taken-over",
+    "attach.taking-over",
     "btrfs.",
     "directory.expand.",
     "directory.start.",

@@ -183,6 +183,33 @@ def test_without_its_watchdog_a_host_that_hangs_writes_on_and_the_checker_finds_
     hosts.a.host.docker("rm", "--force", "planted")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["attach.taking-over", "attach.taken-over", "attach.intended"])
+def test_killed_while_it_takes_over_a_host_has_it_when_it_is_back(hosts: Hosts, point: str) -> None:
+    claim = point.replace(".", "-")
+    hosts.a.create(claim, "leased")
+    write(hosts.a, claim)
+    eventually(lambda: "a" in hosts.writers(claim), "it writes")
+    hosts.b.create(claim, "leased")
+    hosts.b.stop()
+    hosts.b.start(*LEASE, MOORING_CRASH_AT=point)
+    hosts.a.freeze()
+    try:
+        eventually(lambda: not has_begun(hosts.b, claim) and hosts.b.has_ended, "it is killed")
+        hosts.b.start(*LEASE)
+        eventually(lambda: has_begun(hosts.b, claim), "it has it")
+        eventually(lambda: "b" in hosts.writers(claim), "and writes")
+    finally:
+        hosts.a.thaw()
+    said = "in use on b"
+    eventually(lambda: said in hosts.a.host.try_docker("start", claim).err, "the other is refused")
+    assert is_one_after_the_other(hosts.writers(claim)), hosts.writers(claim)
+    hosts.b.host.docker("rm", "--force", claim)
+    eventually(lambda: hosts.a.host.try_docker("start", claim).code == 0, "it is let go")
+    eventually(lambda: hosts.writers(claim)[-1] == "a", "and written to where it was before")
+    hosts.a.host.docker("rm", "--force", claim)
+
+
 def test_without_the_word_of_an_operator_a_plain_class_is_taken_by_nobody(hosts: Hosts) -> None:
     hosts.a.create("plain", "plain")
     write(hosts.a, "plain")

@@ -22,16 +22,18 @@ LEASED = StorageClass(parameters={"fencing": "lease"})
 
 
 @pytest.mark.parametrize(
-    ("late_s", "has_users", "holder"),
+    ("unheard_share", "has_users", "holder"),
     [
-        (-5.0, True, Holder.USES),
-        (-5.0, False, Holder.LETS_GO),
-        (0.0, True, Holder.SILENT),
+        (0.0, True, Holder.USES),
+        (0.2, False, Holder.LETS_GO),
+        (0.6, True, Holder.LATE),
+        (0.6, False, Holder.LATE),
+        (1.0, True, Holder.SILENT),
         (float("inf"), False, Holder.SILENT),
     ],
 )
-def test_what_a_holder_is(late_s: float, has_users: bool, holder: Holder) -> None:
-    assert holder_of(late_s, has_users=has_users) is holder
+def test_what_a_holder_is(unheard_share: float, has_users: bool, holder: Holder) -> None:
+    assert holder_of(unheard_share, has_users=has_users) is holder
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,7 @@ def test_what_a_holder_is(late_s: float, has_users: bool, holder: Holder) -> Non
         (Holder.USES, -1, True, True, Passing()),
         (Holder.LETS_GO, -1, False, False, Passing(wait_s=0.2)),
         (Holder.LETS_GO, -1, True, True, Passing(wait_s=0.2)),
+        (Holder.LATE, -1, False, True, Passing(wait_s=0.2)),
         (Holder.SILENT, 0, False, False, Passing()),
         (Holder.SILENT, 9e9, False, False, Passing()),
         (Holder.SILENT, 0, False, True, Passing(may=True, is_forced=True)),

@@ -256,7 +256,7 @@ class Door:
         class_ = self._objects.view(StorageClass, found.spec.storage_class_name or "")
         late_s = self._leases.late_s(node)
         return passing(
-            holder_of(late_s, has_users=True),
+            holder_of(self._leases.unheard_share(node), has_users=True),
             late_s,
             fences=fences_itself(found, class_),
             out_of_service=is_out_of_service(self._objects.view(Node, node)),

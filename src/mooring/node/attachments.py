@@ -35,6 +35,7 @@ from mooring.rules.fencing import (
     is_out_of_service,
 )
 from mooring.rules.fencing import passing as may_pass
+from mooring.store.interface import Conflict
 
 HOST_PATHS: Final = "host.mooring.dev"  # attacher of volumes without a driver: paths of the host
 
@@ -121,14 +122,22 @@ class Attachments:
         late_s, node = self._leases.late_s(holder.node), self._objects.view(Node, holder.node)
         out_of_service = is_out_of_service(node)
         class_ = self._objects.view(StorageClass, volume.spec.storage_class_name or "")
-        state = holder_of(late_s, has_users=self._has_users(volume, holder.node))
+        unrenewed, share = (
+            self._leases.unrenewed(holder.node),
+            self._leases.unheard_share(holder.node),
+        )
+        state = holder_of(share, has_users=self._has_users(volume, holder.node))
         fences = fences_itself(volume, class_)
         found = may_pass(state, late_s, fences=fences, out_of_service=out_of_service)
         if found.may:
             passing(TAKING_OVER)
-            with suppress(NotFound, Stale):  # somebody else was first
+            # Nobody else was first, and in the same commit: it has not come back either.
+            checks = () if found.is_forced else (unrenewed,)
+            with suppress(NotFound, Stale, Conflict):
                 same = Preconditions(uid=holder.uid)
-                await self._objects.delete(self._kind, holder.name, preconditions=same)
+                await self._objects.delete(
+                    self._kind, holder.name, preconditions=same, checks=checks
+                )
                 self._told_of(volume, holder.node, is_forced=found.is_forced)
             passing(TAKEN_OVER)
             return

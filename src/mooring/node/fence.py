@@ -23,7 +23,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
 from mooring.node.published import Publisher
-from mooring.node.watchdog import fence
+from mooring.node.watchdog import fence, is_there, read
 from mooring.objects.objects import Objects
 from mooring.rules.events import WARNING, EventNote
 from mooring.rules.fencing import LEASE_S, RENEW_SHARE, STOP_SHARE, fences_itself
@@ -78,21 +78,23 @@ class Fence:
     ) -> None:
         self._objects, self._publisher, self._attachments = objects, publisher, attachments
         self._node, self._file, self._tell, self.times = node, state_dir / FILE, tell, times
-        self._acknowledged_s = time.monotonic()  # when the last renewal had been sent
+        self._acknowledged_s = self._earlier_s()  # when the last renewal had been sent
         self._held: dict[str, tuple[str, str]] = {}  # uid → name of the volume, uid of the lock
-        self._written: tuple[float, tuple[str, ...]] | None = None
 
-    def start(self) -> None:
-        """From the first renewal on. Raises nothing: without a watchdog nothing is fenced."""
-        self._acknowledged_s = time.monotonic()
-        self.write()
+    def _earlier_s(self) -> float:
+        """As an earlier process of this agent has told, whose containers may run: starting is no
+        renewal. The clock goes on through a restart, and begins anew with the host."""
+        now_s, told = time.monotonic(), read(self._file)
+        if not told.get("volumes"):
+            return now_s
+        return min(now_s, float(told.get("until") or 0) - self.times.stop_s)
 
-    def renewed(self, sent_s: float) -> None:
-        """A renewal that was sent at this monotonic time was acknowledged."""
-        was_lost = self.is_lost
+    async def renewed(self, sent_s: float) -> None:
+        """A renewal that was sent at this monotonic time was acknowledged. What another host has
+        got meanwhile is ended first, since then the watchdog leaves all alone."""
+        if self.is_lost:
+            await self._end_lost()
         self._acknowledged_s = sent_s
-        if was_lost:
-            self._compare()
         self.write()
 
     @property
@@ -114,13 +116,18 @@ class Fence:
         if self.is_lost and self.concerns(volume):
             raise LeaseLost(volume, self._node, self.silent_s)
 
+    def confirm(self, volume: Volume) -> None:
+        """It was mounted, which may have taken long. Raises LeaseLost if it is another's now."""
+        self.refuse(volume)
+        if self.concerns(volume) and not self._is_ours(volume.uid):
+            raise LeaseLost(volume, self._node, self.silent_s)
+
     def holds(self, volume: Volume) -> None:
         """It is about to be mounted: whoever writes to it is to be stopped in time."""
         if self.concerns(volume):
             lock = next((one.uid for one in self._attachments.of(volume.name)), "")
             self._held[volume.uid] = volume.name, lock
             self.write()
-            self._watch()
 
     async def begin(self, published: Iterable[Volume]) -> None:
         """At the start: what is mounted here, and another host's by now, is ended before anything
@@ -144,12 +151,17 @@ class Fence:
         if self._held.pop(uid, None) is not None:
             self.write()
 
-    def _compare(self) -> None:
-        """Back again: what another host has taken meanwhile is told of."""
-        for name, lock in list(self._held.values()):
-            ours = any(one.uid == lock for one in self._attachments.of(name))
-            volume = self._objects.view(Volume, name)
-            if not ours and volume is not None:
+    def _is_ours(self, uid: str) -> bool:
+        name, lock = self._held.get(uid, ("", ""))
+        return any(one.uid == lock for one in self._attachments.of(name))
+
+    async def _end_lost(self) -> None:
+        """Back again: whoever has what another host has taken meanwhile is killed."""
+        lost = {uid: self._held[uid][0] for uid in self._held if not self._is_ours(uid)}
+        await asyncio.to_thread(fence, [self._publisher.point(uid) for uid in lost])
+        for uid, name in lost.items():
+            self._held.pop(uid, None)
+            if (volume := self._objects.view(Volume, name)) is not None:
                 self._tell_fenced(volume)
 
     def _tell_fenced(self, volume: Volume) -> None:
@@ -167,8 +179,12 @@ class Fence:
         new = self._file.with_name(f".{FILE}.new")
         new.write_text(json.dumps(told))
         os.replace(new, self._file)
+        if self._held:
+            self._watch()
 
     def _watch(self) -> None:
         """Have a watchdog; one that is there already stays the only one."""
+        if is_there(self._file):
+            return
         log_file = self._file.with_name("watchdog.log")
         detached(*own("mooring.node.watchdog"), str(self._file), log=log_file)

@@ -57,7 +57,7 @@ class Heartbeat:
             await self._register()
         sent_s = time.monotonic()
         await self._renew()
-        self._fence.renewed(sent_s)
+        await self._fence.renewed(sent_s)
         now_s = self._objects.clock.monotonic_s()
         stale = self._shown_s is None or now_s - self._shown_s >= CONDITION_EVERY_S
         if node is None or not node.is_ready or stale:

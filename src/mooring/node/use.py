@@ -178,6 +178,8 @@ class Users:
                     self._fence.holds(volume)
                 published = await self.mounting.stage(volume)
                 await self._noted(key, user, volume)
+                if self._fence is not None:
+                    self._fence.confirm(volume)
         except BaseException:
             self.queue.add(uid)  # what was begun is undone unless somebody needs it
             raise

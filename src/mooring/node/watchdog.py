@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,9 @@ from mooring.host.mountinfo import Mountinfo, Place
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.1
+KILL_S: Final = 2.0  # of one look; a process in an uninterruptible call dies only after it
+KILLED_AGAIN_S: Final = 0.01
+LOCKED_WITHIN_S: Final = 1.0  # its agent looks now and then whether there is a watchdog
 
 
 def main(words: list[str]) -> int:
@@ -31,15 +34,31 @@ def main(words: list[str]) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s level=%(levelname)s %(message)s")
     file = Path(words[0])
     lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _watch(file)
+    until_s = time.monotonic() + LOCKED_WITHIN_S
+    while time.monotonic() < until_s:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _watch(file)
+            break
+        time.sleep(LOOK_S)
     return 0
+
+
+def is_there(file: Path) -> bool:
+    """Whether a watchdog looks at the file."""
+    lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _watch(file: Path) -> None:
     while True:
-        told = _read(file)
+        told = read(file)
         volumes = [Path(str(one)) for one in told.get("volumes") or ()]
         if not volumes and not _lives(told.get("agent")):
             return
@@ -60,15 +79,30 @@ def fence(points: Iterable[Path]) -> None:
             found[at[-1].place] = point
     if not found:
         return
-    for pid in mounts.processes_holding(set(found)) | _inside(found.values()):
-        log.warning("process %d is killed: this host may write to its volume no more", pid)
-        with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+    if not _killed(found):
+        return  # what is still held is not unmounted: it is found by that mount the next time
     for point in found.values():
         try:
             mounts.unmount(point)
         except MooringError as error:
             log.warning("%s", error)
+
+
+def _killed(found: Mapping[Place, Path]) -> bool:
+    """Whether nobody is left: one that was forked meanwhile would write on."""
+    told: set[int] = set()
+    until_s = time.monotonic() + KILL_S
+    while users := mounts.processes_holding(set(found)) | _inside(found.values()):
+        for pid in users:
+            if pid not in told:
+                log.warning("process %d is killed: this host may write to its volume no more", pid)
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        told |= users
+        if time.monotonic() >= until_s:
+            return False
+        time.sleep(KILLED_AGAIN_S)
+    return True
 
 
 def _inside(points: Iterable[Path]) -> set[int]:
@@ -88,7 +122,7 @@ def _inside(points: Iterable[Path]) -> set[int]:
     return found
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
     """What the agent told last; nothing if there is no such file."""
     with suppress(OSError, ValueError):
         found = json.loads(file.read_bytes())

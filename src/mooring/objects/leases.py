@@ -7,6 +7,7 @@ import msgspec
 from mooring.model.node import NODE_LEASES
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
+from mooring.store.interface import Check
 
 LEASES = "leases.coordination.k8s.io"
 LEASE_S = 40.0  # of a Lease that does not say
@@ -41,10 +42,22 @@ class SeenLeases:
         if self._unfollow is not None:
             self._unfollow()
 
+    def unheard_share(self, node: str) -> float:
+        """Which share of its Lease a node has not been heard of; beyond 1 it has run out."""
+        lasts_s = self._seen.get(node, (0.0, LEASE_S))[1]
+        return self.late_s(node) / lasts_s + 1
+
+    def unrenewed(self, node: str) -> Check:
+        """For a commit that counts on a Lease: that it is as it is seen here now."""
+        key = f"{NODE_LEASES}/{node}"
+        entry = self._shelf.get(key)
+        return Check(self._shelf.prefix + key, 0 if entry is None else entry.revision)
+
     def late_s(self, node: str) -> float:
         """For how long a node's Lease has run out; below 0 while it is valid.
 
-        A node without one was never there, or was taken away: for ever.
+        A node without one was never there: for ever. One whose Lease was deleted may live, and make
+        it anew: it has a full term from then on.
         """
         if node not in self._seen:
             return float("inf")
@@ -54,8 +67,8 @@ class SeenLeases:
     def _changed(self, event: Event) -> None:
         if event.after is not None:
             self._note(event.after)
-        else:
-            self._seen.pop(event.key.rpartition("/")[2], None)
+        elif event.before is not None:
+            self._note(event.before)
 
     def _note(self, entry: Entry) -> None:
         lasts_s = _decoder.decode(entry.body).spec.lease_duration_seconds or LEASE_S

@@ -280,12 +280,14 @@ class Objects:
         preconditions: Preconditions = ANY_OBJECT,
         dry_run: bool = False,
         propagation: Propagation | None = None,
+        checks: Sequence[Check] = (),
     ) -> tuple[Entry, bool]:
         """Remove an object, or mark it if finalizers hold it. Returns it, and whether it is gone.
 
         There is no grace period: Mooring runs no containers that would use it.
 
         propagation  what becomes of what it owns, see rules.garbage
+        checks       what it depends on beside: Conflict if one is not as it was
         """
         if key in kind.kept:
             raise Forbidden(kind, key, f"this {kind.singular} may not be deleted")
@@ -312,8 +314,11 @@ class Objects:
             try:
                 write = Write(shelf.prefix + key, stored, entry.revision)
                 old = pooled(shelf.kind, entry)
-                revision = await self._commit_charged(write, old, old if held else None)
-            except Conflict:
+                new = old if held else None
+                revision = await self._commit_charged(write, old, new, checks)
+            except Conflict as conflict:
+                if conflict.key in {one.key for one in checks}:
+                    raise
                 continue
             shown = stored or unspliced(entry.body, shelf.offset)
             body = spliced(shown, shelf.offset, revision)

@@ -13,12 +13,14 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 
 BY_LEASE: Final = "lease"  # of the class's parameter `fencing`: hosts fence themselves
+LOOK_S: Final = 0.2  # until it is looked again at a host that may let go
 MARGIN_S: Final = 2.0  # after a Lease has run out, for whatever is late
 OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"  # a taint: an operator's word
 # Between the last renewal and the end of the Lease: as shares of it. No new mounts, then writers
 # are killed, and all of it is over well before another host may have the volume.
 STOP_SHARE: Final = 10 / 15
 RENEW_SHARE: Final = 3 / 15
+LATE_SHARE: Final = 8 / 15  # two renewals are missing, and the time that one takes
 LEASE_S: Final = 15.0
 
 
@@ -27,6 +29,7 @@ class Holder(Enum):
 
     USES = "uses"  # it lives, and has users of it
     LETS_GO = "lets go"  # it lives, and nobody there uses it
+    LATE = "late"  # its Lease is valid, and it has missed renewals
     SILENT = "silent"  # its Lease has run out
 
 
@@ -65,10 +68,12 @@ def is_out_of_service(node: Node | None) -> bool:
     return node is not None and any(one.key == OUT_OF_SERVICE for one in node.spec.taints)
 
 
-def holder_of(late_s: float, *, has_users: bool) -> Holder:
-    """late_s: for how long the host's Lease has run out; below 0: it is valid."""
-    if late_s >= 0:
+def holder_of(unheard_share: float, *, has_users: bool) -> Holder:
+    """unheard_share: of the host's Lease that has gone by since it was renewed."""
+    if unheard_share >= 1:
         return Holder.SILENT
+    if unheard_share >= LATE_SHARE:
+        return Holder.LATE
     return Holder.USES if has_users else Holder.LETS_GO
 
 
@@ -80,8 +85,8 @@ def passing(holder: Holder, late_s: float, *, fences: bool, out_of_service: bool
     """
     if holder is Holder.USES:
         return REFUSED
-    if holder is Holder.LETS_GO:
-        return Passing(wait_s=0.2)
+    if holder in (Holder.LETS_GO, Holder.LATE):  # that ends by itself, one way or the other
+        return Passing(wait_s=LOOK_S)
     if out_of_service:
         return Passing(may=True, is_forced=True)
     if not fences:

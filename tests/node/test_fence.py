@@ -1,0 +1,193 @@
+"""A host that is not heard of, and another one that wants what it has. Docker volumes §9."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from mooring.errors import MooringError
+from mooring.model.attachment import Attachment
+from mooring.model.node import NODE_LEASES
+from mooring.node.attachments import AttachedElsewhere, Attachments, HolderUnreachable
+from mooring.node.fence import FILE, Fence, LeaseLost, Times
+from mooring.objects.kind import Doc
+from mooring.objects.leases import LEASES, SeenLeases
+from mooring.rules.events import EventNote
+from mooring.rules.fencing import MARGIN_S
+from mooring.store.interface import Conflict
+from tests.controllers.clocked import a_claim_doc
+from tests.controllers.plant import CLAIMS, CLASSES
+from tests.node.host_plant import HERE, HostPlant, a_pool_class
+
+THERE = "there"
+LEASE_S = 15
+NEVER, ALWAYS = Times(1e9), Times(0.0)  # silent for too long
+
+
+class SharedPlant(HostPlant):
+    """With a volume that two hosts reach, whose class has them fence themselves."""
+
+    pool_spec: ClassVar[Doc] = {"node": "", "directory": {"shared": True}}
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        parameters = {"pool": "local", "fencing": "lease"}
+        self.put(
+            CLASSES,
+            a_pool_class("local") | {"metadata": {"name": "leased"}, "parameters": parameters},
+        )
+        self.put(CLAIMS, a_claim_doc(class_="leased"))
+        self.settle()
+        self.told: list[EventNote] = []
+        spec = {"holderIdentity": THERE, "leaseDurationSeconds": LEASE_S}
+        lease: Doc = {"metadata": {"name": THERE}, "spec": spec}
+        self._run(self.objects.create(self.objects.kinds[LEASES], NODE_LEASES, lease))
+        self.here, self.there = (self._attachments(one) for one in (HERE, THERE))
+
+    def _attachments(self, node: str) -> Attachments:
+        return Attachments(self.objects, node, self.told.append)
+
+    def intend(self, attachments: Attachments) -> None:
+        self._run(attachments.intend(self.made()))
+
+    def holder(self) -> str:
+        (found,) = self.objects.views(Attachment)
+        return found.node
+
+    def fence(self, state: Path, times: Times) -> Fence:
+        state.mkdir(exist_ok=True)
+        return Fence(
+            *(self.objects, self.agent.publisher, self.here, HERE, state, self.told.append, times)
+        )
+
+    def renew(self, node: str) -> None:
+        text = self.clock.text.replace("Z", ".000000Z")
+        key = f"{NODE_LEASES}/{node}"
+        assert self.edit(LEASES, key, lambda doc: doc["spec"].update(renewTime=text))
+
+    def reasons(self) -> list[str]:
+        return [one.reason for one in self.told]
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[SharedPlant]:
+    made = SharedPlant(tmp_path)
+    yield made
+    for one in (made.here, made.there):
+        one.stop()
+    made.close()
+
+
+def test_a_volume_of_a_shared_pool_is_of_no_host(plant: SharedPlant) -> None:
+    assert plant.made().hosts == ()
+
+
+@pytest.mark.parametrize(
+    ("after_s", "error"),
+    [
+        (1, AttachedElsewhere),
+        (LEASE_S - 1, AttachedElsewhere),
+        (LEASE_S, HolderUnreachable),
+        (LEASE_S + MARGIN_S - 0.5, HolderUnreachable),
+    ],
+)
+def test_what_a_silent_host_has_is_its_own_until_it_has_stopped(
+    plant: SharedPlant, after_s: float, error: type[MooringError]
+) -> None:
+    plant.intend(plant.there)
+    plant.clock.move(after_s)
+    with pytest.raises(error, match=THERE):
+        plant.intend(plant.here)
+    assert plant.holder() == THERE
+
+
+def test_then_it_is_anothers(plant: SharedPlant) -> None:
+    plant.intend(plant.there)
+    plant.clock.move(LEASE_S + MARGIN_S)
+    plant.intend(plant.here)
+    assert (plant.holder(), plant.reasons()) == (HERE, ["TakenOver"])
+
+
+def test_a_host_that_was_heard_of_again_keeps_it(plant: SharedPlant) -> None:
+    plant.intend(plant.there)
+    plant.clock.move(LEASE_S + MARGIN_S)
+    plant.renew(THERE)
+    with pytest.raises(AttachedElsewhere):
+        plant.intend(plant.here)
+
+
+def test_of_a_host_whose_lease_is_deleted_nothing_is_known_for_a_term(plant: SharedPlant) -> None:
+    leases = SeenLeases(plant.objects)
+    leases.start()
+    plant.clock.move(LEASE_S - 1)
+    plant.delete(LEASES, f"{NODE_LEASES}/{THERE}")
+    assert leases.late_s(THERE) == -LEASE_S
+    plant.clock.move(LEASE_S)
+    assert leases.late_s(THERE) == 0
+    leases.stop()
+
+
+def test_no_volume_passes_in_a_commit_that_comes_after_a_renewal(plant: SharedPlant) -> None:
+    plant.intend(plant.there)
+    leases = SeenLeases(plant.objects)
+    seen = leases.unrenewed(THERE)
+    plant.renew(THERE)
+    (held,) = plant.objects.views(Attachment)
+    kind = plant.objects.kinds[Attachment.resource]
+    with pytest.raises(Conflict):
+        plant._run(plant.objects.delete(kind, held.name, checks=[seen]))
+    plant._run(plant.objects.delete(kind, held.name, checks=[leases.unrenewed(THERE)]))
+    assert not plant.objects.views(Attachment)
+
+
+def test_starting_again_is_no_renewal(plant: SharedPlant, tmp_path: Path) -> None:
+    state = tmp_path / "fence"
+    state.mkdir()
+    times, now_s = Times(LEASE_S), time.monotonic()
+    told = {"agent": 1, "until": now_s + times.stop_s - 5, "volumes": ["/nowhere"]}
+    (state / FILE).write_text(json.dumps(told))
+    assert plant.fence(state, times).silent_s >= 5
+    (state / FILE).write_text(json.dumps(told | {"until": now_s + 1e6}))  # of an earlier boot
+    assert plant.fence(state, times).silent_s >= 0
+    (state / FILE).write_text(json.dumps(told | {"until": 0, "volumes": []}))
+    assert not plant.fence(state, NEVER).is_lost
+
+
+def test_a_host_that_is_not_heard_of_mounts_nothing_that_another_may_have(
+    plant: SharedPlant, tmp_path: Path
+) -> None:
+    plant.fence(tmp_path / "well", NEVER).refuse(plant.made())
+    with pytest.raises(LeaseLost, match="may be another host's by now"):
+        plant.fence(tmp_path / "lost", ALWAYS).refuse(plant.made())
+
+
+def test_what_was_taken_while_it_was_mounted_is_not_given_to_anybody(
+    plant: SharedPlant, tmp_path: Path
+) -> None:
+    fence, volume = plant.fence(tmp_path / "fence", NEVER), plant.made()
+    plant.intend(plant.here)
+    fence.holds(volume)
+    fence.confirm(volume)
+    plant._run(plant.here.detach(volume.name))
+    plant.intend(plant.there)
+    with pytest.raises(LeaseLost):
+        fence.confirm(volume)
+    fence.let_go(volume.uid)
+
+
+def test_back_again_it_ends_what_another_has_taken_before_it_counts_as_well(
+    plant: SharedPlant, tmp_path: Path
+) -> None:
+    fence, volume = plant.fence(tmp_path / "fence", ALWAYS), plant.made()
+    plant.intend(plant.here)
+    fence.holds(volume)
+    plant._run(fence.renewed(time.monotonic()))
+    assert plant.reasons() == []
+    plant._run(plant.here.detach(volume.name))
+    plant.intend(plant.there)
+    plant._run(fence.renewed(time.monotonic()))
+    assert plant.reasons() == ["FencedOff"]
+    assert json.loads((tmp_path / "fence" / FILE).read_text())["volumes"] == []
