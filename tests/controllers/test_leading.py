@@ -101,6 +101,21 @@ async def test_one_that_is_gone_is_missed_for_as_long_as_its_lease() -> None:
     await leading.stop()
 
 
+async def test_one_that_stood_still_goes_on_if_nobody_took_over() -> None:
+    servers = Servers()
+    leading, objects = await servers.server("a")
+    await servers.says("a leads")
+    entry = objects.entry(LEASES, f"{NAMESPACE}/{LEASE}")
+    assert entry is not None
+    servers.clock.move(100)
+    async with asyncio.timeout(WITHIN_S):
+        while objects.entry(LEASES, entry.key) is entry:  # noqa: ASYNC110  (nor here)
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert servers.said == ["a leads"]
+    await leading.stop()
+
+
 async def test_one_whose_term_fails_takes_part_again() -> None:
     servers = Servers()
     objects, failed = await servers.objects(), list[str]()

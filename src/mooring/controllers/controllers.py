@@ -1,5 +1,6 @@
 """All loops, wired to what wakes them."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -109,18 +110,25 @@ class Controllers:
         return (*self.queues, *self.resyncs)
 
     async def start(self) -> None:
-        """Look at everything once, then at what changes."""
+        """Look at everything once, then at what changes.
+
+        Each loop goes through all there is of its kinds at once. Others have their turn in between:
+        a server that comes to lead is serving.
+        """
         if self._has_recorder:
             await self.recorder.start()
         for follower in self._followers:
             follower.start()
+            await asyncio.sleep(0)
         self._follow(Node.resource, self.nodes)
         self._follow("namespaces", self.namespaces)
         self._follow(Pool.resource, self.pools)
         self._owned.start()
+        await asyncio.sleep(0)
         self._follow(SnapshotSchedule.resource, self.schedules)
         self.attributes_protection.start()
         self.expander.start()
+        await asyncio.sleep(0)
         self._follow(AttributesClass.resource, self.attributes_classes)
         await self.expiry.start()
         for part in self._parts:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import takewhile
 from typing import Final
 
@@ -26,6 +27,7 @@ class Expiry:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._written: OrderedDict[str, float] = OrderedDict()  # key → monotonic, oldest first
+        self._unfollow: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -157,20 +157,26 @@ class Leading:
             log.info("this server leads no more: %s", self._name)
 
     async def _renew(self, objects: Objects) -> None:
-        """Until it cannot be for too long, or is another's."""
+        """Until it cannot be for too long, or is another's.
+
+        That we stood still ourselves is no reason to end: the fence says whether we lead.
+        """
         clock = self._objects.clock
         renewed_s = clock.monotonic_s()
-        while clock.monotonic_s() - renewed_s < self._give_up_s:
+        while True:
             await asyncio.sleep(self._renew_s)
             sent_s = clock.monotonic_s()
             try:
-                async with asyncio.timeout(self._give_up_s - (sent_s - renewed_s)):
+                left_s = self._give_up_s - (sent_s - renewed_s)
+                async with asyncio.timeout(max(left_s, self._renew_s)):
                     await self._put(objects, {"renewTime": self._now()})
                 renewed_s = sent_s
             except NotLeader:
                 return
             except (MooringError, TimeoutError) as error:
-                log.warning("the lease of the leader is not renewed: %s", error)
+                log.warning("the lease of the leader is not renewed: %r", error)
+                if clock.monotonic_s() - renewed_s >= self._give_up_s:
+                    return
 
     async def _release(self, objects: Objects) -> None:
         """Who waits need not wait until it has run out."""
