@@ -212,6 +212,20 @@ async def test_what_comes_to_a_member_too_late_is_not_done(store: EtcdStore) -> 
     assert await store.get("a/x") is None
 
 
+async def test_a_cut_is_told_of_at_another_member_too(store: EtcdStore) -> None:
+    """Else who asked for it waits for ever: nothing else need be written after it."""
+    feed = store._feed
+    assert feed._follower is not None
+    feed._follower.cancel()  # as one that stands still
+    await store._cut_off(feed.cut)
+    look = asyncio.create_task(feed._look_once())
+    await asyncio.sleep(0.2)
+    feed._ask_another()
+    async with asyncio.timeout(5):
+        await feed.reached(feed.cut)
+        await look
+
+
 async def test_a_lost_answer_is_not_known_once_history_is_forgotten(store: EtcdStore) -> None:
     async def forget() -> None:
         store._feed.gaps += 1

@@ -10,7 +10,7 @@ from typing import Final
 
 from mooring.errors import Effect, MooringError
 from mooring.store.etcd_calls import REMEDY, Calls
-from mooring.store.etcd_messages import LAST, Messages, Told
+from mooring.store.etcd_messages import CUT, LAST, Messages, Told, later_cut
 from mooring.store.interface import Changes, Expired, Unavailable
 from mooring.store.watchers import Watchers
 
@@ -116,25 +116,30 @@ class Feed:
     async def last(self) -> int:
         """The revision of the last commit, by most of the members: no other can have made a later
         one before we asked. Raises Unavailable."""
-        return (await self._last())[0]
-
-    async def _last(self) -> tuple[int, int]:
-        """And etcd's own revision at that moment."""
         answer = await self._calls.kv("Txn", self.messages.reads([LAST]))
-        return self.messages.last_in(answer), int(answer.header.revision)
+        return self.messages.last_in(answer)
+
+    async def _newest(self) -> tuple[int, int]:
+        """The revision of the last commit or cut, and etcd's own at that moment."""
+        answer = await self._calls.kv("Txn", self.messages.reads([CUT, LAST]))
+        cut = later_cut(self.messages.heads(answer), 0)
+        return max(self.messages.last_in(answer), cut), int(answer.header.revision)
 
     async def _look(self) -> None:
-        """Whether all is told that happens: a member may be cut off, or stand still."""
+        """Now and then, for ever."""
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                revision, etcds = await self._last()
-                await self.reached(revision)
+                await self._look_once()
             except MooringError as error:
                 log.warning("etcd is not asked with success: %s", error.what)
-            else:
-                # Who else uses the cluster may have its history forgotten: ours goes on from here.
-                self._told_until = max(self._told_until, etcds)
+
+    async def _look_once(self) -> None:
+        """Whether all is told that happens: a member may be cut off, or stand still."""
+        revision, etcds = await self._newest()
+        await self.reached(revision)
+        # Who else uses the cluster may have its history forgotten: ours goes on from here.
+        self._told_until = max(self._told_until, etcds)
 
     # Following
 
@@ -150,7 +155,7 @@ class Feed:
                 # Who watches has to list again. There is no way to tell what was forgotten.
                 log.warning("changes up to %d are lost", error.oldest)
                 with suppress(MooringError):
-                    self._skip(*await self._last())
+                    self._skip(*await self._newest())
             except MooringError as error:
                 log.warning("changes are asked for anew: %s", error.what)
             await asyncio.sleep(delay_s)
@@ -162,7 +167,7 @@ class Feed:
                 self._marks[mark] = revision
         self.cut = max(self.cut, told.cut)
         self.watchers.deliver(told.changes)
-        self._told_until = until
+        self._told_until = max(self._told_until, until)
         self._advance(told.reached)
 
     def _skip(self, revision: int, until: int) -> None:
