@@ -17,6 +17,7 @@ from msgspec import structs
 
 from mooring.edge.certificates import Certificate, certificates_in, chosen
 from mooring.edge.errors import ConfigRejected, EntryTaken, UnexpectedAnswer
+from mooring.edge.haproxy import split
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.proxy import HaproxyProxy
 from mooring.edge.haproxy.runtime import asked
@@ -475,6 +476,32 @@ async def test_a_new_host_waits_until_its_backend_knows_whom_it_lets_in(plant: P
         if proxy.reloads:
             break
     await plant.gets((403, ""), "secret.example.com")
+
+
+async def test_a_new_host_waits_for_its_guard_after_a_start_of_ours_too(plant: Plant) -> None:
+    await brought(HaproxyProxy(plant.settings), a_service())
+    again = HaproxyProxy(plant.settings)
+    await again.find()
+    kept = a_service(host=f"{HOST},secret.example.com", allow="10.99.0.0/16")
+    await again.bring(_model(again, kept), {})
+    assert again.reloads == 0
+    maps = await again.process.runtime.map(f"{again.place}/http.map")
+    assert maps == {f"{HOST}/": "svc_idweb_", "secret.example.com/": "waiting"}
+
+
+async def test_who_shares_a_place_goes_on_while_its_guard_is_to_come(plant: Plant) -> None:
+    proxy = HaproxyProxy(plant.settings)
+    other = a_service("other", host=HOST, weight="1", created="2026-02-02T00:00:00Z")
+    await brought(proxy, a_service(host=HOST, weight="1"), other)
+    shares = await proxy.process.runtime.map(split.file(plant.settings))
+    assert set(shares.values()) == {"svc_idweb_", "svc_idother_"}
+    kept = a_service(host=HOST, weight="1", allow="10.99.0.0/16")
+    await proxy.bring(_model(proxy, kept, other), {})
+    assert await proxy.process.runtime.map(split.file(plant.settings)) == shares
+    again = HaproxyProxy(plant.settings)
+    await again.find()
+    await again.bring(_model(again, kept, other), {})
+    assert await again.process.runtime.map(split.file(plant.settings)) == shares
 
 
 async def test_an_entry_point_may_have_another_address_of_its_port(plant: Plant) -> None:

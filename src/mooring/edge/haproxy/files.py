@@ -127,6 +127,13 @@ def maps(model: Model, settings: Settings) -> dict[str, dict[str, str]]:
     return {**found, split.file(settings): split.entries(groups)}
 
 
+def has(found: Mapping[str, Mapping[str, str]], rule: Rule, settings: Settings) -> bool:
+    """Whether maps of ours have a rule: alone, or among those that share its place."""
+    entry = next(one for one in settings.entry_points if one.name == rule.entry)
+    name = found[parts.map_file(settings, entry)].get(key_of(rule), "")
+    return name == rule.backend or split.is_in(found[split.file(settings)], name, rule.backend)
+
+
 def map_text(entries: Mapping[str, str]) -> str:
     """A map as a file."""
     return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))

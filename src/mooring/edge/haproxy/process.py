@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ from mooring.edge.listening import has_port_alone, listens, try_to_listen
 from mooring.edge.model import Backend, Model
 from mooring.edge.place import Place
 from mooring.edge.routes import Route
+from mooring.edge.rules import Rule
 from mooring.edge.settings import Settings
 from mooring.host import processes
 from mooring.host.errors import HostStuck
@@ -272,6 +273,11 @@ class Haproxy:
                 await self.runtime.set_map(file, wanted)
                 passing(MAP_SWAPPED)
         self._write_maps(model)
+
+    async def held(self, rules: Iterable[Rule]) -> set[Rule]:
+        """Those of the rules that its maps have. Raises ProxyAway."""
+        there = {one: await self.runtime.map(one) for one in files.maps(Model(), self.settings)}
+        return {one for one in rules if files.has(there, one, self.settings)}
 
     async def set_certificates(self, wanted: Mapping[str, Certificate]) -> None:
         """Bring it to these, by file, beside the stopgap. Raises ProxyAway, UnexpectedAnswer."""

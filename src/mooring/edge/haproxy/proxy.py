@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -238,34 +238,45 @@ class HaproxyProxy:
 
     async def _rule(self, model: Model) -> None:
         """Have it go by the model's rules."""
-        rules = self._servable(model)
+        rules = self._servable(model, await self._held_back(model))
         if rules != self._rules:
             self._rules = None
             await self.process.set_rules(replace(model, rules=rules))
             passing(RULED)
             self._rules = rules
 
-    def _servable(self, model: Model) -> tuple[Rule, ...]:
+    def _servable(self, model: Model, held_back: Collection[Rule]) -> tuple[Rule, ...]:
         """Rules as they can be now.
 
         One whose backend the proxy has not waits for the reload that brings it, with 503; so does
-        a new one of a backend that has yet to learn whom it lets in. One that shares its place is
-        left out until then: the others have its part.
+        one that is held back. One that shares its place is left out until then: the others have
+        its part.
         """
-        has = {one.backend: _access(one) for one in self.process.routes()}
-        had = {one.place: one.backend for one in self._rules or ()}
         rules = []
         for rule in model.rules:
-            wanted = _access(model.backends[rule.backend].route)
-            is_there = rule.backend in self.process.slots
-            is_new = self._rules is not None and had.get(rule.place) != rule.backend
-            if rule.is_sent_on or (
-                is_there and not (is_new and has.get(rule.backend, wanted) != wanted)
-            ):
+            is_there = rule.backend in self.process.slots and rule not in held_back
+            if rule.is_sent_on or is_there:
                 rules.append(rule)
             elif rule.weight is None:
                 rules.append(rule._replace(backend=files.WAITING))
         return tuple(rules)
+
+    async def _held_back(self, model: Model) -> set[Rule]:
+        """New rules of backends that have yet to learn whom they let in.
+
+        What is new is asked of the proxy: it may have come while nobody followed it.
+        """
+        has = {one.backend: _access(one) for one in self.process.routes()}
+        waits = self._wants_reload_since is not None
+        other = {
+            name
+            for name, one in model.backends.items()
+            # Of what is not known, a reload that is to come may be all about it.
+            if name in self.process.slots
+            and (has[name] != _access(one.route) if name in has else waits)
+        }
+        rules = {one for one in model.rules if one.backend in other}
+        return rules - await self.process.held(rules) if rules else rules
 
     async def _place(self, model: Model) -> None:
         """Bring every server into its slot."""

@@ -5,7 +5,7 @@ with a number from 0 to 99 the backend that gets that part, and with a backend t
 when it has no server that answers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from mooring.edge.model import Model
@@ -49,6 +49,11 @@ def entries(found: Iterable[Group]) -> dict[str, str]:
         nexts = zip(backends, backends[1:] + backends[:1], strict=True)
         made |= {f"{name}/{backend}": after for backend, after in nexts}
     return made
+
+
+def is_in(found: Mapping[str, str], name: str, backend: str) -> bool:
+    """Whether the map has a backend in a group of this name."""
+    return f"{name}/{backend}" in found
 
 
 def choice(settings: Settings) -> Iterator[str]:
