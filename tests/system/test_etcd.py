@@ -13,7 +13,15 @@ import pytest
 
 from mooring.errors import Effect
 from mooring.store.etcd import EtcdStore
-from mooring.store.etcd_calls import Access, BadStore, Calls, StoreRefuses, Unsure, endpoints_of
+from mooring.store.etcd_calls import (
+    Access,
+    BadStore,
+    Calls,
+    HalfAccess,
+    StoreRefuses,
+    Unsure,
+    endpoints_of,
+)
 from mooring.store.interface import (
     ABSENT,
     MAX_VALUE_BYTES,
@@ -335,6 +343,24 @@ def test_what_is_no_cluster(text: str) -> None:
         endpoints_of(text)
 
 
+HERE = Path(__file__)
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"certificate": HERE, "key": HERE},  # it would be asked in the clear
+        {"ca": HERE, "certificate": HERE},
+        {"ca": HERE, "key": HERE},
+        {"user": "mooring"},
+        {"password_file": HERE},
+    ],
+)
+def test_half_of_what_lets_us_in_is_refused(half: dict[str, Any]) -> None:
+    with pytest.raises(HalfAccess):
+        Access(("h:1",), **half)
+
+
 @pytest.fixture
 def secured(tmp_path: Path) -> Iterator[tuple[Member, Path]]:
     """A member with TLS both ways, and with users."""
@@ -402,7 +428,7 @@ async def test_tls_and_a_user_of_etcd(secured: tuple[Member, Path]) -> None:
         replace(access, root="/elsewhere/"),
         replace(access, ca=files / "other-ca.pem"),
         replace(access, ca=files / "missing"),
-        replace(access, user=""),
+        replace(access, user="", password_file=None),
     ):
         with pytest.raises(StoreRefuses):
             await EtcdStore.opened(wrong)

@@ -50,6 +50,13 @@ _ELSEWHERE: Final = (
 # What members and gRPC say of a request that was surely not done.
 _UNDONE: Final = ("failed to connect", "Connection refused", "too many requests", "no leader")
 _OLD_TOKEN: Final = ("invalid auth token", "revision of auth store is old", "revision in header")
+_TOGETHER: Final = (
+    ("--store-cert", "--store-key"),
+    ("--store-key", "--store-cert"),
+    ("--store-cert", "--store-ca"),
+    ("--store-user", "--store-password-file"),
+    ("--store-password-file", "--store-user"),
+)
 _TOO_LARGE: Final = ("request is too large", "larger than max")
 
 
@@ -59,6 +66,18 @@ class BadStore(MooringError):
     def __init__(self, text: str, why: str) -> None:
         self.what = f"--store {text!r}: {why}"
         self.remedy = "write it like etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/mooring"
+        super().__init__(self.what)
+
+
+class HalfAccess(MooringError):
+    """Something is named that is nothing without the rest: nobody would be let in, or all of it
+    went in the clear."""
+
+    code = "HalfAccess"
+
+    def __init__(self, has: str, lacks: str) -> None:
+        self.what = f"{has} is nothing without {lacks}"
+        self.remedy = f"name {lacks} too, see docs/stores.md"
         super().__init__(self.what)
 
 
@@ -103,6 +122,19 @@ class Access:
     key: Path | None = None
     user: str = ""
     password_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises HalfAccess."""
+        flags = {
+            "--store-ca": self.ca,
+            "--store-cert": self.certificate,
+            "--store-key": self.key,
+            "--store-user": self.user,
+            "--store-password-file": self.password_file,
+        }
+        for has, lacks in _TOGETHER:
+            if flags[has] and not flags[lacks]:
+                raise HalfAccess(has, lacks)
 
 
 def endpoints_of(text: str) -> tuple[tuple[str, ...], str]:
