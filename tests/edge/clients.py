@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import random
 import socket
 import ssl
 from contextlib import suppress
@@ -15,11 +16,18 @@ from tests.docker.testbed import eventually
 HOST = "web.example.com"
 
 
+_given: set[int] = set()  # ports, to tests of this process
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Below those that the kernel gives to connections, which may take one before it is used."""
+    while True:
+        port = random.randint(10_000, 30_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def settings_in(directory: Path, proxy: ProxyName = "haproxy") -> Settings:

@@ -26,7 +26,7 @@ for module in pkgutil.walk_packages(mooring.edge.__path__, "mooring.edge."):
 
 PROXIES = ("haproxy", "nginx")
 # How often a start writes a file, with all that there is to do: each time is a place of its own.
-WRITES = {"haproxy": 18, "nginx": 6}
+WRITES = {"haproxy": 19, "nginx": 6}
 # These are passed where the proxy does not run, or refuses a route.
 STARTS = ("edge.haproxy.started", "edge.nginx.started")
 REFUSED = "edge.quarantined"
