@@ -10,6 +10,7 @@ PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
 MIGRATED_TO: Final = "pv.kubernetes.io/migrated-to"
 STORAGE_PROVISIONER: Final = "volume.kubernetes.io/storage-provisioner"
 STORAGE_PROVISIONER_BETA: Final = "volume.beta.kubernetes.io/storage-provisioner"
+MAKER: Final = "mooring.dev/maker"  # the host that makes a volume several of them could make
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
 STORAGE_RESIZER: Final = "volume.kubernetes.io/storage-resizer"
 PRE_RESIZE_CAPACITY: Final = "volume.alpha.kubernetes.io/pre-resize-capacity"

@@ -81,12 +81,14 @@ class Attachments:
         self._objects, self._node, self._tell = objects, node, tell
         self._kind = objects.kinds[Attachment.resource]
         self._by_node = Index(objects.cache.shelves[Attachment.resource], _node_of)
+        self._by_volume = Index(objects.cache.shelves[Attachment.resource], _volume_of)
         self._leases = SeenLeases(objects)
         self._leases.start()
 
     def stop(self) -> None:
         """Follow no longer what is attached."""
         self._by_node.stop()
+        self._by_volume.stop()
         self._leases.stop()
 
     async def intend(self, volume: Volume, within_s: float = 0.0) -> None:
@@ -187,6 +189,11 @@ class Attachments:
         found = (self._objects.view(Attachment, name) for name in names)
         return [one for one in found if one is not None and one.volume == volume]
 
+    def elsewhere(self, volume: str) -> list[str]:
+        """Other hosts that have a volume."""
+        found = (self._objects.view(Attachment, key) for key in self._by_volume.keys(volume))
+        return sorted(one.node for one in found if one is not None and one.node != self._node)
+
     def here(self) -> list[Attachment]:
         """All of this host."""
         found = (self._objects.view(Attachment, key) for key in self._by_node.keys(self._node))
@@ -199,6 +206,10 @@ class Attachments:
 
 def _node_of(entry: Entry) -> list[str]:
     return [view(Attachment, entry).node]
+
+
+def _volume_of(entry: Entry) -> list[str]:
+    return [view(Attachment, entry).volume]
 
 
 def _attached(doc: Doc) -> Doc:

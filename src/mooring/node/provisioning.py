@@ -19,11 +19,13 @@ from mooring.model.names import (
     DELETE,
     EXTERNAL_PROVISIONER_FINALIZER,
     HOSTNAME,
+    MAKER,
     POOL_ATTRIBUTE,
     PROVISIONED_BY,
     SELECTED_NODE,
     STORAGE,
 )
+from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.quantity import Quantity
 from mooring.model.selector import only_node
@@ -52,6 +54,7 @@ from mooring.store.interface import Conflict
 
 log = logging.getLogger(__name__)
 
+MAKER_LOOK_S: Final = 5.0  # whether another host that is to make it lives
 FIRST_LOOK_S: Final = 1.0  # the look itself wakes the claims of its pool
 INTENT_NOTED: Final = crash_point("provision.intent-noted")
 ASSET_MADE: Final = crash_point("provision.asset-made")
@@ -162,6 +165,8 @@ class Provisioner:
         try:
             source = await self._origins.source(claim, class_, pool)
             driver = await self._pools.driver(pool)
+            if not (pool.node or class_.waits_for_consumer) and (why := await self._maker(claim)):
+                return Again(MAKER_LOOK_S, why)
             attributes = await self._modifier.attributes(claim, pool)
             intent = Intent(name, claim.key, pool.name, pool.uid)
             if (other := self._intents.elsewhere(intent)) is not None:
@@ -208,6 +213,23 @@ class Provisioner:
         done = f"Successfully provisioned volume {name}"
         self._tell(claim, NORMAL, "ProvisioningSucceeded", class_.provisioner, done)
         return Done(f"made {name} in pool {pool.name}")
+
+    async def _maker(self, claim: Claim) -> str:
+        """Of several hosts that could make a volume one does: who writes its name to the claim
+        first, as long as it lives. Returns why this one does not now, "" if it does.
+
+        raises  Conflict: another was first, or the claim is another by now
+        """
+        if len(self._objects.cache.shelves[Node.resource]) <= 1:
+            return ""
+        name = claim.annotations.get(MAKER, "")
+        if name == self._node:
+            return ""
+        maker = self._objects.view(Node, name) if name else None
+        if maker is not None and maker.is_ready:
+            return f"{name} makes it"
+        await self._objects.commit([(claim, claim.annotated(**{MAKER: self._node}))])
+        return "it was given to this host, and is looked at anew"
 
     async def _asset(
         self, claim: Claim, driver: Driver, name: AssetName, component: str, origin: Source | None

@@ -261,6 +261,8 @@ class Users:
     async def release(self, volume: Volume) -> None:
         """Its data is to be deleted: take the path away. Raises MountBusy, StillUsed."""
         async with self._turn(volume.uid):
+            if nodes := self.attachments.elsewhere(volume.name):
+                raise StillUsed(_claim_of(volume), nodes[0], ["it is attached there"])
             if held := await self._publisher.held_by(volume.uid, engine=self._engine_pid):
                 raise StillUsed(_claim_of(volume), self._node, held)
             if (age_s := self.ids.youngest_s(volume.uid)) < KEPT_S:
