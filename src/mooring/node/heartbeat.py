@@ -49,6 +49,7 @@ class Heartbeat:
                 await self.beat()
             except MooringError as error:
                 log.warning("no heartbeat node=%s error=%s", self._node, error)
+                self._fence.write()  # which sees to it that somebody watches
 
     async def beat(self) -> None:
         """Renew the Lease; see that the Node is there and Ready."""

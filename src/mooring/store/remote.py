@@ -56,6 +56,12 @@ class Refused(Unavailable):
         self.args = (refusal.what,)
 
 
+class ControlPlaneAway(Unavailable):
+    """No server answers."""
+
+    code = "ControlPlaneAway"
+
+
 class RemoteStore:
     """Of one agent. Goes on at another server when one is away."""
 
@@ -212,7 +218,8 @@ class RemoteStore:
             self._next(server)
             if loop.time() + delay_s >= until or self._closed.is_set():
                 effect = Effect.UNKNOWN if may_be_done else Effect.NONE
-                raise Unavailable(f"no server answers; {server}: {why}", REMEDY, effect)
+                what = f"no server answers; {server}: {why}"
+                raise ControlPlaneAway(what, REMEDY, effect)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, RETRY_S[1])
 
