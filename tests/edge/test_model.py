@@ -237,7 +237,8 @@ def test_of_lines_about_a_host_the_closest_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("replicas", "tasks", "slots"), [(1, 0, 8), (4, 4, 8), (5, 5, 16), (None, 9, 32), (100, 0, 256)]
+    ("replicas", "tasks", "slots"),
+    [(1, 0, 8), (4, 4, 8), (5, 5, 16), (None, 9, 32), (32, 0, 64), (100, 50, 256)],
 )
 def test_there_is_room_for_twice_as_many(replicas: int | None, tasks: int, slots: int) -> None:
     made = model(a_service(replicas=replicas), *(a_task(n) for n in range(1, tasks + 1)))
@@ -287,9 +288,10 @@ def test_the_last_good_form_has_no_port_that_may_be_anothers(
 
 
 def test_a_wish_for_thousands_of_replicas_makes_no_more_slots_than_a_proxy_can_check() -> None:
-    made = model(a_service(replicas=64_000), a_task(1))
-    assert made.backends["svc_idweb_"].slots == 1024
-    assert reasons(made) == []
+    for there, slots in ((1, 64), (16, 64), (17, 128), (500, 1024)):
+        made = model(a_service(replicas=64_000), *(a_task(number) for number in range(there)))
+        assert made.backends["svc_idweb_"].slots == slots
+        assert reasons(made) == []
     crowd = model(a_service(replicas=None), *(a_task(number) for number in range(1025)))
     assert crowd.backends["svc_idweb_"].slots == 1024
     assert reasons(crowd) == ["TooManyServers"]

@@ -53,7 +53,7 @@ def test_older_services_come_first_and_a_large_one_is_passed_over() -> None:
     assert slots(fits) == {"old": 8, "small": 8}
     assert {one.backend for one in fits.rules} == set(fits.backends)
     assert [one.service for one in problems] == ["large", "young"]
-    assert "may open 100 files, and needs 236" in problems[0].message
+    assert "may open 100 files, and needs 172" in problems[0].message
     assert "is not served" in problems[0].message
     assert problems[0].hosts == ("large.example.com",)
     assert "LimitNOFILE=" in problems[0].message

@@ -21,6 +21,7 @@ from mooring.engine.swarm import Node, Port, Service, Swarm, Task
 ADDRESS: Final = "mooring.edge.addr"  # label of a node
 SLOTS_AT_LEAST: Final = 8
 SLOTS_AT_MOST: Final = 1024  # of a route: checkers and proxies are slow with more
+BELIEVED: Final = 32  # replicas of a service that are counted on before they are there
 
 _Rules = tuple[tuple[Rule, ...], tuple[Shadowed, ...], list[Problem]]
 
@@ -318,8 +319,12 @@ def _crowded(backends: Iterable[Backend]) -> list[Problem]:
 
 
 def _slots(route: Route, servers: Sequence[Server]) -> int:
-    """Room for twice as many as there are to be: an update has old and new ones."""
+    """Room for twice as many as there are to be: an update has old and new ones.
+
+    Of a wish for many, only for twice as many as there are: it may be one that no host can fulfil.
+    """
     serving = sum(one.wish is Wish.SERVE for one in servers)
     replicas = serving if route.replicas is None else route.replicas
+    replicas = min(replicas, max(BELIEVED, 2 * serving))
     wanted = min(max(SLOTS_AT_LEAST, 2 * replicas, len(servers)), SLOTS_AT_MOST)
     return 1 << (wanted - 1).bit_length()
