@@ -24,6 +24,8 @@ from mooring.host.mountinfo import Mountinfo, Place
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.1
+# While the agent is well; not as long as it may be left alone, since that may be made shorter.
+LOOK_WELL_S: Final = 0.5
 KILL_S: Final = 2.0  # of one look; a process in an uninterruptible call dies only after it
 KILLED_AGAIN_S: Final = 0.01
 LOCKED_WITHIN_S: Final = 1.0  # its agent looks now and then whether there is a watchdog
@@ -62,9 +64,10 @@ def _watch(file: Path) -> None:
         volumes = [Path(str(one)) for one in told.get("volumes") or ()]
         if not volumes and not _lives(told.get("agent")):
             return
-        if volumes and time.monotonic() >= float(told.get("until") or 0):
+        left_s = float(told.get("until") or 0) - time.monotonic()
+        if volumes and left_s <= 0:
             fence(volumes)
-        time.sleep(LOOK_S)
+        time.sleep(min(max(left_s, LOOK_S), LOOK_WELL_S))
 
 
 def fence(points: Iterable[Path]) -> None:
