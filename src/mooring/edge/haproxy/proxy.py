@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Final
 from mooring.crashpoints import crash_point, passing
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import ConfigRejected, ProxyAway, ReloadFailed
-from mooring.edge.haproxy import files, room
+from mooring.edge.haproxy import guards, room
 from mooring.edge.haproxy.process import Haproxy
 from mooring.edge.haproxy.slots import Admin, Plan, Point, Slot, Turn, plan, takes_over
 from mooring.edge.history import History
@@ -238,45 +238,16 @@ class HaproxyProxy:
 
     async def _rule(self, model: Model) -> None:
         """Have it go by the model's rules."""
-        rules = self._servable(model, await self._held_back(model))
+        slots, waits = self.process.slots, self._wants_reload_since is not None
+        held_back = guards.unguarded(model, self.process.routes(), slots, waits=waits)
+        if held_back:  # but not what it has, whoever brought it
+            held_back -= await self.process.held(held_back)
+        rules = guards.servable(model.rules, slots, held_back)
         if rules != self._rules:
             self._rules = None
             await self.process.set_rules(replace(model, rules=rules))
             passing(RULED)
             self._rules = rules
-
-    def _servable(self, model: Model, held_back: Collection[Rule]) -> tuple[Rule, ...]:
-        """Rules as they can be now.
-
-        One whose backend the proxy has not waits for the reload that brings it, with 503; so does
-        one that is held back. One that shares its place is left out until then: the others have
-        its part.
-        """
-        rules = []
-        for rule in model.rules:
-            is_there = rule.backend in self.process.slots and rule not in held_back
-            if rule.is_sent_on or is_there:
-                rules.append(rule)
-            elif rule.weight is None:
-                rules.append(rule._replace(backend=files.WAITING))
-        return tuple(rules)
-
-    async def _held_back(self, model: Model) -> set[Rule]:
-        """New rules of backends that have yet to learn whom they let in.
-
-        What is new is asked of the proxy: it may have come while nobody followed it.
-        """
-        has = {one.backend: _access(one) for one in self.process.routes()}
-        waits = self._wants_reload_since is not None
-        other = {
-            name
-            for name, one in model.backends.items()
-            # Of what is not known, a reload that is to come may be all about it.
-            if name in self.process.slots
-            and (has[name] != _access(one.route) if name in has else waits)
-        }
-        rules = {one for one in model.rules if one.backend in other}
-        return rules - await self.process.held(rules) if rules else rules
 
     async def _place(self, model: Model) -> None:
         """Bring every server into its slot."""
@@ -345,11 +316,6 @@ async def _tried(step: Callable[[], Awaitable[None]], failures: list[MooringErro
         await step()
     except MooringError as error:
         failures.append(error)
-
-
-def _access(route: Route) -> object:
-    """What of a route says whom it lets in, and with what."""
-    return route.allow, route.deny, route.limit, route.protocol, route.max_body_bytes
 
 
 def _shape(model: Model, certificates: Mapping[str, Certificate]) -> object:
