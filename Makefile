@@ -5,7 +5,7 @@ STAMP := .venv/.made-from-lock
 export PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data bench-edge \
+.PHONY: help setup programs demo test check system slow run bench bench-docker bench-data bench-edge bench-hosts \
     schemas conformance lock clean
 
 help: ## print this list
@@ -52,6 +52,9 @@ bench-data: setup programs ## measure volumes beside the bare file system, with 
 
 bench-edge: setup programs ## measure an edge before 1,000 services of a swarm that is only told of; as root
 	$(VENV)/python -m bench.edge $(ARGS)
+
+bench-hosts: setup ## measure a server with the agents of ten hosts and 1,000 volumes
+	$(VENV)/python -m bench.hosts $(ARGS)
 
 docs/first-steps.md: setup examples/demo.py examples/first-steps.md.in $(wildcard examples/*.yaml)
 	$(VENV)/python -m examples.demo --write $@

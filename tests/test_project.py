@@ -91,7 +91,7 @@ def test_every_target_a_user_calls_is_in_the_help() -> None:
     described = set(re.findall(r"^([a-z-]+):.*## \S", MAKEFILE, re.MULTILINE))
     assert described == {
         *("help", "setup", "demo", "test", "check", "slow"),
-        *("run", "bench", "bench-docker", "bench-data", "bench-edge"),
+        *("run", "bench", "bench-docker", "bench-data", "bench-edge", "bench-hosts"),
         *("schemas", "conformance", "clean"),
     }
 
