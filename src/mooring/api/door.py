@@ -13,6 +13,7 @@ object is a valid one. Decision 0029.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -24,7 +25,7 @@ from mooring.api.status import CODES, ApiError
 from mooring.api.tokens import Token
 from mooring.errors import Effect, MooringError
 from mooring.model import door
-from mooring.model.node import Node
+from mooring.model.node import NODE_LEASES, Node
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
@@ -32,7 +33,7 @@ from mooring.objects.cache import Shelf
 from mooring.objects.documents import decoded, same_content, stored_form, unspliced
 from mooring.objects.errors import Invalid
 from mooring.objects.kind import Doc, Kind
-from mooring.objects.leases import SeenLeases
+from mooring.objects.leases import LEASES, SeenLeases
 from mooring.objects.objects import Objects
 from mooring.objects.schema import SCHEMAS
 from mooring.rules.events import EventNote
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 MSGPACK: Final = (b"content-type", b"application/msgpack")
 PAGE_AT_MOST: Final = 5000  # documents of one answer
 AHEAD_S: Final = 3.0  # that a server may be behind another
+HELD_S: Final = 0.5  # of what may wait
+_LEASES: Final = f"{LEASES}/{NODE_LEASES}/"
 NOTES_AT_MOST: Final = 1000  # of events, in one request
 
 
@@ -114,30 +117,30 @@ class Door:
         gone = asyncio.create_task(request.hung_up())
         ends = asyncio.create_task(self._ends.wait())
         try:
-            begun = False
+            begun, held = False, _Held(since)
             while True:
                 waited = {following, gone, ends}
-                await asyncio.wait(
-                    waited,
-                    timeout=door.PROGRESS_EVERY_S if begun else 0,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                batch: door.Batch | None = None
+                timeout_s = held.due_in_s() if begun else 0
+                await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+                hurries = False
                 if following.done():
                     batch = self._batch(host, following.result())  # Expired before it begins
                     following = asyncio.ensure_future(anext(batches))
+                    hurries = held.take(batch, host.node)
                 if not begun:
                     begun = True
                     await request.begin((MSGPACK,))
                 if gone.done() or ends.done():
                     break
-                # What nobody has heard of for a while is heard of again: it is alive.
-                await request.more(_framed(batch or door.Batch(since)))
-                since = batch.revision if batch is not None else since
+                if hurries or held.due_in_s() <= 0:
+                    await request.more(_framed(held.given()))
             await request.end()
-        except (Expired, StopAsyncIteration):
+        except Expired as expired:
             if not request.answered:
                 raise
+            await request.more(_framed(door.Batch(since, oldest=max(expired.oldest, 1))))
+            await request.end()
+        except StopAsyncIteration:  # the store is closed
             await request.end()
         finally:
             for task in (following, gone, ends):
@@ -282,6 +285,36 @@ def _marked_alike(before: Doc, metadata: Doc) -> Doc:
         return before
     marks = ("deletionTimestamp", "deletionGracePeriodSeconds", "generation")
     return {**before, "metadata": {**old, **{k: metadata[k] for k in marks if k in metadata}}}
+
+
+class _Held:
+    """What one agent has yet to be told.
+
+    That other hosts live, and what it does not see, may wait a moment and go together: of many
+    hosts each would else wake all others all the time. What nobody has heard of for a while is
+    heard of again: it is alive.
+    """
+
+    def __init__(self, revision: int) -> None:
+        self._batch, self._since_s, self._told_s = door.Batch(revision), 0.0, time.monotonic()
+
+    def take(self, batch: door.Batch, node: str) -> bool:
+        """Keep it. Whether it is to be told at once."""
+        self._since_s = self._since_s or time.monotonic()
+        self._batch = door.Batch(batch.revision, [*self._batch.changes, *batch.changes])
+        own = f"{_LEASES}{node}"
+        return any(not one.key.startswith(_LEASES) or one.key == own for one in batch.changes)
+
+    def due_in_s(self) -> float:
+        if self._since_s:
+            return max(self._since_s + HELD_S - time.monotonic(), 0.0)
+        return max(self._told_s + door.PROGRESS_EVERY_S - time.monotonic(), 0.0)
+
+    def given(self) -> door.Batch:
+        """All of it, which is then told."""
+        batch, self._batch = self._batch, door.Batch(self._batch.revision)
+        self._since_s, self._told_s = 0.0, time.monotonic()
+        return batch
 
 
 def refused(error: MooringError) -> door.Refusal:

@@ -43,10 +43,14 @@ class Changed(msgspec.Struct, array_like=True):
 
 
 class Batch(msgspec.Struct, array_like=True):
-    """What changed up to a revision, of what the agent may see: perhaps nothing."""
+    """What changed up to a revision, of what the agent may see: perhaps nothing.
+
+    oldest  0, or from which revision on there is history yet: what was asked for is gone
+    """
 
     revision: int
     changes: list[Changed] = []
+    oldest: int = 0
 
 
 class Wanted(msgspec.Struct, array_like=True):

@@ -127,6 +127,8 @@ class RemoteStore:
         while not self._closed.is_set():
             try:
                 async for batch in self._batches(prefix, seen):
+                    if batch.oldest:
+                        raise Expired(seen, batch.oldest)
                     delay_s, seen = RETRY_S[0], batch.revision
                     changes = [Change(*_fields(one)) for one in batch.changes]
                     # Also when all that happened is none of ours: who waits for a revision is
