@@ -31,10 +31,19 @@ def test_a_backend_that_is_not_known_is_guarded_unless_a_reload_is_to_come() -> 
     assert unguarded_hosts(Model(), now, waits=False) == set()
 
 
-def test_what_is_held_back_gets_503_and_leaves_its_part_to_others() -> None:
-    alone, shared = Rule("http", WEB, "/", OPEN), Rule("http", WEB, "/x", OPEN, weight=1)
-    sent_on = Rule("http", WEB, "/y", OPEN, is_sent_on=True)
-    rules = (alone, shared, sent_on)
+def test_what_is_held_back_gets_503() -> None:
+    rule, sent_on = Rule("http", WEB, "/", OPEN), Rule("http", WEB, "/y", OPEN, is_sent_on=True)
+    rules = (rule, sent_on)
     assert servable(rules, [OPEN], ()) == rules
-    assert servable(rules, [OPEN], rules) == (alone._replace(backend="waiting"), sent_on)
-    assert servable(rules, (), ()) == (alone._replace(backend="waiting"), sent_on)
+    for found in (servable(rules, [OPEN], rules), servable(rules, (), ())):
+        assert set(found) == {rule._replace(backend="waiting"), sent_on}
+
+
+def test_who_shares_a_place_takes_the_part_of_one_that_waits() -> None:
+    first, second = (Rule("http", WEB, "/", one, weight=1) for one in (OPEN, "svc_idnew_"))
+    for rules in ((first, second), (second, first)):
+        assert servable(rules, [OPEN], ()) == (first,)
+        # Of a place where all have to wait it is known too.
+        waiting = Rule("http", WEB, "/", "waiting")
+        assert servable(rules, (), ()) == (waiting,)
+        assert servable(rules[:1], (), ()) == (waiting,)

@@ -35,14 +35,15 @@ def servable(
     """Rules as they can be now.
 
     One whose backend it has not waits for the reload that brings it, with 503; so does one that is
-    held back. One that shares its place is left out until then: the others have its part.
+    held back. One that shares its place is left out until then, while others have its part.
     """
-    found = []
-    for rule in rules:
-        if rule.is_sent_on or (rule.backend in slots and rule not in held_back):
-            found.append(rule)
-        elif rule.weight is None:
-            found.append(rule._replace(backend=WAITING))
+    rules = list(rules)
+    found = [
+        one for one in rules if one.is_sent_on or (one.backend in slots and one not in held_back)
+    ]
+    served = {one.place for one in found}
+    waiting = {one.place: one for one in rules if one.place not in served}
+    found += (one._replace(backend=WAITING, weight=None) for one in waiting.values())
     return tuple(found)
 
 
