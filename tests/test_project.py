@@ -120,3 +120,11 @@ def test_the_page_of_rules_names_the_tests_that_show_them(request: pytest.Fixtur
     assert {(rule, test) for rule, test in PAGE_TESTS if test.partition("::")[0] in files} == shown
     named = {test.partition("::")[0] for _, test in PAGE_TESTS}
     assert [file for file in named if not (ROOT / file).is_file()] == []
+
+
+@pytest.mark.parametrize("room", ["system", "docker"])
+def test_what_starts_whole_processes_is_not_among_the_quick_tests(room: str) -> None:
+    files = (ROOT / "tests" / room).glob("test_*.py")
+    marks = ("mark.system", "mark.slow")
+    unmarked = [one.name for one in files if not any(it in one.read_text() for it in marks)]
+    assert unmarked == []

@@ -10,6 +10,7 @@ import pytest
 from tests.system.agents import AgentProcess, mooring, try_mooring
 from tests.system.server import Server, eventually
 
+pytestmark = pytest.mark.system
 PVC = """\
 apiVersion: v1
 kind: PersistentVolumeClaim

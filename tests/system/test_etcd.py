@@ -35,7 +35,10 @@ from mooring.store.interface import (
 from testbed.etcd import Cluster, Member, lacking
 from tests.edge.authority import Authority
 
-pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(lacking()), reason=lacking()),
+]
 
 WITHIN_S = 60.0
 

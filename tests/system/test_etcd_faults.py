@@ -22,7 +22,7 @@ from testbed.hosts import Bed, Host, a_bed, eventually
 from testbed.hosts import lacking as hosts_lacking
 
 LACKING = lacking() or hosts_lacking()
-pytestmark = [pytest.mark.skipif(bool(LACKING), reason=LACKING)]
+pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(LACKING), reason=LACKING)]
 
 WORKERS: Final = 4
 MORE: Final = 40  # commits that must come to something after each fault, and again after its end

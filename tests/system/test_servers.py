@@ -17,7 +17,10 @@ from tests.system.agents import AgentProcess
 from tests.system.server import eventually
 from tests.system.servers import OneOfSeveral, all_are_bound, bound, leader, pairs, started
 
-pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(lacking()), reason=lacking()),
+]
 
 
 @pytest.fixture(scope="module")

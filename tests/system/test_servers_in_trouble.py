@@ -20,6 +20,7 @@ from tests.system.server import eventually
 from tests.system.servers import LEASE, LEASE_S, OneOfSeveral, leader, started
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.slow,
     pytest.mark.skipif(bool(lacking()), reason=lacking()),
 ]

@@ -18,7 +18,10 @@ from testbed.etcd import Member, lacking
 from testbed.hosts import eventually
 from tests.system.server import Server, claim
 
-pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(lacking()), reason=lacking()),
+]
 
 
 @pytest.fixture
