@@ -18,13 +18,15 @@ lane clients -n 2 --dist loadfile tests/system
 clients=$!
 lane backends tests/conformance tests/drivers
 backends=$!
+lane edge -n 2 --dist loadfile tests/edge
+edge=$!
 lane others --ignore tests/docker --ignore tests/system --ignore tests/conformance \
-    --ignore tests/drivers
+    --ignore tests/drivers --ignore tests/edge
 others=$!
 
 failed=0
-for one in "$docker" "$clients" "$backends" "$others"; do
+for one in "$docker" "$clients" "$backends" "$edge" "$others"; do
     wait "$one" || failed=1
 done
-cat "$logs/docker" "$logs/clients" "$logs/backends" "$logs/others"
+cat "$logs/docker" "$logs/clients" "$logs/backends" "$logs/edge" "$logs/others"
 exit "$failed"

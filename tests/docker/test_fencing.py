@@ -133,7 +133,7 @@ def test_a_host_that_is_heard_of_keeps_what_it_uses(hosts: Hosts) -> None:
     eventually(may_write(hosts.b, "kept"), "it is let go, so the other has it")
 
 
-@pytest.mark.parametrize("fault", [hang, cut])
+@pytest.mark.parametrize("fault", [hang, pytest.param(cut, marks=pytest.mark.slow)])
 def test_a_host_that_is_silent_has_stopped_before_another_writes(
     hosts: Hosts, fault: Callable[[Hosts], None]
 ) -> None:

@@ -87,7 +87,7 @@ def edges(bed: Bed) -> Iterator[Callable[[str], Entry]]:
         yield made
 
 
-@pytest.mark.parametrize("proxy", ["haproxy", "nginx"])
+@pytest.mark.parametrize("proxy", ["haproxy", pytest.param("nginx", marks=pytest.mark.slow)])
 def test_no_attack_reaches_a_proxy_and_each_is_told(
     edges: Callable[[str], Entry], proxy: str
 ) -> None:

@@ -31,13 +31,8 @@ WRITES = {"haproxy": 19, "nginx": 6}
 STARTS = ("edge.haproxy.started", "edge.nginx.started")
 REFUSED = "edge.quarantined"
 QUICK = {
-    ("haproxy", "edge.file.replaced"),
-    ("haproxy", "edge.haproxy.certificate-dropped"),
     ("haproxy", "edge.haproxy.map-swapped"),
     ("haproxy", "edge.haproxy.reload-sent"),
-    ("haproxy", "edge.haproxy.slots-told"),
-    ("haproxy", "edge.haproxy.started"),
-    ("nginx", "edge.file.replaced"),
     ("nginx", "edge.nginx.reloaded"),
 }
 RELOADS_AT_MOST = 2  # of HAProxy: the one that was cut off, and one more

@@ -39,6 +39,7 @@ def test_one_that_hangs_is_left_for_the_next(managed: Managed) -> None:
     print(f"the next one was followed after {took_s:.1f} s")
 
 
+@pytest.mark.slow
 def test_wrong_files_of_tls_are_told_and_mended_without_a_restart(
     managed: Managed, tmp_path: Path
 ) -> None:
