@@ -58,7 +58,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self._reader = Reader(self.kubeconfig)
 
-    def command(self) -> list[str]:
+    def launched(self) -> list[str]:
         """What is run."""
         return [
             *self.program_words("up"),
@@ -75,7 +75,7 @@ class Server:
     def start(self, **environment: str) -> Self:
         log = (self.place / "log").open("ab")
         self.process = subprocess.Popen(
-            self.command(), stdout=log, stderr=log, env={**os.environ, **environment}
+            self.launched(), stdout=log, stderr=log, env={**os.environ, **environment}
         )
         if not environment:
             eventually(self.is_ready, f"ready; {(self.place / 'log').read_text()[-2000:]}")

@@ -11,7 +11,7 @@ LEASE_S = 3
 class OneOfSeveral(Server):
     """`mooring server`."""
 
-    def command(self) -> list[str]:
+    def launched(self) -> list[str]:
         return [
             *self.program_words("server"),
             *("--data-dir", str(self.place / "data"), "--kubeconfig", str(self.kubeconfig)),

@@ -149,7 +149,7 @@ def test_an_agent_goes_on_at_another_server(servers: list[OneOfSeveral], tmp_pat
 )
 def test_a_store_that_cannot_be(tmp_path: Path, options: tuple[str, ...], code: str) -> None:
     server = OneOfSeveral(tmp_path, options=options)
-    done = subprocess.run(server.command(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(server.launched(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert f"[{code}]" in done.stderr, done.stderr
     assert "remedy: " in done.stderr

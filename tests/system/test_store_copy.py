@@ -92,7 +92,7 @@ def test_a_copy_that_is_killed_goes_on_when_it_is_run_again(tmp_path: Path, memb
     working.send_signal(signal.SIGKILL)
     working.wait(20)
     held = Server(tmp_path / "server", options=("--store", url))
-    done = subprocess.run(held.command(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(held.launched(), capture_output=True, text=True, timeout=60)
     assert "[StoreHeld]" in done.stderr
     assert "4000 documents" in said("copy", data, url)
     ours = asyncio.run(contents(data))
