@@ -474,18 +474,40 @@ def test_a_first_consumer_on_a_host_that_cannot_have_the_volume(moored: Mooring)
     refused(moored, "ProvisioningElsewhere", running("late"), *words, "run the container on there")
 
 
-@reaches("AttachedElsewhere")
-def test_a_volume_that_another_host_has(moored: Mooring) -> None:
-    volume = bound(moored, "shared")
+def attached(moored: Mooring, name: str, node: str) -> None:
+    """A volume of Docker that another node has by the word of its attachment."""
+    volume = bound(moored, name)
     spec = {
         "attacher": "directory.mooring.dev",
-        "nodeName": "there",
+        "nodeName": node,
         "source": {"persistentVolumeName": volume},
     }
     named = {"metadata": {"name": attachment_name(volume)}, "spec": spec}
     applied(moored, {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", **named})
+
+
+@reaches("AttachedElsewhere")
+def test_a_volume_that_another_host_uses(moored: Mooring) -> None:
+    attached(moored, "shared", "there")
+    lease = {"metadata": {"name": "there", "namespace": "kube-node-lease"}}
+    spec: dict[str, object] = {"holderIdentity": "there", "leaseDurationSeconds": 600}
+    kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+    applied(moored, {**kind, **lease, "spec": spec})
+    spec = {
+        "nodeName": "there",
+        "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "shared"}}],
+    }
+    applied(moored, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "user"}, "spec": spec})
     words = ("volume shared on here", "is in use on there", "stop what uses it on there")
     refused(moored, "AttachedElsewhere", running("shared"), *words)
+
+
+@reaches("HolderUnreachable")
+def test_a_volume_of_a_host_that_nobody_hears_of(moored: Mooring) -> None:
+    attached(moored, "silent", "nowhere")
+    words = ("volume silent on here", "is held by nowhere", "kubectl taint node nowhere")
+    refused(moored, "HolderUnreachable", running("silent"), *words)
 
 
 @reaches("MountsNotVisible")

@@ -109,6 +109,7 @@ def check_places(moored: Mooring) -> None:
     kept = re.compile(
         r"mooring\.db(-wal|-shm)?|tokens\.json|kubeconfig|first-start-done|pki(/[a-z.-]+)?"
         rf"|mooring\.db\.lock|pools(/{uid})?|provisioning|snapshotting|backup(/[a-z.-]+)?|adoptions|mounts(/{uid}(/.*)?)?"
+        r"|fence(\.lock)?|watchdog\.log"
         rf"|users(/\.epoch|/{uid}(/[0-9a-f]{{64}})?)?"
         rf"|pool(/\.mooring-pool|/pvc-{uid}(/size|/data)?)?"
     )
