@@ -81,6 +81,7 @@ def test_hostile_content_comes_along_whole(moored: Mooring, tmp_path: Path) -> N
     moored.host.docker("volume", "rm", "tamed", "hostile")
 
 
+@pytest.mark.slow
 def test_a_large_sparse_file_and_many_small_ones_come_along(moored: Mooring) -> None:
     original = filled(moored.host, "large", MANY)
     with (original / "sparse").open("wb") as file:

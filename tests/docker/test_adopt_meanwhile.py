@@ -140,7 +140,9 @@ def test_a_deleted_claim_gives_it_up(mended: Mooring) -> None:
 # Crashes
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ended_in_the_middle_the_server_goes_on_at_its_next_start(
     mended: Mooring, number: signal.Signals
 ) -> None:

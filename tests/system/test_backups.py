@@ -69,7 +69,7 @@ def conditions(backed: Backed, name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "driver",
-    [pytest.param(one, marks=pytest.mark.slow) if one == "loopfile" else one for one in POOLS],
+    [one if one == "btrfs" else pytest.param(one, marks=pytest.mark.slow) for one in POOLS],
     indirect=True,
 )
 def test_what_is_restored_is_what_was_backed_up(backed: Backed, driver: str) -> None:
@@ -355,8 +355,9 @@ def test_what_could_not_be_read_whole_is_no_backup_however_often_it_is_tried(
 
 # Killed
 
-POINTS = ("backup.cut", "backup.image-made", "backup.uploaded")
+POINTS = ("backup.image-made", "backup.uploaded")
 OTHER_POINTS = (
+    "backup.cut",
     "backup.begun",
     "backup.noted",
     "backup.image-deleted",
@@ -403,7 +404,9 @@ def test_a_kill_while_files_are_read_as_they_lie_keeps_nobody_from_them(backed: 
     eventually(lambda: backed.assets() == [], "its volume is gone")
 
 
-@pytest.mark.parametrize("point", ["backup.forgotten", "repository.pruned"])
+@pytest.mark.parametrize(
+    "point", ["backup.forgotten", pytest.param("repository.pruned", marks=pytest.mark.slow)]
+)
 def test_a_kill_while_one_is_forgotten_is_gone_on_from(backed: Backed, point: str) -> None:
     backed.start()
     backed.put_repository()
