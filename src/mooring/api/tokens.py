@@ -3,7 +3,6 @@
 tokens/HASH  who has it, and until when. The token itself is nowhere.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import structs
 
 from mooring.api.identity import new_token, token_hash
+from mooring.background import Background
 from mooring.clock import Clock
 from mooring.store.interface import ABSENT, Conflict, Expired, Store, Write
 
@@ -53,17 +53,15 @@ class Tokens:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._known: dict[str, tuple[Token, int]] = {}  # by hash, with revisions
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("tokens")
 
     async def start(self) -> None:
         """All are known when this returns. Raises Unavailable."""
         revision = await self._read()
-        self._task = asyncio.create_task(self._follow(revision), name="tokens")
+        self._work.begin(self._follow(revision))
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     def found(self, hashed: str) -> Token | None:
         """None if nobody has it, or it has expired."""

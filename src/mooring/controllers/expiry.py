@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Final
 
+from mooring.background import Background
 from mooring.errors import MooringError
 from mooring.objects.cache import Entry, Event
 from mooring.objects.documents import decoded
@@ -28,7 +29,7 @@ class Expiry:
         self._objects = objects
         self._written: OrderedDict[str, float] = OrderedDict()  # key → monotonic, oldest first
         self._unfollow: Callable[[], None] = lambda: None
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("expiry")
 
     async def start(self) -> None:
         shelf = self._objects.cache.shelves["events"]
@@ -39,13 +40,11 @@ class Expiry:
         for key in sorted(ages, key=lambda key: ages[key], reverse=True):
             self._written[key] = monotonic_s - ages[key]
         self._unfollow = shelf.follow(self._changed)
-        self._task = asyncio.create_task(self._run(), name="expiry")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
         self._unfollow()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     def _changed(self, event: Event) -> None:
         self._written.pop(event.key, None)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from mooring.background import Background
 from mooring.clock import micro_timestamp
 from mooring.errors import MooringError
 from mooring.measures import leads
@@ -57,7 +58,7 @@ class Leading:
         self._give_up_s = GIVE_UP_S * lease_s / LEASE_S
         self._seen: tuple[int, float] = (0, 0.0)  # revision of the lease, and when it was new
         self._lost = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("leading")
 
     @property
     def _key(self) -> str:
@@ -65,13 +66,11 @@ class Leading:
 
     async def start(self) -> None:
         leads(LEASE, it_does=False)
-        self._task = asyncio.create_task(self._run(), name="leading")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
         """Lead no more; another may at once."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     async def _run(self) -> None:
         while True:

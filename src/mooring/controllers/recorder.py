@@ -7,6 +7,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from mooring.background import Background
 from mooring.clock import Clock, timestamp
 from mooring.errors import MooringError
 from mooring.objects.kind import Doc
@@ -113,7 +114,7 @@ class Recorder:
         self._objects = objects
         self._waiting: asyncio.Queue[Sorted] = asyncio.Queue(waiting_at_most)
         self._hurry = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("recorder")
         self._allowance, self._sorts = Allowance(objects.clock), Sorts(objects.clock)
         self._untold = Remembered[int]()  # how often, by key of the event
 
@@ -129,12 +130,10 @@ class Recorder:
         self._untold.put(told.key, times)
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="recorder")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     async def written(self) -> None:
         """Have all that was noted written now."""

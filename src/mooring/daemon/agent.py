@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from mooring.api.joining import NODE_DAYS
+from mooring.background import Background
 from mooring.daemon.docker import docker_of, engine_of, plugin_parts
 from mooring.daemon.membership import Membership, keep, membership
 from mooring.daemon.parts import Part
@@ -40,7 +41,7 @@ class Teller:
     def __init__(self, store: RemoteStore) -> None:
         self._store = store
         self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(NOTES_AT_MOST)
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("teller")
 
     def note(self, note: EventNote) -> None:
         try:
@@ -49,12 +50,10 @@ class Teller:
             log.warning("event not told reason=%s about=%s", note.reason, note.about.key)
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="teller")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     async def _run(self) -> None:
         while True:
@@ -78,15 +77,13 @@ class Renewal:
         self, data_dir: Path, joined: Membership, store: Callable[[], RemoteStore]
     ) -> None:
         self._data_dir, self.joined, self._store = data_dir, joined, store
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("renewal")
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="renewal")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     async def _run(self) -> None:
         while True:

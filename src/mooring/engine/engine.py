@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from mooring.background import Background
 from mooring.engine.connection import DEADLINE_S, FIRST_RETRY_S, LONGEST_RETRY_S, Connection
 from mooring.engine.container import Container, containers_of
 from mooring.engine.errors import EngineAway
@@ -177,15 +178,13 @@ class Announcer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._telling: asyncio.Task[None] | None = None
+        self._work = Background("announce")
 
     async def start(self) -> None:
-        self._telling = asyncio.create_task(self._tell(), name="announce")
+        self._work.begin(self._tell())
 
     async def stop(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
+        await self._work.end()
 
     async def _tell(self) -> None:
         try:

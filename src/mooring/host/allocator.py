@@ -4,6 +4,8 @@ import asyncio
 import ctypes
 from typing import Final
 
+from mooring.background import Background
+
 # As glibc's malloc.h numbers them.
 M_TRIM_THRESHOLD: Final = -1
 M_MMAP_THRESHOLD: Final = -3
@@ -36,15 +38,13 @@ class Trimmer:
     """Gives back now and then what a time of large requests has left."""
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("trimmer")
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="trimmer")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     async def _run(self) -> None:
         while True:

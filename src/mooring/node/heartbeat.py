@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
+from mooring.background import Background
 from mooring.clock import micro_timestamp, timestamp
 from mooring.errors import MooringError
 from mooring.model.names import HOSTNAME
@@ -26,7 +27,7 @@ class Heartbeat:
     def __init__(self, objects: Objects, node: str, fence: Fence) -> None:
         """fence: is told of each renewal, and has the times of the Lease"""
         self._objects, self._node, self._fence = objects, node, fence
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("heartbeat")
         self._shown_s: float | None = None  # when the condition was last written
 
     async def start(self) -> None:
@@ -35,12 +36,10 @@ class Heartbeat:
         with suppress(AlreadyExists):
             await self._objects.create(self._objects.kinds["namespaces"], "", namespace)
         await self.beat()
-        self._task = asyncio.create_task(self._run(), name="heartbeat")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     async def _run(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mooring.background import Background
 from mooring.engine.engine import Engine
 from mooring.engine.errors import EngineAway
 from mooring.engine.swarm_node import NodeSpec, OwnNode
@@ -37,7 +38,7 @@ class SwarmLabels:
         self._labels: dict[str, set[str]] = defaultdict(set)  # by node
         self._changed = asyncio.Event()
         self._told = OwnNode()  # in our Node
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("swarm labels")
         self._unfollow: list[Callable[[], None]] = []
 
     async def start(self) -> None:
@@ -47,14 +48,12 @@ class SwarmLabels:
                 self._labels[node].add(label)
         self._unfollow.append(shelves[Volume.resource].follow(self._volume_changed))
         self._unfollow.append(shelves[Node.resource].follow(lambda _: self._changed.set()))
-        self._task = asyncio.create_task(self._run(), name="swarm labels")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     def _volume_changed(self, event: Event) -> None:
         before = _places(event.before) if event.before is not None else set()

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mooring.background import Background
 from mooring.drivers.interface import asset_name
 from mooring.errors import MooringError
 from mooring.host.blocking import Blocking
@@ -93,7 +94,7 @@ class Usages:
         self._rested_at_s = 0.0  # when all rests will have been taken
         self._news = asyncio.Event()
         self._looking = Blocking("what volumes use", deadline_s=STEP_DEADLINE_S)
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background("usage")
         self._unfollow: list[Callable[[], None]] = []
 
     def of(self, volume: str) -> VolumeUsage | None:
@@ -113,14 +114,12 @@ class Usages:
             shelves[Volume.resource].follow(self._changed),
             shelves[Attachment.resource].follow(self._attached),
         ]
-        self._task = asyncio.create_task(self._run(), name="usage")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     def _changed(self, event: Event) -> None:
         if event.after is None:

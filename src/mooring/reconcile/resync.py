@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
+from mooring.background import Background
 from mooring.objects.cache import Entry, Shelf
 
 # Kubernetes looks at all every 15 s, since new volumes wake no claims there. Here all that matters
@@ -19,15 +20,13 @@ class Resync:
     def __init__(self, shelf: Shelf, look: Callable[[Entry], None]) -> None:
         self._shelf, self._look = shelf, look
         self._after = ""
-        self._task: asyncio.Task[None] | None = None
+        self._work = Background(f"resync {self._shelf.prefix}")
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=f"resync {self._shelf.prefix}")
+        self._work.begin(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._work.end()
 
     async def _run(self) -> None:
         pause_s = EVERY_S  # at the start all was looked at
