@@ -144,19 +144,16 @@ async def run(chosen: argparse.Namespace) -> Report:
 
 def main(words: list[str]) -> int:
     chosen = arguments(words)
-    console = Console()
     try:
         if chosen.compare:
-            console.print(report.comparison(*map(report.read, chosen.compare)))
+            Console().print(report.comparison(*map(report.read, chosen.compare)))
             return 0
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             done = runner.run(run(chosen))
     except BenchError as error:
         progress.print(f"bench: {error}", style="red", markup=False)
         return 1
-    if chosen.json:
-        report.write(done, chosen.json)
-    console.print(report.table(done))
+    report.show(done, chosen.json)
     return 0
 
 

@@ -55,18 +55,15 @@ def measured(chosen: argparse.Namespace) -> Report:
 
 def main(words: list[str]) -> int:
     chosen = arguments(words)
-    console = Console()
     try:
         if chosen.compare:
-            console.print(report.comparison(*map(report.read, chosen.compare)))
+            Console().print(report.comparison(*map(report.read, chosen.compare)))
             return 0
         done = measured(chosen)
     except (BenchError, AssertionError) as error:  # the latter of the host: it did not come up
         progress.print(f"bench: {error}", style="red", markup=False)
         return 1
-    if chosen.json:
-        report.write(done, chosen.json)
-    console.print(report.table(done))
+    report.show(done, chosen.json)
     return 0
 
 

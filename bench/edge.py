@@ -256,9 +256,7 @@ def main(words: list[str]) -> int:
     except (BenchError, TimeoutError) as error:
         progress.print(f"bench: {error or 'it took too long'}", style="red", markup=False)
         return 1
-    if chosen.json:
-        report.write(done, chosen.json)
-    Console().print(report.table(done))
+    report.show(done, chosen.json)
     return 0
 
 

@@ -131,7 +131,7 @@ async def measured(scale: Scale) -> Report:
         started = stack.enter_context(own_server())
         directory = TemporaryDirectory(prefix="mooring-bench-hosts-")
         place = Path(stack.enter_context(directory))
-        kept = processes_kubeconfig(started.pids[0])
+        kept = kubeconfig_of(started.pids[0])
         (place / "kubeconfig").write_bytes(kept.read_bytes())
         progress.print("hosts join")
         pids = stack.enter_context(agents(started.target, place, scale.hosts))
@@ -159,7 +159,7 @@ async def measured(scale: Scale) -> Report:
     return Report(what, machine(), cores(), now, lines, quick=scale == QUICK)
 
 
-def processes_kubeconfig(pid: int) -> Path:
+def kubeconfig_of(pid: int) -> Path:
     """The one that a server of ours was told to write."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     return Path(words[words.index("--kubeconfig") + 1])
@@ -182,9 +182,7 @@ def main(words: list[str]) -> int:
     except (BenchError, subprocess.CalledProcessError) as error:
         progress.print(f"bench: {error}", style="red", markup=False)
         return 1
-    if chosen.json:
-        report.write(done, chosen.json)
-    Console().print(report.table(done))
+    report.show(done, chosen.json)
     return 0
 
 

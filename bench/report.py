@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 from rich.table import Table
 
 from bench.client import BenchError
@@ -11,6 +12,13 @@ from bench.measure import Measure, Report
 
 def write(report: Report, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def show(report: Report, path: Path | None) -> None:
+    """Print the table; with a path, write the file as well."""
+    if path:
+        write(report, path)
+    Console().print(table(report))
 
 
 def read(path: Path) -> Report:

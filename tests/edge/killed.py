@@ -6,14 +6,17 @@ The proxy, the servers behind it and the clients are real, on a host of their ow
 import asyncio
 import json
 import os
+import shutil
 import signal
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from cryptography import x509
 
 from mooring.edge.haproxy.runtime import worker_of
@@ -21,7 +24,7 @@ from mooring.edge.model import Memory
 from mooring.edge.place import NEW, STOPGAP, Place
 from mooring.edge.remembered import remember, remembered
 from testbed.generated import GeneratedSwarm
-from tests.docker.testbed import Host, eventually
+from tests.docker.testbed import Bed, Host, eventually
 from tests.edge.entry import Entry
 from tests.edge.masters import masters
 from tests.edge.pems import a_pem
@@ -190,3 +193,32 @@ class Mortal:
         """No file half written, and no key of a certificate that is not served."""
         keys = {one.name for one in (self.directory / "certificates").iterdir()}
         return len(keys) == 3 and STOPGAP in keys and not [*self.directory.rglob(f"*{NEW}")]
+
+
+Prepare = Callable[[Mortal], None]
+
+
+@contextmanager
+def mortals_of(bed: Bed, prepare: Prepare = lambda _: None) -> Iterator[Callable[[str], Mortal]]:
+    """Gives the edge with the proxy of a name, the same each time, once it is settled.
+
+    prepare  what is done on its host before anything runs there
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def made(proxy: str) -> Mortal:
+            if not shutil.which(proxy):
+                pytest.skip(f"there is no {proxy}")
+            host = bed.host(proxy)
+            host.up()
+            mortal = Mortal(host, proxy)
+            prepare(mortal)
+            stack.enter_context(mortal.standing())
+            mortal.change()
+            mortal.start()
+            stack.callback(mortal.kill)
+            mortal.settles()
+            return mortal
+
+        yield made

@@ -1,16 +1,13 @@
 """A directory of an edge that takes no more: what there is stays, and what can be done is done."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.docker.testbed import Bed, eventually, needs_hosts
-from tests.edge.killed import WEB, Mortal
+from tests.edge.killed import WEB, Mortal, mortals_of
 
 pytestmark = [pytest.mark.system, needs_hosts]
 
@@ -28,25 +25,13 @@ CASES = [
 @pytest.fixture(scope="module")
 def mortals(bed: Bed) -> Iterator[Callable[[str], Mortal]]:
     """An edge with the proxy of that name, in a directory of 1 MiB."""
-    with ExitStack() as stack:
 
-        @cache
-        def made(proxy: str) -> Mortal:
-            if not shutil.which(proxy):
-                pytest.skip(f"there is no {proxy}")
-            host = bed.host(proxy)
-            host.up()
-            mortal = Mortal(host, proxy)
-            place = str(mortal.entry.directory)
-            assert host.run("mkdir", place).code == 0
-            assert host.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place).code == 0
-            stack.enter_context(mortal.standing())
-            mortal.change()
-            mortal.start()
-            stack.callback(mortal.kill)
-            mortal.settles()
-            return mortal
+    def small(mortal: Mortal) -> None:
+        place, run = str(mortal.entry.directory), mortal.host.run
+        assert run("mkdir", place).code == 0
+        assert run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place).code == 0
 
+    with mortals_of(bed, small) as made:
         yield made
 
 

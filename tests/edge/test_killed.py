@@ -9,15 +9,13 @@ import importlib
 import pkgutil
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
 
 import pytest
 
 import mooring.edge
 from mooring.crashpoints import POINTS
 from tests.docker.testbed import Bed, eventually, needs_hosts
-from tests.edge.killed import WEB, Mortal
+from tests.edge.killed import WEB, Mortal, mortals_of
 
 pytestmark = [pytest.mark.system, needs_hosts]
 
@@ -66,22 +64,7 @@ FIRST = [
 @pytest.fixture(scope="module")
 def mortals(bed: Bed) -> Iterator[Callable[[str], Mortal]]:
     """An edge with the proxy of that name, which goes from one test to the next."""
-    with ExitStack() as stack:
-
-        @cache
-        def made(proxy: str) -> Mortal:
-            if not shutil.which(proxy):
-                pytest.skip(f"there is no {proxy}")
-            host = bed.host(proxy)
-            host.up()
-            mortal = Mortal(host, proxy)
-            stack.enter_context(mortal.standing())
-            mortal.change()
-            mortal.start()
-            stack.callback(mortal.kill)
-            mortal.settles()
-            return mortal
-
+    with mortals_of(bed) as made:
         yield made
 
 
