@@ -176,31 +176,6 @@ def test_a_link_inside_the_root_is_resolved_and_its_target_removed(top: Path) ->
     assert os.listdir(top / "real") == []
 
 
-def test_usage_counts_blocks_and_a_file_with_two_names_once(top: Path) -> None:
-    (top / "a").mkdir()
-    (top / "a" / "file").write_bytes(b"x" * 100_000)
-    alone = files.tree_usage(top)
-    os.link(top / "a" / "file", top / "second-name")
-    (top / "link").symlink_to("../outside")
-    usage = files.tree_usage(top)
-    assert alone.bytes >= 100_000
-    assert usage.bytes - alone.bytes < 100_000
-    assert (usage.entries, usage.skipped) == (4, 0)
-
-
-def test_usage_says_what_it_did_not_look_into(top: Path) -> None:
-    dig(top, DEEP)
-    assert files.tree_usage(top).skipped == 1
-
-
-@needs_mounts
-def test_usage_stops_at_mounts(top: Path) -> None:
-    (top / "point").mkdir()
-    with bound(top.parent / "outside", top / "point"):
-        usage = files.tree_usage(top)
-    assert (usage.entries, usage.skipped) == (1, 1)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 def test_without_roots_rights_directories_that_forbid_it_are_removed_all_the_same(
     top: Path,

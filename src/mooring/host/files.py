@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EBUSY, EEXIST, EISDIR, ELOOP, ENOTDIR, ENOTEMPTY
 from pathlib import Path
-from typing import NamedTuple
 
 from mooring.host.errors import MountInside, OutsideRoot
 from mooring.host.mounts import mount_id, mounts_below
@@ -18,24 +17,10 @@ from mooring.host.mounts import mount_id, mounts_below
 _libc = ctypes.CDLL(None, use_errno=True)
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # flags to open one
 UNWRITTEN = ".new-"  # begins the names of what `written` was killed in
-_DEEPEST = 200  # descriptors a walk may hold; the usual limit of a process is 1,024
 # From <linux/fs.h>, for the machines Docker is used on; another one refuses these numbers.
 _GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
 _SET_FLAGS = 0x40006602 | struct.calcsize("l") << 16
 _IMMUTABLE = 0x10
-
-
-class TreeUsage(NamedTuple):
-    """What a directory takes on its disk.
-
-    bytes    allocated blocks, a file with several names once
-    entries  files and directories below the top
-    skipped  directories that were not looked into: unreadable, mount points, or too deep
-    """
-
-    bytes: int
-    entries: int
-    skipped: int
 
 
 @contextmanager
@@ -200,67 +185,6 @@ def _parent_below(allowed_root: Path, path: Path) -> Iterator[tuple[int, str]]:
         yield fd, last
     finally:
         os.close(fd)
-
-
-def tree_usage(path: Path) -> TreeUsage:
-    """What is below a directory takes on its disk. Raises OSError if it cannot be opened at all."""
-    walk = _Walk()
-    top = os.open(path, DIRECTORY)
-    mount = mount_id(top)
-    levels = [(top, walk.counted(top))]  # a descriptor, and what is below it still to be seen
-    try:
-        while levels:
-            fd, waiting = levels[-1]
-            if not waiting:
-                os.close(levels.pop()[0])
-            elif (inner := _inside(waiting.pop(), fd, mount, len(levels))) is None:
-                walk.skipped += 1
-            else:
-                levels.append((inner, walk.counted(inner)))
-    finally:
-        for fd, _ in levels:
-            os.close(fd)
-    return TreeUsage(walk.bytes, walk.entries, walk.skipped)
-
-
-class _Walk:
-    """The sums of a walk so far."""
-
-    def __init__(self) -> None:
-        self.bytes = self.entries = self.skipped = 0
-        self._linked: set[tuple[int, int]] = set()  # files with several names that were counted
-
-    def counted(self, fd: int) -> list[str]:
-        """Add up what is directly in a directory; returns its subdirectories."""
-        below = []
-        for entry in _listed(fd):
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            self.entries += 1
-            if stat.S_ISDIR(found.st_mode):
-                below.append(entry.name)
-            elif found.st_nlink > 1:
-                if (found.st_dev, found.st_ino) in self._linked:
-                    continue
-                self._linked.add((found.st_dev, found.st_ino))
-            self.bytes += found.st_blocks * 512
-        return below
-
-
-def _inside(name: str, dir_fd: int, mount: int, depth: int) -> int | None:
-    """A descriptor of a subdirectory to walk into; None if that cannot or must not be."""
-    if depth >= _DEEPEST:
-        return None
-    try:
-        fd = os.open(name, DIRECTORY, dir_fd=dir_fd)
-    except OSError:
-        return None
-    if mount_id(fd) == mount:
-        return fd
-    os.close(fd)
-    return None
 
 
 @contextmanager

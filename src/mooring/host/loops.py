@@ -118,11 +118,6 @@ def set_direct_io(loop: Loop, wanted: bool) -> None:
                 raise
 
 
-def has_direct_io(loop: Loop) -> bool:
-    """Whether it reads and writes past the page cache now. Raises OSError."""
-    return (Path("/sys/block") / f"loop{loop.number}" / "loop/dio").read_text().strip() == "1"
-
-
 def is_held(loop: Loop) -> bool:
     """Whether something has it for itself, as a mount does: in any mount namespace."""
     try:
