@@ -4,10 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from mooring.model.claim import Claim, ClaimSpec, ClaimStatus, ResourceRequests
 from mooring.model.metadata import Metadata, ObjectReference
-from mooring.model.names import DEFAULT_CLASS, IMMEDIATE, WAIT_FOR_FIRST_CONSUMER, Phase
+from mooring.model.names import (
+    DEFAULT_CLASS,
+    IMMEDIATE,
+    POOL_ATTRIBUTE,
+    WAIT_FOR_FIRST_CONSUMER,
+    Phase,
+)
 from mooring.model.selector import LabelSelector, NodeAffinity, Requirement
 from mooring.model.storage_class import StorageClass
-from mooring.model.volume import Volume, VolumeSpec, VolumeStatus
+from mooring.model.volume import CSISource, Volume, VolumeSpec, VolumeStatus
 
 NOW = "2026-01-02T03:04:05Z"
 LONG_AGO = "2020-01-01T00:00:00Z"
@@ -87,6 +93,7 @@ def a_volume(
     phase: str = Phase.AVAILABLE,
     deleted: bool = False,
     policy: str = "Retain",
+    pool: str = "",
 ) -> Volume:
     """A volume that any claim may have, unless said otherwise."""
     return Volume(
@@ -107,6 +114,7 @@ def a_volume(
             volume_mode=volume_mode,
             volume_attributes_class_name=attributes_class,
             node_affinity=affinity,
+            csi=CSISource(volume_attributes={POOL_ATTRIBUTE: pool}) if pool else None,
         ),
         status=VolumeStatus(phase=str(phase), last_phase_transition_time=LONG_AGO),
     )

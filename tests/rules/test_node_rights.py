@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mooring.model.home import Copy, CopyState, copies_text
+from mooring.model.names import COPIES, ELSEWHERE, HOME
 from mooring.model.pool import Pool, PoolSpec
 from mooring.rules.node_rights import AgentHost, may_read, refusal
 
@@ -21,6 +23,9 @@ class Pools:
 
     def may_pass(self, volume: str, node: str) -> bool:
         return node == "dead"
+
+    def holds(self, volume: str, node: str) -> bool:
+        return volume == "held" and node == "a"
 
 
 class Case(NamedTuple):
@@ -57,6 +62,19 @@ def changed(doc: Doc, **spec: Any) -> Doc:
     return {**doc, "spec": {**doc["spec"], **spec}}
 
 
+def a_copy(node: str, state: str = "arriving", pool: str = "", size: str = "1Gi") -> Copy:
+    return Copy(node=node, pool=pool or f"local-{node}", state=CopyState(state), size=size)
+
+
+def at_home(node: str, *copies: Copy, name: str = "held", **annotations: str) -> Doc:
+    """A volume that may move, and may be used by this host alone."""
+    doc = a_volume("local-first", ())
+    told = {HOME: f"{node}/local-{node}", ELSEWHERE: "move", **annotations}
+    if copies:
+        told[COPIES] = copies_text(copies)
+    return {**doc, "metadata": {"name": name, "annotations": told, "resourceVersion": "7"}}
+
+
 def attached(node: str) -> Doc:
     return named(spec={"nodeName": node, "attacher": "d"})
 
@@ -72,6 +90,62 @@ ATTACHMENTS, POOLS = "volumeattachments.storage.k8s.io", "pools.mooring.dev"
 VOLUME, OTHERS = a_volume(), a_volume("local-b", ("b",))
 CAPACITIES = "csistoragecapacities.storage.k8s.io/kube-system"
 POOL = named(spec={"node": "a", "root": "/p"}, status={"volumes": 1})
+HERE, THERE = at_home("a"), at_home("b")
+MINE, LEFT = a_copy("a"), a_copy("b", "leaving")
+VOLUMES = "persistentvolumes/held"
+MOVING = [
+    Case("a movable one comes", VOLUMES, None, HERE, True),
+    Case("a movable one goes", VOLUMES, HERE, None, True),
+    Case("a movable one of another comes", VOLUMES, None, THERE, False),
+    Case("a movable one of another goes", VOLUMES, THERE, None, False),
+    Case("one comes with a copy", VOLUMES, None, at_home("a", a_copy("b")), False),
+    Case("one goes that has a copy", VOLUMES, at_home("a", a_copy("b")), None, False),
+    Case("it is changed at home", VOLUMES, HERE, at_home("a", x="y"), True),
+    Case("it is changed elsewhere", VOLUMES, THERE, at_home("b", x="y"), False),
+    Case("its own becomes one that moves", VOLUMES, VOLUME, HERE, False),
+    Case("its own moves no more", VOLUMES, HERE, VOLUME, False),
+    Case("another's moves no more", VOLUMES, THERE, OTHERS, False),
+    Case("what is elsewhere changes", VOLUMES, HERE,
+         at_home("a", **{ELSEWHERE: "replica"}), False),
+    Case("own copy comes", VOLUMES, THERE, at_home("b", MINE), True),
+    Case("own copy is whole", VOLUMES, at_home("b", MINE),
+         at_home("b", a_copy("a", "replica")), True),
+    Case("own copy goes", VOLUMES, at_home("b", MINE), THERE, True),
+    Case("own copy in another's pool", VOLUMES, THERE,
+         at_home("b", a_copy("a", pool="local-b")), False),
+    Case("own copy in a shared pool", VOLUMES, THERE, at_home("b", a_copy("a", pool="nfs")), False),
+    Case("own copy and more", VOLUMES, THERE, at_home("b", MINE, x="y"), False),
+    Case("another's copy comes", VOLUMES, HERE, at_home("a", a_copy("b")), False),
+    Case("another's copy goes", VOLUMES, at_home("a", a_copy("b")), HERE, False),
+    Case("another's copy goes elsewhere", VOLUMES, at_home("b", a_copy("c")), THERE, False),
+    Case("it becomes the home", VOLUMES, at_home("b", MINE), at_home("a", LEFT), True),
+    Case("a replica becomes the home", VOLUMES, at_home("b", a_copy("a", "replica")),
+         at_home("a", a_copy("b", "stale")), True),
+    Case("with nothing", VOLUMES, THERE, at_home("a", LEFT), False),
+    Case("with what is to go", VOLUMES, at_home("b", a_copy("a", "leaving")),
+         at_home("a", LEFT), False),
+    Case("with what is old", VOLUMES, at_home("b", a_copy("a", "stale")),
+         at_home("a", LEFT), False),
+    Case("with a smaller one", VOLUMES, at_home("b", a_copy("a", size="1Mi")),
+         at_home("a", LEFT), False),
+    Case("with one in another pool", VOLUMES, at_home("b", a_copy("a", pool="nfs")),
+         at_home("a", LEFT), False),
+    Case("without the right to use it", "persistentvolumes/free",
+         at_home("b", MINE, name="free"), at_home("a", LEFT, name="free"), False),
+    Case("the old one is forgotten", VOLUMES, at_home("b", MINE), HERE, False),
+    Case("the old one is free of charge", VOLUMES, at_home("b", MINE),
+         at_home("a", a_copy("b", "leaving", size="0")), False),
+    Case("the old one is as good", VOLUMES, at_home("b", MINE),
+         at_home("a", a_copy("b", "replica")), False),
+    Case("other copies are lost", VOLUMES, at_home("b", MINE, a_copy("c")),
+         at_home("a", LEFT), False),
+    Case("home and more", VOLUMES, at_home("b", MINE), at_home("a", LEFT, x="y"), False),
+    Case("another becomes the home", VOLUMES, at_home("a", a_copy("b", "replica")),
+         at_home("b", a_copy("a", "leaving")), False),
+    Case("home in another's pool", VOLUMES, at_home("b", MINE),
+         at_home("a", LEFT, **{HOME: "a/local-b"}), False),
+    Case("home is nowhere", VOLUMES, HERE, at_home("a", **{HOME: "x"}), False),
+]  # fmt: skip
 CASES = [
     Case("own node comes", "nodes/a", None, named(), True),
     Case("own node changes", "nodes/a", named(), named(status={"conditions": []}), True),
@@ -154,7 +228,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what.replace(" ", "-"))
+@pytest.mark.parametrize("case", [*CASES, *MOVING], ids=lambda case: case.what.replace(" ", "-"))
 def test_a_write_is_let_in_or_not(case: Case) -> None:
     resource, _, key = case.key.partition("/")
     why = refusal(HOST, resource, key, case.before, case.after, Pools())

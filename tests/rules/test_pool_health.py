@@ -123,7 +123,7 @@ def test_a_condition_keeps_the_time_of_its_change() -> None:
 
 def test_what_others_say_of_a_pool_stays() -> None:
     pool, _ = after(a_pool(), seen(20))
-    charged = recharged(pool, None, a_volume("v", size="150Gi"))
+    charged = recharged(pool, None, a_volume("v", size="150Gi", pool=pool.name))
     assert charged.status.overcommit_ratio == "1.50"
     assert looked_at(charged, seen(30), NOW)[0].allocated == Quantity.parse("150Gi")
 
@@ -133,7 +133,7 @@ def test_what_others_say_of_a_pool_stays() -> None:
 
 def test_a_volume_beyond_the_declared_ratio_is_refused() -> None:
     pool, _ = after(a_pool(overcommit="1.5"), seen(20))
-    pool = recharged(pool, None, a_volume("v", size="100Gi"))
+    pool = recharged(pool, None, a_volume("v", size="100Gi", pool=pool.name))
     assert refusal(pool, "default", Quantity.parse("50Gi")) == ""
     assert room_for(pool, "default") == Quantity.parse("50Gi")
     assert is_full(pool, Quantity.parse("51Gi"))

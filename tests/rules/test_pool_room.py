@@ -24,7 +24,7 @@ def a_pool(capacity: str | None = None, **grants: str) -> Pool:
 
 def of(namespace: str, size: str = "1Gi", name: str = "v") -> Volume:
     ref = msgspec.structs.replace(pointer("db"), namespace=namespace) if namespace else None
-    return a_volume(name, size=size, claim=ref)
+    return a_volume(name, size=size, claim=ref, pool="p")
 
 
 def filled(pool: Pool, *volumes: Volume) -> Pool:

@@ -14,7 +14,7 @@ object is a valid one. Decision 0029.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -25,10 +25,13 @@ from mooring.api.status import CODES, ApiError
 from mooring.api.tokens import Token
 from mooring.errors import Effect, MooringError
 from mooring.model import door
+from mooring.model.attachment import Attachment
+from mooring.model.decoding import ViewDecoder
 from mooring.model.node import NODE_LEASES, Node
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
+from mooring.node.attachments import attachment_name
 from mooring.objects.cache import Shelf
 from mooring.objects.documents import decoded, same_content, stored_form, unspliced
 from mooring.objects.errors import Invalid
@@ -49,6 +52,7 @@ PAGE_AT_MOST: Final = 5000  # documents of one answer
 AHEAD_S: Final = 3.0  # that a server may be behind another
 HELD_S: Final = 0.5  # of what may wait
 _LEASES: Final = f"{LEASES}/{NODE_LEASES}/"
+_VOLUMES: Final = ViewDecoder(Volume)
 NOTES_AT_MOST: Final = 1000  # of events, in one request
 
 
@@ -176,6 +180,7 @@ class Door:
                 if not self._sees(host, held.key):
                     raise ApiError("Forbidden", f"node {host.node} does not see {held.key}")
             checks = [Check(one.key, one.revision) for one in wanted.checks]
+            checks += self._still_held(writes, host)
             revision = await self._objects.store.commit(writes, checks)
         answer = msgspec.msgpack.encode(door.Committed(revision))
         await request.answer(200, answer, (MSGPACK,))
@@ -264,6 +269,26 @@ class Door:
             fences=fences_itself(found, class_),
             out_of_service=is_out_of_service(self._objects.view(Node, node)),
         ).may
+
+    def holds(self, volume: str, node: str) -> bool:
+        found = self._objects.view(Attachment, attachment_name(volume))
+        return found is not None and found.volume == volume and found.node == node
+
+    def _still_held(self, writes: Sequence[StoreWrite], host: AgentHost) -> list[Check]:
+        """Who becomes the home of a volume has the right to use it, and has it when that is stored:
+        whatever the agent says, nobody has taken it over meanwhile."""
+        found = []
+        for one in writes:
+            resource, _, name = one.key.partition("/")
+            held = self._objects.entry(Attachment.resource, attachment_name(name))
+            if resource == Volume.resource and one.value and held and self.holds(name, host.node):
+                was = self._objects.view(Volume, name)
+                if was is not None and was.home not in (
+                    None,
+                    _VOLUMES.decode(one.value).home,
+                ):
+                    found.append(Check(f"{Attachment.resource}/{held.key}", held.revision))
+        return found
 
     # Events
 

@@ -49,17 +49,25 @@ DIRECTORY_DRIVER: Final = "directory.mooring.dev"
 LOOPFILE_DRIVER: Final = "loopfile.mooring.dev"
 BTRFS_DRIVER: Final = "btrfs.mooring.dev"
 NFS_DRIVER: Final = "nfs.mooring.dev"
+HOST_LOCAL: Final = frozenset({DIRECTORY_DRIVER, LOOPFILE_DRIVER, BTRFS_DRIVER})
 DRIVERS: Final = frozenset({DIRECTORY_DRIVER, LOOPFILE_DRIVER, BTRFS_DRIVER, NFS_DRIVER})
 
 # Keys of our own.
 # In csi.volumeAttributes of a volume; annotation of the content of a snapshot that is to be cut.
 POOL_ATTRIBUTE: Final = "mooring.dev/pool"
 POOL_PARAMETER: Final = "pool"  # in the parameters of a class
+ELSEWHERE_PARAMETER: Final = "elsewhere"  # likewise, one of model.home.Elsewhere
+REPLICAS_PARAMETER: Final = "replicas"  # likewise: on how many other hosts
+EVERY_PARAMETER: Final = "replicaEvery"  # likewise: "10s"
 # Annotation of a namespace and parameter of a class: how many times too large a volume may be.
 MAX_WASTE: Final = "mooring.dev/max-waste"
 SIZE_PARAMETER: Final = "defaultSize"  # of Docker volumes that say no size, likewise
 USED: Final = "mooring.dev/used"  # annotation of a volume that was mounted: it is never made anew
 GROWS_TO: Final = "mooring.dev/grows-to"  # likewise: what its pool is charged before it is so large
+ELSEWHERE: Final = "mooring.dev/elsewhere"  # likewise: what its class's parameter said
+HOME: Final = "mooring.dev/home"  # likewise: "NODE/POOL", where its data is, if that may change
+COPIES: Final = "mooring.dev/copies"  # likewise: JSON, see model/home.py
+HOME_LABEL: Final = "volume.mooring.dev/"  # begin of a label of the Node that is its home: + name
 OWNER: Final = "mooring.dev/owner"  # annotation of a claim: "UID:GID" of its volume's directory
 MODE: Final = "mooring.dev/mode"  # likewise: the directory's permissions, in octal
 RECLAIM: Final = "mooring.dev/reclaim-policy"  # likewise: to be set on its volume, once bound

@@ -7,11 +7,13 @@ from typing import ClassVar
 import msgspec
 
 from mooring.model.factor import factor
+from mooring.model.home import Elsewhere, elsewhere
 from mooring.model.metadata import Part, View
 from mooring.model.names import (
     DEFAULT_CLASS,
     DEFAULT_CLASS_BETA,
     DELETE,
+    ELSEWHERE_PARAMETER,
     IMMEDIATE,
     MAX_WASTE,
     POOL_PARAMETER,
@@ -69,6 +71,11 @@ class StorageClass(View, frozen=True):
     def pool(self) -> str:
         """The Pool it is served from, "" for the driver's only one."""
         return self.parameters.get(POOL_PARAMETER, "")
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """What becomes of a use of its volumes on a host that has not the data."""
+        return elsewhere(self.parameters.get(ELSEWHERE_PARAMETER))
 
     @property
     def max_waste(self) -> Fraction | None:

@@ -1,14 +1,20 @@
 """PersistentVolume: a piece of storage, and the claim it belongs to."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import msgspec
 
 from mooring.model.claim import Claim, mode_set
+from mooring.model.home import Copy, Elsewhere, Home, copies_of, copies_text, elsewhere, home_of
 from mooring.model.metadata import ObjectReference, Part, View
 from mooring.model.names import (
+    COPIES,
+    ELSEWHERE,
     FILESYSTEM,
     GROWS_TO,
+    HOME,
+    ONE_HOST,
     POOL_ATTRIBUTE,
     PROVISIONED_BY,
     RETAIN,
@@ -107,7 +113,7 @@ class Volume(View, frozen=True):
 
     @property
     def takes(self) -> Quantity:
-        """How much of its pool it is charged with: its capacity, or the size it is to grow to."""
+        """How much of its home's pool it is charged with: its capacity, or what it grows to."""
         if GROWS_TO not in self.metadata.annotations:
             return self.capacity
         try:
@@ -164,14 +170,80 @@ class Volume(View, frozen=True):
 
     @property
     def pool(self) -> str:
-        """The Pool that it takes its room from, "" if none."""
+        """The Pool where its data is, which it takes its room from; "" if none."""
+        if (home := self.home) is not None:
+            return home.pool
         return self.spec.csi.volume_attributes.get(POOL_ATTRIBUTE, "") if self.spec.csi else ""
 
     @property
+    def elsewhere(self) -> Elsewhere:
+        """What becomes of a use on another host. It was said when it was made, and stays."""
+        return elsewhere(self.annotations.get(ELSEWHERE))
+
+    @property
+    def home(self) -> Home | None:
+        """Where its data is, if that may change; None for all other volumes."""
+        text = self.annotations.get(HOME)
+        return None if text is None else home_of(text)
+
+    @property
+    def copies(self) -> tuple[Copy, ...]:
+        """Of its data, on other hosts."""
+        text = self.annotations.get(COPIES)
+        try:
+            return copies_of(text) if text else ()
+        except ValueError:  # written by hand
+            return ()
+
+    def copy_on(self, node: str) -> Copy | None:
+        return next((one for one in self.copies if one.node == node), None)
+
+    @property
+    def charges(self) -> dict[str, Quantity]:
+        """What pools are charged with for it, by name: its home's, and those of its copies."""
+        charged = {one.pool: one.takes for one in self.copies}
+        return {**charged, self.pool: self.takes} if self.pool else charged
+
+    @property
     def hosts(self) -> tuple[str, ...]:
-        """The nodes that have its data, as far as its affinity names them."""
+        """The nodes that have its data, as far as its affinity names them; its home if it has one.
+
+        Copies do not count.
+        """
+        if (home := self.home) is not None:
+            return (home.node,)
         affinity = self.spec.node_affinity
         return affinity.hosts() if affinity is not None else ()
+
+    def reached_from(self, labels: Mapping[str, str], node: str) -> bool:
+        """Whether it can be used on a node of this name and these labels, as it is now."""
+        if (home := self.home) is not None:
+            return home.node == node
+        affinity = self.spec.node_affinity
+        return affinity is None or affinity.allows(labels, node)
+
+    @property
+    def is_for_one_host(self) -> bool:
+        """Whether one host at most uses it at a time, whatever its access modes say."""
+        return self.modes <= ONE_HOST or self.home is not None
+
+    def with_copies(self, *copies: Copy) -> Self:
+        """With these copies and no others."""
+        if not copies:
+            return self.without_annotations(COPIES)
+        return self.annotated(**{COPIES: copies_text(copies)})
+
+    def with_copy(self, copy: Copy) -> Self:
+        """With this one in the place of what that node has."""
+        others = (one for one in self.copies if one.node != copy.node)
+        return self.with_copies(*others, copy)
+
+    def without_copy(self, node: str) -> Self:
+        return self.with_copies(*(one for one in self.copies if one.node != node))
+
+    def at_home(self, home: Home) -> Self:
+        """With its home there."""
+        return self.annotated(**{HOME: str(home)})
 
     def points_at(self, claim: Claim) -> bool:
         """Whether its claimRef means this claim: namespace and name, and uid if it has one."""

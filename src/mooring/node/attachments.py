@@ -14,7 +14,6 @@ from typing import Final
 from mooring.crashpoints import crash_point, passing
 from mooring.errors import Effect, MooringError
 from mooring.model.attachment import Attachment
-from mooring.model.names import ONE_HOST
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.storage_class import StorageClass
@@ -200,8 +199,7 @@ class Attachments:
         return [one for one in found if one is not None]
 
     def _name(self, volume: Volume) -> str:
-        only_one = volume.modes <= ONE_HOST
-        return attachment_name(volume.name, "" if only_one else self._node)
+        return attachment_name(volume.name, "" if volume.is_for_one_host else self._node)
 
 
 def _node_of(entry: Entry) -> list[str]:

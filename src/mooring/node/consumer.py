@@ -58,8 +58,7 @@ class Consumer:
 
     def reaches(self, volume: Volume) -> bool:
         """Whether a volume can be used on this host."""
-        affinity = volume.spec.node_affinity
-        return affinity is None or affinity.allows(self.labels(), self._node)
+        return volume.reached_from(self.labels(), self._node)
 
     def labels(self) -> dict[str, str]:
         """Of the Node."""

@@ -15,9 +15,13 @@ from mooring.host.blocking import Blocking
 from mooring.host.errors import HostStuck
 from mooring.measures import operation, plugin_of
 from mooring.model.claim import Claim
+from mooring.model.home import Elsewhere, Home
 from mooring.model.names import (
     DELETE,
+    ELSEWHERE,
     EXTERNAL_PROVISIONER_FINALIZER,
+    HOME,
+    HOME_LABEL,
     HOSTNAME,
     MAKER,
     POOL_ATTRIBUTE,
@@ -379,11 +383,16 @@ def _volume(claim: Claim, class_: StorageClass, pool: Pool, name: str, size_byte
         spec["volumeAttributesClassName"] = claim.attributes_class
     if class_.mount_options:
         spec["mountOptions"] = list(class_.mount_options)
-    if pool.node:
+    annotations = {PROVISIONED_BY: class_.provisioner}
+    if pool.node and class_.elsewhere is not Elsewhere.REFUSE:
+        # The affinity stays, and the label moves with the data. Decision 0033.
+        spec["nodeAffinity"] = msgspec.to_builtins(only_node(HOME_LABEL + name, "true"))
+        annotations |= {ELSEWHERE: class_.elsewhere, HOME: str(Home(pool.node, pool.name))}
+    elif pool.node:
         spec["nodeAffinity"] = msgspec.to_builtins(only_node(HOSTNAME, pool.node))
     metadata = {
         "name": name,
-        "annotations": {PROVISIONED_BY: class_.provisioner},
+        "annotations": annotations,
         "finalizers": [EXTERNAL_PROVISIONER_FINALIZER],
     }
     return {"metadata": metadata, "spec": spec}

@@ -14,7 +14,7 @@ from mooring.objects.documents import unspliced
 from mooring.objects.errors import Forbidden, Stale
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.views import overlaid, view
-from mooring.rules.pool_room import recharged, refused_change
+from mooring.rules.pool_room import pools_recharged, recharged, refused_change
 from mooring.store.interface import Check, Conflict, Write
 
 POOLS: Final = Pool.resource
@@ -40,22 +40,28 @@ class Account:
 
         old, new  the volume of a pool before and after a write, None if there is none
         """
-        volume, entry = new or old, self.pool_of(old, new)
-        if volume is None or entry is None:
+        volume, found = new or old, self._pools_of(old, new)
+        if volume is None or not found:
             return []
-        pool = view(Pool, entry)
+        if len(found) > 1:  # one write of each kind in a commit, so that watches can go on anywhere
+            why = f"it has copies in {', '.join(one.key for one in found)}, which have to go first"
+            raise Forbidden(self._kinds[Volume.resource], volume.name, why)
+        pool = view(Pool, entry := found[0])
         if why := refused_change(pool, old, new):
             raise Forbidden(self._kinds[Volume.resource], volume.name, why)
         after = recharged(pool, old, new)
-        if after == pool:
-            return []
         shelf = self._cache.shelves[POOLS]
         stored = overlaid(unspliced(entry.body, shelf.offset), pool, after)
         return [Write(shelf.prefix + pool.key, stored, entry.revision)]
 
     def pool_of(self, old: Volume | None, new: Volume | None) -> Entry | None:
-        volume = new or old
-        return self._cache.shelves[POOLS].get(volume.pool) if volume is not None else None
+        """A pool whose account is another after a write."""
+        return next(iter(self._pools_of(old, new)), None)
+
+    def _pools_of(self, old: Volume | None, new: Volume | None) -> list[Entry]:
+        shelf = self._cache.shelves[POOLS]
+        found = (shelf.get(name) for name in pools_recharged(old, new))
+        return [one for one in found if one is not None]
 
     async def in_turn(self, charged: Callable[[], Charged]) -> int:
         """Make a commit that writes a pool: again if only the pool was written meanwhile.

@@ -101,8 +101,7 @@ class ConsumerIndex:
                 volume = volume_of(name) if name not in taken else None
                 if volume is None or not fits(claim, volume):
                     continue
-                affinity = volume.spec.node_affinity
-                if affinity is None or affinity.allows(labels, node):
+                if volume.reached_from(labels, node):
                     return volume
                 unreached = points
             if unreached:
@@ -123,6 +122,8 @@ class ConsumerIndex:
 
 def _only_host(volume: Volume) -> str:
     """What the label of the one host is that has the volume, "" if its affinity is another."""
+    if (home := volume.home) is not None:
+        return home.node  # as its label says, too
     affinity = volume.spec.node_affinity
     hosts = affinity.hosts() if affinity is not None else ()
     return hosts[0] if len(hosts) == 1 and affinity == only_node(HOSTNAME, hosts[0]) else ""

@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from mooring.model.attachment import Attachment
 from mooring.model.backup import BackupRepository, VolumeArchive, VolumeBackup
 from mooring.model.claim import Claim
 from mooring.model.csi import CAPACITY_NAMESPACE, CsiDriver, StorageCapacity
+from mooring.model.decoding import ViewDecoder
 from mooring.model.event import Event
-from mooring.model.names import DRIVERS, HOSTNAME, POOL_ATTRIBUTE
+from mooring.model.home import MAY_BE_HOME
+from mooring.model.names import COPIES, DRIVERS, HOME, HOSTNAME, POOL_ATTRIBUTE
 from mooring.model.node import NODE_LEASES, Node
 from mooring.model.pod import MIRROR, Pod
 from mooring.model.pool import Pool
@@ -30,6 +34,8 @@ FIXED_OF_VOLUMES: Final = frozenset(
     {"csi", "nodeAffinity", "accessModes", "storageClassName", "mountOptions", "volumeMode"}
     | {"hostPath", "local", "nfs", "iscsi"}
 )
+_VOLUMES: Final = ViewDecoder(Volume)
+_UNTOLD: Final = ("managedFields", "resourceVersion", "generation")  # of metadata
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,9 @@ class World(Protocol):
 
     def may_pass(self, volume: str, node: str) -> bool:
         """Whether a volume that a node holds may pass to another now."""
+
+    def holds(self, volume: str, node: str) -> bool:
+        """Whether a node has the right to use a volume, which one host at most has."""
 
 
 def may_read(host: AgentHost, resource: str, namespace: str) -> bool:
@@ -114,6 +123,11 @@ class _Write:
         """Also if it comes or goes."""
         pair = self.changed()
         return pair is None or pair[0].get("spec") != pair[1].get("spec")
+
+    def is_own(self, name: str) -> bool:
+        """A pool of this host alone."""
+        pool = self.world.pool(name) if name else None
+        return pool is not None and pool.node == self.host.node
 
     def is_pool_ours(self, name: str) -> bool:
         pool = self.world.pool(name) if name else None
@@ -196,6 +210,23 @@ def _volume(write: _Write) -> str:
         claimed = _part(spec, "claimRef", "namespace")
         if claimed and not write.host.serves(str(claimed)):
             return f"it is of namespace {claimed}, which node {write.host.node} does not serve"
+    if why := _places(write):
+        return why
+    if (pair := write.changed()) is not None:
+        before, after = (one.get("spec") or {} for one in pair)
+        for field in sorted(FIXED_OF_VOLUMES):
+            if before.get(field) != after.get(field):
+                return f"spec.{field} of a volume is not an agent's to change"
+    return ""
+
+
+def _places(write: _Write) -> str:
+    """Where the data is of a volume that comes, goes or changes."""
+    homes = [_movable(one) for one in write.both]
+    if any(one is not None for one in homes):
+        return _home(write)
+    for one in write.both:
+        spec = one.get("spec") or {}
         pool = _part(spec, "csi", "volumeAttributes", POOL_ATTRIBUTE)
         if pool and not write.is_pool_ours(str(pool)) and write.changed() is None:
             return f"pool {pool} is not of node {write.host.node}"
@@ -204,12 +235,79 @@ def _volume(write: _Write) -> str:
         hosts = _hosts(spec)
         if hosts and write.host.node not in hosts:
             return f"its data is on {', '.join(sorted(hosts))}, not on node {write.host.node}"
-    if (pair := write.changed()) is not None:
-        before, after = (one.get("spec") or {} for one in pair)
-        for field in sorted(FIXED_OF_VOLUMES):
-            if before.get(field) != after.get(field):
-                return f"spec.{field} of a volume is not an agent's to change"
     return ""
+
+
+def _movable(doc: Doc) -> Volume | None:
+    """The volume that this is, if it may come to other hosts."""
+    if HOME not in (_part(doc, "metadata", "annotations") or {}):
+        return None
+    return _VOLUMES.decode(msgspec.json.encode(doc))
+
+
+def _home(write: _Write) -> str:
+    """Of a volume that may come to other hosts. Decision 0033.
+
+    Its home alone makes, removes and changes it. Others say what they themselves have of its data;
+    one that has it, and the right to use it, may be its home from then on.
+    """
+    old, new = (None if one is None else _movable(one) for one in (write.before, write.after))
+    if write.before is not None and write.after is not None and (old is None or new is None):
+        return "whether a volume may come to other hosts is not an agent's to change"
+    node, present = write.host.node, [one for one in (old, new) if one is not None]
+    if old is None or new is None:
+        if present[0].hosts != (node,) or not write.is_own(present[0].pool):
+            return f"its home is {present[0].home}, not on node {node}"
+        return "it has copies" if present[0].copies else ""
+    if old.elsewhere != new.elsewhere:
+        return "what becomes of a use elsewhere is not an agent's to change"
+    if old.home != new.home:
+        return _new_home(write, old, new)
+    for one in set(old.copies) ^ set(new.copies):
+        if one.node != node or not write.is_own(one.pool):
+            return write.of_another(f"a copy of node {one.node} in {one.pool}")
+    if node in old.hosts:
+        return ""
+    return _only_places(write, f"its data is on {old.hosts[0]}, not on node {node}")
+
+
+def _new_home(write: _Write, old: Volume, new: Volume) -> str:
+    node, was, home = write.host.node, old.home, new.home
+    assert was is not None
+    if home is None or home.node != node or not write.is_own(home.pool):
+        return f"node {node} makes nobody but itself the home of a volume, in a pool of its own"
+    mine = old.copy_on(node)
+    if mine is None or mine.pool != home.pool or mine.state not in MAY_BE_HOME:
+        return f"node {node} has no copy in {home.pool} that could be its home"
+    if mine.takes != old.takes:
+        return f"pool {mine.pool} is not charged with what the volume takes"
+    if not write.world.holds(old.name, node):
+        return f"node {node} has not the right to use it, which comes first"
+    left = new.copy_on(was.node)
+    stays = {one for one in old.copies if one.node != node}
+    if (
+        left is None
+        or (left.pool, left.takes) != (was.pool, old.takes)
+        or left.state in MAY_BE_HOME
+        or set(new.copies) != stays | {left}
+    ):
+        return f"what {was} has of it is a copy then, and all other copies stay"
+    return _only_places(write, "who becomes the home of a volume changes nothing else of it")
+
+
+def _only_places(write: _Write, why: str) -> str:
+    """why: it is not to be written, if more than home and copies is another."""
+    pair = write.changed()
+    assert pair is not None
+    before, after = (_without_places(one) for one in pair)
+    return "" if before == after else why
+
+
+def _without_places(doc: Doc) -> Doc:
+    metadata = {k: v for k, v in doc["metadata"].items() if k not in _UNTOLD}
+    annotations = metadata.pop("annotations", None) or {}
+    kept = {k: v for k, v in annotations.items() if k not in (HOME, COPIES)}
+    return {**doc, "metadata": {**metadata, "annotations": kept}}
 
 
 def _pool(write: _Write) -> str:

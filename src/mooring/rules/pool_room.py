@@ -82,13 +82,22 @@ def refused_change(pool: Pool, old: Volume | None, new: Volume | None) -> str:
 
     One that moves to another namespace is an admin's doing, and may: no new room is taken.
     """
-    if new is None:
+    takes = _share(pool, new)
+    if new is None or takes is None:
         return ""
-    if old is None:
-        return refusal(pool, _namespace(new), new.takes)
-    if new.takes > old.takes:
-        return refusal(pool, _namespace(new), new.takes.minus(old.takes))
-    return ""
+    had = _share(pool, old) or Quantity(0)
+    return refusal(pool, _namespace(new), takes.minus(had)) if takes > had else ""
+
+
+def pools_recharged(old: Volume | None, new: Volume | None) -> list[str]:
+    """Names of the pools whose account is another after a volume came, went or changed."""
+    before, after = (
+        {name: (_namespace(one), takes) for name, takes in one.charges.items()} if one else {}
+        for one in (old, new)
+    )
+    return sorted(
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    )
 
 
 def recharged(pool: Pool, old: Volume | None, new: Volume | None) -> Pool:
@@ -98,14 +107,22 @@ def recharged(pool: Pool, old: Volume | None, new: Volume | None) -> Pool:
     claim's namespace is charged when it happens.
     """
     taken, takes = (
-        (_namespace(volume), volume.takes) if volume is not None else None for volume in (old, new)
+        (_namespace(volume), share)
+        if volume is not None and (share := _share(pool, volume)) is not None
+        else None
+        for volume in (old, new)
     )
     if taken == takes:
         return pool
-    for share, count in ((taken, -1), (takes, 1)):
-        if share is not None:
-            pool = charged(pool, *share, count)
+    for part, count in ((taken, -1), (takes, 1)):
+        if part is not None:
+            pool = charged(pool, *part, count)
     return pool
+
+
+def _share(pool: Pool, volume: Volume | None) -> Quantity | None:
+    """What a pool is charged with for a volume, or for a copy of it; None: nothing of it."""
+    return volume.charges.get(pool.name) if volume is not None else None
 
 
 def _namespace(volume: Volume) -> str:

@@ -237,8 +237,7 @@ def _room(class_name: str, node: Node, world: World) -> int:
 
 def reaches(node: Node, volume: Volume) -> bool:
     """Whether a volume can be used on a node."""
-    affinity = volume.spec.node_affinity
-    return affinity is None or affinity.allows(node.labels, node.name)
+    return volume.reached_from(node.labels, node.name)
 
 
 def setback(plan: Plan, written: Collection[str], node: Node | None, world: World) -> str:

@@ -2,7 +2,16 @@
 
 from typing import Final
 
-from mooring.model.names import PV_PROTECTION
+from mooring.model.home import NOWHERE, copies_of, home_of
+from mooring.model.names import (
+    COPIES,
+    DRIVERS,
+    ELSEWHERE,
+    HOME,
+    POOL_ATTRIBUTE,
+    PV_PROTECTION,
+)
+from mooring.model.quantity import QuantityError, parse_quantity
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, World
 from mooring.objects.kinds.common import (
@@ -118,12 +127,57 @@ def _attributes_class_causes(spec: Doc) -> list[Cause]:
     return causes
 
 
+def _home_causes(doc: Doc) -> list[Cause]:
+    """Of annotations that say where a volume's data is, if that may change. Decision 0033."""
+    annotations = doc["metadata"].get("annotations") or {}
+    home, copies = annotations.get(HOME), annotations.get(COPIES)
+    if home is None:
+        if copies is None:
+            return []
+        return [required(f"metadata.annotations[{HOME}]", f"as it has {COPIES}")]
+    field = f"metadata.annotations[{HOME}]"
+    if (where := home_of(home)) == NOWHERE:
+        return [invalid(field, home, "must be NODE/POOL")]
+    csi = doc["spec"].get("csi") or {}
+    if csi.get("driver") not in DRIVERS or not (csi.get("volumeAttributes") or {}).get(
+        POOL_ATTRIBUTE
+    ):
+        return [forbidden(field, "only of volumes of pools")]
+    return _copies_causes(copies, where.node) if copies is not None else []
+
+
+def _copies_causes(copies: str, home: str) -> list[Cause]:
+    field = f"metadata.annotations[{COPIES}]"
+    try:
+        found = copies_of(copies)
+        for one in found:
+            parse_quantity(one.size)
+    except (ValueError, QuantityError) as error:
+        return [invalid(field, copies[:1024], f"must be a list of copies: {error}")]
+    nodes = [one.node for one in found]
+    if any(not one.node or not one.pool for one in found) or len({*nodes, home}) <= len(nodes):
+        return [invalid(field, copies[:1024], "must name a node other than the home once, a pool")]
+    return []
+
+
+def _home_change_causes(doc: Doc, old: Doc) -> list[Cause]:
+    """Once it may move it always may: without its home it would be where it was long ago."""
+    had, has = (one["metadata"].get("annotations") or {} for one in (old, doc))
+    fixed = (ELSEWHERE, HOME) if had.get(HOME) is not None else ()
+    return [
+        forbidden(f"metadata.annotations[{name}]", "may not be removed or changed")
+        for name in fixed
+        if has.get(name) is None or (name == ELSEWHERE and has[name] != had.get(name))
+    ]
+
+
 def _validate_create(doc: Doc) -> list[Cause]:
-    return metadata_causes(doc) + _spec_causes(doc)
+    return metadata_causes(doc) + _spec_causes(doc) + _home_causes(doc)
 
 
 def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
-    causes = metadata_update_causes(doc, old) + _spec_causes(doc)
+    causes = metadata_update_causes(doc, old) + _spec_causes(doc) + _home_causes(doc)
+    causes += _home_change_causes(doc, old)
     spec, had = doc["spec"], old["spec"]
     causes += source_change_causes(spec, had)
     if spec["volumeMode"] != had.get("volumeMode", "Filesystem"):

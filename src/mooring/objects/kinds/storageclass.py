@@ -3,7 +3,24 @@
 from typing import Final
 
 from mooring.model.factor import FACTOR_TEXT, factor
-from mooring.model.names import DEFAULT_CLASS, DEFAULT_CLASS_BETA, MAX_WASTE, NFS_DRIVER
+from mooring.model.home import (
+    EVERY_TEXT,
+    REPLICAS_AT_MOST,
+    Elsewhere,
+    replica_count,
+    replica_every_s,
+)
+from mooring.model.names import (
+    BTRFS_DRIVER,
+    DEFAULT_CLASS,
+    DEFAULT_CLASS_BETA,
+    ELSEWHERE_PARAMETER,
+    EVERY_PARAMETER,
+    HOST_LOCAL,
+    MAX_WASTE,
+    NFS_DRIVER,
+    REPLICAS_PARAMETER,
+)
 from mooring.objects import printing
 from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
 from mooring.objects.kinds.common import (
@@ -60,12 +77,40 @@ def _causes(doc: Doc) -> list[Cause]:
         elif provisioner == NFS_DRIVER:
             message = "not with NFS: a host that is silent may write later what it has in memory"
             causes.append(invalid("parameters[fencing]", fencing, message))
+    causes += _elsewhere_causes(parameters, provisioner)
     if doc["reclaimPolicy"] not in POLICIES:
         causes.append(not_supported("reclaimPolicy", doc["reclaimPolicy"], POLICIES))
     mode = doc["volumeBindingMode"]
     if mode not in BINDING_MODES:
         causes.append(not_supported("volumeBindingMode", mode, BINDING_MODES))
     return causes + topology_causes("allowedTopologies", doc.get("allowedTopologies"))
+
+
+def _elsewhere_causes(parameters: Doc, provisioner: str) -> list[Cause]:
+    """What becomes of a use on a host that has not the data. Decision 0033."""
+    causes, field = [], f"parameters[{ELSEWHERE_PARAMETER}]"
+    wanted = parameters.get(ELSEWHERE_PARAMETER, Elsewhere.REFUSE)
+    known = tuple(one.value for one in Elsewhere)
+    if wanted not in known:
+        causes.append(not_supported(field, wanted, known))
+    elif wanted == Elsewhere.MOVE and provisioner not in HOST_LOCAL:
+        message = f"only with volumes of one host: {', '.join(sorted(HOST_LOCAL))}"
+        causes.append(invalid(field, wanted, message))
+    elif wanted == Elsewhere.REPLICA and provisioner != BTRFS_DRIVER:
+        causes.append(invalid(field, wanted, f"only with {BTRFS_DRIVER}"))
+    elif wanted == Elsewhere.REPLICA and parameters.get("fencing") is not None:
+        message = "not with elsewhere: replica, whose hosts fence themselves always"
+        causes.append(invalid("parameters[fencing]", parameters["fencing"], message))
+    for name in (REPLICAS_PARAMETER, EVERY_PARAMETER):
+        if name in parameters and wanted != Elsewhere.REPLICA:
+            message = "only with elsewhere: replica"
+            causes.append(invalid(f"parameters[{name}]", parameters[name], message))
+    if replica_count(count := parameters.get(REPLICAS_PARAMETER)) is None:
+        message = f"must be a number from 1 to {REPLICAS_AT_MOST}"
+        causes.append(invalid(f"parameters[{REPLICAS_PARAMETER}]", count, message))
+    if replica_every_s(every := parameters.get(EVERY_PARAMETER)) is None:
+        causes.append(invalid(f"parameters[{EVERY_PARAMETER}]", every, EVERY_TEXT))
+    return causes
 
 
 def _validate_create(doc: Doc) -> list[Cause]:
