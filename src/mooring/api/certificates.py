@@ -10,8 +10,12 @@ from typing import Final
 
 import yaml
 
+from mooring.clock import timestamp
+from mooring.model.peer import Signed, identity, server_name
+
 CA_DAYS: Final = 3650
 SERVER_DAYS: Final = 365
+AGENT_DAYS: Final = 1.0  # of an agent's, which is renewed when half of that is over
 CLUSTER: Final = "mooring"  # in kubeconfigs; one without it is somebody else's
 RENEW_DAYS: Final = 30  # before the server's certificate ends, a start makes a new one
 
@@ -55,6 +59,15 @@ class Authority:
         key, certificate = issuing.server(ca_key, ca, hosts, SERVER_DAYS)
         private_file(self.key, key)
         private_file(self.certificate, certificate + ca)
+
+    def for_agent(self, request: str, node: str, uid: str) -> Signed:
+        """A certificate for the agent of a Node. Raises ValueError: it is no request. Blocks."""
+        from mooring.api import issuing
+
+        names = (server_name(node), identity(node, uid))
+        ca_key, ca = self._ca_key.read_bytes(), self.ca.read_bytes()
+        made, ends = issuing.agent(ca_key, ca, request.encode(), names, AGENT_DAYS)
+        return Signed(made.decode(), ca.decode(), timestamp(ends))
 
 
 def names_of(address: str) -> list[str]:

@@ -42,6 +42,33 @@ def server(ca_key: bytes, ca: bytes, hosts: Sequence[str], days: int) -> Pair:
     return _pem(key), certificate.public_bytes(serialization.Encoding.PEM)
 
 
+def agent(
+    ca_key: bytes, ca: bytes, request: bytes, names: tuple[str, str], days: float
+) -> tuple[bytes, datetime]:
+    """A certificate for the key of an agent, whatever else its request says; and when it ends.
+
+    names   a DNS name and a URI that it is good for
+    raises  ValueError: it is no request, or not signed by its key
+    """
+    asked = x509.load_pem_x509_csr(request)
+    key = asked.public_key()
+    if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("it is not signed by an elliptic key of its own")
+    signer = serialization.load_pem_private_key(ca_key, None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    issuer = x509.load_pem_x509_certificate(ca)
+    builder = _builder(_name("mooring-agent"), issuer.subject, key, days)
+    general = [x509.DNSName(names[0]), x509.UniformResourceIdentifier(names[1])]
+    builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
+    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    builder = builder.add_extension(x509.ExtendedKeyUsage(both), critical=False)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+    builder = builder.add_extension(identifier, critical=False)
+    certificate = builder.sign(signer, hashes.SHA256())
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    return pem, certificate.not_valid_after_utc
+
+
 def described(certificate: bytes) -> tuple[datetime, set[str]]:
     """(when it ends, which hosts it is good for)."""
     found = x509.load_pem_x509_certificate(certificate)
@@ -63,7 +90,7 @@ def _general(host: str) -> x509.GeneralName:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: float
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (

@@ -1,5 +1,6 @@
 """Who is no user: hosts that join, and their agents. What each of them may ask for, and no more."""
 
+from mooring.api.certifying import Certifying
 from mooring.api.door import Door
 from mooring.api.http import Request
 from mooring.api.identity import Identities
@@ -12,10 +13,15 @@ class Nodes:
     """Answers those requests that no user's token came with."""
 
     def __init__(
-        self, identities: Identities, tokens: Tokens, door: Door, joining: Joining
+        self,
+        identities: Identities,
+        tokens: Tokens,
+        door: Door,
+        joining: Joining,
+        certifying: Certifying | None = None,
     ) -> None:
         self._identities, self._tokens = identities, tokens
-        self._door, self.joining = door, joining
+        self._door, self.joining, self._certifying = door, joining, certifying
 
     def stop(self) -> None:
         """End what would go on for long."""
@@ -35,6 +41,8 @@ class Nodes:
                 return True
             raise ApiError("Forbidden", "a token to join with is good for joining alone")
         if await self.joining.serves_node(request, token, hashed):
+            return True
+        if self._certifying is not None and await self._certifying.serves_node(request, token):
             return True
         if await self._door.serves(request, token):
             return True

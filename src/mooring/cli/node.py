@@ -8,7 +8,7 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import typer
 
@@ -27,11 +27,13 @@ from mooring.cli.up import (
     ImportDir,
     NodeLease,
     NodeName,
+    PeerListen,
     PluginSocket,
     absolute,
     docker_of,
     log_to_stderr,
     own_name,
+    peers_of,
 )
 from mooring.errors import MooringError
 from mooring.model.door import CA_PATH, JOIN_PATH
@@ -163,6 +165,7 @@ def run(
     import_dir: ImportDir = None,
     backup_dir: BackupDir = None,
     node_lease: NodeLease = 15.0,
+    peer_listen: PeerListen = AUTO,
 ) -> None:
     """Run the agent of this host, which has joined."""
     import uvloop  # both are slow to load, and only needed here
@@ -176,10 +179,19 @@ def run(
         import_dirs=absolute(import_dir or ()),
         backup_dirs=absolute(backup_dir or (BACKUPS,)),
         node_lease_s=node_lease,
+        peers=peers_of(peer_listen, towards=_server_of(data_dir)),
     )
     log_to_stderr()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(agent.run(settings, _ready))
+
+
+def _server_of(data_dir: Path) -> tuple[str, int] | None:
+    """The address of a server that this host has joined. Raises NotJoined, NotUsable."""
+    from mooring.daemon.membership import membership
+
+    url = urlsplit(membership(data_dir).servers[0])
+    return (url.hostname, url.port or 443) if url.hostname else None
 
 
 @node.command()

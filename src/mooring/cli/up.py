@@ -15,9 +15,11 @@ from mooring import __version__
 from mooring.cli.common import failing_well
 from mooring.cli.kubeconfig import DEFAULT
 from mooring.errors import MooringError
+from mooring.model.peer import PORT as PEER_PORT
 
 if TYPE_CHECKING:
     from mooring.daemon.settings import DockerSettings
+    from mooring.node.peers import Listening
 
 AUTO: Final = "auto"
 PLUGIN_SOCKET: Final = Path("/run/docker/plugins/mooring.sock")
@@ -27,8 +29,8 @@ BACKUPS: Final = Path("/var/backups/mooring")
 class BadAddress(MooringError):
     code = "BadAddress"
 
-    def __init__(self, text: str) -> None:
-        self.what = f"--listen {text!r} is not ADDRESS:PORT"
+    def __init__(self, text: str, option: str) -> None:
+        self.what = f"{option} {text!r} is not ADDRESS:PORT"
         self.remedy = "write it like 127.0.0.1:6443 or [::1]:6443"
         super().__init__(self.what)
 
@@ -104,6 +106,15 @@ BackupDir = Annotated[
         f"[default: {BACKUPS}]",
     ),
 ]
+PeerListen = Annotated[
+    str,
+    typer.Option(
+        "--peer-listen",
+        metavar="ADDRESS:PORT",
+        help="Where agents of other hosts get volumes that move there. Empty: nowhere. auto: port "
+        f"{PEER_PORT}, of a host that others reach.",
+    ),
+]
 NodeLease = Annotated[
     float,
     typer.Option(
@@ -177,6 +188,7 @@ def up(
     store_password_file: StorePasswordFile = None,
     leader_lease: LeaderLease = 15.0,
     node_lease: NodeLease = 15.0,
+    peer_listen: PeerListen = AUTO,
 ) -> None:
     """Start the server and the node agent in one process."""
     import uvloop  # both are slow to load, and only needed here
@@ -200,6 +212,7 @@ def up(
         ),
         lease_s=leader_lease,
         node_lease_s=node_lease,
+        peers=peers_of(peer_listen, host),
         import_dirs=absolute(import_dir or ()),
         backup_dirs=absolute(backup_dir or (BACKUPS,)),
     )
@@ -222,6 +235,24 @@ def docker_of(
         return None
     namespaces = Namespaces(namespace, frozenset(others))
     return DockerSettings(Path(plugin_socket).absolute(), engine_socket, namespaces, is_required)
+
+
+def peers_of(
+    listen: str, host: str = "0.0.0.0", towards: tuple[str, int] | None = None
+) -> "Listening | None":
+    """Where other agents reach this one; None if they do not.
+
+    host     where the server listens, if it is of this process
+    towards  else the server's address
+    raises   BadAddress
+    """
+    from mooring.node.peers import Listening  # slow to load
+
+    if not listen or (listen == AUTO and host in ("127.0.0.1", "::1", "localhost")):
+        return None
+    where = (host, PEER_PORT) if listen == AUTO else address_of(listen, "--peer-listen")
+    found = Listening(*where, is_required=listen != AUTO)
+    return found if towards is None else found._replace(towards=towards)
 
 
 def _docker_is_here(engine_socket: Path) -> bool:
@@ -255,12 +286,12 @@ def say_ready(url: str, kubeconfig: Path) -> None:
     typer.echo("  mooring status")
 
 
-def address_of(text: str) -> tuple[str, int]:
+def address_of(text: str, option: str = "--listen") -> tuple[str, int]:
     """Host and port. Raises BadAddress."""
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     in_brackets = bare != host
     digits = port.isascii() and port.isdigit() and len(port) <= len("65535")
     if not bare or not digits or int(port) > 65535 or (":" in bare) != in_brackets:
-        raise BadAddress(text)
+        raise BadAddress(text, option)
     return bare, int(port)

@@ -15,12 +15,14 @@ from mooring.background import Background
 from mooring.daemon.docker import docker_of, engine_of, plugin_parts
 from mooring.daemon.membership import Membership, keep, membership
 from mooring.daemon.parts import Part
+from mooring.daemon.peers import Certificate, by_server
 from mooring.daemon.settings import AgentSettings
 from mooring.errors import MooringError
 from mooring.host.allocator import Trimmer, share_one_heap
 from mooring.model import door
 from mooring.node.agent import Agent
 from mooring.node.fence import Times
+from mooring.node.peers import Peers
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
@@ -157,7 +159,13 @@ async def _serve(
     docker = docker_of(engine, settings.docker) if engine and settings.docker else None
     state, imports = settings.data_dir, settings.import_dirs
     times = Times(settings.node_lease_s)
-    agent = Agent(objects, node, state, teller.note, docker, imports, settings.backup_dirs, times)
+    certificate = Certificate(
+        objects, node, state / "peer", lambda: renewal.joined.ca, by_server(lambda: store)
+    )
+    peers = Peers(objects, node, settings.peers, certificate)
+    agent = Agent(
+        *(objects, node, state, teller.note, docker, imports, settings.backup_dirs, times, peers)
+    )
     parts: list[Part] = [Trimmer(), renewal, teller, agent]
     if engine is not None and settings.docker is not None:
         parts += plugin_parts(objects, agent, engine, settings.docker, node)

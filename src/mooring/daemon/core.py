@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mooring.api.app import App
 from mooring.api.certificates import Authority, names_of
+from mooring.api.certifying import Certifying
 from mooring.api.door import Door
 from mooring.api.host import Host
 from mooring.api.identity import Identities
@@ -45,11 +46,16 @@ class Core:
     recorder: Recorder
     parts: list[Part]
 
+    @property
+    def certifying(self) -> Certifying:
+        """Makes the certificates of agents."""
+        return Certifying(self.objects, self.authority)
+
     def app(self, host: Host | None = None) -> App:
         """host: None where no agent runs in this process."""
         joining = Joining(self.objects, self.tokens, self.authority.ca)
         door = Door(self.objects, self.recorder.note)
-        nodes = Nodes(self.identities, self.tokens, door, joining)
+        nodes = Nodes(self.identities, self.tokens, door, joining, self.certifying)
         return App(self.objects, ALL_KINDS, self.identities, host, nodes)
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mooring.dockerplugin.names import Namespaces
+from mooring.node.peers import Listening
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Settings:
     store: StoreSettings = StoreSettings()
     lease_s: float = 15.0  # of the server that leads, if there are several
     node_lease_s: float = 15.0  # of this host
+    peers: Listening | None = None  # where agents of other hosts reach this one
     tls_sans: tuple[str, ...] = ()  # more names and addresses that clients reach the server by
 
 
@@ -56,3 +58,4 @@ class AgentSettings:
     import_dirs: tuple[Path, ...] = ()
     backup_dirs: tuple[Path, ...] = ()
     node_lease_s: float = 15.0
+    peers: Listening | None = None

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 
@@ -10,12 +11,14 @@ from mooring.daemon.core import Core, core_of
 from mooring.daemon.docker import adoptions_of, docker_of, engine_of, plugin_parts
 from mooring.daemon.errors import BadNodeName
 from mooring.daemon.parts import Part
+from mooring.daemon.peers import Certificate
 from mooring.daemon.serving import config, listener_of, serve
 from mooring.daemon.settings import Settings
 from mooring.daemon.stores import opened
 from mooring.host.allocator import Trimmer, share_one_heap
 from mooring.node.agent import Agent
 from mooring.node.fence import Times
+from mooring.node.peers import Peers
 from mooring.objects.kinds.common import is_subdomain
 
 
@@ -45,7 +48,14 @@ async def _run(
     docker = docker_of(engine, settings.docker) if engine and settings.docker else None
     name, state, allowed = settings.node_name, settings.data_dir, settings.import_dirs
     times = Times(settings.node_lease_s)
-    agent = Agent(objects, name, state, tell, docker, allowed, settings.backup_dirs, times)
+    certificate = Certificate(
+        *(objects, name, state / "peer", core.authority.ca.read_text),
+        partial(core.certifying.signed, name),
+    )
+    peers = Peers(objects, name, settings.peers, certificate)
+    agent = Agent(
+        *(objects, name, state, tell, docker, allowed, settings.backup_dirs, times, peers)
+    )
     parts: list[Part] = [Trimmer(), *core.parts, agent]
     adoptions = None
     if engine is not None and settings.docker is not None:

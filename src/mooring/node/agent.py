@@ -21,6 +21,7 @@ from mooring.node.intents import Intents
 from mooring.node.modifying import Modifier
 from mooring.node.mounting import Mounting
 from mooring.node.origins import Origins
+from mooring.node.peers import Peers
 from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
@@ -53,7 +54,10 @@ class Agent:
         import_dirs: Sequence[Path] = (),
         backup_dirs: Sequence[Path] = (),
         times: Times = USUAL,
+        peers: Peers | None = None,
     ) -> None:
+        """peers: agents of other hosts; None: none is called, nor answered"""
+        self._peers = peers
         self._objects, self._node = objects, node
         self._pools = pools = Pools(objects, node, state_dir, tell)
         self.publisher = Publisher(state_dir)
@@ -135,6 +139,8 @@ class Agent:
         self.usages.start()
         await self.heartbeat.start()
         await self.registrar.start()
+        if self._peers is not None:
+            await self._peers.start()
 
     def _make_now(self, claim: str) -> None:
         self._provisioner.retry(claim)
@@ -206,6 +212,8 @@ class Agent:
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
+        if self._peers is not None:
+            await self._peers.stop()
         self.mounting.stop()
         await self.registrar.stop()
         self._origins.stop()
