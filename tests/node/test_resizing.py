@@ -18,10 +18,10 @@ from mooring.model.names import (
 )
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
-from mooring.node.agent import _has_news
 from mooring.objects.cache import Event
 from mooring.objects.kind import Doc
 from mooring.objects.views import view
+from mooring.rules.pool_room import has_news
 from mooring.rules.resizing import progress
 from tests.controllers.clocked import a_claim_doc
 from tests.controllers.plant import CLAIMS, CLASSES, VOLUMES, a_pod_doc
@@ -382,9 +382,11 @@ def test_what_a_backend_refused_is_no_room_when_it_is_given_back(
     heard: list[Event] = []
     plant.objects.cache.shelves["pools.mooring.dev"].follow(heard.append)
     ask(plant, "2Gi")
-    accounts = [view(Pool, one.after).allocated for one in heard if one.after]
-    assert [str(one) for one in accounts] == ["2Gi", "1Gi"]
-    assert not any(_has_news(one) for one in heard)
+    pairs = [
+        (view(Pool, one.before), view(Pool, one.after)) for one in heard if one.before and one.after
+    ]
+    assert [str(after.allocated) for _, after in pairs] == ["2Gi", "1Gi"]
+    assert not any(has_news(before, after) for before, after in pairs)
     assert full_disk == [2 << 30]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from mooring.model.claim import Claim, ClaimCondition
 from mooring.model.metadata import Metadata
-from mooring.model.names import BIND_COMPLETED, SELECTED_NODE, Phase
+from mooring.model.names import BIND_COMPLETED, MAKER, SELECTED_NODE, Phase
 from mooring.model.node import Node, NodeCondition, NodeStatus
 from mooring.model.pod import ClaimUse, Pod, PodSpec, PodStatus, PodVolume
 from mooring.model.pool import NamespaceUse, Pool, PoolNamespace, PoolSpec, PoolStatus
@@ -348,6 +348,13 @@ def test_the_node_of_the_first_consumer_makes_the_volume_or_nobody_does(
 def test_a_node_chosen_for_a_claim_whose_class_does_not_wait_is_of_no_matter() -> None:
     claim = a_claim(class_="fast", annotations={SELECTED_NODE: "there"})
     assert "the agent of here" in explained(claim, a_class(), a_pool()).why
+
+
+def test_of_several_hosts_that_could_make_it_the_chosen_one_is_named() -> None:
+    claim = a_claim(class_="fast", annotations={MAKER: "there"})
+    pools = a_pool(), a_pool("other", node="there")
+    nodes = a_node("here"), a_node("there")
+    assert "the agent of there" in explained(claim, a_class(), *pools, *nodes).why
 
 
 def test_before_the_first_consumer_it_is_said_that_nothing_could_be_made() -> None:

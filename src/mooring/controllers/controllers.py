@@ -14,6 +14,7 @@ from mooring.controllers.garbage import Garbage
 from mooring.controllers.landscape import Landscape
 from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
+from mooring.controllers.placer import Placer
 from mooring.controllers.pod_loops import PodLoops
 from mooring.controllers.pools import Pools
 from mooring.controllers.quotas import Quotas
@@ -75,17 +76,19 @@ class Controllers:
         self.attributes_protection = protection
         self.attributes_classes = Queue("attributes classes", protection.reconcile)
         self.expander = Expander(objects, self.recorder)
+        self.placer = Placer(objects, self.recorder)
         self.pod_loops = PodLoops(objects, self.landscape, self.recorder)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
             *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
-            *(self.attributes_classes, self.expander.queue),
+            *(self.attributes_classes, self.expander.queue, self.placer.queue),
             *self.snapshots.queues,
             *self.pod_loops.queues,
         )
         self._followers: tuple[Follower, ...] = (
             self.landscape,
             self.pod_loops,
+            self.placer,
             pools,
             self.snapshots,
             quotas,

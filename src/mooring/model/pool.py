@@ -228,6 +228,12 @@ class Pool(View, frozen=True):
         found = self.condition(READY)
         return found is not None and found.status == "True"
 
+    @property
+    def is_known_bad(self) -> bool:
+        """Whether somebody looked at its place, and could not use it."""
+        found = self.condition(READY)
+        return found is not None and found.is_bad
+
     def grant(self, namespace: str) -> PoolNamespace | None:
         """What a namespace may take: its own entry before that of "*"; None if nothing."""
         if self.spec.namespaces is None:

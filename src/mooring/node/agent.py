@@ -38,6 +38,7 @@ from mooring.reconcile.queue import Queue
 from mooring.reconcile.resync import Resync
 from mooring.rules.events import EventNote
 from mooring.rules.modifying import is_modifying
+from mooring.rules.pool_room import has_news
 from mooring.rules.resizing import is_growing, is_unfinished
 
 
@@ -186,7 +187,10 @@ class Agent:
     def _pool_changed(self, event: Event) -> None:
         if event.after is None and event.before is not None:
             self._pools.forget(view(Pool, event.before).uid)
-        if _has_news(event):
+        before, after = (
+            view(Pool, one) if one is not None else None for one in (event.before, event.after)
+        )
+        if has_news(before, after):
             self._pool_hurries(event.key)
 
     def _all_claims_again(self, event: Event) -> None:
@@ -222,19 +226,3 @@ class Agent:
             await part.stop()
         await self.backing.stop()
         await self.filling.close()
-
-
-def _has_news(event: Event) -> bool:
-    """Whether a pool is another or has more room than before; that it has less helps nobody.
-
-    It has if a volume went. What a growth gives back that its backend refused is no news: that
-    would be tried again for it, and given back again.
-    """
-    if event.after is None:
-        return False
-    if event.before is None:
-        return True
-    before, after = view(Pool, event.before), view(Pool, event.after)
-    return before.spec != after.spec or (
-        after.allocated < before.allocated and after.status.volumes < before.status.volumes
-    )

@@ -51,8 +51,10 @@ from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome
 from mooring.rules.events import NORMAL, WARNING, EventNote
 from mooring.rules.filling import own_source, source_for_others
+from mooring.rules.placing import has_to_be_placed
 from mooring.rules.pool_room import is_full
 from mooring.rules.provisioning import unmakeable
+from mooring.rules.sources import source_of
 from mooring.rules.volumes import may_delete_externally
 from mooring.store.interface import Conflict
 
@@ -136,6 +138,9 @@ class Provisioner:
             return Done("not ours")
         if class_.waits_for_consumer and claim.annotations.get(SELECTED_NODE) != self._node:
             return Done("its consumer is not on this node")
+        if why := self._elsewhere(claim, class_):
+            await self._give_up(key)
+            return Done(why)
         name = f"pvc-{claim.uid}"
         if self._objects.entry(Volume.resource, name) is not None:
             await self._give_up(key)
@@ -156,6 +161,19 @@ class Provisioner:
         if isinstance(found, str):
             return Done(found) if not found else await self._refused(claim, Unmade(claim, found))
         return await self._make(claim, class_, found, name)
+
+    def _elsewhere(self, claim: Claim, class_: StorageClass) -> str:
+        """Why another host makes what several could, "" if this one does."""
+        if not has_to_be_placed(class_, self._objects.views(Pool)):
+            return ""
+        if source_of(claim) is not None:
+            origin = self._origins.pool(claim, class_)
+            here = origin is None or self._pools.mine(origin)
+            return "" if here else "it is made where its source is"
+        maker = claim.annotations.get(MAKER, "")
+        return (
+            "" if maker == self._node else f"{maker or 'a host that is yet to be chosen'} makes it"
+        )
 
     async def _make(self, claim: Claim, class_: StorageClass, pool: Pool, name: str) -> Outcome:
         if pool.waits_for_a_look:
@@ -249,7 +267,12 @@ class Provisioner:
     async def _refused(self, claim: Claim, error: MooringError) -> Outcome:
         """It failed, and nothing of it is here: another node may be chosen."""
         failed = self._failed(claim, claim.provisioner, error)
-        await self._rescheduler.give_back(claim)
+        class_ = self._objects.view(StorageClass, claim.class_name)
+        if class_ is not None and has_to_be_placed(class_, self._objects.views(Pool)):
+            if claim.annotations.get(MAKER) == self._node:  # then another host is chosen
+                await self._objects.commit([(claim, claim.without_annotations(MAKER))])
+        else:
+            await self._rescheduler.give_back(claim)
         return failed
 
     async def _give_up(self, key: str, but: str = "") -> None:

@@ -15,6 +15,7 @@ from mooring.model.names import (
     DRIVERS,
     EXTERNAL_PROVISIONER_FINALIZER,
     IN_TREE,
+    MAKER,
     PVC_PROTECTION,
     SELECTED_NODE,
     Phase,
@@ -272,7 +273,8 @@ def _provisioned(claim: Claim, class_: StorageClass, sight: Sight, lack: _Lack) 
     if by not in DRIVERS:
         why = f"{lack.why}, and {by}, which makes those of class {class_.name}, made none yet"
         return why, (*_failure(sight), *details), f"see that this provisioner runs; or {suitable}"
-    selected = claim.annotations.get(SELECTED_NODE, "") if class_.waits_for_consumer else ""
+    chosen_by = SELECTED_NODE if class_.waits_for_consumer else MAKER
+    selected = claim.annotations.get(chosen_by, "")
     pool, why, change = sight.supply.outlook(claim, class_, selected)
     if why or pool is None:
         no_offer = "" if change or selected else "a new claim of another class"

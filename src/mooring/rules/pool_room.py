@@ -67,6 +67,19 @@ def is_told_anew(told: Quantity | None, room: Quantity, *, exact: bool) -> bool:
     return abs(told.nanos - room.nanos) * 100 >= told.nanos
 
 
+def has_news(before: Pool | None, after: Pool | None) -> bool:
+    """Whether a pool is another or has more room than before; that it has less helps nobody.
+
+    It has if a volume went. What a growth gives back that its backend refused is no news: that
+    would be tried again for it, and given back again.
+    """
+    if before is None or after is None:
+        return after is not None
+    return before.spec != after.spec or (
+        after.allocated < before.allocated and after.status.volumes < before.status.volumes
+    )
+
+
 def room_for(pool: Pool, namespace: str) -> Quantity | None:
     """How much a namespace may still take, nothing if it was granted nothing; None: no limit."""
     if pool.being_deleted or not pool.allows(namespace):
