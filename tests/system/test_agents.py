@@ -1,6 +1,7 @@
 """A server, and hosts that have joined it: each agent a process of its own."""
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.system.agents import AgentProcess, mooring, try_mooring
-from tests.system.server import Server, eventually
+from tests.system.server import Server, claim, eventually
 
 pytestmark = pytest.mark.system
 PVC = """\
@@ -21,6 +22,12 @@ spec:
   accessModes: [ReadWriteOnce]
   storageClassName: host
   resources: {{requests: {{storage: 1Mi}}}}
+"""
+SPREAD = """\
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: spread}
+provisioner: directory.mooring.dev
 """
 
 
@@ -67,6 +74,22 @@ def test_each_makes_and_deletes_what_is_on_its_host(
         assert asset.is_dir()
         server.kubectl("delete", "pvc", f"at-{agent.node}")
         eventually(lambda asset=asset: not asset.exists(), "the directory is gone")  # type: ignore[misc]
+
+
+def test_what_waits_for_no_consumer_is_spread_over_the_hosts(
+    server: Server, agents: list[AgentProcess]
+) -> None:
+    server.apply(SPREAD)
+    names = [f"spread-{number}" for number in range(6)]
+    for name in names:
+        server.apply(claim(name, class_="spread"))
+    eventually(lambda: all(server.phase("pvc", name) == "Bound" for name in names), "all are bound")
+    made = [
+        server.get("pv", server.get("pvc", name)["spec"]["volumeName"])["spec"]["csi"]
+        for name in names
+    ]
+    pools = Counter(one["volumeAttributes"]["mooring.dev/pool"] for one in made)
+    assert pools == {"local": 2, "local-a": 2, "local-b": 2}
 
 
 def test_events_of_agents_are_the_servers(server: Server, agents: list[AgentProcess]) -> None:
