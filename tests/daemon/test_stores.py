@@ -2,15 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from mooring.api.certificates import Authority
-from mooring.daemon.stores import SCHEMA, SCHEMA_VERSION, require_known, share_authority
-from mooring.store.interface import Write
+from mooring.daemon.stores import share_authority
 from mooring.store.memory import MemoryStore
-from mooring.store.refusals import StoreNewer
-
-URL = "etcd://h:1/mooring"
 
 
 class Shared(MemoryStore):
@@ -25,24 +19,6 @@ async def authority_of(store: Shared, directory: Path) -> Authority:
     authority = Authority(directory)
     authority.ensure(["localhost"])
     return authority
-
-
-async def test_the_first_server_says_which_schema_there_is() -> None:
-    store = Shared()
-    await require_known(store, URL)
-    found = await store.get(SCHEMA)
-    assert found is not None
-    assert found.value == b"1"
-    revision = await store.revision()
-    await require_known(store, URL)
-    assert await store.revision() == revision
-
-
-async def test_a_store_that_a_later_mooring_wrote_is_left_alone() -> None:
-    store = Shared()
-    await store.commit([Write(SCHEMA, str(SCHEMA_VERSION + 1).encode())])
-    with pytest.raises(StoreNewer, match=f"{URL} has schema version 2, this Mooring knows 1"):
-        await require_known(store, URL)
 
 
 async def test_servers_of_a_store_have_one_authority(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from mooring.objects.admission import admitted_create, admitted_update
 from mooring.objects.errors import Invalid
 from mooring.objects.kind import Doc, Kind, Printing
 from mooring.objects.kinds import csi
+from mooring.store.schema import LATEST
 
 NOW = "2026-01-01T00:00:00Z"
 
 
 class Nothing:
     """A world without objects."""
+
+    schema = LATEST
 
     def one(self, resource: str, key: str) -> Doc | None:
         return None

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mooring.store.interface import Change, Document, Expired, Unavailable, Write
+from mooring.store.interface import Change, Check, Document, Expired, Unavailable, Write
 from mooring.store.refusals import (
     StoreDamaged,
     StoreForeign,
@@ -23,6 +23,7 @@ from mooring.store.refusals import (
     StoreNotAccessible,
 )
 from mooring.store.retention import Limits
+from mooring.store.schema import SCHEMA
 from mooring.store.sqlite import SqliteStore
 from mooring.store.sqlite_file import STEPS
 from tests.conformance.stores import taken, until
@@ -136,11 +137,29 @@ async def test_an_earlier_schema_is_brought_forward_step_by_step(path: Path) -> 
     async with opened(path) as store:
         await store.commit([Write("a/x", b"1")])
     file_steps = (*STEPS, one_more)
-    await (await SqliteStore.opened(path, steps=file_steps)).close()
-    assert rows(path, "SELECT count(*) FROM version WHERE note = 'stepped'") == 1
-    assert rows(path, "PRAGMA user_version") == len(file_steps)
+    async with opened(path, steps=file_steps) as store:
+        assert rows(path, "PRAGMA user_version") == 1
+        await store.commit([Write(SCHEMA, b"%d" % len(file_steps))])
+        assert rows(path, "PRAGMA user_version") == len(file_steps)
+    assert rows(path, "SELECT count(*) FROM version WHERE note = 'stepped'") == 2
     with pytest.raises(StoreNewer):
         await SqliteStore.opened(path)
+
+
+async def test_a_file_that_is_finalized_is_refused_by_the_mooring_before(path: Path) -> None:
+    async with opened(path) as store:
+        await store.commit([Write("a/x", b"1")])
+    async with opened(path, steps=STEPS[:1]) as store:  # as the one before is
+        await store.commit([Write("a/x", b"2")])
+    async with opened(path) as store:
+        await store.commit([Write(SCHEMA, b"%d" % len(STEPS))])
+        await store.commit([Write("a/x", b"3")], [Check(SCHEMA, 3)])  # looked at, and taken already
+    with pytest.raises(StoreNewer, match="schema version 2, this Mooring knows 1 at most"):
+        await SqliteStore.opened(path, steps=STEPS[:1])
+    async with opened(path) as store:
+        found = await store.get("a/x")
+        assert found is not None
+        assert found.value == b"3"
 
 
 async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
@@ -150,10 +169,13 @@ async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> Non
 
     async with opened(path) as store:
         await store.commit([Write("a/x", b"1")])
-    with pytest.raises(RuntimeError, match="cut off"):
-        await SqliteStore.opened(path, steps=(*STEPS, half))
+    async with opened(path, steps=(*STEPS, half)) as store:
+        with pytest.raises(RuntimeError, match="cut off"):
+            await store.commit([Write(SCHEMA, b"%d" % (len(STEPS) + 1))])
     async with opened(path) as store:
         assert (await store.get("a/x")) is not None
+        assert (await store.get(SCHEMA)) is None
+    assert rows(path, "PRAGMA user_version") == 1
 
 
 async def test_a_second_opening_is_refused_with_the_process_that_has_it(path: Path) -> None:

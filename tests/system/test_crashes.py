@@ -39,6 +39,7 @@ ELSEWHERE = {
     "docker.": "tests/docker/points.py",
     "edge.": "tests/edge/test_killed.py",
     "backup.": "tests/system/test_backups.py",
+    "finalize.": "tests/system/test_upgrade.py",
     "fill.": "tests/system/test_filling.py",
     "repository.": "tests/system/test_backups.py",
     "schedule.": "tests/controllers/test_schedules.py",

@@ -18,6 +18,7 @@ from mooring.api.reviews import Reviews
 from mooring.api.routes import Route, Routes
 from mooring.api.shapes import AS_IT_IS, shape_of
 from mooring.api.status import ApiError, failure
+from mooring.api.store import StoreState
 from mooring.api.top import Top
 from mooring.api.watching import OpenWatches, watch
 from mooring.errors import MooringError
@@ -52,6 +53,7 @@ class App:
         identities: Identities,
         host: Host | None = None,
         nodes: Nodes | None = None,
+        store: StoreState | None = None,
     ) -> None:
         """host, nodes: None where no agent runs in this process, and where none may join."""
         self._objects = objects
@@ -63,7 +65,7 @@ class App:
         self._bindings = Bindings(objects)
         self._explaining = Explaining(objects, host)
         self._metrics, self._top = Metrics(objects, host), Top(objects, host)
-        self._host, self._nodes = host, nodes
+        self._host, self._nodes, self._store = host, nodes, store
         self._openapi = OpenApi(kinds)
         self._watches = OpenWatches()
         self.ready = False
@@ -107,6 +109,7 @@ class App:
             or await self._of_objects(request)
             or (self._host and await self._host.serves(request))
             or (self._nodes and user and await self._nodes.joining.serves_admin(request))
+            or (self._store and user and await self._store.serves(request))
         ):
             raise ApiError("NotFound", "the server could not find the requested resource")
 

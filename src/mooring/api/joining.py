@@ -18,6 +18,7 @@ import msgspec
 
 from mooring.api.http import JSON, Request
 from mooring.api.status import ApiError
+from mooring.api.store import require_many_hosts
 from mooring.api.tokens import Token, Tokens, until
 from mooring.clock import timestamp
 from mooring.model import door
@@ -105,6 +106,7 @@ class Joining:
             await self._tokens.ended(leaves.node)
             await request.answer(200, b"{}", (JSON,))
             return True
+        await require_many_hosts(self._objects.store)
         asked = await _body(request, Asked)
         _refuse_asked(asked)
         expires = until(self._objects.clock, asked.hours / 24)

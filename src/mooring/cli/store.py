@@ -1,4 +1,4 @@
-"""`mooring store`: everything of a server moved from one store to another."""
+"""`mooring store`: everything of a server moved from one store to another, and its schema."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,9 +9,15 @@ import typer
 from mooring.cli.common import failing_well
 from mooring.cli.following import amount as amount_of
 from mooring.cli.following import bar
+from mooring.cli.schema import finalize, status
 from mooring.cli.up import StoreCa, StoreCert, StoreKey, StorePasswordFile, StoreUser
 
-store = typer.Typer(no_args_is_help=True, help="Move all documents of a server elsewhere.")
+store = typer.Typer(
+    no_args_is_help=True,
+    help="Move all documents of a server elsewhere; let them be of a new version for good.",
+)
+store.command()(status)
+store.command()(finalize)
 
 PLACE = "A data directory, or etcd://HOST:PORT,…/NAME."
 

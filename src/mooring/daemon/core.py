@@ -16,17 +16,19 @@ from mooring.api.host import Host
 from mooring.api.identity import Identities
 from mooring.api.joining import Joining
 from mooring.api.nodes import Nodes
+from mooring.api.store import StoreState
 from mooring.api.tokens import Token, Tokens
 from mooring.controllers.controllers import Controllers
 from mooring.controllers.leading import Leading
 from mooring.controllers.recorder import Recorder
 from mooring.daemon.access import users_of
+from mooring.daemon.announcing import Announcing
 from mooring.daemon.errors import usable
 from mooring.daemon.first_start import first_start
 from mooring.daemon.parts import Part
 from mooring.daemon.serving import url_of
 from mooring.daemon.settings import Settings
-from mooring.daemon.stores import share_authority
+from mooring.daemon.stores import place_of, share_authority
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
 from mooring.store.interface import Store
@@ -44,6 +46,7 @@ class Core:
     identities: Identities
     authority: Authority
     recorder: Recorder
+    announcing: Announcing
     parts: list[Part]
 
     @property
@@ -56,7 +59,8 @@ class Core:
         joining = Joining(self.objects, self.tokens, self.authority.ca)
         door = Door(self.objects, self.recorder.note)
         nodes = Nodes(self.identities, self.tokens, door, joining, self.certifying)
-        return App(self.objects, ALL_KINDS, self.identities, host, nodes)
+        store = StoreState(self.objects.store, self.announcing)
+        return App(self.objects, ALL_KINDS, self.identities, host, nodes, store)
 
     async def close(self) -> None:
         """The store stays open."""
@@ -68,6 +72,9 @@ async def core_of(settings: Settings, listener: socket.socket, store: Store) -> 
     """Raises MooringError."""
     url = url_of(settings.host, listener.getsockname()[1])
     directory = settings.data_dir / "pki"
+    name = f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
+    announcing = Announcing(store, name, place_of(settings.store, settings.data_dir))
+    await announcing.begin()
     await share_authority(store, directory)
     authority = Authority(directory)
     with usable(directory):
@@ -81,15 +88,14 @@ async def core_of(settings: Settings, listener: socket.socket, store: Store) -> 
     await first_start(objects, settings)
     recorder = Recorder(objects)
     identities = Identities(users, tokens)
-    parts = [recorder, _controllers(objects, recorder, settings)]
-    return Core(url, objects, tokens, identities, authority, recorder, parts)
+    parts: list[Part] = [announcing, recorder, _controllers(objects, recorder, settings, name)]
+    return Core(url, objects, tokens, identities, authority, recorder, announcing, parts)
 
 
-def _controllers(objects: Objects, recorder: Recorder, settings: Settings) -> Part:
-    """Those of the only server of a store; of several, when this one leads."""
+def _controllers(objects: Objects, recorder: Recorder, settings: Settings, name: str) -> Part:
+    """Those of the only server of a store; of several, when this one leads, which has that name."""
     if not objects.store.is_shared:
         return Controllers(objects, recorder)
-    name = f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
     # With a recorder of their own, as what they tell holds only while this server leads.
     return Leading(objects, name, Controllers, settings.lease_s)
 

@@ -11,9 +11,10 @@ import msgspec
 
 from mooring.controllers.leading import LEASE, LEASE_S, LEASES, NAMESPACE
 from mooring.daemon.settings import StoreSettings
-from mooring.daemon.stores import FILE, SCHEMA, require_known, store_at
+from mooring.daemon.stores import FILE, place_of, store_at
 from mooring.errors import MooringError
 from mooring.store.copying import Amount, Copy, Place, StoreServed, Tell, release
+from mooring.store.schema import SERVERS, require_known
 
 ETCD: Final = "etcd://"
 LOOK_S: Final = 0.2
@@ -52,7 +53,7 @@ async def _opened(place: str, common: StoreSettings, base: int = 0) -> AsyncIter
     settings, directory = settings_of(place, common)
     store = await store_at(settings, directory, base)
     try:
-        yield Place(store, settings.url or str(directory))
+        yield Place(store, place_of(settings, directory))
     finally:
         await store.close()
 
@@ -66,8 +67,8 @@ async def _source(place: str, common: StoreSettings) -> AsyncIterator[Place]:
     async with _opened(place, common) as opened:
         if not (await opened.store.list("", limit=1)).documents:
             raise NoStore(opened.name)
+        await require_known(opened.store, opened.name)
         if opened.store.is_shared:
-            await require_known(opened.store, opened.name)
             await _require_unserved(opened)
         yield opened
 
@@ -107,9 +108,7 @@ async def copy(source: str, target: str, common: StoreSettings, begin: Begin) ->
         # Clients go on from revisions that they know: those of the target must not be lower.
         base = await origin.store.revision() + 1
         async with _opened(target, common, base) as goal:
-            # A file has its own way of telling that.
-            left = () if origin.store.is_shared and goal.store.is_shared else (SCHEMA,)
-            work = Copy(origin, goal, left)
+            work = Copy(origin, goal, left=(SERVERS,))
             total = await work.begin()
             await work.run(shown("copied", total))
             amount = await work.check(shown("compared", total))

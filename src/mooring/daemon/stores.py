@@ -1,7 +1,6 @@
 """Which store a process has, and what all servers of it have in common."""
 
 import logging
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,17 +11,13 @@ from mooring.daemon.errors import usable
 from mooring.daemon.settings import StoreSettings
 from mooring.store.copying import require_free
 from mooring.store.interface import ABSENT, Conflict, Store, Write
-from mooring.store.refusals import StoreNewer
+from mooring.store.schema import require_known
 from mooring.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
 AUTHORITY: Final = "pki/authority"  # of no served kind: the authority of all servers of a store
 FILE: Final = "mooring.db"
-# Of what is in a store that servers share, as `PRAGMA user_version` of a file. A server that knows
-# an earlier one alone must not start beside those that write a later one.
-SCHEMA: Final = "format/schema"
-SCHEMA_VERSION: Final = 1
 
 
 class _Authority(msgspec.Struct):
@@ -34,13 +29,18 @@ async def opened(settings: StoreSettings, data_dir: Path) -> Store:
     """The store of a process that serves it. Raises MooringError."""
     store = await store_at(settings, data_dir)
     try:
-        await require_free(store, settings.url or str(data_dir))
-        if store.is_shared:
-            await require_known(store, settings.url)
+        place = place_of(settings, data_dir)
+        await require_free(store, place)
+        await require_known(store, place)
     except BaseException:
         await store.close()
         raise
     return store
+
+
+def place_of(settings: StoreSettings, data_dir: Path) -> str:
+    """What people call it."""
+    return settings.url or str(data_dir)
 
 
 async def store_at(settings: StoreSettings, data_dir: Path, base: int = 0) -> Store:
@@ -64,19 +64,6 @@ async def store_at(settings: StoreSettings, data_dir: Path, base: int = 0) -> St
     )
     log.info("store=etcd members=%s root=%s", ",".join(endpoints), root)
     return await EtcdStore.opened(access, base=base)
-
-
-async def require_known(store: Store, url: str) -> None:
-    """Say of an empty store which schema it has from now on. Raises StoreNewer."""
-    found = await store.get(SCHEMA)
-    if found is None:
-        with suppress(Conflict):  # another server said it
-            await store.commit([Write(SCHEMA, str(SCHEMA_VERSION).encode(), ABSENT)])
-            return
-        found = await store.get(SCHEMA)
-    version = int(found.value) if found is not None else 0
-    if version > SCHEMA_VERSION:
-        raise StoreNewer(url, version, SCHEMA_VERSION)
 
 
 def _make(directory: Path) -> None:

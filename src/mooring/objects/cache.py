@@ -17,6 +17,7 @@ from mooring.model.metadata import View
 from mooring.objects.documents import decoded, labels_of, respliced, splice_offset, spliced
 from mooring.objects.kind import Kind
 from mooring.store.interface import Change, Document, Expired, Store
+from mooring.store.schema import LATEST, SCHEMA
 
 log = logging.getLogger(__name__)
 
@@ -257,6 +258,7 @@ class Cache:
         self._store = store
         self.shelves: dict[str, Shelf] = {k.resource: Shelf(k) for k in kinds if not k.stored_as}
         self.revision = 0
+        self.schema = LATEST  # of the store; an agent is told of nothing else
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0
         self._feed: asyncio.Task[None] | None = None
@@ -268,6 +270,8 @@ class Cache:
             shelf = self.shelves.get(key.partition("/")[0])
             if shelf is not None:
                 shelf.fill(key, value, revision)
+            elif key == SCHEMA:
+                self.schema = int(value)
         for shelf in self.shelves.values():
             shelf.started(page.revision)
         self.revision = page.revision
@@ -281,6 +285,8 @@ class Cache:
                         shelf = self.shelves.get(change.key.partition("/")[0])
                         if shelf is not None:
                             shelf.apply(change)
+                        elif change.key == SCHEMA and change.after is not None:
+                            self.schema = int(change.after)
                     revision = batch[-1].revision
                     self._advance(revision)
                 return

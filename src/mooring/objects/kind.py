@@ -42,6 +42,10 @@ class Printing(NamedTuple):
 class World(Protocol):
     """What admission may look at beside the object itself. Answers from the cache, decoded."""
 
+    @property
+    def schema(self) -> int:
+        """Of the store: what a Mooring has to know that may be started there again."""
+
     def one(self, resource: str, key: str) -> Doc | None:
         """The object of this resource ("storageclasses.storage.k8s.io") and "name" or "ns/name"."""
 

@@ -1,9 +1,8 @@
 """The one way to read and write nouns: the cache, admission, and commits to the store."""
 
 import asyncio
-import os
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -22,6 +21,7 @@ from mooring.objects.fenced import Fenced
 from mooring.objects.freshness import Freshness
 from mooring.objects.kind import Doc, Kind, Stamp, nothing
 from mooring.objects.quotas import Quotas
+from mooring.objects.uids import uids
 from mooring.objects.views import overlaid, view
 from mooring.rules.garbage import Propagation, deletion_finalizers
 from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
@@ -34,7 +34,6 @@ SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no words
 GENERATED_BASE_MAX: Final = 58  # of a generated name, so that it stays a label with its suffix
 ANY_VERSION: Final = ("", "0")  # what a write says that does not care
 NAME_TRIES: Final = 8  # to find a name that is free, as kube-apiserver
-UIDS_AT_ONCE: Final = 64
 TRIES: Final = 16  # of a change that others' writes get in the way of
 
 
@@ -84,7 +83,7 @@ class Objects:
         self._freshness = Freshness(store, self.cache) if store.is_shared else None
         self._account = Account(self.cache, self.kinds, self._commit)
         self.quotas = Quotas(self)
-        self._uids = _uids()
+        self._uids = uids()
 
     async def start(self) -> None:
         """Fill the cache."""
@@ -106,6 +105,10 @@ class Objects:
         return objects
 
     # Reading
+
+    @property
+    def schema(self) -> int:
+        return self.cache.schema
 
     async def fresh(self) -> None:
         """Wait until all that was committed by now, by others too, is in the cache.
@@ -464,19 +467,6 @@ def generated_name(base: str, taken: Callable[[str], object]) -> str:
         if not taken(name):
             break
     return name
-
-
-def _uids() -> Iterator[str]:
-    """UUIDs of version 4. The randomness is fetched in blocks: asking the system for it gives
-    Python's lock away, which a thread of the store may then keep for long."""
-    while True:
-        block = os.urandom(UIDS_AT_ONCE * 16).hex()
-        for start in range(0, len(block), 32):
-            digits = block[start : start + 32]
-            variant = "89ab"[int(digits[16], 16) % 4]
-            yield (
-                f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-            )
 
 
 def _held(doc: Doc) -> bool:

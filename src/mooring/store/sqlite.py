@@ -40,6 +40,7 @@ class SqliteStore:
         limits: Limits,
         clock: Clock,
         queued_at_most: int,
+        steps: Sequence[Step] = STEPS,
     ) -> None:
         self._file = file
         self._loop = asyncio.get_running_loop()
@@ -51,7 +52,7 @@ class SqliteStore:
             self._readers.put(file.connect(read_only=True))
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         retention = Retention(limits, revision, clock.monotonic_s())
-        self._writer = Writer(connection, self._hand_over, retention, clock)
+        self._writer = Writer(connection, self._hand_over, retention, clock, steps)
         self._waiting: deque[Pending | Order] = deque()
         self._handing = False  # a group is with the writer, or will be in this turn of the loop
         self._closing: asyncio.Future[None] | None = None
@@ -81,7 +82,8 @@ class SqliteStore:
                 raise
 
         file, connection = await asyncio.to_thread(prepared)
-        return cls(file, connection, limits or Limits(), clock or SystemClock(), queued_at_most)
+        clock = clock or SystemClock()
+        return cls(file, connection, limits or Limits(), clock, queued_at_most, steps)
 
     async def get(self, key: str) -> Document | None:
         # Right here: some 10 µs, less than handing it to a thread takes from the loop.

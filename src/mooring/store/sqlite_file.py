@@ -49,7 +49,16 @@ def _first_schema(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: Final[Sequence[Step]] = (_first_schema,)  # the n-th leads from schema version n to n + 1
+def _many_hosts(_: sqlite3.Connection) -> None:
+    """The same tables. Documents tell of several hosts, which a Mooring of one takes for its own.
+
+    What hosts that share a volume agree on (attachments, leases, tokens) means nothing to it.
+    """
+
+
+# The n-th leads from schema version n to n + 1. Only the first is taken when a file is opened: what
+# keeps an earlier Mooring from it is taken by the commit that writes the document SCHEMA.
+STEPS: Final[Sequence[Step]] = (_first_schema, _many_hosts)
 
 
 class StoreFile:
@@ -69,7 +78,7 @@ class StoreFile:
                 raise
 
     def prepare(self, steps: Sequence[Step] = STEPS, base: int = 0) -> sqlite3.Connection:
-        """The connection for writing, to a file that is whole and of the latest version.
+        """The connection for writing, to a file that is whole and of a version that is known.
 
         base    the revision from which on a new one counts
         Raises StoreNewer, StoreForeign, StoreDamaged, StoreNotAccessible.
@@ -99,8 +108,9 @@ class StoreFile:
         connection.execute(f"PRAGMA journal_size_limit = {4 * 4096 * WAL_PAGES}")
         if version:
             self._check(connection)
-        for number in range(version, len(steps)):
-            _step(connection, steps[number], number + 1)
+        if not version:
+            with transaction(connection):
+                take_steps(connection, steps, 1)
         if base and not version:
             _begin(connection, base)
         set_mark(connection, "clean", 0)
@@ -164,11 +174,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _step(connection: sqlite3.Connection, step: Step, version: int) -> None:
-    with transaction(connection):
-        step(connection)
+def take_steps(connection: sqlite3.Connection, steps: Sequence[Step], until: int) -> None:
+    """To schema version `until`, inside a transaction; nothing if it is reached already."""
+    for number in range(_number(connection, "PRAGMA user_version"), until):
+        steps[number](connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute(f"PRAGMA user_version = {number + 1}")
 
 
 def _begin(connection: sqlite3.Connection, base: int) -> None:

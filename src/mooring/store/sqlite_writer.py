@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
@@ -12,8 +12,17 @@ from mooring.crashpoints import crash_point, passing
 from mooring.errors import Effect
 from mooring.store.interface import Changes, Unavailable
 from mooring.store.retention import Retention
+from mooring.store.schema import SCHEMA
 from mooring.store.sqlite_batch import Answer, Batch, Pending, decided
-from mooring.store.sqlite_file import PLACES, read_mark, set_mark, transaction
+from mooring.store.sqlite_file import (
+    PLACES,
+    STEPS,
+    Step,
+    read_mark,
+    set_mark,
+    take_steps,
+    transaction,
+)
 from mooring.store.sqlite_reader import last_revision
 
 BEFORE_COMMIT = crash_point("sqlite.before-commit")
@@ -45,12 +54,19 @@ class Writer:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, deliver: Deliver, retention: Retention, clock: Clock
+        self,
+        connection: sqlite3.Connection,
+        deliver: Deliver,
+        retention: Retention,
+        clock: Clock,
+        steps: Sequence[Step] = STEPS,
     ) -> None:
+        """steps: that lead from one schema of the file to the next"""
         self._connection = connection
         self._deliver = deliver
         self._retention = retention
         self._clock = clock
+        self._steps = steps
         self._queue: SimpleQueue[Requests | None] = SimpleQueue()  # None ends the thread
         self._revision = last_revision(connection)
         self._oldest = read_mark(connection, "oldest")
@@ -108,6 +124,8 @@ class Writer:
     def _write(self, batch: Batch) -> None:
         with transaction(self._connection):
             batch.write(self._connection)
+            if (schema := batch.heads.get(SCHEMA)) is not None:  # written, or only looked at
+                take_steps(self._connection, self._steps, int(schema.value))
             passing(BEFORE_COMMIT)
         passing(AFTER_COMMIT)
 

@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol
 
 from mooring.model.names import STORAGE
 from mooring.model.quantity import Quantity, QuantityError, canonical_storage, parse_quantity
-from mooring.objects.kind import Cause, Doc, Subresource
+from mooring.objects.kind import Cause, Denied, Doc, Subresource, World
+from mooring.store.schema import MANY_HOSTS
 
 REQUIRED, INVALID = "FieldValueRequired", "FieldValueInvalid"
 NOT_SUPPORTED, FORBIDDEN = "FieldValueNotSupported", "FieldValueForbidden"
@@ -271,3 +272,15 @@ def _keep(field: str, doc: Doc, old: Doc) -> None:
 
 
 STATUS: Final = {"status": Subresource(keep_spec, metadata_update_causes)}
+
+
+def refuse_unfinished(world: World, what: str) -> None:
+    """What a Mooring of one host would not heed, as long as it may be started there again.
+
+    Raises Denied.
+    """
+    if world.schema < MANY_HOSTS:
+        raise Denied(
+            f"{what} means nothing to the version before, which may be started on this store "
+            "again: `mooring store finalize` ends that"
+        )

@@ -26,6 +26,7 @@ from mooring.objects.kinds.common import (
     metadata_causes,
     metadata_update_causes,
     not_supported,
+    refuse_unfinished,
     required,
     with_finalizer,
 )
@@ -178,6 +179,14 @@ def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
     return causes
 
 
+def _review(doc: Doc, old: Doc | None, world: World) -> None:
+    is_shared, was_shared = (
+        bool(one and (one["spec"].get("directory") or {}).get("shared")) for one in (doc, old)
+    )
+    if is_shared and not was_shared:
+        refuse_unfinished(world, "a directory that several hosts share")
+
+
 KIND: Final = Kind(
     group="mooring.dev",
     version="v1",
@@ -203,5 +212,6 @@ KIND: Final = Kind(
     prepare_update=keep_status,
     validate_create=_validate_create,
     validate_update=_validate_update,
+    review=_review,
     subresources=STATUS,
 )

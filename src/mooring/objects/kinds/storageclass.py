@@ -22,7 +22,7 @@ from mooring.model.names import (
     REPLICAS_PARAMETER,
 )
 from mooring.objects import printing
-from mooring.objects.kind import Cause, Column, Doc, Kind, Printing
+from mooring.objects.kind import Cause, Column, Doc, Kind, Printing, World
 from mooring.objects.kinds.common import (
     forbidden,
     invalid,
@@ -30,6 +30,7 @@ from mooring.objects.kinds.common import (
     metadata_causes,
     metadata_update_causes,
     not_supported,
+    refuse_unfinished,
     required,
     too_long,
 )
@@ -130,6 +131,11 @@ def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
     return causes
 
 
+def _review(doc: Doc, old: Doc | None, world: World) -> None:
+    if old is None and "fencing" in (doc.get("parameters") or {}):
+        refuse_unfinished(world, "parameter fencing")
+
+
 def _name(doc: Doc, _: Printing) -> str:
     annotations = doc["metadata"].get("annotations") or {}
     default = "true" in (annotations.get(DEFAULT_CLASS), annotations.get(DEFAULT_CLASS_BETA))
@@ -159,4 +165,5 @@ KIND: Final = Kind(
     default=_default,
     validate_create=_validate_create,
     validate_update=_validate_update,
+    review=_review,
 )
