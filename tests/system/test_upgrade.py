@@ -15,11 +15,23 @@ from typing import Any
 import pytest
 
 from mooring.crashpoints import POINTS
+from mooring.daemon.settings import StoreSettings
+from mooring.daemon.stores import store_at
 from mooring.store.refusals import StoreNewer
-from mooring.store.schema import finalize, require_known, schema_of
+from mooring.store.schema import (
+    FIRST,
+    Known,
+    announce,
+    finalize,
+    require_known,
+    schema_of,
+    withdraw,
+)
 from mooring.store.sqlite import SqliteStore
 from mooring.store.sqlite_file import STEPS
+from testbed.etcd import Member, lacking
 from tests.system.server import Server, claim, eventually
+from tests.system.servers import OneOfSeveral, started
 
 pytestmark = pytest.mark.system
 
@@ -139,7 +151,15 @@ ALONE = """
 import asyncio, sys
 from pathlib import Path
 from mooring.store.schema import finalize
-from mooring.store.schema import finalize, require_known, schema_of
+from mooring.store.schema import (
+    FIRST,
+    Known,
+    announce,
+    finalize,
+    require_known,
+    schema_of,
+    withdraw,
+)
 from mooring.store.sqlite import SqliteStore
 
 async def main():
@@ -190,3 +210,49 @@ def test_a_server_that_is_killed_while_it_finalizes_goes_on(upgraded: Server) ->
     upgraded.start()
     assert upgraded.phase("pvc", "data") == "Bound"
     assert store_of(upgraded)["schema"] == 2
+
+
+@pytest.mark.skipif(bool(lacking()), reason=lacking())
+def test_servers_of_one_store_wait_for_one_that_knows_less(tmp_path: Path) -> None:
+    member = Member(tmp_path / "etcd")
+    member.start()
+    url = f"etcd://{member.endpoint}/mooring"
+    servers = []
+    try:
+        member.ctl("put", "/mooring/format/schema", "1")
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            servers.append(OneOfSeveral(tmp_path / name, options=("--store", url)))
+        a, b = started(servers)
+        older = asyncio.run(announced(url, FIRST))
+        refused = command(a, "store", "finalize", "--yes")
+        assert refused.returncode == 1
+        assert "these servers know an earlier schema alone: older" in refused.stderr
+        assert "It waits for servers that know less: older" in refused.stdout
+        assert len(store_of(b)["servers"]) == 3
+        assert b.stop() == 0
+        asyncio.run(withdrawn(url, older))
+        assert len(store_of(a)["servers"]) == 1
+        assert command(a, "store", "finalize", "--yes").returncode == 0
+        with pytest.raises(StoreNewer):
+            asyncio.run(announced(url, FIRST))
+    finally:
+        for one in servers:
+            if one.process is not None and one.process.poll() is None:
+                one.stop()
+        member.stop()
+
+
+async def announced(url: str, knows: int) -> str:
+    store = await store_at(StoreSettings(url), Path())
+    try:
+        await announce(store, "older", Known("0.1.0", knows), url)
+    finally:
+        await store.close()
+    return "older"
+
+
+async def withdrawn(url: str, name: str) -> None:
+    store = await store_at(StoreSettings(url), Path())
+    await withdraw(store, name)
+    await store.close()

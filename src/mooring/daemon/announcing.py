@@ -19,15 +19,15 @@ from mooring.store.schema import LATEST, Known, announce, servers_of, withdraw
 log = logging.getLogger(__name__)
 
 BEAT_S: Final = 5.0
-GONE_S: Final = 30.0  # without a word, as we saw it by our own clock
+GONE_AFTER: Final = 6  # words that are missed, as we saw it by our own clock
 
 
 class Announcing:
     """Of one server, among those of a store that several share. One that is alone tells nobody."""
 
-    def __init__(self, store: Store, name: str, place: str) -> None:
+    def __init__(self, store: Store, name: str, place: str, beat_s: float = BEAT_S) -> None:
         """name: of this server, not of another. place: what people call the store"""
-        self._store, self._name, self._place = store, name, place
+        self._store, self._name, self._place, self._beat_s = store, name, place, beat_s
         self._own = Known(__version__, LATEST)
         self._heard: dict[str, tuple[int, float]] = {}  # by name: a beat, and when it was new
         self._work = Background("announcing")
@@ -61,7 +61,7 @@ class Announcing:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._beat_s)
             try:
                 await self._beat()
             except StoreNewer as error:  # we stood still while it was finalized
@@ -76,8 +76,8 @@ class Announcing:
         await announce(self._store, self._name, self._own, self._place)
         found, _ = await servers_of(self._store)
         self._hear(found)
-        now = time.monotonic()
-        gone = [name for name, (_, heard_s) in self._heard.items() if now - heard_s > GONE_S]
+        since_s = time.monotonic() - GONE_AFTER * self._beat_s
+        gone = [name for name, (_, heard_s) in self._heard.items() if heard_s < since_s]
         if gone:
             log.info("servers that say nothing any more: %s", ", ".join(gone))
             await withdraw(self._store, *gone)
