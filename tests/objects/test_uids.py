@@ -2,7 +2,7 @@
 
 import uuid
 
-from mooring.objects.objects import UIDS_AT_ONCE
+from mooring.objects.uids import UIDS_AT_ONCE
 from tests.api.client import Client
 
 
