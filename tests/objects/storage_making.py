@@ -6,6 +6,7 @@ from mooring.objects.admission import admitted_create, admitted_subresource, adm
 from mooring.objects.errors import Forbidden, Invalid
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.kinds import core, persistentvolume, persistentvolumeclaim, storageclass
+from mooring.store.schema import LATEST
 
 VOLUME, CLAIM, CLASS = persistentvolume.KIND, persistentvolumeclaim.KIND, storageclass.KIND
 NAMESPACE = core.NAMESPACE
@@ -16,6 +17,8 @@ ISCSI = {"targetPortal": "10.0.0.1", "iqn": "iqn.2026-01.org.example:a", "lun": 
 
 class World:
     """A world of these classes alone."""
+
+    schema = LATEST
 
     def __init__(self, *classes: Doc) -> None:
         self._classes = list(classes)

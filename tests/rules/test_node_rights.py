@@ -153,6 +153,7 @@ CASES = [
     Case("own node goes", "nodes/a", named(), None, False),
     Case("own node is tainted", "nodes/a", named(), named(spec=TAINT), False),
     Case("own taint is lifted", "nodes/a", named(spec=TAINT), named(), False),
+    Case("it uncordons itself", "nodes/a", named(spec={"unschedulable": True}), named(), False),
     Case("another hostname", "nodes/a", None, named({"kubernetes.io/hostname": "b"}), False),
     Case("own lease", f"{LEASES}/kube-node-lease/a", LEASE, LEASE, True),
     Case("another's lease", f"{LEASES}/kube-node-lease/b", LEASE, LEASE, False),

@@ -10,6 +10,8 @@ import msgspec
 # The exit status is in no field of its own, but in a text for people: Exited (137) 2 seconds ago.
 _EXITED: Final = re.compile(r"(?:Exited|Restarting) \((-?\d+)\)")
 
+SERVICE_LABEL: Final = "com.docker.swarm.service.name"
+
 
 class ContainerMount(NamedTuple):
     """A volume of a driver at a path of a container."""
@@ -31,6 +33,7 @@ class Container:
     exit_code: int | None  # of its last run, if that ended
     created: int  # seconds since the epoch
     mounts: tuple[ContainerMount, ...]
+    service: str = ""  # of a swarm, whose task it is
 
 
 class _Mount(msgspec.Struct, rename="pascal"):
@@ -49,6 +52,7 @@ class _Container(msgspec.Struct, rename="pascal"):
     status: str = ""
     created: int = 0
     mounts: list[_Mount] | None = None
+    labels: dict[str, str] | None = None
 
 
 _list: Final = msgspec.json.Decoder(list[_Container] | None)
@@ -78,6 +82,7 @@ def _container(said: _Container, driver: str) -> Container:
         exit_code=int(ended[1]) if ended else None,
         created=said.created,
         mounts=tuple(sorted(mounts, key=lambda one: one.target)),
+        service=(said.labels or {}).get(SERVICE_LABEL, ""),
     )
 
 

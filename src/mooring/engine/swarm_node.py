@@ -25,6 +25,11 @@ class NodeSpec(NamedTuple):
     def labels(self) -> Mapping[str, str]:
         return self.spec.get("Labels") or {}
 
+    @property
+    def availability(self) -> str:
+        """active, pause or drain."""
+        return str(self.spec.get("Availability") or "active")
+
 
 class _Swarm(msgspec.Struct):
     id: str = msgspec.field(name="NodeID", default="")

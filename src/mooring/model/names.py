@@ -80,11 +80,14 @@ ADOPTED_FROM: Final = "mooring.dev/adopted-from"  # likewise: "NODE/VOLUME" of D
 ADOPTED: Final = "mooring.dev/adopted"  # likewise: when it was whole, and what of; JSON
 DOCKER_NAME: Final = "mooring.dev/docker-name"  # likewise: what Docker calls it
 CONTAINER_NAME: Final = "mooring.dev/container-name"  # annotation of a Pod that stands for one
+SERVICE: Final = "mooring.dev/service"  # likewise: of a swarm, whose task it is
 SCHEDULE: Final = "mooring.dev/schedule"  # label of what a SnapshotSchedule made: its name
 SCHEDULED_AT: Final = "mooring.dev/scheduled-at"  # annotation likewise: the time that was due
 SCHEDULED_CLAIM: Final = "mooring.dev/scheduled-claim"  # likewise: of which claim
 SWARM_NODE: Final = "mooring.dev/swarm-node"  # annotation of a Node: which one of a swarm it is
 VOLUME_LABEL: Final = "mooring.vol."  # begin of labels of a swarm's nodes: + NAMESPACE.CLAIM
+AVAILABILITY_LABEL: Final = "mooring.availability"  # likewise: what it was, and what it was set to
+SWARM_DRAINED: Final = "mooring.dev/swarm-drained"  # annotation: nodes of a swarm set to drain here
 ANONYMOUS: Final = "mooring.dev/anonymous"  # label of claims that Docker made without a name
 
 # Components that events come from, storage semantics §11.

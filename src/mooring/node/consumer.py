@@ -43,6 +43,10 @@ class Consumer:
             if (other := claim.annotations[SELECTED_NODE]) != self._node:
                 raise ProvisioningElsewhere(claim, other, self._node)
             return True
+        node = self._objects.view(Node, self._node)
+        if node is not None and node.spec.unschedulable:
+            why = f"{self._node} is cordoned, see `mooring node uncordon {self._node}`"
+            raise NoCapacityHere(claim, self._node, why)
         if (chosen := self._unclaimed.choice(claim, self.labels(), self._node)) is not None:
             # The binder does the rest, for a volume that points at the claim.
             if (wanted := pointing(chosen, claim)) is not chosen:

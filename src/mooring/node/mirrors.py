@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from mooring.clock import timestamp
 from mooring.engine.container import Container, ContainerMount
-from mooring.model.names import CONTAINER_NAME
+from mooring.model.names import CONTAINER_NAME, SERVICE
 from mooring.model.pod import MIRROR
 from mooring.objects.kind import Doc
 
@@ -101,6 +101,8 @@ def _mirror(
 ) -> Mirrored:
     head, tail = f"{DOCKER}-{node}-{container.name}", container.id[:_SHORT]
     told = {CONTAINER_ID: container.id, CONTAINER_NAME: container.name}
+    if container.service:
+        told[SERVICE] = container.service
     only_read: dict[str, bool] = {}
     for claim, mount in uses:
         only_read[claim] = only_read.get(claim, True) and mount.read_only

@@ -1,21 +1,23 @@
-"""Labels of a swarm's nodes that say which volumes are there, for `--constraint`.
+"""What managers of a swarm are told of its nodes: which volumes are there, and what they may take.
 
 Each agent tells in its Node which node of a swarm its host is. The agent beside the manager that
-leads labels all of them: mooring.vol.NAMESPACE.CLAIM=true where the volume of a claim can be used.
+leads labels all of them, for `--constraint`: mooring.vol.NAMESPACE.CLAIM=true where the volume of a
+claim can be used. And it sets to `pause` or `drain` those whose Node is cordoned or drained.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from mooring.background import Background
 from mooring.engine.engine import Engine
 from mooring.engine.errors import EngineAway
-from mooring.engine.swarm_node import NodeSpec, OwnNode
+from mooring.engine.swarm_node import NodeSpec
 from mooring.errors import MooringError
-from mooring.model.names import SWARM_NODE, VOLUME_LABEL
+from mooring.model.names import SWARM_DRAINED, SWARM_NODE, VOLUME_LABEL
 from mooring.model.node import Node
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry, Event
@@ -23,6 +25,7 @@ from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
+from mooring.rules.draining import Availability, is_drained, settled, wanted_availability
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,6 @@ class SwarmLabels:
         self._objects, self._engine, self._node = objects, engine, node
         self._labels: dict[str, set[str]] = defaultdict(set)  # by node
         self._changed = asyncio.Event()
-        self._told = OwnNode()  # in our Node
         self._work = Background("swarm labels")
         self._unfollow: list[Callable[[], None]] = []
 
@@ -84,45 +86,51 @@ class SwarmLabels:
 
     async def _look(self) -> None:
         own = await self._engine.own_node()
-        if own.id != self._told.id or self._is_untold(own):
-            await self._tell(own)
-            self._told = own
-        if not own.is_manager:
-            return
-        specs = await self._engine.node_specs()
+        await self._annotate(SWARM_NODE, own.id)
+        specs = await self._engine.node_specs() if own.is_manager else []
         if not any(one.id == own.id and one.is_leader for one in specs):
+            await self._annotate(SWARM_DRAINED, "")
             return  # the one that leads has an agent of its own, or gets one
         hosts = {
-            node.annotations[SWARM_NODE]: node.name
+            node.annotations[SWARM_NODE]: node
             for node in self._objects.views(Node)
             if SWARM_NODE in node.annotations
         }
+        drained = []
         for spec in specs:
             if (host := hosts.get(spec.id)) is not None:
-                await self._label(spec, self._labels.get(host, set()))
+                now = await self._settle(spec, host)
+                drained += [spec.id] if now == Availability.DRAIN and is_drained(host) else []
+        await self._annotate(SWARM_DRAINED, " ".join(drained))
 
-    def _is_untold(self, own: OwnNode) -> bool:
+    async def _annotate(self, name: str, text: str) -> None:
+        """Have our Node say it; "" for nothing."""
         node = self._objects.view(Node, self._node)
-        return node is not None and node.annotations.get(SWARM_NODE, "") != own.id
+        if node is None or node.annotations.get(name, "") == text:
+            return  # what is missing there is told in a later look
 
-    async def _tell(self, own: OwnNode) -> None:
         def told(doc: Doc) -> Doc:
             annotations = doc["metadata"].setdefault("annotations", {})
-            annotations.pop(SWARM_NODE, None)
-            if own.id:
-                annotations[SWARM_NODE] = own.id
+            annotations.pop(name, None)
+            if text:
+                annotations[name] = text
             return doc
 
-        try:
+        with suppress(NotFound):
             await self._objects.update(self._objects.kinds[Node.resource], self._node, told)
-        except NotFound:  # told in the next look
-            self._told = OwnNode()
 
-    async def _label(self, node: NodeSpec, wanted: set[str]) -> None:
-        labels = relabelled(node.labels, wanted)
-        if labels != node.labels:
-            await self._engine.set_node_spec(node._replace(spec={**node.spec, "Labels": labels}))
-            log.info("swarm node=%s has labels of %d volumes", node.id, len(wanted))
+    async def _settle(self, one: NodeSpec, node: Node) -> str:
+        """Have its labels say which volumes are there, and it take what its Node is to take.
+
+        Returns its availability.
+        """
+        labels = relabelled(one.labels, self._labels.get(node.name, set()))
+        now = settled(labels, one.availability, wanted_availability(node))
+        if (now.labels, now.availability) != (one.labels, one.availability):
+            spec = {**one.spec, "Labels": now.labels, "Availability": now.availability}
+            await self._engine.set_node_spec(one._replace(spec=spec))
+            log.info("swarm node=%s is %s, labels=%d", one.id, now.availability, len(now.labels))
+        return now.availability
 
 
 def relabelled(labels: Mapping[str, str], wanted: set[str]) -> dict[str, str]:

@@ -143,9 +143,12 @@ def _node(write: _Write) -> str:
         return why
     if write.after is None:
         return "an agent does not remove its Node; `mooring node remove` does"
-    taints = [_part(one, "spec", "taints") for one in (write.before or {}, write.after)]
-    if taints[0] != taints[1]:
-        return "taints are an operator's word about a node, not its own"
+    before, after = (
+        (_part(one, "spec", "taints"), bool(_part(one, "spec", "unschedulable")))
+        for one in (write.before or {}, write.after)
+    )
+    if before != after:
+        return "taints and cordons are an operator's word about a node, not its own"
     labels = (write.after.get("metadata") or {}).get("labels") or {}
     if labels.get(HOSTNAME, write.name) != write.name:
         return f"label {HOSTNAME} of a node is its own name"

@@ -20,6 +20,7 @@ from mooring.objects.kinds.common import (
     required,
 )
 from mooring.objects.kinds.pod_volumes import default_templates, template_causes
+from mooring.rules.draining import DRAIN
 
 NAME: Final = Column("Name", printing.name, format="name")
 AGE: Final = Column("Age", printing.age)
@@ -222,6 +223,15 @@ def _node_info(field: str, unknown: str) -> Callable[[Doc, Printing], str]:
     return lambda doc, _: (doc.get("status", {}).get("nodeInfo") or {}).get(field) or unknown
 
 
+def _update_node(doc: Doc, old: Doc) -> None:
+    """Who uncordons a node ends that it is drained, too: kubectl knows nothing of that."""
+    keep_status(doc, old)
+    spec = doc.get("spec") or {}
+    was_cordoned = (old.get("spec") or {}).get("unschedulable")
+    if was_cordoned and not spec.get("unschedulable") and spec.get("taints"):
+        spec["taints"] = [one for one in spec["taints"] if one.get("key") != DRAIN.key]
+
+
 NODE: Final = Kind(
     "", "v1", "Node", "nodes", "node", False,
     short_names=("no",),
@@ -237,7 +247,7 @@ NODE: Final = Kind(
         Column("Kernel-Version", _node_info("kernelVersion", "<unknown>"), priority=1),
         Column("Container-Runtime", _node_info("containerRuntimeVersion", "<unknown>"), priority=1),
     ),
-    prepare_update=keep_status,
+    prepare_update=_update_node,
     validate_create=metadata_causes,
     validate_update=metadata_update_causes,
     subresources=STATUS,

@@ -132,8 +132,10 @@ def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
 
 
 def _review(doc: Doc, old: Doc | None, world: World) -> None:
-    if old is None and "fencing" in (doc.get("parameters") or {}):
-        refuse_unfinished(world, "parameter fencing")
+    parameters = doc.get("parameters") or {}
+    for name in ("fencing", ELSEWHERE_PARAMETER):
+        if old is None and parameters.get(name, Elsewhere.REFUSE) != Elsewhere.REFUSE:
+            refuse_unfinished(world, f"parameter {name}")
 
 
 def _name(doc: Doc, _: Printing) -> str:
