@@ -63,6 +63,12 @@ class SharedPlant(HostPlant):
             *(self.objects, self.agent.publisher, self.here, HERE, state, self.told.append, times)
         )
 
+    def watched(self, state: Path) -> list[str]:
+        """Uids of the volumes that the watchdog is told of."""
+        file = state / FILE
+        told = json.loads(file.read_bytes())["volumes"] if file.exists() else []
+        return [Path(one).parent.name for one in told]
+
     def renew(self, node: str) -> None:
         text = self.clock.text.replace("Z", ".000000Z")
         key = f"{NODE_LEASES}/{node}"
@@ -116,6 +122,63 @@ def test_a_host_that_was_heard_of_again_keeps_it(plant: SharedPlant) -> None:
     plant.clock.move(LEASE_S + MARGIN_S)
     plant.renew(THERE)
     with pytest.raises(AttachedElsewhere):
+        plant.intend(plant.here)
+
+
+PLAIN = a_pool_class("local") | {"metadata": {"name": "leased"}}
+LEASED = PLAIN | {"parameters": {"pool": "local", "fencing": "lease"}}
+
+
+def made_anew(plant: SharedPlant, class_: Doc) -> None:
+    plant.delete(CLASSES, "leased")
+    plant.put(CLASSES, class_)
+    plant.settle()
+
+
+def test_what_counts_is_what_a_host_has_promised_when_it_took_a_volume(plant: SharedPlant) -> None:
+    made_anew(plant, PLAIN)
+    plant.intend(plant.there)
+    made_anew(plant, LEASED)
+    plant.clock.move(LEASE_S + MARGIN_S)
+    with pytest.raises(HolderUnreachable):
+        plant.intend(plant.here)
+    assert plant.holder() == THERE
+
+
+def test_a_promise_is_kept_whatever_becomes_of_the_class(
+    plant: SharedPlant, tmp_path: Path
+) -> None:
+    fence, volume = plant.fence(tmp_path / "fence", NEVER), plant.made()
+    plant.intend(plant.here)
+    made_anew(plant, PLAIN)
+    fence.holds(volume)
+    assert plant.watched(tmp_path / "fence") == [volume.uid]
+    lost = plant.fence(tmp_path / "lost", ALWAYS)
+    with pytest.raises(LeaseLost):
+        lost.refuse(volume)
+    plant.intend(plant.here)
+    made_anew(plant, LEASED)
+    fence.let_go(volume.uid)
+    assert plant.watched(tmp_path / "fence") == []
+
+
+def test_an_attachment_that_was_made_without_a_promise_has_none_later(
+    plant: SharedPlant, tmp_path: Path
+) -> None:
+    made_anew(plant, PLAIN)
+    plant.intend(plant.here)
+    made_anew(plant, LEASED)
+    plant.intend(plant.here)
+    plant.fence(tmp_path / "fence", NEVER).holds(plant.made())
+    assert plant.watched(tmp_path / "fence") == []
+
+
+def test_a_promise_that_is_not_there_any_more_does_not_count(plant: SharedPlant) -> None:
+    plant.intend(plant.there)
+    plant.clock.move(LEASE_S + MARGIN_S)
+    (held,) = plant.objects.views(Attachment)
+    plant.edit(Attachment.resource, held.name, lambda doc: doc["metadata"].pop("annotations"))
+    with pytest.raises(HolderUnreachable):
         plant.intend(plant.here)
 
 

@@ -1,5 +1,7 @@
 """The table of who gets a volume that another host has. Docker volumes §9."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -60,6 +62,8 @@ def of_driver(driver: str, *hosts: str) -> Volume:
     spec: dict[str, object] = {"csi": {"driver": driver, "volumeHandle": "p/x"}}
     if hosts:
         spec["nodeAffinity"] = msgspec.to_builtins(only_node(HOSTNAME, hosts[0]))
+        terms: Any = spec["nodeAffinity"]
+        terms["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] = list(hosts)
     return msgspec.convert({"metadata": {"name": "v1"}, "spec": spec}, Volume)
 
 
@@ -71,6 +75,10 @@ def test_who_fences_itself() -> None:
     # Of NFS the kernel may write later; what is on one host alone nobody else can have.
     assert not fences_itself(of_driver("nfs.mooring.dev"), LEASED)
     assert not fences_itself(of_driver("directory.mooring.dev", "a"), LEASED)
+    assert fences_itself(of_driver("directory.mooring.dev", "a", "b"), LEASED)
+    assert not fences_itself(of_driver("nfs.csi.k8s.io"), LEASED)
+    server = {"nfs": {"server": "s", "path": "/p"}}
+    assert not fences_itself(msgspec.convert({"spec": server}, Volume), LEASED)
 
 
 def test_an_operators_word() -> None:

@@ -21,8 +21,8 @@ class Pools:
         nodes = {"local-a": "a", "local-b": "b", "nfs": ""}
         return Pool(spec=PoolSpec(node=nodes[name])) if name in nodes else None
 
-    def may_pass(self, volume: str, node: str) -> bool:
-        return node == "dead"
+    def may_pass(self, node: str, *, has_promised: bool) -> bool:
+        return node == "dead" or (node == "silent" and has_promised)
 
     def holds(self, volume: str, node: str) -> bool:
         return volume == "held" and node == "a"
@@ -75,8 +75,11 @@ def at_home(node: str, *copies: Copy, name: str = "held", **annotations: str) ->
     return {**doc, "metadata": {"name": name, "annotations": told, "resourceVersion": "7"}}
 
 
-def attached(node: str) -> Doc:
-    return named(spec={"nodeName": node, "attacher": "d"})
+def attached(node: str, fencing: str = "") -> Doc:
+    doc = named(spec={"nodeName": node, "attacher": "d"})
+    if fencing:
+        doc["metadata"]["annotations"] = {"mooring.dev/fencing": fencing}
+    return doc
 
 
 def mirror(node: str = "a", label: str = "docker") -> Doc:
@@ -174,6 +177,17 @@ CASES = [
     Case("another's attachment goes", f"{ATTACHMENTS}/csi-1", attached("b"), None, False),
     Case("another's is taken", f"{ATTACHMENTS}/csi-1", attached("b"), attached("a"), False),
     Case("one of a lost node goes", f"{ATTACHMENTS}/csi-1", attached("dead"), None, True),
+    Case("one without promise", f"{ATTACHMENTS}/csi-1", attached("silent"), None, False),
+    Case("with a promise", f"{ATTACHMENTS}/csi-1", attached("silent", "lease"), None, True),
+    Case(
+        "another's promise",
+        f"{ATTACHMENTS}/1",
+        attached("silent"),
+        attached("silent", "lease"),
+        False,
+    ),
+    Case("its own promise", f"{ATTACHMENTS}/1", attached("a"), attached("a", "lease"), True),
+    Case("a promise in another's name", f"{ATTACHMENTS}/1", None, attached("b", "lease"), False),
     Case("own mirror", "pods/shop/x", None, mirror(), True),
     Case("own mirror goes", "pods/shop/x", mirror(), None, True),
     Case("mirror of another node", "pods/shop/x", None, mirror("b"), False),

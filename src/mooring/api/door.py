@@ -29,7 +29,6 @@ from mooring.model.attachment import Attachment
 from mooring.model.decoding import ViewDecoder
 from mooring.model.node import NODE_LEASES, Node
 from mooring.model.pool import Pool
-from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.attachments import attachment_name
 from mooring.objects.cache import Shelf
@@ -40,7 +39,7 @@ from mooring.objects.leases import LEASES, SeenLeases
 from mooring.objects.objects import Objects
 from mooring.objects.schema import SCHEMAS
 from mooring.rules.events import EventNote
-from mooring.rules.fencing import fences_itself, holder_of, is_out_of_service, passing
+from mooring.rules.fencing import holder_of, is_out_of_service, passing
 from mooring.rules.node_rights import AgentHost, may_read, refusal
 from mooring.store.interface import ABSENT, Changes, Check, Conflict, Expired, Page, Unavailable
 from mooring.store.interface import Write as StoreWrite
@@ -256,17 +255,13 @@ class Door:
     def pool(self, name: str) -> Pool | None:
         return self._objects.view(Pool, name)
 
-    def may_pass(self, volume: str, node: str) -> bool:
+    def may_pass(self, node: str, *, has_promised: bool) -> bool:
         """By what this server has seen of the node's Lease, whatever an agent says."""
-        found = self._objects.view(Volume, volume)
-        if found is None:
-            return True
-        class_ = self._objects.view(StorageClass, found.spec.storage_class_name or "")
         late_s = self._leases.late_s(node)
         return passing(
             holder_of(self._leases.unheard_share(node), has_users=True),
             late_s,
-            fences=fences_itself(found, class_),
+            fences=has_promised,
             out_of_service=is_out_of_service(self._objects.view(Node, node)),
         ).may
 

@@ -84,6 +84,7 @@ SERVICE: Final = "mooring.dev/service"  # likewise: of a swarm, whose task it is
 SCHEDULE: Final = "mooring.dev/schedule"  # label of what a SnapshotSchedule made: its name
 SCHEDULED_AT: Final = "mooring.dev/scheduled-at"  # annotation likewise: the time that was due
 SCHEDULED_CLAIM: Final = "mooring.dev/scheduled-claim"  # likewise: of which claim
+FENCING: Final = "mooring.dev/fencing"  # annotation of an attachment: what its host has promised
 SWARM_NODE: Final = "mooring.dev/swarm-node"  # annotation of a Node: which one of a swarm it is
 VOLUME_LABEL: Final = "mooring.vol."  # begin of labels of a swarm's nodes: + NAMESPACE.CLAIM
 AVAILABILITY_LABEL: Final = "mooring.availability"  # likewise: what it was, and what it was set to

@@ -14,6 +14,7 @@ from typing import Final
 from mooring.crashpoints import crash_point, passing
 from mooring.errors import Effect, MooringError
 from mooring.model.attachment import Attachment
+from mooring.model.names import FENCING
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.storage_class import StorageClass
@@ -27,9 +28,11 @@ from mooring.objects.objects import Objects, Preconditions
 from mooring.objects.views import view
 from mooring.rules.events import WARNING, EventNote
 from mooring.rules.fencing import (
+    BY_LEASE,
     OUT_OF_SERVICE,
     Holder,
     fences_itself,
+    has_promised,
     holder_of,
     is_out_of_service,
 )
@@ -40,8 +43,6 @@ HOST_PATHS: Final = "host.mooring.dev"  # attacher of volumes without a driver: 
 
 ATTACH_INTENDED: Final = crash_point("attach.intended")
 DETACHED: Final = crash_point("attach.detached")
-
-
 TAKING_OVER: Final = crash_point("attach.taking-over")
 TAKEN_OVER: Final = crash_point("attach.taken-over")
 
@@ -49,13 +50,16 @@ TAKEN_OVER: Final = crash_point("attach.taken-over")
 class HolderUnreachable(MooringError):
     code, effect = "HolderUnreachable", Effect.NONE
 
-    def __init__(self, volume: Volume, node: str) -> None:
+    def __init__(self, volume: Volume, node: str, passes_in_s: float | None = None) -> None:
+        """passes_in_s: None if it never passes by itself"""
         claim = volume.claim_ref.key if volume.claim_ref is not None else "no claim"
         self.what = f"volume {volume.name} of {claim} is held by {node}, which is silent"
         self.remedy = (
-            f"if {node} is off for sure: kubectl taint node {node} "
-            f"{OUT_OF_SERVICE}=:NoExecute; a class with fencing: lease needs no such word"
+            f"if {node} is off for sure: kubectl taint node {node} {OUT_OF_SERVICE}=:NoExecute; "
+            "what is of a class with fencing: lease when it is mounted needs no such word"
         )
+        if passes_in_s is not None:
+            self.remedy = f"try again in {passes_in_s:.1f} s: {node} has stopped by then"
         super().__init__(self.what)
 
 
@@ -98,8 +102,11 @@ class Attachments:
         raises    AttachedElsewhere, HolderUnreachable
         """
         name, until_s = self._name(volume), self._objects.clock.monotonic_s() + within_s
+        metadata: Doc = {"name": name}
+        if self.would_promise(volume):
+            metadata["annotations"] = {FENCING: BY_LEASE}
         doc: Doc = {
-            "metadata": {"name": name},
+            "metadata": metadata,
             "spec": {
                 "attacher": volume.driver or HOST_PATHS,
                 "nodeName": self._node,
@@ -122,22 +129,19 @@ class Attachments:
         """Have another host's right end, if it may, or wait a little for that. Raises as intend."""
         late_s, node = self._leases.late_s(holder.node), self._objects.view(Node, holder.node)
         out_of_service = is_out_of_service(node)
-        class_ = self._objects.view(StorageClass, volume.spec.storage_class_name or "")
-        unrenewed, share = (
-            self._leases.unrenewed(holder.node),
-            self._leases.unheard_share(holder.node),
-        )
+        unrenewed = self._leases.unrenewed(holder.node)
+        share = self._leases.unheard_share(holder.node)
         state = holder_of(share, has_users=self._has_users(volume, holder.node))
-        fences = fences_itself(volume, class_)
+        fences = has_promised(holder.annotations)
         found = may_pass(state, late_s, fences=fences, out_of_service=out_of_service)
         if found.may:
             passing(TAKING_OVER)
-            # Nobody else was first, and in the same commit: it has not come back either.
-            checks = () if found.is_forced else (unrenewed,)
+            # Nobody else was first, and in the same commit: it has not come back either, and the
+            # promise stands. Else it would never know that it has lost the volume.
+            same = Preconditions(holder.uid, holder.metadata.resource_version)
             with suppress(NotFound, Stale, Conflict):
-                same = Preconditions(uid=holder.uid)
                 await self._objects.delete(
-                    self._kind, holder.name, preconditions=same, checks=checks
+                    self._kind, holder.name, preconditions=same, checks=[unrenewed]
                 )
                 self._told_of(volume, holder.node, is_forced=found.is_forced)
             passing(TAKEN_OVER)
@@ -145,9 +149,14 @@ class Attachments:
         now_s = self._objects.clock.monotonic_s()
         if found.wait_s is None or now_s + found.wait_s > until_s:
             if state is Holder.SILENT:
-                raise HolderUnreachable(volume, holder.node)
+                raise HolderUnreachable(volume, holder.node, found.wait_s)
             raise AttachedElsewhere(volume, holder.node)
         await asyncio.sleep(found.wait_s)
+
+    def would_promise(self, volume: Volume) -> bool:
+        """Whether a host that takes a volume now promises to fence itself."""
+        class_ = self._objects.view(StorageClass, volume.spec.storage_class_name or "")
+        return fences_itself(volume, class_)
 
     def _has_users(self, volume: Volume, node: str) -> bool:
         """Whether containers there have it, or something else that nobody tells of."""

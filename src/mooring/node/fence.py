@@ -19,14 +19,20 @@ from typing import Final, NamedTuple
 
 from mooring.errors import Effect, MooringError
 from mooring.host.processes import detached, own
-from mooring.model.storage_class import StorageClass
+from mooring.model.attachment import Attachment
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
 from mooring.node.published import Publisher
 from mooring.node.watchdog import fence, is_there, read
 from mooring.objects.objects import Objects
 from mooring.rules.events import WARNING, EventNote
-from mooring.rules.fencing import LEASE_S, RENEW_SHARE, STOP_SHARE, fences_itself
+from mooring.rules.fencing import (
+    LEASE_S,
+    RENEW_SHARE,
+    STOP_SHARE,
+    has_promised,
+    is_of_one_of_several,
+)
 
 log = logging.getLogger(__name__)
 
@@ -107,26 +113,29 @@ class Fence:
         return self.silent_s >= self.times.stop_s
 
     def concerns(self, volume: Volume) -> bool:
-        """Whether another host may have a volume once this one is silent."""
-        class_ = self._objects.view(StorageClass, volume.spec.storage_class_name or "")
-        return fences_itself(volume, class_)
+        """Whether another host may have a volume once this one is silent: it has promised that."""
+        lock = self._lock(volume)
+        return lock is not None and has_promised(lock.annotations)
+
+    def _lock(self, volume: Volume) -> Attachment | None:
+        found = self._attachments.of(volume.name)
+        return next((one for one in found if one.node == self._node), None)
 
     def refuse(self, volume: Volume) -> None:
-        """Raises LeaseLost if it must not be mounted now."""
-        if self.is_lost and self.concerns(volume):
+        """Raises LeaseLost if this host must not take it, or mount it again, now."""
+        if self.is_lost and (self.concerns(volume) or self._attachments.would_promise(volume)):
             raise LeaseLost(volume, self._node, self.silent_s)
 
     def confirm(self, volume: Volume) -> None:
         """It was mounted, which may have taken long. Raises LeaseLost if it is another's now."""
-        self.refuse(volume)
-        if self.concerns(volume) and not self._is_ours(volume.uid):
+        if volume.uid in self._held and (self.is_lost or not self._is_ours(volume.uid)):
             raise LeaseLost(volume, self._node, self.silent_s)
 
     def holds(self, volume: Volume) -> None:
         """It is about to be mounted: whoever writes to it is to be stopped in time."""
-        if self.concerns(volume):
-            lock = next((one.uid for one in self._attachments.of(volume.name)), "")
-            self._held[volume.uid] = volume.name, lock
+        lock = self._lock(volume)
+        if lock is not None and has_promised(lock.annotations):
+            self._held[volume.uid] = volume.name, lock.uid
             self.write()
 
     async def begin(self, published: Iterable[Volume]) -> None:
@@ -134,11 +143,9 @@ class Fence:
         else; the rest is watched over again."""
         lost = []
         for volume in published:
-            if not self.concerns(volume):
-                continue
-            if any(one.node == self._node for one in self._attachments.of(volume.name)):
+            if self._lock(volume) is not None:
                 self.holds(volume)
-            else:
+            elif is_of_one_of_several(volume):
                 lost.append(volume)
         if lost:
             points = [self._publisher.point(one.uid) for one in lost]

@@ -4,15 +4,18 @@ Docker volumes §9: never two writers. A host that cannot be heard of may write 
 agent (or an operator, who says that it is off) makes sure that it does not.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
-from mooring.model.names import NFS_DRIVER
+from mooring.model.home import Elsewhere
+from mooring.model.names import DRIVERS, FENCING, NFS_DRIVER
 from mooring.model.node import Node
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 
-BY_LEASE: Final = "lease"  # of the class's parameter `fencing`: hosts fence themselves
+# Of the class's parameter `fencing`, and of the promise of an attachment: hosts fence themselves.
+BY_LEASE: Final = "lease"
 LOOK_S: Final = 0.2  # until it is looked again at a host that may let go
 MARGIN_S: Final = 2.0  # after a Lease has run out, for whatever is late
 OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"  # a taint: an operator's word
@@ -22,6 +25,7 @@ STOP_SHARE: Final = 10 / 15
 RENEW_SHARE: Final = 3 / 15
 LATE_SHARE: Final = 8 / 15  # two renewals are missing, and the time that one takes
 LEASE_S: Final = 15.0
+_FENCED_DRIVERS: Final = DRIVERS - {NFS_DRIVER}
 
 
 class Holder(Enum):
@@ -50,17 +54,28 @@ REFUSED: Final = Passing()
 
 
 def fences_itself(volume: Volume, class_: StorageClass | None) -> bool:
-    """Whether the host of a volume makes sure that nobody writes once its Lease has run out.
+    """Whether a host that takes a volume now promises that nobody there writes to it once its Lease
+    has run out. What it has promised is in its attachment: the class may be another one later.
 
-    Not by NFS, where the kernel may write later what was written before; nor is there a need where
-    nobody else can reach the data.
+    It does for a class that says so, and for volumes with replicas. Not by NFS nor iSCSI, where the
+    kernel may write later what was written before; nor where nobody else can have the data.
     """
+    is_wanted = class_ is not None and class_.parameters.get("fencing") == BY_LEASE
     return (
-        class_ is not None
-        and class_.parameters.get("fencing") == BY_LEASE
-        and volume.driver != NFS_DRIVER
-        and not volume.hosts
+        (is_wanted or volume.elsewhere is Elsewhere.REPLICA)
+        and volume.driver in _FENCED_DRIVERS
+        and is_of_one_of_several(volume)
     )
+
+
+def is_of_one_of_several(volume: Volume) -> bool:
+    """Whether several hosts reach a volume, of which one at a time may use it."""
+    return volume.is_for_one_host and (volume.home is not None or len(volume.hosts) != 1)
+
+
+def has_promised(annotations: Mapping[str, str]) -> bool:
+    """Whether the host that made an attachment stops by itself once its Lease has run out."""
+    return annotations.get(FENCING) == BY_LEASE
 
 
 def is_out_of_service(node: Node | None) -> bool:
@@ -80,7 +95,7 @@ def holder_of(unheard_share: float, *, has_users: bool) -> Holder:
 def passing(holder: Holder, late_s: float, *, fences: bool, out_of_service: bool) -> Passing:
     """Whether the volume of a holder may pass to another host.
 
-    fences          the holder fences itself, as `fences_itself` says
+    fences          the holder has promised to fence itself, see `has_promised`
     out_of_service  of the holder
     """
     if holder is Holder.USES:

@@ -24,6 +24,7 @@ from mooring.model.pool import Pool
 from mooring.model.quota import ResourceQuota
 from mooring.model.snapshot import Snapshot, SnapshotContent
 from mooring.model.volume import Volume
+from mooring.rules.fencing import has_promised
 
 Doc = dict[str, Any]
 LEASES: Final = "leases.coordination.k8s.io"
@@ -54,8 +55,11 @@ class World(Protocol):
 
     def pool(self, name: str) -> Pool | None: ...
 
-    def may_pass(self, volume: str, node: str) -> bool:
-        """Whether a volume that a node holds may pass to another now."""
+    def may_pass(self, node: str, *, has_promised: bool) -> bool:
+        """Whether a volume that a node holds may pass to another now.
+
+        has_promised  the node, when it took it, to fence itself
+        """
 
     def holds(self, volume: str, node: str) -> bool:
         """Whether a node has the right to use a volume, which one host at most has."""
@@ -189,8 +193,8 @@ def _attachment(write: _Write) -> str:
         node = str(_part(one, "spec", "nodeName"))
         if node == write.host.node:
             continue
-        volume = str(_part(one, "spec", "source", "persistentVolumeName"))
-        if write.after is not None or not write.world.may_pass(volume, node):
+        promised = has_promised(_part(one, "metadata", "annotations") or {})
+        if write.after is not None or not write.world.may_pass(node, has_promised=promised):
             return f"the volume is node {node}'s, and may not pass to another now"
     return ""
 
