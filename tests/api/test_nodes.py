@@ -10,6 +10,7 @@ import pytest
 
 from mooring.api.app import App
 from mooring.api.door import Door
+from mooring.api.edges import Edges
 from mooring.api.identity import Identities, token_hash
 from mooring.api.joining import Joining
 from mooring.api.nodes import Nodes
@@ -37,7 +38,9 @@ class World(Client):
         self.tokens = Tokens(self.objects.store, self.clock)
         identities = Identities({token_hash("t"): "admin"}, self.tokens)
         joining = Joining(self.objects, self.tokens, ca)
-        nodes = Nodes(identities, self.tokens, Door(self.objects, self.noted.append), joining)
+        told = Door(self.objects, self.noted.append)
+        edges = Edges(self.objects, self.tokens)
+        nodes = Nodes(identities, self.tokens, told, joining, edges=edges)
         self.app = App(self.objects, ALL_KINDS, identities, None, nodes)
 
     async def token(self, **asked: Any) -> str:

@@ -86,7 +86,7 @@ class Storm:
                 port = status["PortStatus"]["Ports"][0]["PublishedPort"]
                 name, host = status["ContainerStatus"]["ContainerID"], nodes[task["NodeID"]]
                 address = f"{host.ip}:{port}"
-                found.append(Container(name[:12], host, address, _time(status["Timestamp"])))
+                found.append(Container(name[:12], host, address, moment(status["Timestamp"])))
         self.known |= {one.id: one for one in found}
         return found
 
@@ -100,7 +100,7 @@ class Storm:
         self.note(f"kill {one.id}")
         one.host.docker("kill", one.id)
         died = one.host.docker("inspect", "--format", "{{.State.FinishedAt}}", one.id)
-        self.killed.append((one, _time(died)))
+        self.killed.append((one, moment(died)))
         self.settle()
 
     def update(self) -> None:
@@ -233,6 +233,6 @@ def times(what: str, found: list[float]) -> str:
     )
 
 
-def _time(said: str) -> float:
+def moment(said: str) -> float:
     """Of Docker, with its nanoseconds, in UTC."""
     return datetime.fromisoformat(said.strip().rstrip("Z")[:26] + "+00:00").timestamp()

@@ -13,6 +13,7 @@ from aiohttp import web
 from mooring.edge.follower import Follower
 from mooring.engine.manager import Manager
 from mooring.engine.swarm import Swarm
+from mooring.model.task_container import HostTasks, TaskContainer
 
 
 class Engine:
@@ -21,7 +22,9 @@ class Engine:
     def __init__(self) -> None:
         self.services: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
-        self.nodes = [{"ID": "n1", "Status": {"State": "ready", "Addr": "10.0.0.1"}}]
+        self.nodes: list[dict[str, Any]] = [
+            {"ID": "n1", "Status": {"State": "ready", "Addr": "10.0.0.1"}}
+        ]
         self.streams: list[web.StreamResponse] = []
         self.asked: list[str] = []
         self.version = 1  # of the last change
@@ -302,3 +305,22 @@ async def test_a_manager_that_hangs_up_is_left_at_once_and_named(
         assert follower.manager.address == other[1]
         assert set(follower.lost) == {engine[1]}
         assert engine[1] in follower.lost[engine[1]]
+
+
+async def test_what_an_agent_tells_counts_at_once_and_has_the_manager_asked(
+    engine: tuple[Engine, str], follower: Follower
+) -> None:
+    api, _ = engine
+    api.nodes[0]["Description"] = {"Hostname": "h1"}
+    api.service("web")
+    api.task("t1", "web")
+    await seen(follower, {"t1"})
+    api.asked.clear()
+    follower.hear(HostTasks("h1", (TaskContainer("c1", "t1", "web", "ended"),)))
+    await seen(follower, set())
+    await api.until(lambda: "tasks of web" in api.asked)
+    # It has a new one by now, which the agent tells of before the next look at all.
+    api.task("t1", "web", "failed")
+    api.task("t2", "web", "starting")
+    follower.hear(HostTasks("h1", (TaskContainer("c2", "t2", "web", "running"),)))
+    await seen(follower, {"t2"})

@@ -62,6 +62,11 @@ def test_a_whole_file(tmp_path: Path) -> None:
             "server.url",
         ),
         (
+            "{entryPoints: [{name: a, port: 1}], agents: {urls: ['http://a'], tokenFile: t}}",
+            "agents.urls[0]",
+        ),
+        ("{entryPoints: [{name: a, port: 1}], agents: {urls: [], tokenFile: t}}", "agents.urls"),
+        (
             "{entryPoints: [{name: a, port: 80}], metrics: '127.0.0.1:80'}",
             "metrics: 127.0.0.1:80 is entry point a",
         ),

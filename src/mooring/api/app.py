@@ -108,7 +108,7 @@ class App:
             or await self._metrics.serves(request)
             or await self._of_objects(request)
             or (self._host and await self._host.serves(request))
-            or (self._nodes and user and await self._nodes.joining.serves_admin(request))
+            or (self._nodes and user and await self._nodes.serves_admin(request))
             or (self._store and user and await self._store.serves(request))
         ):
             raise ApiError("NotFound", "the server could not find the requested resource")

@@ -21,15 +21,16 @@ log = logging.getLogger(__name__)
 
 PREFIX: Final = "tokens/"
 
-What = Literal["user", "node", "join"]
+What = Literal["user", "node", "join", "edge"]
 
 
 class Token(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """What is known of whoever has it.
 
-    what        a user's or a node's own, or one to join with, once
+    what        a user's, a node's or an edge's own, or one to join with, once
     user        as it is called in answers and logs
-    node        a node's own; of one to join with, the only name that it is good for, if any
+    node        a node's own, or an edge's; of one to join with, the only name that it is good
+                for, if any
     namespaces  that a node serves; none: all
     expires     None: never
     maker       which place of which host has the token itself; a new one there ends this one
@@ -98,10 +99,10 @@ class Tokens:
             with suppress(Conflict):
                 self._known[hashed] = sooner, await self._store.commit([write])
 
-    async def ended(self, node: str) -> None:
-        """End all tokens of a node."""
+    async def ended(self, node: str, what: What = "node") -> None:
+        """End all tokens of a node, or of an edge."""
         for hashed, (token, revision) in list(self._known.items()):
-            if token.node == node and token.what == "node":
+            if token.node == node and token.what == what:
                 await self._store.commit([Write(PREFIX + hashed, None, revision)])
                 self._known.pop(hashed, None)
 

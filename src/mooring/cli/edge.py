@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mooring.cli.common import failing_well
+from mooring.cli.common import Kubeconfig, failing_well
 from mooring.cli.watching import Form, Page, encoded, show, watched
 
 edge = typer.Typer(
@@ -163,6 +163,26 @@ def diff(file: File = DEFAULT) -> None:
     if found.runtime:
         show(["without a reload:", *found.runtime])
     raise typer.Exit(1 if any(found) else 0)
+
+
+@edge.command()
+@failing_well
+def token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the edge, as its machine's.")],
+    directory: Annotated[
+        Path, typer.Option("--directory", metavar="DIR", help="Where its two files are written.")
+    ] = DEFAULT.parent,
+    days: Annotated[float, typer.Option("--days", metavar="N", help="Until it ends.")] = 365.0,
+    end: Annotated[
+        bool, typer.Option("--end", help="End the one that is there; make none.")
+    ] = False,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let an edge hear what agents see of tasks, and nothing else; one made before ends."""
+    from mooring.cli.edge_token import ended, made
+
+    lines = ended(name, kubeconfig) if end else made(name, directory, days, kubeconfig)
+    show([*lines])
 
 
 @edge.command()

@@ -10,7 +10,14 @@ from msgspec import structs
 from mooring.cli.common import table
 from mooring.cli.watching import Page
 from mooring.edge.hosts import covers
-from mooring.edge.status import SERVES, ProblemStatus, RouteStatus, ServerStatus, Status
+from mooring.edge.status import (
+    SERVES,
+    AgentsStatus,
+    ProblemStatus,
+    RouteStatus,
+    ServerStatus,
+    Status,
+)
 from mooring.objects.printing import duration
 
 _STATES: Final = (SERVES, "checking", "leaves", "down", "waits")
@@ -84,6 +91,8 @@ def _head(status: Status, now: datetime) -> Iterator[str]:
     yield f"servers   {states.total()}{': ' if counts else ''}{', '.join(counts)}"
     yield f"problems  {len(status.problems)}"
     yield f"swarm     by {status.manager}, {_seen(status, now)}"
+    if (agents := status.agents) is not None:
+        yield f"agents    {_agents(agents)}"
     yield f"proxy     {_proxy(status)}"
     yield f"reloads   {_reloads(status, now)}"
     if status.failure:
@@ -102,6 +111,12 @@ def _seen(status: Status, now: datetime) -> str:
     if status.swarm_seen is None:
         return "not seen yet"
     return f"looked at {duration((now - status.swarm_seen).total_seconds())} ago"
+
+
+def _agents(agents: AgentsStatus) -> str:
+    if not agents.server:
+        return f"not heard: {agents.failure or 'no server was asked yet'}"
+    return f"of {len(agents.hosts)} hosts are heard by {agents.server}"
 
 
 def _proxy(status: Status) -> str:

@@ -12,6 +12,7 @@ from mooring.api.app import App
 from mooring.api.certificates import Authority, names_of
 from mooring.api.certifying import Certifying
 from mooring.api.door import Door
+from mooring.api.edges import Edges
 from mooring.api.host import Host
 from mooring.api.identity import Identities
 from mooring.api.joining import Joining
@@ -58,7 +59,8 @@ class Core:
         """host: None where no agent runs in this process."""
         joining = Joining(self.objects, self.tokens, self.authority.ca)
         door = Door(self.objects, self.recorder.note)
-        nodes = Nodes(self.identities, self.tokens, door, joining, self.certifying)
+        edges = Edges(self.objects, self.tokens)
+        nodes = Nodes(self.identities, self.tokens, door, joining, self.certifying, edges)
         store = StoreState(self.objects.store, self.announcing)
         return App(self.objects, ALL_KINDS, self.identities, host, nodes, store)
 

@@ -16,6 +16,7 @@ from mooring.errors import MooringError
 from mooring.node.agent import Agent
 from mooring.node.containers import Mirror
 from mooring.node.swarm_labels import SwarmLabels
+from mooring.node.task_containers import TaskContainers
 from mooring.node.use import Docker
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
@@ -68,7 +69,8 @@ def plugin_parts(
         log.warning("Docker is not served: %s", error)
         return []
     labels = SwarmLabels(objects, engine, node)
-    return [mirror, labels, plugin, Transport(plugin, listener, node), Announcer(engine)]
+    tasks = TaskContainers(objects.store, engine, node)
+    return [mirror, labels, tasks, plugin, Transport(plugin, listener, node), Announcer(engine)]
 
 
 def adoptions_of(

@@ -57,6 +57,8 @@ async def run(settings: Settings) -> None:
             if (address := address_of(settings.metrics)) is not None:
                 serving = beside("metrics", partial(serve, keeper.reporter.metrics, address))
                 tasks.append(together.create_task(serving))
+            if (agents := keeper.reporter.agents) is not None:
+                tasks.append(together.create_task(beside("agents", agents.run)))
             if (forwarder := keeper.reporter.forwarder) is not None:
                 tasks.append(together.create_task(beside("events", forwarder.run)))
             await ends.wait()

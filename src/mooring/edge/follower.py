@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Final
 
 from mooring.edge.errors import SwarmChanged, SwarmOlder
+from mooring.edge.hints import Hints
 from mooring.engine.errors import EngineAway
 from mooring.engine.manager import Manager
 from mooring.engine.swarm import Service, Swarm, Task
+from mooring.model.task_container import HostTasks
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,9 @@ class Follower:
         self._seen_by: Manager | None = None  # the newest look
         self._version = 0  # of the swarm then
         self._older_since: dict[str, float] = {}  # managers that tell of an older one
-        self._swarm = Swarm()
+        self._swarm = Swarm()  # as managers tell of it
+        self.hints = Hints()  # what agents tell beside them
+        self._given = self._swarm  # both, as whoever asked was told last
         self._hot: set[str] = set()  # services that may be changing
         self._stirred: dict[str, float] = {}  # when they were seen to begin, by id
         self._nodes_changed = -AFTER_NODE_S
@@ -65,14 +69,29 @@ class Follower:
         return time.monotonic() - self.seen_at if self.seen_at else None
 
     async def swarm_within(self, within_s: float) -> Swarm | None:
-        """The swarm, as soon as a look found it changed; None if none did in this time."""
+        """The swarm, as soon as it is found to be another; None if it is not in this time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._news.wait()
-        if not self._news.is_set():
-            return None
+        is_news = self._news.is_set()
         self._news.clear()
-        return self._swarm
+        # Also without news: what an agent told is believed for a while only.
+        found = self.hints.applied(self._swarm, time.monotonic())
+        if not is_news and found == self._given:
+            return None
+        self._given = found
+        return found
+
+    def hear(self, told: HostTasks) -> None:
+        """What an agent tells counts at once, and the manager is asked what it knows of that."""
+        now = time.monotonic()
+        self.hints.take(told, now)
+        if self.hints.applied(self._swarm, now) != self._given:
+            self._news.set()
+        if stirring := self.hints.services(self._swarm, now) - self._hot:
+            self._hot |= stirring
+            self._stirred |= dict.fromkeys(stirring, now)
+            self._told.set()
 
     async def _look(self) -> None:
         delay_s = FIRST_RETRY_S
@@ -152,6 +171,7 @@ class Follower:
         self.lost.pop(manager.address, None)
         settled = _settled(swarm)
         now, stirring = time.monotonic(), swarm.services.keys() - settled
+        stirring |= self.hints.services(swarm, now)
         self._stirred = {id_: self._stirred.get(id_, now) for id_ in stirring | self._hot - before}
         self._hot -= before
         self._hot |= {id_ for id_ in stirring if now - self._stirred[id_] < HOT_S}
@@ -180,7 +200,8 @@ class Follower:
         of_others = {key: one for key, one in before.tasks.items() if one.service_id not in hot}
         found = Swarm(services, tasks)
         self._version = max(self._version, found.version)
-        self._hot -= _settled(found) | (hot - services.keys())
+        settled = _settled(found) - self.hints.services(found, time.monotonic())
+        self._hot -= settled | (hot - services.keys())
         self._found(replace(before, services=others | services, tasks=of_others | tasks))
 
     def _found(self, swarm: Swarm) -> None:

@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-import re
 import socket
-import ssl
 from collections.abc import Iterable
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from mooring.clock import micro_timestamp
+from mooring.edge.credentials import NoToken, credentials
 from mooring.edge.events import Event
 from mooring.edge.happenings import EDGE
 from mooring.edge.settings import MooringServer
@@ -25,11 +23,6 @@ BETWEEN_S: Final = 1.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 DEADLINE_S: Final = 10.0  # of one request
 KNOWN_AT_MOST: Final = 2000  # events that were sent, whose next time is a series
-_TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)
-
-
-class NoToken(Exception):
-    """What is in its file is none."""
 
 
 class Forwarder:
@@ -70,7 +63,9 @@ class Forwarder:
                 delay_s = min(delay_s * 2, LONGEST_RETRY_S)
 
     async def _send_all(self) -> None:
-        token, trust = await asyncio.to_thread(self._credentials)
+        token, trust = await asyncio.to_thread(
+            credentials, self._server.token_file, self._server.ca
+        )
         async with aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {token}"},
             connector=aiohttp.TCPConnector(ssl=trust),
@@ -80,14 +75,6 @@ class Forwarder:
                 await self._send(client, event)
                 if self.waiting.get(key) is event:
                     del self.waiting[key]
-
-    def _credentials(self) -> tuple[str, ssl.SSLContext]:
-        """Read each time: they may have been renewed. Raises OSError, ssl.SSLError, NoToken."""
-        file = Path(self._server.token_file)
-        token = file.read_text(errors="replace").strip()
-        if not _TOKEN.fullmatch(token):
-            raise NoToken(f"there is no token in {file}")
-        return token, ssl.create_default_context(cafile=self._server.ca or None)
 
     async def _send(self, client: aiohttp.ClientSession, event: Event) -> None:
         """Raises aiohttp.ClientError, TimeoutError if it may be sent later."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 from msgspec import structs
 
 from mooring.clock import SystemClock
+from mooring.edge.agents import Agents
 from mooring.edge.certificates import Certificate
 from mooring.edge.errors import NotWritten
 from mooring.edge.events import Events
@@ -23,6 +24,7 @@ from mooring.edge.place import Place
 from mooring.edge.settings import Settings
 from mooring.edge.status import (
     NOTHING,
+    AgentsStatus,
     ManagerStatus,
     NoStatus,
     ProblemStatus,
@@ -53,6 +55,7 @@ class Reporter:
         self._times = Times(drains=settings.proxy != UNDRAINED)
         self.metrics = Metrics()
         self.forwarder = Forwarder(settings.server) if settings.server else None
+        self.agents = Agents(settings.agents, follower.hear) if settings.agents else None
         self._events = Events(self._files)
         self._untold = Untold(self._files)
         self._told: Status | None = None  # the last that knew a swarm, maybe of an earlier process
@@ -108,6 +111,7 @@ class Reporter:
             swarm_seen=self._began if age_s is not None else None,
             certificates=certificates_told(certificates, served),
             disabled=self._teller.disabled(swarm),
+            agents=self._agents(),
         )
         seen = now - timedelta(seconds=age_s) if age_s is not None else None
         self.metrics.status = structs.replace(status, swarm_seen=seen)
@@ -129,6 +133,12 @@ class Reporter:
             why = error.what if isinstance(error, NotWritten) else str(error)
             if self._untold.tell(why):
                 log.warning("its status is not told: %s", why)
+
+    def _agents(self) -> AgentsStatus | None:
+        if self.agents is None:
+            return None
+        hosts = tuple(sorted(self._follower.hints.hosts))
+        return AgentsStatus(self.agents.server, hosts, self.agents.failure)
 
     async def _ask(self) -> None:
         """The proxy, how it is; now and then, when it may be another, and while it does not run."""

@@ -83,6 +83,19 @@ class MooringServer(_Part, frozen=True):
     namespace: str = "default"
 
 
+class AgentServers(_Part, frozen=True):
+    """Mooring servers by which agents of hosts are heard.
+
+    urls        asked in turn, each https://HOST:PORT
+    token_file  of what `mooring edge token` made; read each time
+    ca          file of PEM that they are trusted by; empty: the machine's own
+    """
+
+    urls: tuple[str, ...]
+    token_file: str
+    ca: str = ""
+
+
 class AllowedHost(_Part, frozen=True):
     """A host name, or a pattern *.x.y, and the only stack or service that may have it."""
 
@@ -105,6 +118,7 @@ class Settings(_Part, frozen=True):
     proxy_metrics  likewise, what the proxy itself counts
     attach         a service of this machine runs the proxy, with our files; else we start it
     server         that events are sent to
+    agents         servers that tell what agents of hosts see of tasks
     acme           ADDRESS:PORT that answers challenges of ACME for all names; empty: services do
     access_log     where a line for each request goes, as logs.target_of reads it; empty: nowhere
     """
@@ -121,6 +135,7 @@ class Settings(_Part, frozen=True):
     metrics: str = ""
     proxy_metrics: str = ""
     server: MooringServer | None = None
+    agents: AgentServers | None = None
     acme: str = ""
     attach: bool = False
     access_log: str = ""
@@ -196,6 +211,11 @@ def _faults(settings: Settings) -> Iterator[_Fault]:
         yield _Fault("acme", f"{settings.acme!r} is no ADDRESS:PORT", "as 127.0.0.1:8402")
     if (wrong := logs.fault(settings.access_log, settings.proxy, settings.attach)) is not None:
         yield _Fault("accessLog", *wrong)
+    for index, url in enumerate(settings.agents.urls if settings.agents else ()):
+        if not _URL.fullmatch(url):
+            yield _Fault(f"agents.urls[{index}]", f"{url!r} is none", "as https://10.0.0.1:8443")
+    if settings.agents is not None and not settings.agents.urls:
+        yield _Fault("agents.urls", "there is none", "name one, as https://10.0.0.1:8443")
     server = settings.server
     if server is not None and not _URL.fullmatch(server.url):
         # A token is sent with every event.

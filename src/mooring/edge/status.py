@@ -161,6 +161,14 @@ class ManagerStatus(_Told, frozen=True):
     why: str
 
 
+class AgentsStatus(_Told, frozen=True):
+    """server: that tells what agents see of tasks, empty if none does, and why; hosts: whose."""
+
+    server: str
+    hosts: tuple[str, ...]
+    failure: str = ""
+
+
 class Status(_Told, frozen=True):
     """What there was at one moment.
 
@@ -186,6 +194,7 @@ class Status(_Told, frozen=True):
     swarm_seen: datetime | None = None
     certificates: tuple[CertificateStatus, ...] = ()
     disabled: tuple[ProblemStatus, ...] = ()
+    agents: AgentsStatus | None = None  # None: no server is asked for what they tell
 
 
 def routes_told(

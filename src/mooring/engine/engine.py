@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterable, Callable, Collection
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -14,6 +14,15 @@ from mooring.engine.connection import DEADLINE_S, FIRST_RETRY_S, LONGEST_RETRY_S
 from mooring.engine.container import Container, containers_of
 from mooring.engine.errors import EngineAway
 from mooring.engine.swarm_node import NodeSpec, OwnNode, node_specs_of, own_node_of
+from mooring.engine.task_container import ACTIONS as TASK_ACTIONS
+from mooring.engine.task_container import (
+    TASK,
+    Inspected,
+    TaskEvent,
+    event_of,
+    ids_of,
+    inspected_of,
+)
 from mooring.engine.volume import EngineVolume, is_volume_name, volume_of
 
 T = TypeVar("T")
@@ -42,6 +51,16 @@ class Listener(Protocol):
 
     def lost(self) -> None:
         """Changes are told no more, until connected() is called again."""
+
+
+class TaskListener(Protocol):
+    """Is told of containers of a swarm's tasks. Its methods return at once."""
+
+    def connected(self) -> None:
+        """Changes are told from now on; those before were not, so all may be different."""
+
+    def changed(self, event: TaskEvent) -> None:
+        """In order, some perhaps a second time."""
 
 
 class _Actor(msgspec.Struct):
@@ -121,8 +140,11 @@ class Engine:
         await self._wire.posted(f"nodes/{node.id}/update", {"version": str(node.version)}, body)
 
     async def _decoded(self, path: str, decoded: Callable[[bytes], T]) -> T:
+        return self._read(path, await self._wire.asked(path), decoded)
+
+    def _read(self, path: str, body: bytes, decoded: Callable[[bytes], T]) -> T:
         try:
-            return decoded(await self._wire.asked(path))
+            return decoded(body)
         except msgspec.MsgspecError as error:
             raise EngineAway(self._wire.address, f"its {path} is no such: {error}") from error
 
@@ -134,17 +156,51 @@ class Engine:
         """
         await self._wire.asked("volumes", within_s=LOAD_DEADLINE_S)
 
+    async def task_containers(self) -> list[str]:
+        """Ids of all containers of a swarm's tasks, ended ones too. Raises EngineAway."""
+        query = {"all": "1", "filters": json.dumps({"label": [TASK]})}
+        return self._read(
+            "containers/json", await self._wire.asked("containers/json", query), ids_of
+        )
+
+    async def task_container(self, container_id: str) -> Inspected | None:
+        """One of them as it is now; None if it is gone. Raises EngineAway."""
+        path = f"containers/{container_id}/json"
+        body = await self._wire.found(path)
+        return None if body is None else self._read(path, body, inspected_of)
+
     async def follow(self, listener: Listener) -> None:
         """Tell of all that changes, and find the engine again when it was away. Never returns."""
+        filters = {"type": ["container"], "event": ACTIONS}
+        await self._follow(filters, lambda lines: self._tell(lines, listener), logging.WARNING)
+
+    async def follow_tasks(self, listener: TaskListener) -> None:
+        """Likewise, of containers of a swarm's tasks."""
+        filters = {"type": ["container"], "event": TASK_ACTIONS, "label": [TASK]}
+
+        async def tell(lines: AsyncIterable[bytes]) -> None:
+            listener.connected()
+            async for line in lines:
+                listener.changed(event_of(line))
+
+        await self._follow(filters, tell, logging.DEBUG)  # the other one says that it is away
+
+    async def _follow(
+        self,
+        filters: Mapping[str, Sequence[str]],
+        tell: Callable[[AsyncIterable[bytes]], Awaitable[None]],
+        first: int,
+    ) -> None:
+        """first: level of the log at which the first failure is told"""
         delay_s = FIRST_RETRY_S
         while True:
             try:
-                async with self._wire.events({"type": ["container"], "event": ACTIONS}) as lines:
+                async with self._wire.events(filters) as lines:
                     delay_s = FIRST_RETRY_S
-                    await self._tell(lines, listener)
+                    await tell(lines)
                 log.info("the Docker engine at %s hung up", self.socket)
             except EngineAway as error:
-                level = logging.DEBUG if delay_s > FIRST_RETRY_S else logging.WARNING
+                level = logging.DEBUG if delay_s > FIRST_RETRY_S else first
                 log.log(level, "retry_s=%.1f %s", delay_s, error)
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, LONGEST_RETRY_S)
