@@ -20,6 +20,7 @@ from mooring.rules.fencing import MARGIN_S
 from mooring.store.interface import Conflict
 from tests.controllers.clocked import a_claim_doc
 from tests.controllers.plant import CLAIMS, CLASSES
+from tests.host.privileges import needs_mounts
 from tests.node.host_plant import HERE, HostPlant, a_pool_class
 
 THERE = "there"
@@ -239,6 +240,23 @@ def test_what_was_taken_while_it_was_mounted_is_not_given_to_anybody(
     with pytest.raises(LeaseLost):
         fence.confirm(volume)
     fence.let_go(volume.uid)
+
+
+@needs_mounts
+def test_what_cannot_be_unmounted_is_watched_until_it_is(plant: SharedPlant) -> None:
+    users, volume = plant.agent.users, plant.made()
+
+    async def written_to_after_it_was_given_back() -> None:
+        mounted = await users.give("default/db", "id1")
+        with (mounted.path / "log").open("w"):
+            await users.take("default/db", "id1")
+            await users.settle(volume)
+            assert plant.watched(plant.state) == [volume.uid]
+        await users.settle(volume)
+        assert plant.watched(plant.state) == []
+
+    plant._run(written_to_after_it_was_given_back())
+    assert not plant.objects.views(Attachment)
 
 
 def test_back_again_it_ends_what_another_has_taken_before_it_counts_as_well(

@@ -331,9 +331,10 @@ class Users:
 
     async def _let_go(self, uid: str) -> None:
         await self.ids.drop_all(uid)
+        name = await self.mounting.release_uid(uid)  # raises if somebody may write to it still
         if self._fence is not None:
             self._fence.let_go(uid)
-        if name := await self.mounting.release_uid(uid):
+        if name:
             await self.attachments.detach(name)
 
     def _warn(self, uid: str, error: MooringError) -> None:
