@@ -14,7 +14,7 @@ from mooring.objects.objects import Change
 
 WHY: Final = (
     f"Pods with the label {MIRROR} mirror containers, and the agent of their node alone writes "
-    "them; remove the container instead"
+    "them; remove the container instead, or all of a node: `mooring node drain NODE`"
 )
 
 

@@ -23,7 +23,7 @@ TRIES: Final = 5  # servers come and go
 CHANGES: Final = {  # what a step to each schema means
     MANY_HOSTS: (
         "hosts may join (`mooring node token`)",
-        "a StorageClass may say fencing: lease, a Pool directory: {shared: true}",
+        "a StorageClass may say fencing and elsewhere, a Pool directory: {shared: true}",
         "a Mooring that knows one host alone refuses the store (StoreNewer), for good",
     )
 }

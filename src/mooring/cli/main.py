@@ -7,6 +7,7 @@ import typer
 from mooring import __version__
 from mooring.cli.adopt import adopt
 from mooring.cli.backup import backup, import_, restore
+from mooring.cli.drain import drain, uncordon
 from mooring.cli.edge import edge
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
@@ -56,6 +57,8 @@ for command in (
 app.command("import")(import_)
 app.add_typer(pool, name="pool")
 app.add_typer(edge, name="edge")
+node.command()(drain)
+node.command()(uncordon)
 app.add_typer(node, name="node")
 app.add_typer(store, name="store")
 

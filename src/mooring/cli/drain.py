@@ -1,0 +1,249 @@
+"""`mooring node drain` and `uncordon`: a host is to be out of use for a while, and no longer."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import typer
+
+from mooring.cli.client import Client, Doc, Refused
+from mooring.cli.common import Kubeconfig, Output, failing_well, printed, printed_json, table
+from mooring.cli.following import Shown, followed
+from mooring.errors import MooringError
+from mooring.model.attachment import Attachment
+from mooring.model.metadata import View
+from mooring.model.names import CONTAINER_NAME, SERVICE, STORAGE, SWARM_DRAINED, SWARM_NODE
+from mooring.model.node import Node
+from mooring.model.pod import Pod
+from mooring.model.volume import Volume
+from mooring.rules.draining import DRAIN, Fate, fate
+
+V = TypeVar("V", bound=View)
+
+SWARM_S: Final = 30.0  # for an agent beside a manager to do it, which looks each ten seconds
+TRIES: Final = 8
+MERGE: Final = "application/merge-patch+json"
+HEADS: Final = {
+    Fate.STAYS: "These volumes are on {} alone, and are out of reach until it is back in use:",
+    Fate.MOVES: "These are on {}, and go to the host that wants them next:",
+    Fate.SHARED: "These are in use on {}, and other hosts reach them, too:",
+}
+
+
+class NotDrained(MooringError):
+    """It is cordoned, and stays so."""
+
+    code = "NotDrained"
+
+    def __init__(self, node: str, timeout_s: float, left: Sequence[str]) -> None:
+        self.what = f"after {timeout_s:g} s volumes are in use on {node}: {', '.join(left)}"
+        self.remedy = (
+            "stop by hand what no swarm has started, `mooring umount` what is mounted by hand, and "
+            f"run this again; or give it up: mooring node uncordon {node}"
+        )
+
+
+class Used(msgspec.Struct, frozen=True):
+    """A volume of the host. users: containers and services there that have its claim."""
+
+    volume: str
+    claim: str
+    capacity: str
+    becomes: Fate
+    attached: bool
+    users: tuple[str, ...] = ()
+
+
+class State(msgspec.Struct, frozen=True):
+    """What is known of the host. swarm: its node there, "" if it is in none."""
+
+    node: str
+    cordoned: bool
+    swarm: str
+    swarm_drained: bool
+    volumes: tuple[Used, ...]
+
+    @property
+    def attached(self) -> list[Used]:
+        return [one for one in self.volumes if one.attached]
+
+
+@failing_well
+def drain(
+    name: Annotated[str, typer.Argument(metavar="NODE")],
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="For containers to leave.")
+    ] = 300.0,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Drain without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be.")] = False,
+    output: Output = "",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Have a host do nothing with volumes for a while. What is then out of reach is named first.
+
+    It is cordoned, its swarm's node is set to `drain`, and this waits until its volumes are free.
+    """
+    client, quiet = Client(kubeconfig), output == "json"
+    state = seen(client, name)
+    if not quiet:
+        _say(state)
+    if dry_run:
+        if quiet:
+            printed_json(_document(state))
+        return
+    if not (yes or _is_wanted(client, name)):
+        typer.confirm(f"drain node {name}?", abort=True, err=quiet)
+    _set(client, name, drained=True)
+    if not quiet:
+        typer.echo(f"node {name} is cordoned")
+    state = _left(client, name, timeout, quiet=quiet)
+    if quiet:
+        printed_json(_document(state))
+    if state.attached:
+        raise NotDrained(name, timeout, [_named(one) for one in state.attached])
+    if not quiet:
+        typer.echo(f"node {name} is drained: no volume is in use there")
+        typer.echo(f"back into use: mooring node uncordon {name}")
+
+
+@failing_well
+def uncordon(
+    name: Annotated[str, typer.Argument(metavar="NODE")],
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Take a host back into use. Its swarm's node takes again what it took before."""
+    _set(Client(kubeconfig), name, drained=False)
+    typer.echo(f"node {name} is in use")
+
+
+def seen(client: Client, name: str) -> State:
+    """A host, the volumes that it alone has, and those that are in use there."""
+    node = _view(client.ask("GET", _path(name)), Node)
+    nodes = _views(client, "/api/v1/nodes", Node)
+    there = "?fieldSelector=" + quote(f"spec.nodeName={name}")
+    pods = [one for one in _views(client, f"/api/v1/pods{there}", Pod) if not one.has_ended]
+    attachments = _views(client, "/apis/storage.k8s.io/v1/volumeattachments", Attachment)
+    attached = {one.volume for one in attachments if one.node == name}
+    volumes = []
+    for volume in _views(client, "/api/v1/persistentvolumes", Volume):
+        becomes = fate(volume, node, nodes)
+        if volume.name in attached or becomes in (Fate.STAYS, Fate.MOVES):
+            volumes.append(_used(volume, becomes or Fate.SHARED, volume.name in attached, pods))
+    swarm = node.annotations.get(SWARM_NODE, "")
+    told = {id_ for one in nodes for id_ in one.annotations.get(SWARM_DRAINED, "").split()}
+    is_drained = bool(swarm) and swarm in told
+    return State(name, node.spec.unschedulable, swarm, is_drained, tuple(volumes))
+
+
+def _used(volume: Volume, becomes: Fate, is_attached: bool, pods: Sequence[Pod]) -> Used:
+    ref = volume.claim_ref
+    users = [
+        one.annotations.get(SERVICE) or one.annotations.get(CONTAINER_NAME) or one.name
+        for one in pods
+        if ref is not None and one.namespace == ref.namespace and ref.name in one.claim_names
+    ]
+    capacity = str(volume.spec.capacity.get(STORAGE, ""))
+    claim = ref.key if ref is not None else ""
+    return Used(volume.name, claim, capacity, becomes, is_attached, tuple(sorted(set(users))))
+
+
+def _left(client: Client, name: str, timeout_s: float, *, quiet: bool) -> State:
+    """Wait until no volume is in use there, or for no longer. What is there then."""
+    begun_s, told, last = time.monotonic(), False, seen(client, name)
+
+    def look() -> Doc:
+        nonlocal last, told
+        last, waited_s = seen(client, name), time.monotonic() - begun_s
+        if not (told or quiet or not last.attached) and (
+            not last.swarm or last.swarm_drained or waited_s > min(SWARM_S, timeout_s / 2)
+        ):
+            told = True
+            typer.echo(_of_swarm(last))
+        return {"over": not last.attached or waited_s >= timeout_s}
+
+    def shown(found: Doc) -> Shown:
+        text = f"waits for {', '.join(_named(one) for one in last.attached)}"
+        total = len(last.volumes) or 1
+        return Shown(text, 100 * (total - len(last.attached)) // total, bool(found["over"]))
+
+    followed(look, shown)
+    return last
+
+
+def _of_swarm(state: State) -> str:
+    """How containers leave."""
+    if state.swarm_drained:
+        return f"node {state.swarm} of the swarm is set to drain: its tasks go elsewhere"
+    by_hand = "stop by hand what no swarm has started"
+    if not state.swarm:
+        return f"{state.node} is in no swarm that Mooring knows of: {by_hand}"
+    return (
+        f"no agent beside a manager of the swarm has set node {state.swarm} to drain. On a manager:"
+        f"\n  docker node update --availability drain {state.swarm}"
+    )
+
+
+def _set(client: Client, name: str, *, drained: bool) -> None:
+    """Cordon a node and have it drained, or neither. Repeatable."""
+    for attempt in range(TRIES):
+        doc = client.ask("GET", _path(name))
+        spec = doc.get("spec") or {}
+        taints = [one for one in spec.get("taints") or () if one.get("key") != DRAIN.key]
+        if drained:
+            taints.append({"key": DRAIN.key, "effect": DRAIN.effect})
+        patch = {
+            "metadata": {"resourceVersion": doc["metadata"]["resourceVersion"]},
+            "spec": {"unschedulable": drained or None, "taints": taints or None},
+        }
+        try:
+            client.ask("PATCH", _path(name), json.dumps(patch).encode(), content_type=MERGE)
+            return
+        except Refused as error:  # the agent wrote to it, too
+            if error.code != "Conflict" or attempt == TRIES - 1:
+                raise
+
+
+def _is_wanted(client: Client, name: str) -> bool:
+    """Whether somebody has said yes to it before."""
+    spec = client.ask("GET", _path(name)).get("spec") or {}
+    return any(one.get("key") == DRAIN.key for one in spec.get("taints") or ())
+
+
+def _say(state: State) -> None:
+    for becomes, head in HEADS.items():
+        rows = [
+            [one.volume, one.claim or "-", one.capacity, ", ".join(one.users) or "-"]
+            for one in state.volumes
+            if one.becomes is becomes
+        ]
+        if rows:
+            typer.echo(head.format(state.node))
+            printed(table(("VOLUME", "CLAIM", "CAPACITY", "USED BY"), rows))
+    if not state.volumes:
+        typer.echo(f"no volume is on {state.node} alone, and none is in use there")
+
+
+def _named(one: Used) -> str:
+    users = ", ".join(one.users) or "no container that is known"
+    return f"{one.claim or one.volume} ({users})"
+
+
+def _document(state: State) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(state)
+    swarm_drained = found.pop("swarm_drained")
+    return {**found, "swarmDrained": swarm_drained, "drained": not state.attached}
+
+
+def _path(name: str) -> str:
+    return f"/api/v1/nodes/{quote(name, safe='')}"
+
+
+def _views(client: Client, path: str, type_: type[V]) -> list[V]:
+    return [_view(one, type_) for one in client.items(path)]
+
+
+def _view(doc: Doc, type_: type[V]) -> V:
+    return msgspec.convert(doc, type_)
