@@ -1,16 +1,34 @@
 """A swarm of hosts that have joined: services go where their volumes are."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.docker import images
 from tests.docker.joined import JoinedHost, ServerHost
 from tests.docker.mooring import DRIVER
-from tests.docker.testbed import COMMAND_S, Bed, Done, Host, eventually, needs_hosts
+from tests.docker.recipes import recipes
+from tests.docker.testbed import COMMAND_S, DEADLINE_S, Bed, Done, Host, eventually, needs_hosts
 
 pytestmark = [pytest.mark.system, needs_hosts]
 LABELS = "{{range $k, $v := .Spec.Labels}}{{$k}}={{$v}} {{end}}"
+
+
+# Says in its volume that it started, and as what; and ends when it is told to.
+APP = "trap exit TERM; echo $VERSION >>/data/starts; while :; do sleep 1 & wait $!; done"
+
+
+def loaded(host: Host) -> None:
+    """With the images of the documentation, too."""
+    images.load(host)
+    for version in ("1", "2"):
+        command = json.dumps(["sh", "-c", APP])
+        host.docker("create", "--name", "made", images.SHELL)
+        changes = ("--change", f"CMD {command}", "--change", f"ENV VERSION={version}")
+        host.docker("commit", *changes, "made", f"app:{version}")
+        host.docker("rm", "made")
 
 
 class Swarm:
@@ -20,17 +38,21 @@ class Swarm:
         self.manager = self._powered(bed, "s")
         self.server = ServerHost(self.manager).start()
         self.manager.dockerd()
-        images.load(self.manager)
+        loaded(self.manager)
         self.manager.docker("swarm", "init", "--advertise-addr", self.manager.ip)
-        token = self.manager.docker("swarm", "join-token", "--quiet", "worker")
-        self.joined = {}
+        self.joined: dict[str, JoinedHost] = {}
         for name in ("a", "b"):
             joined = JoinedHost(self._powered(bed, name), self.server).join().start()
             joined.host.dockerd()
-            images.load(joined.host)
-            words = ("--token", token, "--advertise-addr", joined.host.ip)
-            joined.host.docker("swarm", "join", *words, f"{self.manager.ip}:2377")
+            loaded(joined.host)
+            self.join(joined.host)
             self.joined[name] = joined
+
+    def join(self, host: Host) -> None:
+        """Have it join the swarm."""
+        token = self.manager.docker("swarm", "join-token", "--quiet", "worker")
+        words = ("--token", token, "--advertise-addr", host.ip)
+        host.docker("swarm", "join", *words, f"{self.manager.ip}:2377")
 
     def _powered(self, bed: Bed, name: str) -> Host:
         host = bed.host(name)
@@ -39,6 +61,46 @@ class Swarm:
 
     def labels(self, node: str) -> list[str]:
         return self.manager.docker("node", "inspect", "--format", LABELS, node).split()
+
+    def types(self, block: str) -> str:
+        """Commands at the manager, as somebody types them there. They must succeed."""
+        kubeconfig = f"export KUBECONFIG={self.server.data_dir / 'kubeconfig'}"
+        path = f"export PATH={Path(sys.executable).parent}:$PATH"
+        done = self.manager.run(
+            *("sh", "-ec", f"{kubeconfig}\n{path}\n{block}"), deadline_s=2 * COMMAND_S
+        )
+        assert done.code == 0, f"{block}: {done.out} {done.err}"
+        return done.out
+
+    @property
+    def hosts(self) -> dict[str, Host]:
+        return {"s": self.manager, **{name: one.host for name, one in self.joined.items()}}
+
+    def starts(self, claim: str) -> tuple[str, list[str]]:
+        """Where the volume of a claim is, and which versions have started on it; "" if it is not
+        there yet."""
+        found = self.server.get("persistentvolumeclaims")["items"]
+        bound = {one["metadata"]["name"]: one["spec"].get("volumeName") for one in found}
+        if not bound.get(claim):
+            return "", []
+        (node,) = self.server.volume(claim)["spec"]["nodeAffinity"]["required"][
+            "nodeSelectorTerms"
+        ][0]["matchExpressions"][0]["values"]
+        pool = self.server.pool if node == "s" else self.joined[node].pool
+        files = list((pool / bound[claim]).rglob("starts"))
+        return node, files[0].read_text().split() if files else []
+
+    def running(self, service: str) -> dict[str, str]:
+        """Of a service: the host by the name of the task that runs, such as web.1."""
+        look = ("--format", "{{.Name}} {{.Node}} {{.CurrentState}}")
+        wanted = ("--filter", "desired-state=running", service)
+        said = self.manager.docker("service", "ps", *look, *wanted)
+        rows = [line.split() for line in said.splitlines()]
+        return {row[0]: row[1] for row in rows if row[2] == "Running"}
+
+    def state(self, node: str) -> str:
+        """ready or down."""
+        return self.manager.docker("node", "inspect", "--format", "{{.Status.State}}", node)
 
     def availability(self, node: str) -> str:
         return self.manager.docker("node", "inspect", "--format", "{{.Spec.Availability}}", node)
@@ -171,3 +233,104 @@ def test_kubectl_cordons_and_is_told_what_drains(swarm: Swarm) -> None:
     assert "node/a uncordoned" in swarm.server.kubectl("uncordon", "a")
     eventually(lambda: swarm.availability("a") == "active", "it takes tasks again")
     a.host.docker("rm", "--force", "by-hand")
+
+
+@pytest.mark.slow
+def test_one_service_for_each_slot(swarm: Swarm) -> None:
+    make, create, update, down, up = recipes("swarm.md", "One service for each slot")
+    swarm.types(make)
+    eventually(
+        lambda: (
+            "mooring.vol.default.db-1=true" in swarm.labels("a")
+            and "mooring.vol.default.db-2=true" in swarm.labels("b")
+        ),
+        "the volumes are where they were wanted",
+    )
+    swarm.types(create)
+    eventually(lambda: swarm.starts("db-1") == ("a", ["1"]), "the first runs")
+    eventually(lambda: swarm.starts("db-2") == ("b", ["1"]), "the second runs")
+    swarm.types(update)
+    assert swarm.starts("db-1") == ("a", ["1", "2"])
+    assert swarm.starts("db-2") == ("b", ["1", "2"])
+    swarm.types(down)
+    eventually(lambda: not swarm.running("db-2"), "it has ended")
+    assert swarm.running("db-1") == {"db-1.1": "a"}
+    swarm.types(up)
+    eventually(lambda: swarm.starts("db-2") == ("b", ["1", "2", "2"]), "it has its data again")
+    swarm.manager.docker("service", "rm", "db-1", "db-2")
+
+
+def test_a_global_service_has_a_volume_of_each_host(swarm: Swarm) -> None:
+    create, update = recipes("swarm.md", "A global service")
+    swarm.types(create)
+    for node in ("s", "a", "b"):
+        eventually(
+            lambda node=node: swarm.starts(f"cache-{node}") == (node, ["1"]), f"it runs on {node}"
+        )
+    swarm.types(update)
+    for node in ("s", "a", "b"):
+        eventually(
+            lambda node=node: swarm.starts(f"cache-{node}") == (node, ["1", "2"]),
+            f"the new one has the same data on {node}",
+        )
+    drain, uncordon = recipes("swarm.md", "A host is taken out of use, and back")
+    said = swarm.types(drain)
+    assert "default/cache-b   1Mi        cache" in said
+    assert "node b is drained" in said
+    eventually(lambda: sorted(swarm.running("cache").values()) == ["a", "s"], "none is there")
+    swarm.types(uncordon)
+    eventually(lambda: swarm.starts("cache-b") == ("b", ["1", "2", "2"]), "it is there again")
+    assert swarm.starts("cache-a") == ("a", ["1", "2"])
+    swarm.manager.docker("service", "rm", "cache")
+
+
+@pytest.mark.slow
+def test_each_replica_has_a_volume_of_its_slot(swarm: Swarm) -> None:
+    create, more, fewer, again, update = recipes("swarm.md", "A volume for each replica")
+    swarm.types(create)
+    for slot in ("1", "2"):
+        eventually(lambda slot=slot: swarm.starts(f"web-{slot}")[1] == ["1"], f"slot {slot} runs")
+    swarm.types(more)
+    eventually(lambda: swarm.starts("web-3")[1] == ["1"], "slot 3 runs")
+    places = {slot: swarm.starts(f"web-{slot}")[0] for slot in "123"}
+    swarm.types(fewer)
+    eventually(lambda: len(swarm.running("web")) == 1, "one is left")
+    swarm.types(again)
+    eventually(lambda: len(swarm.running("web")) == 3, "all are there again")
+    swarm.types(update)
+
+    def all_are_new() -> bool:
+        return all(swarm.starts(f"web-{slot}")[1][-1] == "2" for slot in "123")
+
+    eventually(all_are_new, "each runs as the new one, on its data", 2 * DEADLINE_S)
+    for slot in "123":
+        node, versions = swarm.starts(f"web-{slot}")
+        assert node == places[slot]
+        assert versions[0] == "1"
+    swarm.manager.docker("service", "rm", "web")
+
+
+@pytest.mark.slow
+def test_a_host_that_crashed_or_joins_the_swarm_anew_has_its_services_again(swarm: Swarm) -> None:
+    b = swarm.joined["b"]
+    assert b.docker_run("back", "echo 0 >>/data/starts").code == 0
+    label = "mooring.vol.default.back=true"
+    eventually(lambda: label in swarm.labels("b"), "the manager says where it is")
+    swarm.service("back", "back", "echo 1 >>/data/starts; exec sleep 1000")
+    eventually(lambda: swarm.starts("back") == ("b", ["0", "1"]), "it runs there")
+
+    b.host.crash()
+    eventually(lambda: swarm.state("b") == "down", "the swarm misses the host")
+    assert list(swarm.running("back").values()) in ([], ["b"])  # as it was known last
+    b.host.up()
+    b.start()
+    b.host.dockerd()
+    eventually(lambda: swarm.starts("back") == ("b", ["0", "1", "1"]), "it is there again")
+
+    b.host.docker("swarm", "leave", "--force")
+    eventually(lambda: swarm.state("b") == "down", "it has left")
+    swarm.manager.docker("node", "rm", "--force", "b")
+    swarm.join(b.host)
+    eventually(lambda: label in swarm.labels("b"), "the new node has the labels")
+    eventually(lambda: swarm.starts("back") == ("b", ["0", "1", "1", "1"]), "it is there again")
+    swarm.manager.docker("service", "rm", "back")
