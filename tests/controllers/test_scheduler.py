@@ -381,6 +381,7 @@ def test_a_volume_that_was_taken_meanwhile_is_not_missed(plant: ClockedPlant) ->
         )
 
     plant.together(plant.creation(PODS, a_pod("db")), taken())
+    plant.settle()
     plant.pass_time(1)  # taken after it was chosen, it is tried again a moment later
     assert (plant.claim().volume_name, pod_of(plant).node_name) == ("v2", "n1")
 
