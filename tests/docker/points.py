@@ -25,6 +25,7 @@ NOT_PASSED: Final = (
     "ids.start.",
     "loopfile.",
     "modify.",
+    "move.",
     "nfs.",
     "provision.source-protected",
     "provision.taken-back",

@@ -45,6 +45,7 @@ ELSEWHERE = {
     "schedule.": "tests/controllers/test_schedules.py",
     "ids.": "tests/node/test_ids.py",
     "modify.": "tests/system/test_attributes.py",
+    "move.": "tests/docker/test_moving.py",
     "resize.": "tests/system/test_growth.py",
     "provision.source-protected": "tests/system/test_snapshots_killed.py",
     "snapshot.": "tests/system/test_snapshots_killed.py",

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -79,8 +79,8 @@ async def run(
     try:
         async with asyncio.timeout(deadline_s):
             output, errors, _ = await asyncio.gather(
-                _bounded(process.stdout, limit_bytes),
-                _bounded(process.stderr, limit_bytes),
+                bounded(process.stdout, limit_bytes),
+                bounded(process.stderr, limit_bytes),
                 _fed(process.stdin, feed),
             )
             return Finished(await process.wait(), output, errors)
@@ -125,7 +125,7 @@ async def followed(
     """
     process = await _started(arguments, environment or {}, OUTPUT_LIMIT_BYTES, inherits)
     assert process.stdout is not None
-    errors = asyncio.create_task(_bounded(process.stderr, OUTPUT_LIMIT_BYTES))
+    errors = asyncio.create_task(bounded(process.stderr, OUTPUT_LIMIT_BYTES))
     try:
         while True:
             async with asyncio.timeout(silence_s):
@@ -140,6 +140,22 @@ async def followed(
     finally:
         await _ended(process)
         errors.cancel()
+
+
+@asynccontextmanager
+async def conversing(
+    *arguments: str, inherits: Sequence[int] = ()
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program whose streams are the caller's, who sees to it that it ends; at last it is killed.
+
+    inherits  as of `run`
+    raises    ProgramMissing
+    """
+    process = await _started(arguments, {}, OUTPUT_LIMIT_BYTES, inherits)
+    try:
+        yield process
+    finally:
+        await _ended(process)
 
 
 async def daemon(*arguments: str, log: Path, deadline_s: float) -> int:
@@ -217,7 +233,10 @@ async def _started(
         raise ProgramMissing(arguments[0]) from error
 
 
-async def _bounded(stream: asyncio.StreamReader | None, limit_bytes: int) -> bytes:
+async def bounded(
+    stream: asyncio.StreamReader | None, limit_bytes: int = OUTPUT_LIMIT_BYTES
+) -> bytes:
+    """What it says, read to the end, whatever is beyond the limit thrown away."""
     assert stream is not None
     kept = bytearray()
     while chunk := await stream.read(1 << 16):

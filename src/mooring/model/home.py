@@ -62,6 +62,7 @@ class Copy(Part, frozen=True):
 
     size  that its pool is charged with
     at    RFC 3339; "" if it is not known
+    told  how far it is, for people
     """
 
     node: str = ""
@@ -69,6 +70,7 @@ class Copy(Part, frozen=True):
     state: CopyState = CopyState.ARRIVING
     size: str = "0"
     at: str = ""
+    told: str = ""
 
     @property
     def takes(self) -> Quantity:
@@ -77,8 +79,8 @@ class Copy(Part, frozen=True):
         except QuantityError:  # written by hand
             return Quantity(0)
 
-    def as_(self, state: CopyState, at: str = "") -> Self:
-        return msgspec.structs.replace(self, state=state, at=at)
+    def as_(self, state: CopyState, at: str = "", told: str = "") -> Self:
+        return msgspec.structs.replace(self, state=state, at=at, told=told)
 
 
 def elsewhere(text: str | None) -> Elsewhere:

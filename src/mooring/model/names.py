@@ -67,6 +67,7 @@ GROWS_TO: Final = "mooring.dev/grows-to"  # likewise: what its pool is charged b
 ELSEWHERE: Final = "mooring.dev/elsewhere"  # likewise: what its class's parameter said
 HOME: Final = "mooring.dev/home"  # likewise: "NODE/POOL", where its data is, if that may change
 COPIES: Final = "mooring.dev/copies"  # likewise: JSON, see model/home.py
+MOVE_TO: Final = "mooring.dev/move-to"  # likewise: a node that it is to move to, and be used there
 HOME_LABEL: Final = "volume.mooring.dev/"  # begin of a label of the Node that is its home: + name
 OWNER: Final = "mooring.dev/owner"  # annotation of a claim: "UID:GID" of its volume's directory
 MODE: Final = "mooring.dev/mode"  # likewise: the directory's permissions, in octal

@@ -12,6 +12,7 @@ from mooring.model.volume import Volume
 from mooring.node.archives import ArchiveFiller
 from mooring.node.attachments import Attachments
 from mooring.node.backing import Backing
+from mooring.node.copies import Copies
 from mooring.node.fence import USUAL, Fence, Times
 from mooring.node.filling import Filler, Filling
 from mooring.node.health import Health
@@ -20,6 +21,7 @@ from mooring.node.ids import Ids
 from mooring.node.intents import Intents
 from mooring.node.modifying import Modifier
 from mooring.node.mounting import Mounting
+from mooring.node.moving import Mover
 from mooring.node.origins import Origins
 from mooring.node.peers import Peers
 from mooring.node.pools import Pools
@@ -27,6 +29,7 @@ from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
 from mooring.node.registrar import Registrar
 from mooring.node.resizing import Resizer
+from mooring.node.sending import Sender
 from mooring.node.snapshotting import Snapshotter
 from mooring.node.usage import Usages
 from mooring.node.use import Docker, Users
@@ -108,6 +111,28 @@ class Agent:
         self.volumes = Queue("delete", self._provisioner.delete)
         self._resyncs = self._looks_now_and_then()
         self._unfollow: list[Callable[[], None]] = []
+        self.copies = None if peers is None else self._moves(peers, attachments, state_dir, tell)
+
+    def _moves(
+        self,
+        peers: Peers,
+        attachments: Attachments,
+        state_dir: Path,
+        tell: Callable[[EventNote], None],
+    ) -> Copies:
+        """Volumes that come here from other hosts, and go there."""
+        common = (self._objects, self._pools, attachments, peers, self._node)
+        Sender(*common, self.users.users)
+        mover = Mover(*common, state_dir, tell)
+        copies = Copies(self._objects, mover, self._node)
+
+        def ended(volume: Volume, came: bool) -> None:
+            self.users.queue.add(volume.uid)  # who waited for it has it, or nobody wants it
+            copies.ended(volume, came)
+
+        mover.ended = ended
+        self.users.moves, self.mounting.may_come = mover, mover.may_come
+        return copies
 
     def _looks_now_and_then(self) -> tuple[Resync, Resync]:
         claims, volumes = (self._objects.cache.shelves[one.resource] for one in (Claim, Volume))
@@ -140,8 +165,9 @@ class Agent:
         self.usages.start()
         await self.heartbeat.start()
         await self.registrar.start()
-        if self._peers is not None:
+        if self._peers is not None and self.copies is not None:
             await self._peers.start()
+            self.copies.start()
 
     def _make_now(self, claim: str) -> None:
         self._provisioner.retry(claim)
@@ -216,7 +242,8 @@ class Agent:
     async def stop(self) -> None:
         for unfollow in self._unfollow:
             unfollow()
-        if self._peers is not None:
+        if self._peers is not None and self.copies is not None:
+            await self.copies.stop()
             await self._peers.stop()
         self.mounting.stop()
         await self.registrar.stop()

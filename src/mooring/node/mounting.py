@@ -83,6 +83,7 @@ class Mounting:
         self._consumer = Consumer(objects, pools, node)
         self._looking = paths_of_host()
         self.remotes = Remotes(objects, publisher.root.parent)
+        self.may_come: Callable[[Volume], bool] = lambda _: False  # here, from another host
         self._names: dict[str, str] = {}  # of volumes that are or were at hand, by uid
 
     def stop(self) -> None:
@@ -105,7 +106,7 @@ class Mounting:
             self._hurry(key)
             await self._waiting.until_bound(key, within_s)
         volume = self.bound_now(key)
-        if not self._consumer.reaches(volume):
+        if not self._consumer.reaches(volume) and not self.may_come(volume):
             nodes = self._objects.cache.shelves[Node.resource]
             is_gone = bool(volume.hosts) and all(nodes.get(one) is None for one in volume.hosts)
             raise DataOnOtherNode(key, volume, self._node, is_gone=is_gone)

@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_S: Final = 5.0
 LINE_S: Final = 10.0  # until the other one has sent its line
-IDLE_S: Final = 60.0  # without a byte, either way: the other one is gone
+IDLE_S: Final = 900.0  # without a byte, either way: what it works at takes long
+GONE_S: Final = 30  # without an answer of its kernel
 BUFFER_BYTES: Final = 1 << 20
 CONNECTIONS_AT_MOST: Final = 64  # of others, of which each may be a host that has gone mad
 RETELL_S: Final = 10.0
@@ -243,6 +244,7 @@ class Peers:
         task = asyncio.current_task()
         assert task is not None
         stream = Stream("", reader, writer)
+        _find_out_if_gone(writer)
         try:
             if len(self._connections) < CONNECTIONS_AT_MOST:
                 self._connections.add(task)
@@ -323,6 +325,7 @@ class Peers:
         except (OSError, ValueError) as error:
             raise PeerUnreachable(node, str(error)) from error
         stream = Stream(node, reader, writer)
+        _find_out_if_gone(writer)
         if self._peer_of(writer.get_extra_info("peercert")) != node:
             stream.close()
             raise PeerUnreachable(node, "its certificate is of an earlier Node of that name")
@@ -336,6 +339,19 @@ class CannotServePeers(MooringError):
         self.what = f"cannot listen for other agents on {where}: {why}"
         self.remedy = "stop what listens there, or choose another address with --peer-listen"
         super().__init__(self.what)
+
+
+def _find_out_if_gone(writer: Any) -> None:
+    """A host that was cut off, or is off, sends nothing, not even an end."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, GONE_S // 3),
+        (socket.TCP_KEEPINTVL, GONE_S // 6),
+        (socket.TCP_KEEPCNT, 4),
+        (socket.TCP_USER_TIMEOUT, GONE_S * 1000),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def _refuse(stream: Stream, error: MooringError) -> None:

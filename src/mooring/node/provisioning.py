@@ -61,6 +61,7 @@ from mooring.store.interface import Conflict
 log = logging.getLogger(__name__)
 
 MAKER_LOOK_S: Final = 5.0  # whether another host that is to make it lives
+COPIES_LOOK_S: Final = 2.0  # until other hosts have deleted what they have of it
 FIRST_LOOK_S: Final = 1.0  # the look itself wakes the claims of its pool
 INTENT_NOTED: Final = crash_point("provision.intent-noted")
 ASSET_MADE: Final = crash_point("provision.asset-made")
@@ -320,6 +321,8 @@ class Provisioner:
             return await self._finalizer(volume)
         if (left_s := self._deleting.left_s(name, volume.uid)) > 0:
             return Again(left_s, "it failed, and is tried again later")
+        if volume.copies:  # each host deletes its own first, and says so
+            return Again(COPIES_LOOK_S, "other hosts have copies of it yet")
         try:
             if pool is None:
                 raise PoolGone(volume.pool, volume.handle)

@@ -16,6 +16,7 @@ from mooring.drivers.errors import CannotDo, GrowsLater, PoolFull
 from mooring.drivers.interface import Driver, asset_name
 from mooring.errors import MooringError
 from mooring.model.claim import Claim
+from mooring.model.home import Elsewhere
 from mooring.model.names import DELETE, PRE_RESIZE_CAPACITY, Phase
 from mooring.model.pod import Pod
 from mooring.model.pool import Pool
@@ -32,9 +33,11 @@ from mooring.reconcile.backoff import LONGEST_DELAY_S, Backoff
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
 from mooring.rules import resizing as rules
 from mooring.rules.events import NORMAL, WARNING, EventNote
+from mooring.rules.moving import on_its_way
 from mooring.rules.pool_room import refusal
 from mooring.store.interface import Conflict
 
+MOVES_LOOK_S: Final = 2.0  # until it is looked at again whether a volume has moved
 MARKED: Final = crash_point("resize.marked")
 RESERVED: Final = crash_point("resize.reserved")
 GROWN: Final = crash_point("resize.grown")
@@ -113,6 +116,8 @@ class Resizer:
         attempt = f"{volume.uid} {target}"
         if (left_s := self._backoff.left_s(name, attempt)) > 0:
             return Again(left_s, "it failed, and is tried again later")
+        if (copy := on_its_way(volume)) is not None and volume.elsewhere is Elsewhere.MOVE:
+            return Again(MOVES_LOOK_S, f"it is on its way to {copy.node}, and grows there")
         try:
             if claim is None or target is None:
                 outcome = await self._settled(volume, pool, claim)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from mooring.crashpoints import crash_point, passing
@@ -22,7 +22,7 @@ from mooring.model.claim import Claim
 from mooring.model.names import ADOPTING, ONE_CONTAINER, USED
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
-from mooring.node.errors import BeingAdopted, ForOneContainer
+from mooring.node.errors import BeingAdopted, DataOnOtherNode, ForOneContainer
 from mooring.node.fence import Fence
 from mooring.node.ids import ADOPTER, BY_HAND, OURS, Ids
 from mooring.node.mounting import BOUND_WITHIN_S, Mounted, Mounting
@@ -77,6 +77,16 @@ class Survey(NamedTuple):
     running: frozenset[str] | None
 
 
+class Moves(Protocol):
+    """How volumes come here from other hosts."""
+
+    async def here(self, volume: Volume, within_s: float) -> None:
+        """Have a volume, which this host may use, at home here. Raises MooringError."""
+
+    def is_coming(self, uid: str) -> bool:
+        """Whether it is on its way, for which its attachment is needed."""
+
+
 class Users:
     """Of the volumes of one host. Every call may be repeated, also after a crash."""
 
@@ -102,6 +112,7 @@ class Users:
         self._looks: dict[str, float] = {}  # uid of a volume to be looked at again → after when
         self._first_survey: Survey | None = None  # of the start, while nothing can change
         self.engine: Process | None = None
+        self.moves: Moves | None = None  # how volumes of other hosts come here
         self._sweep_now = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -174,6 +185,9 @@ class Users:
                 if self._fence is not None:
                     self._fence.refuse(volume)
                 await self.attachments.intend(volume, within_s)
+                if not self.mounting.reaches(volume):
+                    await self._come(volume, within_s)
+                    volume = self.mounting.bound_now(key)
                 if self._fence is not None:
                     self._fence.holds(volume)
                 published = await self.mounting.stage(volume)
@@ -184,6 +198,12 @@ class Users:
             self.queue.add(uid)  # what was begun is undone unless somebody needs it
             raise
         return Mounted(key, volume.name, published.path, published.note)
+
+    async def _come(self, volume: Volume, within_s: float) -> None:
+        """Raises DataOnOtherNode, and what keeps it from coming."""
+        if self.moves is None:
+            raise DataOnOtherNode(_claim_of(volume), volume, self._node)
+        await self.moves.here(volume, within_s)
 
     async def _has(self, key: str, user: str) -> Mounted | None:
         """What a user has already: it is his until he gives it back, though nobody else gets it."""
@@ -300,6 +320,8 @@ class Users:
 
     async def _judged(self, uid: str, survey: Survey | None = None) -> Outcome:
         """Let go what is free. Without a survey it is looked at anew."""
+        if self.moves is not None and self.moves.is_coming(uid):
+            return Done("it is on its way here")
         if survey is None:
             held = bool(await self._publisher.held_by(uid, engine=self._engine_pid))
         else:

@@ -1,0 +1,85 @@
+"""Looks at the volumes that have, or are to have, something on this host beside their home."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from mooring.errors import MooringError
+from mooring.model.home import CopyState, Elsewhere
+from mooring.model.names import COPIES, MOVE_TO
+from mooring.model.volume import Volume
+from mooring.node.moving import Mover
+from mooring.objects.cache import Entry, Event
+from mooring.objects.objects import Objects
+from mooring.reconcile.backoff import Backoff
+from mooring.reconcile.queue import Again, Done, Outcome, Queue
+from mooring.rules.moving import is_to_be_deleted, is_wanted_on
+from mooring.store.interface import Conflict
+
+log = logging.getLogger(__name__)
+
+RETRY_S: Final = 5.0
+SIGNS: Final = tuple(f'"{name}"'.encode() for name in (COPIES, MOVE_TO))  # in a volume's bytes
+
+
+class Copies:
+    """Of one host."""
+
+    def __init__(self, objects: Objects, mover: Mover, node: str) -> None:
+        self._objects, self._mover, self._node = objects, mover, node
+        self._moving = Backoff(objects.clock)
+        self.queue = Queue("copies", self._looked_at)
+        self._shelf = objects.cache.shelves[Volume.resource]
+        self._unfollow: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Go on with what an earlier process left, then follow."""
+        for entry in self._shelf.entries():
+            self._look(entry)
+        self._unfollow = self._shelf.follow(self._changed)
+        self.queue.start()
+
+    async def stop(self) -> None:
+        self._unfollow()
+        await self.queue.stop()
+        await self._mover.stop()
+
+    def _changed(self, event: Event) -> None:
+        if event.after is not None:
+            self._look(event.after)
+
+    def _look(self, entry: Entry) -> None:
+        if any(sign in entry.body for sign in SIGNS):
+            self.queue.add(entry.key)
+
+    async def _looked_at(self, name: str) -> Outcome:
+        volume = self._objects.view(Volume, name)
+        if volume is None or volume.home is None or self._mover.is_coming(volume.uid):
+            return Done("nothing of it is here, or it is coming")
+        copy = volume.copy_on(self._node)
+        try:
+            if copy is not None and is_to_be_deleted(volume, copy):
+                await self._mover.forget(name)
+                return Done("what was left of it is deleted")
+            if volume.annotations.get(MOVE_TO) == self._node == volume.home.node:
+                await self._objects.commit([(volume, volume.without_annotations(MOVE_TO))])
+                return Done("it has come")
+        except Conflict:
+            return Again(0, "it is another by now")
+        except MooringError as error:
+            log.warning("volume=%s what is left of it stays: %s", name, error)
+            return Again(RETRY_S, str(error))
+        begun = copy is not None and copy.state is CopyState.ARRIVING
+        if is_wanted_on(volume, self._node) or (begun and volume.elsewhere is Elsewhere.MOVE):
+            if (left_s := self._moving.left_s(name, volume.uid)) > 0:
+                return Again(left_s, "it did not come, and is tried again later")
+            self._mover.begin(volume)
+        return Done("looked at")
+
+    def ended(self, volume: Volume, came: bool) -> None:
+        """A move came to its end."""
+        if came:
+            self._moving.forget(volume.name)
+        else:
+            self._moving.failed(volume.name, volume.uid)
+        self.queue.add(volume.name)

@@ -1,0 +1,134 @@
+"""The host that has the data of a volume sends it to one that may have it. Decision 0033."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from mooring.crashpoints import crash_point, passing
+from mooring.drivers.interface import asset_name
+from mooring.errors import Effect, MooringError
+from mooring.host import files, rsync
+from mooring.model.home import MAY_BE_HOME
+from mooring.model.peer import Answer
+from mooring.model.volume import Volume
+from mooring.node.attachments import Attachments
+from mooring.node.peers import Peers, Stream
+from mooring.node.pools import Pools
+from mooring.objects.objects import Objects
+
+SENDING: Final = crash_point("move.sending")
+ASK: Final = "ask"  # the call: whether a volume could be had, before anything is done for it
+TREE: Final = "tree"  # the call: all that a volume has, by rsync
+AT_ONCE: Final = 2  # more would only make each slower
+HEARD_WITHIN_S: Final = 5.0  # of what the other host has written: by then it has come to us
+LOOK_S: Final = 0.05
+
+Users = Callable[[str], Awaitable[list[str]]]  # who uses a volume here, by its uid
+
+
+class Wanted(msgspec.Struct):
+    """volume: its name."""
+
+    volume: str
+    uid: str
+
+
+class NotGiven(MooringError):
+    code, effect = "NotGiven", Effect.NONE
+
+    def __init__(self, volume: str, why: str) -> None:
+        self.what = f"volume {volume} is not sent: {why}"
+        self.remedy = "it is asked for again"
+        super().__init__(self.what)
+
+
+class Sender:
+    """Answers the calls of other agents about volumes whose home is here."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        pools: Pools,
+        attachments: Attachments,
+        peers: Peers,
+        node: str,
+        users: Users,
+    ) -> None:
+        self._objects, self._pools, self._node = objects, pools, node
+        self._attachments, self._users = attachments, users
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        peers.serve(ASK, self._ask)
+        peers.serve(TREE, self._tree)
+
+    async def _ask(self, stream: Stream, about: msgspec.Raw) -> None:
+        wanted = msgspec.json.decode(about, type=Wanted)
+        volume = self._objects.view(Volume, wanted.volume)
+        if volume is None or volume.uid != wanted.uid or volume.hosts != (self._node,):
+            raise NotGiven(wanted.volume, f"it is not on {self._node}")
+        await stream.send(Answer())
+
+    async def _tree(self, stream: Stream, about: msgspec.Raw) -> None:
+        wanted = msgspec.json.decode(about, type=Wanted)
+        async with self._turns.setdefault(wanted.uid, asyncio.Lock()), self._room:
+            volume = await self._given(wanted, stream.peer)
+            pool = self._pools.of_volume(volume)
+            if pool is None:
+                raise NotGiven(volume.name, f"pool {volume.pool} is not of {self._node}")
+            driver, name = await self._pools.driver(pool), asset_name(volume.handle)
+            root = await driver.publish(name)
+            try:
+                tree = await asyncio.to_thread(_opened, root)
+                try:
+                    await stream.send(Answer())
+                    passing(SENDING)
+                    await rsync.sent(tree, rsync.Channel(stream.read, stream.write))
+                finally:
+                    os.close(tree)
+            finally:
+                with suppress(MooringError):
+                    await driver.unpublish(name)
+
+    async def _given(self, wanted: Wanted, peer: str) -> Volume:
+        """The volume, if that host may have it now. Raises NotGiven.
+
+        What it has written before it called may not have come to us yet.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + HEARD_WITHIN_S
+        while why := self._refusal(wanted, peer):
+            if loop.time() >= until:
+                raise NotGiven(wanted.volume, why)
+            await asyncio.sleep(LOOK_S)
+        if users := await self._users(wanted.uid):
+            raise NotGiven(wanted.volume, f"it is used on {self._node}: {', '.join(users)}")
+        volume = self._objects.view(Volume, wanted.volume)
+        if volume is None or (why := self._refusal(wanted, peer)):
+            raise NotGiven(wanted.volume, why or "it is gone")
+        return volume
+
+    def _refusal(self, wanted: Wanted, peer: str) -> str:
+        """Why a host may not have a volume now, by all that is known here; "" if it may."""
+        volume = self._objects.view(Volume, wanted.volume)
+        if volume is None or volume.uid != wanted.uid:
+            return "there is no such volume"
+        if volume.home is None or volume.home.node != self._node:
+            return f"its home is {volume.home}, not on {self._node}"
+        copy = volume.copy_on(peer)
+        if copy is None or copy.state not in MAY_BE_HOME:
+            return f"{peer} has not said that it wants it"
+        # Who has the right to use it is one host: so nobody here writes to it from now on.
+        if peer not in [one.node for one in self._attachments.of(volume.name)]:
+            return f"{peer} has not the right to use it"
+        return ""
+
+
+def _opened(root: Path) -> int:
+    """The directory itself, whatever its name leads to later."""
+    return os.open(root, files.DIRECTORY)
