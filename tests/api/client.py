@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from mooring.api.app import App
 from mooring.api.identity import Identities, token_hash
+from mooring.objects.errors import AlreadyExists
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
+from mooring.store.interface import Store
 from mooring.store.memory import MemoryStore
 
 Meanwhile = Callable[[bytes], Awaitable[None]]
@@ -25,14 +28,15 @@ class Answer(NamedTuple):
 class Client:
     """A server of its own, with the namespace default."""
 
-    def __init__(self) -> None:
-        self.objects = Objects(MemoryStore(), ALL_KINDS)
+    def __init__(self, store: Store | None = None) -> None:
+        self.objects = Objects(store or MemoryStore(), ALL_KINDS)
         self.app = App(self.objects, ALL_KINDS, Identities({token_hash("t"): "admin"}))
 
     async def __aenter__(self) -> "Client":
         await self.objects.start()
         namespace = {"metadata": {"name": "default"}}
-        await self.objects.create(self.objects.kinds["namespaces"], "", namespace)
+        with suppress(AlreadyExists):  # in a store of several servers
+            await self.objects.create(self.objects.kinds["namespaces"], "", namespace)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ from mooring.api.tokens import Tokens
 from mooring.model import door
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.rules.events import EventNote
+from mooring.store.interface import Store
 from tests.api.client import Answer, Client
 from tests.controllers.clocked import HandClock
 
@@ -28,8 +29,8 @@ LEASE = "leases.coordination.k8s.io/kube-node-lease/a"
 class World(Client):
     """A server that hosts may join."""
 
-    def __init__(self, place: Path) -> None:
-        super().__init__()
+    def __init__(self, place: Path, store: Store | None = None) -> None:
+        super().__init__(store)
         self.clock = HandClock()
         self.objects.clock = self.clock
         self.noted: list[EventNote] = []

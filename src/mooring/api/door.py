@@ -27,7 +27,7 @@ from mooring.errors import Effect, MooringError
 from mooring.model import door, task_container
 from mooring.model.attachment import Attachment
 from mooring.model.decoding import ViewDecoder
-from mooring.model.node import NODE_LEASES, Node
+from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
 from mooring.node.attachments import attachment_name
@@ -35,7 +35,7 @@ from mooring.objects.cache import Shelf
 from mooring.objects.documents import decoded, same_content, stored_form, unspliced
 from mooring.objects.errors import Invalid
 from mooring.objects.kind import Doc, Kind
-from mooring.objects.leases import LEASES, SeenLeases
+from mooring.objects.leases import SeenLeases, lease_key
 from mooring.objects.objects import Objects
 from mooring.objects.schema import SCHEMAS
 from mooring.rules.events import EventNote
@@ -50,7 +50,7 @@ MSGPACK: Final = (b"content-type", b"application/msgpack")
 PAGE_AT_MOST: Final = 5000  # documents of one answer
 AHEAD_S: Final = 3.0  # that a server may be behind another
 HELD_S: Final = 0.5  # of what may wait
-_LEASES: Final = f"{LEASES}/{NODE_LEASES}/"
+_LEASES: Final = lease_key("")
 _VOLUMES: Final = ViewDecoder(Volume)
 NOTES_AT_MOST: Final = 1000  # of events, in one request
 
@@ -337,7 +337,7 @@ class _Held:
         """Keep it. Whether it is to be told at once."""
         self._since_s = self._since_s or time.monotonic()
         self._batch = door.Batch(batch.revision, [*self._batch.changes, *batch.changes])
-        own = f"{_LEASES}{node}"
+        own = lease_key(node)
         return any(not one.key.startswith(_LEASES) or one.key == own for one in batch.changes)
 
     def due_in_s(self) -> float:

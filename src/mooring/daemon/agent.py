@@ -24,6 +24,7 @@ from mooring.node.agent import Agent
 from mooring.node.fence import Times
 from mooring.node.peers import Peers
 from mooring.objects.kinds.registry import ALL_KINDS
+from mooring.objects.leases import lease_key
 from mooring.objects.objects import Objects
 from mooring.rules.events import EventNote
 from mooring.store.interface import Unavailable
@@ -122,7 +123,12 @@ async def run(settings: AgentSettings, on_ready: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, ends.set)
     joined = membership(settings.data_dir)
     renewal = Renewal(settings.data_dir, joined, lambda: store)
-    store = RemoteStore(joined.servers, joined.tls, lambda: renewal.joined.token)
+    store = RemoteStore(
+        joined.servers,
+        joined.tls,
+        lambda: renewal.joined.token,
+        {lease_key(joined.node): Times(settings.node_lease_s).call_s},
+    )
     try:
         objects = Objects(store, ALL_KINDS)
         if await _begun(objects, ends):

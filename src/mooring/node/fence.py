@@ -37,6 +37,7 @@ from mooring.rules.fencing import (
 log = logging.getLogger(__name__)
 
 FILE: Final = "fence"
+CALL_S: Final = 2.0
 
 
 class Times(NamedTuple):
@@ -47,6 +48,11 @@ class Times(NamedTuple):
     @property
     def renew_s(self) -> float:
         return self.lease_s * RENEW_SHARE
+
+    @property
+    def call_s(self) -> float:
+        """That one server has to take in a renewal: then there is time for others."""
+        return min(CALL_S, self.stop_s / 4)
 
     @property
     def stop_s(self) -> float:

@@ -16,13 +16,14 @@ from sortedcontainers import SortedDict
 from mooring.model.metadata import View
 from mooring.objects.documents import decoded, labels_of, respliced, splice_offset, spliced
 from mooring.objects.kind import Kind
-from mooring.store.interface import Change, Document, Expired, Store
+from mooring.store.interface import Change, Document, Expired, Store, Unavailable
 from mooring.store.schema import LATEST, SCHEMA
 
 log = logging.getLogger(__name__)
 
 # Events kept in memory for watches that resume; older ones are read from the store's history.
 RECENT_EVENTS: Final = 2048
+CAUGHT_UP_S: Final = 10.0  # that a store may take to tell of what it has
 RECENT_BYTES: Final = 1024 * 1024  # of their objects, of a resource: there are some thirty
 NO_LABELS: Final[dict[str, str]] = {}  # one for all objects that have none
 
@@ -314,13 +315,20 @@ class Cache:
                 future.set_result(None)
 
     async def caught_up(self, revision: int) -> None:
-        """Wait until everything up to this revision is on the shelves."""
+        """Wait until everything up to this revision is on the shelves.
+
+        Raises Unavailable if that takes so long that what tells of changes must be hanging.
+        """
         if self.revision >= revision:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tickets += 1
         heapq.heappush(self._waiting, (revision, self._tickets, future))
-        await future
+        try:
+            await asyncio.wait_for(future, CAUGHT_UP_S)
+        except TimeoutError as error:
+            why = f"revision {revision} was not told within {CAUGHT_UP_S:.0f} s"
+            raise Unavailable(why, "try it again; see its log for what is hanging") from error
 
     def feed_task(self) -> asyncio.Task[None]:
         """The task that must never end while the server runs; the daemon watches it."""

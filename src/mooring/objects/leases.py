@@ -13,6 +13,11 @@ LEASES = "leases.coordination.k8s.io"
 LEASE_S = 40.0  # of a Lease that does not say
 
 
+def lease_key(node: str) -> str:
+    """Of a node's Lease in the store."""
+    return f"{LEASES}/{NODE_LEASES}/{node}"
+
+
 class _Spec(msgspec.Struct, rename="camel"):
     lease_duration_seconds: float | None = None
 
@@ -49,9 +54,8 @@ class SeenLeases:
 
     def unrenewed(self, node: str) -> Check:
         """For a commit that counts on a Lease: that it is as it is seen here now."""
-        key = f"{NODE_LEASES}/{node}"
-        entry = self._shelf.get(key)
-        return Check(self._shelf.prefix + key, 0 if entry is None else entry.revision)
+        entry = self._shelf.get(f"{NODE_LEASES}/{node}")
+        return Check(lease_key(node), 0 if entry is None else entry.revision)
 
     def late_s(self, node: str) -> float:
         """For how long a node's Lease has run out; below 0 while it is valid.

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from mooring.clock import Clock, SystemClock, timestamp
 from mooring.crashpoints import crash_point, passing
+from mooring.errors import Effect
 from mooring.model.claim import Claim
 from mooring.model.metadata import View
 from mooring.model.volume import Volume
@@ -24,7 +25,7 @@ from mooring.objects.quotas import Quotas
 from mooring.objects.uids import uids
 from mooring.objects.views import overlaid, view
 from mooring.rules.garbage import Propagation, deletion_finalizers
-from mooring.store.interface import ABSENT, Check, Conflict, Store, Write
+from mooring.store.interface import ABSENT, Check, Conflict, Store, Unavailable, Write
 
 V = TypeVar("V", bound=View)
 
@@ -445,7 +446,11 @@ class Objects:
             await self.cache.caught_up(conflict.found)
             raise
         passing(AFTER_COMMIT)
-        await self.cache.caught_up(revision)
+        try:
+            await self.cache.caught_up(revision)
+        except Unavailable as error:  # it was done, and nobody here sees what it came to
+            error.effect = Effect.UNKNOWN
+            raise
         return revision
 
     def _present(self, kind: Kind, shelf: Shelf, key: str) -> Entry:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_S: Final = 2.0
-CALL_S: Final = 10.0  # of one call at one server
-AWAY_S: Final = 5.0  # after which no server is asked any more, and the caller told
+CALL_S: Final = 4.0  # that one server has to answer; two seconds of it may be etcd's
+AWAY_S: Final = 5.0  # after which the caller is told, if each server was asked
 RETRY_S: Final = (0.1, 2.0)  # first and longest, between rounds of all servers
 SILENT_S: Final = 3 * door.PROGRESS_EVERY_S
 PAGE: Final = 2000  # documents of one answer
@@ -73,13 +73,18 @@ class RemoteStore:
         servers: Sequence[str],
         tls: Callable[[], ssl.SSLContext],
         token: Callable[[], str],
+        hurried: Mapping[str, float] | None = None,
     ) -> None:
-        """servers: URLs. token: the agent's own, asked for each time, as it is renewed"""
+        """servers: URLs.
+
+        token    the agent's own, asked for each time, as it is renewed
+        hurried  keys, and how many seconds each server has at most to write them
+        """
         self._servers = list(servers)
-        self._tls, self._token = tls, token
+        self._tls, self._token, self._hurried = tls, token, hurried or {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = asyncio.Event()
-        self.heard_at: float | None = None  # loop time of the last answer of any server
+        self._left = asyncio.Event()  # the server that is asked first now; then it is another
 
     @property
     def server(self) -> str:
@@ -119,7 +124,8 @@ class RemoteStore:
             commit.again = is_again
             return encode(commit)
 
-        answer = await self._asked("POST", "commit", body)
+        call_s = min(self._hurried.get(one.key, CALL_S) for one in writes) if writes else CALL_S
+        answer = await self._asked("POST", "commit", body, call_s=call_s)
         return msgspec.msgpack.decode(answer, type=door.Committed).revision
 
     async def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Changes]:
@@ -144,21 +150,42 @@ class RemoteStore:
         """Of one connection. Raises Expired; Unavailable when it is over."""
         import aiohttp
 
-        query = {"prefix": prefix, "from": str(seen)}
-        timeout = aiohttp.ClientTimeout(None, sock_connect=CONNECT_S, sock_read=SILENT_S)
-        decoder, server = msgspec.msgpack.Decoder(door.Batch), self.server
+        server, left = self.server, self._left
         try:
-            async with self._connections().get(
-                self._url(server, "watch"), params=query, timeout=timeout, headers=self._headers()
-            ) as answer:
-                await _refuse(answer)
+            answer = await self._stream(server, {"prefix": prefix, "from": str(seen)})
+            # Whoever asked there in vain has the stream end as well: it may tell nothing for long.
+            leaving = asyncio.create_task(left.wait())
+            leaving.add_done_callback(lambda _: answer.close())
+            decoder = msgspec.msgpack.Decoder(door.Batch)
+            try:
                 async for frame in _frames(answer.content):
-                    self._heard()
                     yield decoder.decode(frame)
+            finally:
+                leaving.cancel()
         except (OSError, aiohttp.ClientError, msgspec.MsgspecError) as error:
             self._next(server)
             raise Unavailable(f"{server}: {_said(error)}", REMEDY) from error
+        except Unavailable:
+            self._next(server)
+            raise
+        self._next(server)
         raise Unavailable(f"{server} ended the stream", REMEDY)
+
+    async def _stream(self, server: str, query: Mapping[str, str]) -> "aiohttp.ClientResponse":
+        """To be closed. Raises Expired, Unavailable, TimeoutError, aiohttp's own."""
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(None, sock_connect=CONNECT_S, sock_read=SILENT_S)
+        async with asyncio.timeout(CALL_S):
+            answer = await self._connections().get(
+                self._url(server, "watch"), params=query, timeout=timeout, headers=self._headers()
+            )
+            try:
+                await _refuse(answer)
+            except BaseException:
+                answer.close()
+                raise
+        return answer
 
     async def revision(self) -> int:
         page = await self.list("namespaces/", limit=1)
@@ -183,32 +210,22 @@ class RemoteStore:
         what: str,
         body: Callable[[bool], bytes] = lambda _: b"",
         query: Mapping[str, str] | None = None,
+        call_s: float = CALL_S,
     ) -> bytes:
         """The answer of the first server that has one, all of them asked in turn.
 
-        body  made of whether an earlier try may have come to something
+        body    made of whether an earlier try may have come to something
+        call_s  that each of them has
         """
         import aiohttp
 
-        loop = asyncio.get_running_loop()
+        loop, asked = asyncio.get_running_loop(), 0
         until, delay_s, may_be_done = loop.time() + AWAY_S, RETRY_S[0], False
-        timeout = aiohttp.ClientTimeout(CALL_S, sock_connect=CONNECT_S)
         while True:
             server = self.server
             try:
-                async with self._connections().request(
-                    method,
-                    self._url(server, what),
-                    data=body(may_be_done),
-                    params=query or {},
-                    timeout=timeout,
-                    headers=self._headers(),
-                ) as answer:
-                    await _refuse(answer)
-                    found = await answer.read()
-                    self._heard()
-                    return found
-            except aiohttp.ClientConnectorError as error:
+                return await self._answer(server, method, what, body(may_be_done), query, call_s)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 why = _said(error)
             except (TimeoutError, OSError, aiohttp.ClientError) as error:
                 may_be_done = may_be_done or method == "POST"
@@ -216,8 +233,12 @@ class RemoteStore:
             except Unavailable as error:
                 if isinstance(error, Refused) or self._closed.is_set():
                     raise
+                may_be_done = may_be_done or error.effect is Effect.UNKNOWN
                 why = error.what
             self._next(server)
+            asked += 1
+            if asked % len(self._servers):  # the others first, each of them
+                continue
             if loop.time() + delay_s >= until or self._closed.is_set():
                 effect = Effect.UNKNOWN if may_be_done else Effect.NONE
                 what = f"no server answers; {server}: {why}"
@@ -225,13 +246,40 @@ class RemoteStore:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, RETRY_S[1])
 
+    async def _answer(
+        self,
+        server: str,
+        method: str,
+        what: str,
+        body: bytes,
+        query: Mapping[str, str] | None,
+        call_s: float,
+    ) -> bytes:
+        """Of one server. A long answer may take longer, as long as more of it comes."""
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(
+            call_s if method == "POST" else None,
+            sock_connect=min(CONNECT_S, call_s),
+            sock_read=call_s,
+        )
+        async with self._connections().request(
+            method,
+            self._url(server, what),
+            data=body,
+            params=query or {},
+            timeout=timeout,
+            headers=self._headers(),
+        ) as answer:
+            await _refuse(answer)
+            return await answer.read()
+
     def _next(self, server: str) -> None:
         """Ask another one first, unless somebody has seen to that."""
-        if self._servers[0] == server:
+        if self._servers[0] == server and len(self._servers) > 1:
             self._servers.append(self._servers.pop(0))
-
-    def _heard(self) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
+            self._left.set()
+            self._left = asyncio.Event()
 
     def _url(self, server: str, what: str) -> str:
         return f"{server.rstrip('/')}{door.PATH}/{what}"
@@ -294,8 +342,12 @@ async def _refuse(answer: "aiohttp.ClientResponse") -> None:
         raise Expired(said.expected, said.found)
     if said.code == "TooLarge":
         raise TooLarge(said.key, said.found)
-    if said.code == "Unavailable":
-        raise Unavailable(said.what, said.remedy, Effect.UNKNOWN)
+    if said.code in ("Away", "Unavailable"):  # of the server's own store: others may have it
+        raise Unavailable(
+            said.what.removeprefix("the store is not available: "),
+            said.remedy,
+            Effect.UNKNOWN if said.code == "Unavailable" else Effect.NONE,
+        )
     raise Refused(said)
 
 
