@@ -21,6 +21,8 @@ def _passed_in(connection: socket.socket) -> None:
 
 def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
+    for one in (0, 1):
+        os.set_blocking(one, True)  # rsync starts us without
     threading.Thread(target=_passed_in, args=(connection,), daemon=True).start()
     with suppress(OSError):
         while content := connection.recv(AT_MOST):

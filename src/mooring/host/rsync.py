@@ -30,6 +30,7 @@ _WHOLE: Final = (
     *("--archive", "--hard-links", "--acls", "--xattrs", "--xattrs", "--sparse"),
     *("--filter=-x system.*", "--filter=-x btrfs.*"),
     *("--numeric-ids", "--delete", "--partial", "--no-inc-recursive", "--protect-args"),
+    "--modify-window=-1",  # else times within a second are alike
 )
 _CONFIGURATION: Final = """\
 use chroot = {chroot}
