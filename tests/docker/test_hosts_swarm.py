@@ -334,3 +334,18 @@ def test_a_host_that_crashed_or_joins_the_swarm_anew_has_its_services_again(swar
     eventually(lambda: label in swarm.labels("b"), "the new node has the labels")
     eventually(lambda: swarm.starts("back") == ("b", ["0", "1", "1", "1"]), "it is there again")
     swarm.manager.docker("service", "rm", "back")
+
+
+@pytest.mark.slow
+def test_the_manager_that_leads_drains_its_own_host(swarm: Swarm) -> None:
+    swarm.manager.docker("node", "update", "--availability", "pause", "a")  # by somebody else
+    assert swarm.drain("drain", "s", "--yes").code == 0
+    eventually(lambda: swarm.availability("s") == "drain", "it is drained")
+    assert swarm.drain("drain", "a", "--yes").code == 0
+    eventually(lambda: swarm.availability("a") == "drain", "so is another")
+    for node in ("s", "a"):
+        assert swarm.drain("uncordon", node).code == 0
+    eventually(lambda: swarm.availability("s") == "active", "it takes tasks again")
+    eventually(lambda: swarm.availability("a") == "pause", "and the other is what it was")
+    swarm.manager.docker("node", "update", "--availability", "active", "a")
+    assert not any("mooring.availability" in one for one in swarm.labels("a") + swarm.labels("s"))

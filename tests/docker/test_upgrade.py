@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from mooring.model.names import LOOPFILE_DRIVER
 from tests.docker import images
 from tests.docker.mooring import ADDRESS, DRIVER, PLUGIN_SOCKET, Mooring
-from tests.docker.testbed import Bed, eventually, needs_hosts
+from tests.docker.refusals import a_class, a_pool, applied
+from tests.docker.testbed import Bed, Host, eventually, needs_hosts
 
 ROOT = Path(__file__).parents[2]
 BEFORE = "9abe831b07283c49bdc0cad41af97488a88e8056"
@@ -33,27 +35,31 @@ WRITES = "i=0; while true; do i=$((i+1)); echo $i >>/data/log; sleep 0.05; done"
 class Writer:
     """A container that writes without end, and what it has written."""
 
-    def __init__(self, mooring: Mooring) -> None:
-        self.host = mooring.host
-        self.create("live")
-        mount = ("--volume", "live:/data", "--stop-signal", "KILL", "--name", "writer")
+    def __init__(self, mooring: Mooring, class_: str) -> None:
+        self.host, self.name = mooring.host, f"live-{class_}"
+        create(self.host, self.name, class_)
+        mount = ("--volume", f"{self.name}:/data", "--stop-signal", "KILL", "--name", self.name)
         self.host.docker("run", "--detach", *mount, images.SHELL, "sh", "-c", WRITES)
-        asset = mooring.pool / mooring.volume("live")["metadata"]["name"]
-        eventually(lambda: any(asset.rglob("log")), "it writes")
-        self.log = next(asset.rglob("log"))
+        eventually(lambda: bool(self.lines()), "it writes")
 
-    def create(self, name: str) -> None:
-        self.host.docker("volume", "create", "--driver", DRIVER, "--opt", "size=1Mi", name)
-
-    def run(self, volume: str, command: str) -> str:
-        mount = ("--volume", f"{volume}:/data")
-        return self.host.docker("run", "--rm", *mount, images.SHELL, "sh", "-c", command)
+    def lines(self) -> list[str]:
+        return self.host.try_docker("exec", self.name, "cat", "/data/log").out.split()
 
     def goes_on(self) -> None:
-        size = self.log.stat().st_size
-        eventually(lambda: self.log.stat().st_size > size, "the container writes on")
-        lines = self.log.read_text().splitlines()
+        before = len(self.lines())
+        eventually(lambda: len(self.lines()) > before, "the container writes on")
+        lines = self.lines()
         assert lines == [str(number + 1) for number in range(len(lines))]
+
+
+def create(host: Host, name: str, class_: str) -> None:
+    options = ("--opt", "size=16Mi", "--opt", f"class={class_}")
+    host.docker("volume", "create", "--driver", DRIVER, *options, name)
+
+
+def run(host: Host, volume: str, command: str) -> str:
+    mount = ("--volume", f"{volume}:/data")
+    return host.docker("run", "--rm", *mount, images.SHELL, "sh", "-c", command)
 
 
 def fingerprint(data_dir: Path) -> dict[str, str]:
@@ -77,7 +83,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(place / "src")
 
 
-def test_containers_write_on_through_an_upgrade_and_back_until_it_is_final(
+def test_containers_write_on_through_upgrades_and_back_until_it_is_final(
     bed: Bed, before: str
 ) -> None:
     host = bed.host("here")
@@ -85,38 +91,38 @@ def test_containers_write_on_through_an_upgrade_and_back_until_it_is_final(
     mooring = Mooring(host).start(PYTHONPATH=before)
     host.dockerd()
     images.load(host)
-    writer = Writer(mooring)
-    writer.create("kept")
-    writer.run("kept", "echo before >/data/f")
+    image = a_class("image", "image") | {"provisioner": LOOPFILE_DRIVER}
+    applied(mooring, a_pool("image", str(host.place / "images"), driver=LOOPFILE_DRIVER))
+    applied(mooring, image)
     kubeconfig = ("--kubeconfig", str(mooring.data_dir / "kubeconfig"))
     assert "[NotFound]" in mooring.mooring("store", "status", *kubeconfig).err  # it knows no such
+    writers = [Writer(mooring, class_) for class_ in ("local", "image")]
+    create(host, "kept", "image")
+    story = ["before"]
+    run(host, "kept", "echo before >>/data/f")
 
-    # Up: what was there is there, and more can be made.
-    mooring.stop()
-    mooring.start()
-    writer.goes_on()
-    assert writer.run("kept", "cat /data/f; echo this >>/data/f") == "before"
-    writer.create("new")
-    writer.run("new", "echo new >/data/f")
-    state = json.loads(mooring.mooring("store", "status", "--output", "json", *kubeconfig).out)
-    assert (state["schema"], state["latest"]) == (1, 2)
-    assert "mooring store finalize" in mooring.mooring("node", "token", *kubeconfig).err
-
-    # Back: also after a kill, and with what this version made.
-    mooring.kill9()
-    mooring.start(PYTHONPATH=before)
-    writer.goes_on()
-    assert writer.run("kept", "cat /data/f; echo before again >>/data/f").split() == [
-        *("before", "this")
-    ]
-    assert writer.run("new", "cat /data/f") == "new"
-    host.docker("volume", "rm", "new")
-    eventually(lambda: "new" not in mooring.names("persistentvolumeclaims"), "it is deleted")
+    # Up and back, in good order and by kills. Each version uses what the other made.
+    for number, stop in enumerate((Mooring.stop, Mooring.kill9, Mooring.kill9, Mooring.stop)):
+        stop(mooring)
+        is_new = number % 2 == 0
+        mooring.start(**({} if is_new else {"PYTHONPATH": before}))
+        for writer in writers:
+            writer.goes_on()
+        assert run(host, "kept", f"cat /data/f; echo {number} >>/data/f").split() == story
+        story.append(str(number))
+        create(host, f"made-{number}", "local")
+        run(host, f"made-{number}", "echo made >/data/f")
+        if number:
+            assert run(host, f"made-{number - 1}", "cat /data/f") == "made"
+            host.docker("volume", "rm", f"made-{number - 1}")
+        if is_new:
+            said = mooring.mooring("store", "status", "--output", "json", *kubeconfig)
+            assert (json.loads(said.out)["schema"], json.loads(said.out)["latest"]) == (1, 2)
+            assert "mooring store finalize" in mooring.mooring("node", "token", *kubeconfig).err
 
     # Up again, for good.
     mooring.stop()
     mooring.start()
-    writer.goes_on()
     done = mooring.mooring("store", "finalize", "--yes", *kubeconfig)
     assert "the store has schema 2" in done.out, done.err
     mooring.stop()
@@ -131,9 +137,10 @@ def test_containers_write_on_through_an_upgrade_and_back_until_it_is_final(
     assert "schema version 2, this Mooring knows 1 at most" in refused.err
     assert fingerprint(mooring.data_dir) == left
     mooring.start()
-    writer.goes_on()
     assert mooring.mooring("node", "token", *kubeconfig).code == 0
-    assert writer.run("kept", "tail -n 1 /data/f") == "before again"
-    live = mooring.volume("live")
-    host.docker("rm", "--force", "writer")
-    mooring.freed(live)
+    assert run(host, "kept", "cat /data/f").split() == story
+    for writer in writers:
+        writer.goes_on()
+        live = mooring.volume(writer.name)
+        host.docker("rm", "--force", writer.name)
+        mooring.freed(live)

@@ -1,6 +1,7 @@
 """`mooring node drain` where no swarm helps, and kubectl's words for it."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,25 @@ def test_it_waits_and_says_what_to_do_by_hand(server: Server) -> None:
     assert node(server, "uncordon", "here").returncode == 0
     assert spec(server) == {}
     assert node(server, "uncordon", "here").returncode == 0  # which changes nothing
+
+
+def test_ctrl_c_ends_the_waiting_and_leaves_the_host_cordoned(server: Server) -> None:
+    attach(server)
+    command = [sys.executable, "-m", "mooring.cli.main", "node", "drain", "here", "--yes"]
+    waiting = subprocess.Popen(
+        [*command, "--kubeconfig", str(server.kubeconfig)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    eventually(lambda: bool(spec(server).get("unschedulable")), "it is cordoned")
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130
+    assert "to give it up: mooring node uncordon here" in said
+    server.kubectl("delete", "volumeattachment", "by-hand")
+    assert node(server, "drain", "here").returncode == 0
+    assert node(server, "uncordon", "here").returncode == 0
 
 
 def test_kubectl_takes_back_what_drain_said_and_leaves_other_taints(server: Server) -> None:

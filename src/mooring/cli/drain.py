@@ -11,7 +11,7 @@ import typer
 
 from mooring.cli.client import Client, Doc, Refused
 from mooring.cli.common import Kubeconfig, Output, failing_well, printed, printed_json, table
-from mooring.cli.following import Shown, followed
+from mooring.cli.following import Shown, followed, interrupted
 from mooring.errors import MooringError
 from mooring.model.attachment import Attachment
 from mooring.model.metadata import View
@@ -87,7 +87,8 @@ def drain(
     It is cordoned, its swarm's node is set to `drain`, and this waits until its volumes are free.
     """
     client, quiet = Client(kubeconfig), output == "json"
-    state = seen(client, name)
+    looking = Looking(client, name)
+    state = looking.state()
     if not quiet:
         _say(state)
     if dry_run:
@@ -96,10 +97,13 @@ def drain(
         return
     if not (yes or _is_wanted(client, name)):
         typer.confirm(f"drain node {name}?", abort=True, err=quiet)
-    _set(client, name, drained=True)
-    if not quiet:
-        typer.echo(f"node {name} is cordoned")
-    state = _left(client, name, timeout, quiet=quiet)
+    try:
+        _set(client, name, drained=True)
+        if not quiet:
+            typer.echo(f"node {name} is cordoned")
+        state = _left(looking, timeout, quiet=quiet)
+    except KeyboardInterrupt:
+        interrupted(f"mooring node uncordon {name}")
     if quiet:
         printed_json(_document(state))
     if state.attached:
@@ -119,23 +123,47 @@ def uncordon(
     typer.echo(f"node {name} is in use")
 
 
-def seen(client: Client, name: str) -> State:
-    """A host, the volumes that it alone has, and those that are in use there."""
-    node = _view(client.ask("GET", _path(name)), Node)
-    nodes = _views(client, "/api/v1/nodes", Node)
-    there = "?fieldSelector=" + quote(f"spec.nodeName={name}")
-    pods = [one for one in _views(client, f"/api/v1/pods{there}", Pod) if not one.has_ended]
-    attachments = _views(client, "/apis/storage.k8s.io/v1/volumeattachments", Attachment)
-    attached = {one.volume for one in attachments if one.node == name}
-    volumes = []
-    for volume in _views(client, "/api/v1/persistentvolumes", Volume):
-        becomes = fate(volume, node, nodes)
-        if volume.name in attached or becomes in (Fate.STAYS, Fate.MOVES):
-            volumes.append(_used(volume, becomes or Fate.SHARED, volume.name in attached, pods))
-    swarm = node.annotations.get(SWARM_NODE, "")
-    told = {id_ for one in nodes for id_ in one.annotations.get(SWARM_DRAINED, "").split()}
-    is_drained = bool(swarm) and swarm in told
-    return State(name, node.spec.unschedulable, swarm, is_drained, tuple(volumes))
+class Looking:
+    """At one host, again and again: its volumes are asked for once, who uses them each time."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client, self._name = client, name
+        self._volumes: dict[str, Volume | None] = {}  # None: not there any more
+
+    def state(self) -> State:
+        """The volumes that the host alone has, and those that are in use there."""
+        node = _view(self._client.ask("GET", _path(self._name)), Node)
+        nodes = self._views("/api/v1/nodes", Node)
+        there = "?fieldSelector=" + quote(f"spec.nodeName={self._name}")
+        pods = [one for one in self._views(f"/api/v1/pods{there}", Pod) if not one.has_ended]
+        attachments = self._views("/apis/storage.k8s.io/v1/volumeattachments", Attachment)
+        attached = {one.volume for one in attachments if one.node == self._name}
+        volumes = []
+        for volume in self._known(attached):
+            becomes = fate(volume, node, nodes)
+            if volume.name in attached or becomes in (Fate.STAYS, Fate.MOVES):
+                volumes.append(_used(volume, becomes or Fate.SHARED, volume.name in attached, pods))
+        swarm = node.annotations.get(SWARM_NODE, "")
+        told = {id_ for one in nodes for id_ in one.annotations.get(SWARM_DRAINED, "").split()}
+        is_drained = bool(swarm) and swarm in told
+        return State(self._name, node.spec.unschedulable, swarm, is_drained, tuple(volumes))
+
+    def _known(self, attached: set[str]) -> list[Volume]:
+        if not self._volumes:
+            found = self._views("/api/v1/persistentvolumes", Volume)
+            self._volumes = {one.name: one for one in found}
+        for name in attached - self._volumes.keys():
+            path = f"/api/v1/persistentvolumes/{quote(name, safe='')}"
+            try:
+                self._volumes[name] = _view(self._client.ask("GET", path), Volume)
+            except Refused as error:
+                if error.code != "NotFound":
+                    raise
+                self._volumes[name] = None
+        return [one for one in self._volumes.values() if one is not None]
+
+    def _views(self, path: str, type_: type[V]) -> list[V]:
+        return [_view(one, type_) for one in self._client.items(path)]
 
 
 def _used(volume: Volume, becomes: Fate, is_attached: bool, pods: Sequence[Pod]) -> Used:
@@ -150,13 +178,13 @@ def _used(volume: Volume, becomes: Fate, is_attached: bool, pods: Sequence[Pod])
     return Used(volume.name, claim, capacity, becomes, is_attached, tuple(sorted(set(users))))
 
 
-def _left(client: Client, name: str, timeout_s: float, *, quiet: bool) -> State:
+def _left(looking: Looking, timeout_s: float, *, quiet: bool) -> State:
     """Wait until no volume is in use there, or for no longer. What is there then."""
-    begun_s, told, last = time.monotonic(), False, seen(client, name)
+    begun_s, told, last = time.monotonic(), False, looking.state()
 
     def look() -> Doc:
         nonlocal last, told
-        last, waited_s = seen(client, name), time.monotonic() - begun_s
+        last, waited_s = looking.state(), time.monotonic() - begun_s
         if not (told or quiet or not last.attached) and (
             not last.swarm or last.swarm_drained or waited_s > min(SWARM_S, timeout_s / 2)
         ):
@@ -239,10 +267,6 @@ def _document(state: State) -> dict[str, Any]:
 
 def _path(name: str) -> str:
     return f"/api/v1/nodes/{quote(name, safe='')}"
-
-
-def _views(client: Client, path: str, type_: type[V]) -> list[V]:
-    return [_view(one, type_) for one in client.items(path)]
 
 
 def _view(doc: Doc, type_: type[V]) -> V:
