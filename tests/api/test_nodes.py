@@ -14,11 +14,11 @@ from mooring.api.edges import Edges
 from mooring.api.identity import Identities, token_hash
 from mooring.api.joining import Joining
 from mooring.api.nodes import Nodes
-from mooring.api.tokens import Tokens
+from mooring.api.tokens import Token, Tokens
 from mooring.model import door
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.rules.events import EventNote
-from mooring.store.interface import Store
+from mooring.store.interface import Conflict, Store
 from tests.api.client import Answer, Client
 from tests.controllers.clocked import HandClock
 
@@ -101,6 +101,17 @@ async def test_a_token_lets_one_host_join_once(world: World) -> None:
     assert (await world.join(token, "b")).status == 401
     pool = await world.send("GET", "/apis/mooring.dev/v1/pools/local-a")
     assert pool.body["spec"]["root"] == "/pool"
+
+
+async def test_a_token_that_was_used_since_a_request_was_let_in_is_used(world: World) -> None:
+    hashed = token_hash(await world.token())
+    for name in ("a", "b"):
+        own = Token("node", f"system:node:{name}", name)
+        if name == "a":
+            await world.tokens.made(own, instead_of=hashed)
+        else:
+            with pytest.raises(Conflict):
+                await world.tokens.made(own, instead_of=hashed)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +269,10 @@ async def test_what_is_no_commit(world: World) -> None:
     for body in (b"", b"\xff\xff", msgspec.msgpack.encode([1, 2, 3])):
         answer = await world.send("POST", path, body, token=own, mooring_door="1")
         assert answer.status == 400
+    for expected, revision in ((-1, 0), (0, -1), (0, 1 << 63), (1 << 63, 0)):
+        commit = door.Commit([door.Wanted("nodes/a", None, expected)])
+        commit.checks = [door.Held("nodes/a", revision)]
+        assert (await world.ask(own, "POST", "commit", commit)).status == 400
     for version in ("", "9", "x"):
         assert (await world.send("POST", path, b"", token=own, mooring_door=version)).status == 400
 

@@ -166,6 +166,14 @@ async def test_a_commit_that_no_store_could_take_is_our_bug(store: Store) -> Non
     await store.commit([Write(f"a/{n}", b"") for n in range(MAX_WRITES)])
 
 
+async def test_a_revision_that_none_has_is_our_bug(store: Store) -> None:
+    """None at all is one, to a store that counts otherwise inside."""
+    for writes, checks in (([Write("a/x", None, -1)], []), ([Write("a/x", b"")], [Check("b", -1)])):
+        with pytest.raises(ValueError, match="no revision"):
+            await store.commit(writes, checks)
+    assert not (await store.list("")).documents
+
+
 async def test_of_commits_of_one_moment_that_exclude_each_other_one_wins(store: Store) -> None:
     answers = await asyncio.gather(
         *(store.commit([Write("a/x", str(n).encode(), ABSENT)]) for n in range(20)),

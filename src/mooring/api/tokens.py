@@ -15,7 +15,7 @@ from msgspec import structs
 from mooring.api.identity import new_token, token_hash
 from mooring.background import Background
 from mooring.clock import Clock
-from mooring.store.interface import ABSENT, Conflict, Expired, Store, Write
+from mooring.store.interface import ABSENT, ANY, Conflict, Expired, Store, Write
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,10 @@ class Tokens:
         writes = [Write(PREFIX + one, msgspec.json.encode(it), ABSENT) for one, it in new.items()]
         if instead_of:
             _, revision = self._known.get(instead_of, (None, 0))
+            if not revision:  # since the request with it was let in
+                raise Conflict(PREFIX + instead_of, ANY, 0)
             # Of one revision as both are: it is used up by this, or this is nothing.
-            writes.append(Write(PREFIX + instead_of, None, revision or -1))
+            writes.append(Write(PREFIX + instead_of, None, revision))
         revision = await self._store.commit(writes)
         self._known.pop(instead_of, None)
         self._known |= {hashed: (token, revision) for hashed, token in new.items()}

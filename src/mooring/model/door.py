@@ -3,7 +3,7 @@
 All bodies are msgpack; a stream is frames of a length of four bytes and as many of msgpack.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,6 +14,8 @@ VERSION: Final = 1  # of this protocol; one older is served, too
 VERSION_HEADER: Final = "mooring-door"
 PROGRESS_EVERY_S: Final = 2.0  # a stream that says nothing for three times as long is dead
 LENGTH_BYTES: Final = 4
+
+Revision = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
 
 
 class Doc(msgspec.Struct, array_like=True):
@@ -58,14 +60,14 @@ class Wanted(msgspec.Struct, array_like=True):
 
     key: str
     value: bytes | None
-    expected: int
+    expected: Revision
 
 
 class Held(msgspec.Struct, array_like=True):
     """What must still be so, or the commit is none."""
 
     key: str
-    revision: int
+    revision: Revision
 
 
 class Commit(msgspec.Struct, array_like=True):

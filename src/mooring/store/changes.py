@@ -42,11 +42,16 @@ def changes_of(
 def size_of(writes: Sequence[Write], checks: Sequence[Check]) -> int:
     """The bytes of all values. Raises TooLarge, ValueError: what no state could accept."""
     size_bytes = 0
-    for key, value, _ in writes:
+    for key, value, expected in writes:
+        if isinstance(expected, int) and expected < 0:
+            raise ValueError(f"{key}: {expected} is no revision")
         if value is not None:
             if len(value) > MAX_VALUE_BYTES:
                 raise TooLarge(key, len(value))
             size_bytes += len(value)
+    for key, revision in checks:
+        if revision < 0:
+            raise ValueError(f"{key}: {revision} is no revision")
     if len(writes) > MAX_WRITES or len(checks) > MAX_WRITES:
         raise ValueError(f"a commit has at most {MAX_WRITES} writes and as many checks")
     if len(writes) > 1 and len({write.key for write in writes}) < len(writes):
