@@ -22,6 +22,7 @@ from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.reconcile.queue import Again, Done, Error, Outcome, Queue, Step
+from mooring.rules.draining import takes_data
 from mooring.rules.events import WARNING, EventNote
 from mooring.rules.placing import Place, has_to_be_placed, placed
 from mooring.rules.pool_room import has_news
@@ -201,4 +202,4 @@ class Placer:
 
 def _takes(node: Node | None) -> bool:
     """Whether a host is there, and takes something new."""
-    return node is not None and node.is_ready and not node.spec.unschedulable
+    return node is not None and takes_data(node)
