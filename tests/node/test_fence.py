@@ -1,16 +1,19 @@
 """A host that is not heard of, and another one that wants what it has. Docker volumes §9."""
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGKILL
 from typing import ClassVar
 
 import pytest
 
 from mooring.errors import MooringError
+from mooring.host import mounts
 from mooring.model.attachment import Attachment
-from mooring.model.node import NODE_LEASES
+from mooring.model.node import NODE_LEASES, Node
 from mooring.node.attachments import AttachedElsewhere, Attachments, HolderUnreachable
 from mooring.node.fence import FILE, Fence, LeaseLost, Times
 from mooring.objects.kind import Doc
@@ -240,6 +243,68 @@ def test_what_was_taken_while_it_was_mounted_is_not_given_to_anybody(
     with pytest.raises(LeaseLost):
         fence.confirm(volume)
     fence.let_go(volume.uid)
+
+
+def out_of_service(plant: SharedPlant, node: str) -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    if plant.view(Node, node) is None:
+        plant.put("nodes", {"metadata": {"name": node}})
+    plant.edit("nodes", node, lambda doc: doc.setdefault("spec", {}).update(taints=[taint]))
+
+
+def test_back_after_an_operator_gave_it_away_a_host_ends_what_it_had_too(
+    plant: SharedPlant, tmp_path: Path
+) -> None:
+    made_anew(plant, PLAIN)
+    fence, volume = plant.fence(tmp_path / "fence", NEVER), plant.made()
+    plant.intend(plant.here)
+    fence.holds(volume)
+    fence.confirm(volume)
+    plant.clock.move(LEASE_S)
+    out_of_service(plant, HERE)
+    plant.intend(plant.there)
+    assert (plant.holder(), plant.reasons()) == (THERE, ["ForcedDetach"])
+    plant._run(fence.renewed(time.monotonic()))
+    assert plant.reasons() == ["ForcedDetach", "FencedOff"]
+    assert plant.watched(tmp_path / "fence") == []  # it never was the watchdog's
+
+
+def test_started_again_after_an_operator_gave_it_away_it_ends_it_as_well(
+    plant: SharedPlant, tmp_path: Path
+) -> None:
+    made_anew(plant, PLAIN)
+    plant.intend(plant.there)
+    plant._run(plant.fence(tmp_path / "fence", NEVER).begin([plant.made()]))
+    assert plant.reasons() == ["FencedOff"]
+
+
+@needs_mounts
+def test_who_writes_to_what_was_given_away_is_killed_when_the_host_is_back(
+    plant: SharedPlant,
+) -> None:
+    made_anew(plant, PLAIN)
+
+    async def used() -> Path:
+        return (await plant.agent.users.give("default/db", "id1")).path
+
+    path = plant._run(used())
+    with subprocess.Popen(["sleep", "infinity"], cwd=path) as writer:
+        plant.clock.move(LEASE_S)
+        out_of_service(plant, HERE)
+        plant.intend(plant.there)
+        plant.beat()
+        assert writer.wait() == -SIGKILL
+    assert not mounts.mounts_at(str(path))
+
+
+def test_no_volume_is_given_away_by_force_once_its_host_is_heard_of(plant: SharedPlant) -> None:
+    made_anew(plant, PLAIN)
+    plant.intend(plant.there)
+    out_of_service(plant, THERE)
+    plant.clock.move(LEASE_S)
+    plant.renew(THERE)
+    with pytest.raises(AttachedElsewhere):
+        plant.intend(plant.here)
 
 
 @needs_mounts

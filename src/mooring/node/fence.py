@@ -14,10 +14,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mooring.errors import Effect, MooringError
+from mooring.host.blocking import Blocking
+from mooring.host.errors import HostStuck
 from mooring.host.processes import detached, own
 from mooring.model.attachment import Attachment
 from mooring.model.volume import Volume
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 
 FILE: Final = "fence"
 CALL_S: Final = 2.0
+ENDED_WITHIN_S: Final = 3.0  # of one volume; longer than the watchdog's code tries to kill
 
 
 class Times(NamedTuple):
@@ -60,6 +64,18 @@ class Times(NamedTuple):
 
 
 USUAL: Final = Times()
+
+
+class _Held(NamedTuple):
+    """A volume of this host that others could have.
+
+    lock         uid of its attachment; "" if it is another's
+    is_promised  it may pass to another host once this one is silent
+    """
+
+    name: str
+    lock: str
+    is_promised: bool
 
 
 class LeaseLost(MooringError):
@@ -91,7 +107,8 @@ class Fence:
         self._objects, self._publisher, self._attachments = objects, publisher, attachments
         self._node, self._file, self._tell, self.times = node, state_dir / FILE, tell, times
         self._acknowledged_s = self._earlier_s()  # when the last renewal had been sent
-        self._held: dict[str, tuple[str, str]] = {}  # uid → name of the volume, uid of the lock
+        self._held: dict[str, _Held] = {}  # by uid of the volume
+        self._ending = Blocking("ending who uses lost volumes", deadline_s=ENDED_WITHIN_S)
 
     def _earlier_s(self) -> float:
         """As an earlier process of this agent has told, whose containers may run: starting is no
@@ -102,10 +119,10 @@ class Fence:
         return min(now_s, float(told.get("until") or 0) - self.times.stop_s)
 
     async def renewed(self, sent_s: float) -> None:
-        """A renewal that was sent at this monotonic time was acknowledged. What another host has
-        got meanwhile is ended first, since then the watchdog leaves all alone."""
-        if self.is_lost:
-            await self._end_lost()
+        """A renewal that was sent at this monotonic time was acknowledged, so what others have done
+        before is known. What another host has got meanwhile is ended first, since then the watchdog
+        leaves all alone."""
+        await self._end_lost()
         self._acknowledged_s = sent_s
         self.write()
 
@@ -134,48 +151,59 @@ class Fence:
 
     def confirm(self, volume: Volume) -> None:
         """It was mounted, which may have taken long. Raises LeaseLost if it is another's now."""
-        if volume.uid in self._held and (self.is_lost or not self._is_ours(volume.uid)):
+        held = self._held.get(volume.uid)
+        if held and ((self.is_lost and held.is_promised) or not self._is_ours(held)):
             raise LeaseLost(volume, self._node, self.silent_s)
 
     def holds(self, volume: Volume) -> None:
-        """It is about to be mounted: whoever writes to it is to be stopped in time."""
-        lock = self._lock(volume)
-        if lock is not None and has_promised(lock.annotations):
-            self._held[volume.uid] = volume.name, lock.uid
+        """It is about to be mounted: whoever writes to it is to be stopped in time, if that was
+        promised, or once it is known that another host has it."""
+        if is_of_one_of_several(volume):
+            self._held[volume.uid] = self._as_held(volume)
             self.write()
+
+    def _as_held(self, volume: Volume) -> "_Held":
+        lock = self._lock(volume)
+        if lock is None:  # lost: the watchdog is told of it as well, until it is ended
+            return _Held(volume.name, "", is_promised=True)
+        return _Held(volume.name, lock.uid, has_promised(lock.annotations))
 
     async def begin(self, published: Iterable[Volume]) -> None:
         """At the start: what is mounted here, and another host's by now, is ended before anything
         else; the rest is watched over again."""
-        lost = []
-        for volume in published:
-            if self._lock(volume) is not None:
-                self.holds(volume)
-            elif is_of_one_of_several(volume):
-                lost.append(volume)
-        if lost:
-            points = [self._publisher.point(one.uid) for one in lost]
-            await asyncio.to_thread(fence, points)
-            for volume in lost:
-                self._tell_fenced(volume)
+        # Told all at once: a watchdog that knows of some alone would leave the others be.
+        several = (one for one in published if is_of_one_of_several(one))
+        self._held = {one.uid: self._as_held(one) for one in several}
+        self.write()
+        await self._end_lost()
+        self.write()
 
     def let_go(self, uid: str) -> None:
         """Nobody has it mounted here."""
         if self._held.pop(uid, None) is not None:
             self.write()
 
-    def _is_ours(self, uid: str) -> bool:
-        name, lock = self._held.get(uid, ("", ""))
-        return any(one.uid == lock for one in self._attachments.of(name))
+    def _is_ours(self, held: "_Held") -> bool:
+        return any(one.uid == held.lock for one in self._attachments.of(held.name))
 
     async def _end_lost(self) -> None:
-        """Back again: whoever has what another host has taken meanwhile is killed."""
-        lost = {uid: self._held[uid][0] for uid in self._held if not self._is_ours(uid)}
-        await asyncio.to_thread(fence, [self._publisher.point(uid) for uid in lost])
-        for uid, name in lost.items():
-            self._held.pop(uid, None)
-            if (volume := self._objects.view(Volume, name)) is not None:
-                self._tell_fenced(volume)
+        """Back again: whoever has what another host has taken meanwhile is killed. What cannot be
+        unmounted then is tried again at each renewal."""
+        lost = {uid: held for uid, held in self._held.items() if not self._is_ours(held)}
+        await asyncio.gather(*(self._end(uid, held) for uid, held in lost.items()))
+
+    async def _end(self, uid: str, held: "_Held") -> None:
+        point = self._publisher.point(uid)
+        try:
+            left = await self._ending.run(partial(fence, [point]), about=uid)
+        except HostStuck as error:
+            log.warning("%s: %s", point, error)
+            return
+        if left or self._held.get(uid) != held:  # or it was taken again meanwhile
+            return
+        del self._held[uid]
+        if (volume := self._objects.view(Volume, held.name)) is not None:
+            self._tell_fenced(volume)
 
     def _tell_fenced(self, volume: Volume) -> None:
         message = f"{self._node} was silent, and whoever used it there was stopped"
@@ -183,7 +211,8 @@ class Fence:
 
     def write(self) -> None:
         """Tell the watchdog. It is told by the renewals, so in a file that is replaced at once."""
-        paths = sorted(str(self._publisher.point(uid)) for uid in self._held)
+        promised = (uid for uid, held in self._held.items() if held.is_promised)
+        paths = sorted(str(self._publisher.point(uid)) for uid in promised)
         told = {
             "agent": os.getpid(),
             "until": self._acknowledged_s + self.times.stop_s,
@@ -192,7 +221,7 @@ class Fence:
         new = self._file.with_name(f".{FILE}.new")
         new.write_text(json.dumps(told))
         os.replace(new, self._file)
-        if self._held:
+        if paths:
             self._watch()
 
     def _watch(self) -> None:

@@ -70,10 +70,10 @@ def _watch(file: Path) -> None:
         time.sleep(min(max(left_s, LOOK_S), LOOK_WELL_S))
 
 
-def fence(points: Iterable[Path]) -> None:
+def fence(points: Iterable[Path]) -> list[Path]:
     """Kill whoever has a volume that is mounted at one of these paths, and unmount it.
 
-    What cannot be unmounted yet stays for the next look. Raises nothing.
+    Returns what cannot be unmounted yet: that stays for the next look. Raises nothing.
     """
     table = Mountinfo.of()
     found: dict[Place, Path] = {}
@@ -81,14 +81,18 @@ def fence(points: Iterable[Path]) -> None:
         if at := table.at(str(point)):
             found[at[-1].place] = point
     if not found:
-        return
+        return []
     if not _killed(found):
-        return  # what is still held is not unmounted: it is found by that mount the next time
+        # What is still held is not unmounted: it is found by that mount the next time.
+        return list(found.values())
+    left = []
     for point in found.values():
         try:
             mounts.unmount(point)
         except MooringError as error:
             log.warning("%s", error)
+            left.append(point)
+    return left
 
 
 def _killed(found: Mapping[Place, Path]) -> bool:
