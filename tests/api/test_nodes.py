@@ -1,5 +1,6 @@
 """Hosts that join, and their agents: who gets in, and what each may ask for."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -54,9 +55,9 @@ class World(Client):
     async def join(self, token: str, node: str = "a", **more: Any) -> Answer:
         return await self.send("POST", door.JOIN_PATH, {"node": node, **more}, token=token)
 
-    async def joined(self, node: str = "a", **asked: Any) -> str:
+    async def joined(self, name: str = "a", **asked: Any) -> str:
         """A node's own token."""
-        answer = await self.join(await self.token(**asked), node)
+        answer = await self.join(await self.token(**asked), name)
         assert answer.status == 200, answer
         own: str = answer.body["token"]
         return own
@@ -101,6 +102,55 @@ async def test_a_token_lets_one_host_join_once(world: World) -> None:
     assert (await world.join(token, "b")).status == 401
     pool = await world.send("GET", "/apis/mooring.dev/v1/pools/local-a")
     assert pool.body["spec"]["root"] == "/pool"
+
+
+async def test_of_two_that_join_by_one_name_one_does(world: World) -> None:
+    first, second = await world.token(), await world.token()
+    answers = await asyncio.gather(world.join(first), world.join(second))
+    assert sorted(one.status for one in answers) == [200, 409]
+    assert (await world.join(await world.token())).status == 409
+    # Whoever was refused has its token yet.
+    refused = second if answers[0].status == 200 else first
+    assert (await world.join(refused, "b")).status == 200
+
+
+async def test_a_join_that_was_cut_off_is_done_by_the_same_token(world: World) -> None:
+    token = await world.token()
+    refused = await world.join(token, pool="relative")
+    assert refused.status == 400
+    assert (await world.join(await world.token())).status == 409
+    assert (await world.join(token)).status == 200
+
+
+async def test_a_host_that_joins_again_takes_its_name_over(world: World) -> None:
+    old = await world.joined()
+    new = await world.joined(node="a")
+    assert (await world.ask(old, "GET", "documents")).status == 401
+    assert (await world.commit(new, "nodes/a", node())).status == 200
+
+
+async def test_a_name_is_free_once_its_node_was_removed(world: World) -> None:
+    await world.joined()
+    assert (await world.send("POST", "/mooring/v1/leave", {"node": "a"})).status == 200
+    assert (await world.join(await world.token())).status == 200
+
+
+async def test_a_renewal_of_a_token_that_ends_at_this_moment_is_none(world: World) -> None:
+    own = await world.joined()
+    token = world.tokens.found(token_hash(own))
+    assert token is not None
+    await world.tokens.ended("a")
+    with pytest.raises(Conflict):
+        await world.tokens.renewed(token_hash(own), token, 1)
+
+
+async def test_a_token_that_is_renewed_again_ends_no_later(world: World) -> None:
+    old = await world.joined()
+    for _ in range(2):
+        assert (await world.ask(old, "POST", "renew", {})).status == 200
+        world.clock.move(299 / 2)
+    world.clock.move(2)
+    assert (await world.ask(old, "POST", "renew", {})).status == 401
 
 
 async def test_a_token_that_was_used_since_a_request_was_let_in_is_used(world: World) -> None:
