@@ -19,8 +19,9 @@ from mooring.api.tokens import Token, Tokens
 from mooring.model import door
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.rules.events import EventNote
-from mooring.store.interface import Conflict, Store
+from mooring.store.interface import ABSENT, Conflict, Store, Write
 from tests.api.client import Answer, Client
+from tests.conformance.stores import WAIT_S, until
 from tests.controllers.clocked import HandClock
 
 NODES = "/api/v1/nodes"
@@ -344,6 +345,69 @@ async def test_an_agent_sees_the_namespaces_that_it_serves(world: World) -> None
     held = door.Commit([door.Wanted("nodes/a", msgspec.json.encode(node()), 0)])
     held.checks = [door.Held("secrets/bank/s", 1)]
     assert (await world.ask(own, "POST", "commit", held)).status == 403
+
+
+@pytest.mark.parametrize("prefix", ["", "secrets/", "tokens/", "hosts/", "pki/", "leader/"])
+async def test_pages_tell_of_nothing_that_is_not_seen(world: World, prefix: str) -> None:
+    await world.send("POST", "/api/v1/namespaces", {"metadata": {"name": "bank"}})
+    for namespace, names in (("bank", "abc"), ("default", "xy")):
+        for name in names:
+            path = f"/api/v1/namespaces/{namespace}/secrets"
+            assert (await world.send("POST", path, {"metadata": {"name": name}})).status == 201
+    own = await world.joined(namespaces=["default"])
+    for key in ("pki/ca.key", "leader/controllers"):
+        await world.objects.store.commit([Write(key, b"x", ABSENT)])
+    seen, after, more = list[door.Doc](), "", True
+    while more:
+        answer = await world.ask(own, "GET", f"documents?prefix={prefix}&limit=1&after={after}")
+        page = msgspec.msgpack.decode(answer.body, type=door.Documents)
+        assert len(page.documents) == 1 or not page.more
+        seen += page.documents
+        after, more = seen[-1].key if seen else "", page.more
+    secrets = {one.key for one in seen if one.key.startswith("secrets/")}
+    assert secrets == (
+        {"secrets/default/x", "secrets/default/y"} if prefix in ("", "secrets/") else set()
+    )
+    kinds = {one.key.partition("/")[0] for one in seen}
+    assert not kinds & {"tokens", "hosts", "pki", "leader"}
+    assert all(one.value and one.revision for one in seen)
+
+
+@pytest.mark.parametrize("ends", ["left", "expired"])
+async def test_the_stream_of_a_token_ends_with_it(world: World, ends: str) -> None:
+    own = await world.joined()
+    revision = await world.objects.store.revision()
+    said: list[bytes] = []
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"{door.PATH}/watch",
+        "query_string": f"from={revision}".encode(),
+        "headers": [(b"authorization", b"Bearer " + own.encode()), (b"mooring-door", b"1")],
+    }
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()  # the agent stays
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message.get("body", b""))
+
+    watching = asyncio.create_task(world.app(scope, receive, send))
+    await until(lambda: _is_true(bool(said)))
+    if ends == "left":
+        assert (await world.send("POST", "/mooring/v1/leave", {"node": "a"})).status == 200
+    else:
+        world.clock.move(timedelta(days=31).total_seconds())
+    late = {"metadata": {"name": "late"}}
+    await world.send("POST", "/api/v1/namespaces/default/secrets", late)
+    async with asyncio.timeout(WAIT_S):
+        await watching
+    assert b"secrets/default/late" not in b"".join(said)
+
+
+async def _is_true(is_so: bool) -> bool:
+    return is_so
 
 
 async def test_events_are_told_of_what_it_serves(world: World) -> None:

@@ -16,8 +16,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -47,6 +48,7 @@ from mooring.store.interface import ABSENT, Changes, Check, Conflict, Expired, P
 from mooring.store.interface import Write as StoreWrite
 
 T = TypeVar("T")
+Good = Callable[[], bool]
 
 log = logging.getLogger(__name__)
 
@@ -75,16 +77,20 @@ class Door:
         self._ends.set()
         self._leases.stop()
 
-    async def serves(self, request: Request, token: Token) -> bool:
-        """Answer, if it is one of its paths. Errors are in the form that agents read."""
+    async def serves(self, request: Request, token: Token, is_good: Good) -> bool:
+        """Answer, if it is one of its paths. Errors are in the form that agents read.
+
+        is_good  whether the token has not ended meanwhile
+        """
         asked = request.path.removeprefix(f"{door.PATH}/")
-        serve = {
+        serves: dict[tuple[str, str], Callable[[Request, AgentHost], Awaitable[None]]] = {
             ("GET", "documents"): self._documents,
-            ("GET", "watch"): self._watch,
+            ("GET", "watch"): partial(self._watch, is_good=is_good),
             ("POST", "commit"): self._commit,
             ("POST", "cut"): self._cut,
             ("POST", "events"): self._events,
-        }.get((request.method, asked))
+        }
+        serve = serves.get((request.method, asked))
         if serve is None:
             return False
         host = AgentHost(token.node, frozenset(token.namespaces))
@@ -101,24 +107,23 @@ class Door:
     # Reading
 
     async def _documents(self, request: Request, host: AgentHost) -> None:
-        query = request.query
+        """A page ends with a document that is seen, so that its place tells of nothing else."""
+        query, seen = request.query, list[door.Doc]()
+        prefix, after = query.get("prefix", ""), query.get("after", "")
         limit = min(_number(query.get("limit", "")) or PAGE_AT_MOST, PAGE_AT_MOST)
-        page: Page = await self._objects.store.list(
-            query.get("prefix", ""),
-            limit=limit,
-            after=query.get("after", ""),
-            revision=_number(query.get("revision", "")),
-        )
-        seen = [door.Doc(*one) for one in page.documents if self._sees(host, one.key)]
-        if page.more and page.documents:
-            # Where to go on is the last that there was, whether it is seen or not.
-            last = page.documents[-1]
-            if not seen or seen[-1].key != last.key:
-                seen.append(door.Doc(last.key, b"", 0))
-        answer = door.Documents(seen, page.revision, page.more)
+        page = Page([], _number(query.get("revision", "")), more=True)
+        wanted = limit
+        while page.more and len(seen) < limit:
+            page = await self._objects.store.list(
+                prefix, limit=wanted, after=after, revision=page.revision
+            )
+            seen += [door.Doc(*one) for one in page.documents if self._sees(host, one.key)]
+            after, wanted = page.documents[-1].key if page.documents else "", PAGE_AT_MOST
+        more = page.more or len(seen) > limit
+        answer = door.Documents(seen[:limit], page.revision, more)
         await request.answer(200, msgspec.msgpack.encode(answer), (MSGPACK,))
 
-    async def _watch(self, request: Request, host: AgentHost) -> None:
+    async def _watch(self, request: Request, host: AgentHost, is_good: Good) -> None:
         query = request.query
         prefix, since = query.get("prefix", ""), _number(query.get("from", ""))
         batches = self._objects.store.watch(prefix, since).__aiter__()
@@ -139,7 +144,8 @@ class Door:
                 if not begun:
                     begun = True
                     await request.begin((MSGPACK,))
-                if gone.done() or ends.done():
+                # Looked at before anything is told, and each time that it could have been.
+                if gone.done() or ends.done() or not is_good():
                     break
                 if hurries or held.due_in_s() <= 0:
                     await request.more(_framed(held.given()))

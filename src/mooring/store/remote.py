@@ -115,7 +115,10 @@ class RemoteStore:
                 "GET", "documents", query={k: str(v) for k, v in query.items()}
             )
             page = msgspec.msgpack.decode(body, type=door.Documents)
-            documents += (Document(one.key, one.value, one.revision) for one in page.documents)
+            # An earlier server told where to go on by a document of no revision.
+            documents += (
+                Document(one.key, one.value, one.revision) for one in page.documents if one.revision
+            )
             revision = page.revision
             if not page.more or (limit and len(documents) >= limit):
                 return Page(documents, revision, page.more)
