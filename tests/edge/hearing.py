@@ -23,13 +23,13 @@ STOP_S: Final = 3
 
 
 class Hearing:
-    """Three hosts in a swarm, the first with the server and the manager; agents on all.
+    """Hosts in a swarm, the first with the server and the manager; agents on all.
 
     several  an etcd on the first host, and a second server on a host of its own
     """
 
-    def __init__(self, bed: Bed, *, several: bool = False) -> None:
-        self.hosts = [powered(bed, name) for name in NAMES]
+    def __init__(self, bed: Bed, names: Sequence[str] = NAMES, *, several: bool = False) -> None:
+        self.hosts = [powered(bed, name) for name in names]
         self.manager = self.hosts[0]
         store = f"etcd://{self.manager.ip}:{ETCD}/mooring"
         if several:

@@ -1,6 +1,7 @@
 """How soon traffic follows a task and leaves it, with agents and without, beside each other; and
 what happens to servers and agents meanwhile."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -124,6 +125,35 @@ def test_without_the_server_it_goes_by_managers(
         eventually(lambda: state_of(entry, one.task) == "leaves", "it is drained")
         settled(hearing, [entry], REPLICAS, without=one)
     assert [one for one in counted.failures if "IncompleteReadError" not in one[2]] == []
+
+
+def test_a_host_without_its_agent_goes_by_managers(
+    hearing: Hearing, entries: dict[str, Entry]
+) -> None:
+    entry, agent = entries["agents"], hearing.joined[-1]
+    agent.stop(signal.SIGKILL)
+    one = next(it for it in settled(hearing, [entry], REPLICAS) if it.host is agent.host)
+    one.stop()
+    settled(hearing, [entry], REPLICAS, without=one)
+    agent.start()  # what went meanwhile has ended, what came is known
+    one = next(it for it in settled(hearing, [entry], REPLICAS) if it.host is agent.host)
+    one.stop()
+    eventually(lambda: state_of(entry, one.task) == "leaves", "it is drained")
+    settled(hearing, [entry], REPLICAS, without=one)
+
+
+def test_a_token_that_an_admin_ends_is_good_no_more(
+    hearing: Hearing, entries: dict[str, Entry]
+) -> None:
+    entry = entries["agents"]
+    kubeconfig = ("--kubeconfig", str(hearing.server.data_dir / "kubeconfig"))
+    ended = hearing.server.mooring("edge", "token", entry.host.name, "--end", *kubeconfig)
+    assert ended.code == 0, ended.err
+    eventually(lambda: "AgentsNotHeard" in entry.mooring("status").out, "it hears nothing")
+    assert "401" in entry.mooring("status").out
+    settled(hearing, [entry], REPLICAS)
+    hearing.agents(entry.host)  # its files are written anew, and read again
+    hears(entry, NAMES)
 
 
 def test_through_a_storm_no_get_fails(

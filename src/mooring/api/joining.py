@@ -21,7 +21,7 @@ from mooring.api.status import ApiError
 from mooring.api.store import require_many_hosts
 from mooring.api.tokens import Token, Tokens, until
 from mooring.clock import timestamp
-from mooring.model import door
+from mooring.model import door, task_container
 from mooring.model.names import DIRECTORY_DRIVER
 from mooring.model.node import Node
 from mooring.model.pool import Pool
@@ -104,7 +104,8 @@ class Joining:
             return False
         if request.path == LEAVE_PATH:
             leaves = await _body(request, Leaves)
-            await self._tokens.ended(leaves.node, "node", door.HOSTS + leaves.node)
+            ends = door.HOSTS + leaves.node, task_container.key_of(leaves.node)
+            await self._tokens.ended(leaves.node, "node", *ends)
             await request.answer(200, b"{}", (JSON,))
             return True
         await require_many_hosts(self._objects.store)
