@@ -19,6 +19,7 @@ POOLS, NODES = "pools.mooring.dev", "nodes"
 class PlacedPlant(ClockedPlant):
     """Hosts a and b, each with a pool of 10 and 8 GiB; nobody makes volumes but the test."""
 
+    driver: ClassVar[str] = DIRECTORY_DRIVER
     hosts: ClassVar[dict[str, str]] = {"a": "10Gi", "b": "8Gi"}
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class PlacedPlant(ClockedPlant):
     def host(self, name: str, capacity: str) -> None:
         self.create(NODES, {"metadata": {"name": name}})
         self.readiness(name, "True")
-        self.put(POOLS, a_pool(name, capacity))
+        self.put(POOLS, a_pool(name, capacity, self.driver))
 
     def after_a_while(self) -> None:
         """Long enough for what is done together."""
@@ -77,8 +78,8 @@ def a_claim(name: str, size: str) -> Doc:
     return a_claim_doc(name, class_="local", resources={"requests": {"storage": size}})
 
 
-def a_pool(node: str, capacity: str) -> Doc:
-    fixed = {"driver": DIRECTORY_DRIVER, "root": "/pool", "node": node, "capacity": capacity}
+def a_pool(node: str, capacity: str, driver: str = DIRECTORY_DRIVER) -> Doc:
+    fixed = {"driver": driver, "root": "/pool", "node": node, "capacity": capacity}
     return {"metadata": {"name": f"local-{node}"}, "spec": fixed}
 
 

@@ -163,6 +163,16 @@ class Rooms:
                 last = last if last.node else Place(pool.node, pool.name)
         return last if last.node else Place(why=_told(reasons, others, class_, only))
 
+    def for_copy(self, driver: str, size: Quantity, others: Set[str]) -> Pool | None:
+        """Where most room is for a copy of this size, on none of these other hosts."""
+        for one in self._ordered(driver):
+            host = one.pool.node
+            if host in others or host not in self._nodes or not one.is_usable or one.lacks(size):
+                continue
+            if self._living[driver][host] == 1:
+                return one.pool
+        return None
+
     def _able(self, class_: StorageClass, only: str) -> Iterator[_Rated]:
         """The pools from which something may be made at all, in their order."""
         ordered = self._ordered(class_.provisioner)
