@@ -68,14 +68,14 @@ class Door:
     def __init__(self, objects: Objects, tell: Callable[[EventNote], None]) -> None:
         """tell: takes notes for events"""
         self._objects, self._tell = objects, tell
-        self._leases = SeenLeases(objects)
-        self._leases.start()
+        self.leases = SeenLeases(objects)
+        self.leases.start()
         self._ends = asyncio.Event()
 
     def stop(self) -> None:
         """End the streams, and those that begin from now on."""
         self._ends.set()
-        self._leases.stop()
+        self.leases.stop()
 
     async def serves(self, request: Request, token: Token, is_good: Good) -> bool:
         """Answer, if it is one of its paths. Errors are in the form that agents read.
@@ -288,9 +288,9 @@ class Door:
 
     def may_pass(self, node: str, *, has_promised: bool) -> bool:
         """By what this server has seen of the node's Lease, whatever an agent says."""
-        late_s = self._leases.late_s(node)
+        late_s = self.leases.late_s(node)
         return passing(
-            holder_of(self._leases.unheard_share(node), has_users=True),
+            holder_of(self.leases.unheard_share(node), has_users=True),
             late_s,
             fences=has_promised,
             out_of_service=is_out_of_service(self._objects.view(Node, node)),

@@ -5,38 +5,38 @@ GET  /mooring/v1/ca           the certificate of the servers' authority; without
 POST /mooring/v1/node/renew   a new token in the place of the node's own
 POST /mooring/v1/tokens       an admin: {"node": NAME, "namespaces": [...], "hours": N}, a one-time
                               token; all of it may be left out
-POST /mooring/v1/leave        an admin: {"node": NAME}: its tokens end
+POST /mooring/v1/leave        an admin: see leaving.py
 """
 
 import logging
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
+from mooring.api.bodies import read_as
 from mooring.api.http import JSON, Request
+from mooring.api.leaving import Leaving
 from mooring.api.status import ApiError
 from mooring.api.store import require_many_hosts
 from mooring.api.tokens import Token, Tokens, until
 from mooring.clock import timestamp
-from mooring.model import door, task_container
+from mooring.model import door
 from mooring.model.names import DIRECTORY_DRIVER
 from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.objects.errors import AlreadyExists
 from mooring.objects.kinds.common import is_subdomain
+from mooring.objects.leases import SeenLeases
 from mooring.objects.objects import Objects
 from mooring.store.interface import ABSENT, ANY, Check, Conflict, Write
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 TOKENS_PATH: Final = "/mooring/v1/tokens"
-LEAVE_PATH: Final = "/mooring/v1/leave"
 RENEW_PATH: Final = f"{door.PATH}/renew"
 HOST_CLASS: Final = "host"  # whose volumes are on the host of their first container
 NODE_DAYS: Final = 30.0  # of a node's token; its agent renews it after a third of that
@@ -59,15 +59,12 @@ class Made(msgspec.Struct):
     expires: str
 
 
-class Leaves(msgspec.Struct, forbid_unknown_fields=True):
-    node: str
-
-
 class Joining:
     """Answers by path."""
 
-    def __init__(self, objects: Objects, tokens: Tokens, ca: Path) -> None:
+    def __init__(self, objects: Objects, tokens: Tokens, ca: Path, leases: SeenLeases) -> None:
         self._objects, self._tokens, self._ca = objects, tokens, ca
+        self._leaving = Leaving(objects, tokens, leases)
 
     async def serves_anybody(self, request: Request) -> bool:
         """What needs no token, as who asks does not know yet whether to trust this server."""
@@ -81,7 +78,7 @@ class Joining:
         """A one-time token is good for one thing."""
         if (request.method, request.path) != ("POST", door.JOIN_PATH):
             return False
-        asked = await _body(request, door.JoinRequest)
+        asked = await read_as(request, door.JoinRequest)
         await self._objects.fresh()  # another server may have let in one of that name
         self._refuse_node(asked.node, token)
         claim = await self._claimed(asked.node, token, hashed)
@@ -100,16 +97,12 @@ class Joining:
         return True
 
     async def serves_admin(self, request: Request) -> bool:
-        if request.method != "POST" or request.path not in (TOKENS_PATH, LEAVE_PATH):
-            return False
-        if request.path == LEAVE_PATH:
-            leaves = await _body(request, Leaves)
-            ends = door.HOSTS + leaves.node, task_container.key_of(leaves.node)
-            await self._tokens.ended(leaves.node, "node", *ends)
-            await request.answer(200, b"{}", (JSON,))
+        if await self._leaving.serves(request):
             return True
+        if (request.method, request.path) != ("POST", TOKENS_PATH):
+            return False
         await require_many_hosts(self._objects.store)
-        asked = await _body(request, Asked)
+        asked = await read_as(request, Asked)
         _refuse_asked(asked)
         expires = until(self._objects.clock, asked.hours / 24)
         token = Token("join", "system:joining", asked.node, asked.namespaces, expires)
@@ -206,10 +199,3 @@ def _refuse_asked(asked: Asked) -> None:
     if not 0 < asked.hours <= LONGEST_HOURS:
         what = f"hours: {asked.hours:g} is not more than 0 and at most {LONGEST_HOURS:.0f}"
         raise ApiError("BadRequest", what)
-
-
-async def _body(request: Request, type_: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await request.body() or b"{}", type=type_)
-    except msgspec.MsgspecError as error:
-        raise ApiError("BadRequest", f"the body of the request: {error}") from error

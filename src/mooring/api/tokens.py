@@ -120,11 +120,14 @@ class Tokens:
             await self._store.commit(writes)
             await self._read()
 
-    async def ended(self, node: str, what: What = "node", *ends: str) -> None:
-        """End all tokens of a node, or of an edge; ends: documents that go with them."""
+    async def ended(self, node: str, what: What = "node", *ends: str) -> bool:
+        """End all tokens of a node, or of an edge. Whether there was anything to end.
+
+        ends  documents that go with them
+        """
         for _ in range(TRIES):
             await self._read()
-            writes = [Write(one, None) for one in ends]
+            writes = [Write(one, None) for one in ends if await self._store.get(one)]
             mine = self._of(node, what)
             writes += [Write(PREFIX + hashed, None, at) for hashed, at in mine.items()]
             try:
@@ -134,7 +137,7 @@ class Tokens:
                 continue
             for hashed in mine:
                 self._known.pop(hashed, None)
-            return
+            return bool(writes)
         raise Unavailable(f"the tokens of {node} are renewed all the time", "try it again")
 
     def _of(self, node: str, what: What) -> dict[str, int]:
