@@ -262,10 +262,11 @@ class Host:
         how: dict[str, Any] = {"stdin": stdin, "deadline_s": deadline_s}
         return done(self.inside(command), environment=self.environment, **how)
 
-    def connected(self, address: str, port: int) -> socket.socket:
+    def connected(self, address: str, port: int, within_s: float = COMMAND_S) -> socket.socket:
         """A TCP connection of the host, as if a program on it had made it."""
         with ThreadPoolExecutor(1) as apart, open(f"/proc/{self.init}/ns/net", "rb") as net:
-            return apart.submit(_connected_from, net.fileno(), (address, port)).result()
+            there = (address, port)
+            return apart.submit(_connected_from, net.fileno(), there, within_s).result()
 
     def popen(self, *command: str, log: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a program on the host. The process here is its parent, outside of the host.
@@ -455,11 +456,11 @@ def _remove_cgroups(pattern: str) -> None:
     eventually(removed, f"the control groups {pattern} are gone", LEFTOVERS_S)
 
 
-def _connected_from(net: int, address: tuple[str, int]) -> socket.socket:
+def _connected_from(net: int, address: tuple[str, int], within_s: float) -> socket.socket:
     """To be run in a thread of its own, which goes to that network and stays there."""
     if ctypes.CDLL(None, use_errno=True).setns(net, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "the network of the host cannot be entered")
-    return socket.create_connection(address, COMMAND_S)
+    return socket.create_connection(address, within_s)
 
 
 def _child(process: subprocess.Popen[bytes]) -> int:

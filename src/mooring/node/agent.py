@@ -34,7 +34,6 @@ from mooring.node.snapshotting import Snapshotter
 from mooring.node.usage import Usages
 from mooring.node.use import Docker, Users
 from mooring.node.waiting import Failures, Waiting
-from mooring.node.watch import Watch
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
@@ -81,8 +80,7 @@ class Agent:
             growth=self.resizer,
         )
         attachments = Attachments(objects, node, tell)
-        watch = Watch(state_dir)
-        self.fence = Fence(objects, self.publisher, attachments, node, watch, tell, times)
+        self.fence = Fence(objects, self.publisher, attachments, node, state_dir, tell, times)
         ids = Ids(state_dir, objects.clock)
         self.users = Users(
             *(objects, self.mounting, self.publisher, ids, attachments),
@@ -255,4 +253,3 @@ class Agent:
             await part.stop()
         await self.backing.stop()
         await self.filling.close()
-        self.fence.stop()
