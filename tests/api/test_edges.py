@@ -94,6 +94,20 @@ async def test_an_edge_is_told_all_that_there_is_and_then_what_changes(world: Wo
         assert await lines.get() == as_said(tasks("a", "c1", "c2"))
 
 
+async def test_of_a_host_that_is_taken_away_nothing_is_told(world: World) -> None:
+    """Its containers may go on, so they are not to be taken for ended."""
+    own = await world.joined("a")
+    await tell(world, own, tasks("a", "c1"))
+    other = await world.joined("b")
+    async with listening(world, await edge_token(world)) as lines:
+        assert await until_nothing(lines) == [as_said(tasks("a", "c1"))]
+        assert (await world.send("POST", "/mooring/v1/leave", {"node": "a"})).status == 200
+        await tell(world, other, tasks("b"))
+        assert await until_nothing(lines) in ([], [as_said(tasks("b"))])
+    async with listening(world, await edge_token(world)) as lines:
+        assert await until_nothing(lines) == [as_said(tasks("b"))]
+
+
 async def test_a_host_tells_of_itself_alone(world: World) -> None:
     own = await world.joined("a")
     answer = await world.commit(own, key_of("b"), msgspec.to_builtins(tasks("b", "c1")))

@@ -1,5 +1,6 @@
 """Hosts that join, and their agents: who gets in, and what each may ask for."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +19,9 @@ from mooring.api.tokens import Token, Tokens
 from mooring.model import door
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.rules.events import EventNote
-from mooring.store.interface import Conflict, Store
+from mooring.store.interface import ABSENT, Conflict, Store, Write
 from tests.api.client import Answer, Client
+from tests.conformance.stores import WAIT_S, until
 from tests.controllers.clocked import HandClock
 
 NODES = "/api/v1/nodes"
@@ -38,8 +40,8 @@ class World(Client):
         ca.write_text("a certificate")
         self.tokens = Tokens(self.objects.store, self.clock)
         identities = Identities({token_hash("t"): "admin"}, self.tokens)
-        joining = Joining(self.objects, self.tokens, ca)
         told = Door(self.objects, self.noted.append)
+        joining = Joining(self.objects, self.tokens, ca, told.leases)
         edges = Edges(self.objects, self.tokens)
         nodes = Nodes(identities, self.tokens, told, joining, edges=edges)
         self.app = App(self.objects, ALL_KINDS, identities, None, nodes)
@@ -54,9 +56,9 @@ class World(Client):
     async def join(self, token: str, node: str = "a", **more: Any) -> Answer:
         return await self.send("POST", door.JOIN_PATH, {"node": node, **more}, token=token)
 
-    async def joined(self, node: str = "a", **asked: Any) -> str:
+    async def joined(self, name: str = "a", **asked: Any) -> str:
         """A node's own token."""
-        answer = await self.join(await self.token(**asked), node)
+        answer = await self.join(await self.token(**asked), name)
         assert answer.status == 200, answer
         own: str = answer.body["token"]
         return own
@@ -101,6 +103,55 @@ async def test_a_token_lets_one_host_join_once(world: World) -> None:
     assert (await world.join(token, "b")).status == 401
     pool = await world.send("GET", "/apis/mooring.dev/v1/pools/local-a")
     assert pool.body["spec"]["root"] == "/pool"
+
+
+async def test_of_two_that_join_by_one_name_one_does(world: World) -> None:
+    first, second = await world.token(), await world.token()
+    answers = await asyncio.gather(world.join(first), world.join(second))
+    assert sorted(one.status for one in answers) == [200, 409]
+    assert (await world.join(await world.token())).status == 409
+    # Whoever was refused has its token yet.
+    refused = second if answers[0].status == 200 else first
+    assert (await world.join(refused, "b")).status == 200
+
+
+async def test_a_join_that_was_cut_off_is_done_by_the_same_token(world: World) -> None:
+    token = await world.token()
+    refused = await world.join(token, pool="relative")
+    assert refused.status == 400
+    assert (await world.join(await world.token())).status == 409
+    assert (await world.join(token)).status == 200
+
+
+async def test_a_host_that_joins_again_takes_its_name_over(world: World) -> None:
+    old = await world.joined()
+    new = await world.joined(node="a")
+    assert (await world.ask(old, "GET", "documents")).status == 401
+    assert (await world.commit(new, "nodes/a", node())).status == 200
+
+
+async def test_a_name_is_free_once_its_node_was_removed(world: World) -> None:
+    await world.joined()
+    assert (await world.send("POST", "/mooring/v1/leave", {"node": "a"})).status == 200
+    assert (await world.join(await world.token())).status == 200
+
+
+async def test_a_renewal_of_a_token_that_ends_at_this_moment_is_none(world: World) -> None:
+    own = await world.joined()
+    token = world.tokens.found(token_hash(own))
+    assert token is not None
+    await world.tokens.ended("a")
+    with pytest.raises(Conflict):
+        await world.tokens.renewed(token_hash(own), token, 1)
+
+
+async def test_a_token_that_is_renewed_again_ends_no_later(world: World) -> None:
+    old = await world.joined()
+    for _ in range(2):
+        assert (await world.ask(old, "POST", "renew", {})).status == 200
+        world.clock.move(299 / 2)
+    world.clock.move(2)
+    assert (await world.ask(old, "POST", "renew", {})).status == 401
 
 
 async def test_a_token_that_was_used_since_a_request_was_let_in_is_used(world: World) -> None:
@@ -294,6 +345,69 @@ async def test_an_agent_sees_the_namespaces_that_it_serves(world: World) -> None
     held = door.Commit([door.Wanted("nodes/a", msgspec.json.encode(node()), 0)])
     held.checks = [door.Held("secrets/bank/s", 1)]
     assert (await world.ask(own, "POST", "commit", held)).status == 403
+
+
+@pytest.mark.parametrize("prefix", ["", "secrets/", "tokens/", "hosts/", "pki/", "leader/"])
+async def test_pages_tell_of_nothing_that_is_not_seen(world: World, prefix: str) -> None:
+    await world.send("POST", "/api/v1/namespaces", {"metadata": {"name": "bank"}})
+    for namespace, names in (("bank", "abc"), ("default", "xy")):
+        for name in names:
+            path = f"/api/v1/namespaces/{namespace}/secrets"
+            assert (await world.send("POST", path, {"metadata": {"name": name}})).status == 201
+    own = await world.joined(namespaces=["default"])
+    for key in ("pki/ca.key", "leader/controllers"):
+        await world.objects.store.commit([Write(key, b"x", ABSENT)])
+    seen, after, more = list[door.Doc](), "", True
+    while more:
+        answer = await world.ask(own, "GET", f"documents?prefix={prefix}&limit=1&after={after}")
+        page = msgspec.msgpack.decode(answer.body, type=door.Documents)
+        assert len(page.documents) == 1 or not page.more
+        seen += page.documents
+        after, more = seen[-1].key if seen else "", page.more
+    secrets = {one.key for one in seen if one.key.startswith("secrets/")}
+    assert secrets == (
+        {"secrets/default/x", "secrets/default/y"} if prefix in ("", "secrets/") else set()
+    )
+    kinds = {one.key.partition("/")[0] for one in seen}
+    assert not kinds & {"tokens", "hosts", "pki", "leader"}
+    assert all(one.value and one.revision for one in seen)
+
+
+@pytest.mark.parametrize("ends", ["left", "expired"])
+async def test_the_stream_of_a_token_ends_with_it(world: World, ends: str) -> None:
+    own = await world.joined()
+    revision = await world.objects.store.revision()
+    said: list[bytes] = []
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"{door.PATH}/watch",
+        "query_string": f"from={revision}".encode(),
+        "headers": [(b"authorization", b"Bearer " + own.encode()), (b"mooring-door", b"1")],
+    }
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()  # the agent stays
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message.get("body", b""))
+
+    watching = asyncio.create_task(world.app(scope, receive, send))
+    await until(lambda: _is_true(bool(said)))
+    if ends == "left":
+        assert (await world.send("POST", "/mooring/v1/leave", {"node": "a"})).status == 200
+    else:
+        world.clock.move(timedelta(days=31).total_seconds())
+    late = {"metadata": {"name": "late"}}
+    await world.send("POST", "/api/v1/namespaces/default/secrets", late)
+    async with asyncio.timeout(WAIT_S):
+        await watching
+    assert b"secrets/default/late" not in b"".join(said)
+
+
+async def _is_true(is_so: bool) -> bool:
+    return is_so
 
 
 async def test_events_are_told_of_what_it_serves(world: World) -> None:

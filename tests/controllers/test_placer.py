@@ -1,11 +1,13 @@
 """The leader says which host makes a volume that waits for no consumer."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 
-from mooring.controllers.placer import LOOK_AGAIN_S
+from mooring.controllers.placer import TOGETHER_S
 from mooring.model.names import DIRECTORY_DRIVER, MAKER, POOL_ATTRIBUTE
 from mooring.objects.kind import Doc
 from tests.controllers.clocked import ClockedPlant, a_claim_doc
@@ -17,13 +19,28 @@ POOLS, NODES = "pools.mooring.dev", "nodes"
 class PlacedPlant(ClockedPlant):
     """Hosts a and b, each with a pool of 10 and 8 GiB; nobody makes volumes but the test."""
 
+    driver: ClassVar[str] = DIRECTORY_DRIVER
+    hosts: ClassVar[dict[str, str]] = {"a": "10Gi", "b": "8Gi"}
+
     def __init__(self) -> None:
         super().__init__()
         self.put(CLASSES, {"metadata": {"name": "local"}, "provisioner": DIRECTORY_DRIVER})
-        for name, capacity in (("a", "10Gi"), ("b", "8Gi")):
-            self.create(NODES, {"metadata": {"name": name}})
-            self.readiness(name, "True")
-            self.put(POOLS, a_pool(name, capacity))
+        for name, capacity in self.hosts.items():
+            self.host(name, capacity)
+
+    def host(self, name: str, capacity: str) -> None:
+        self.create(NODES, {"metadata": {"name": name}})
+        self.readiness(name, "True")
+        self.put(POOLS, a_pool(name, capacity, self.driver))
+
+    def after_a_while(self) -> None:
+        """Long enough for what is done together."""
+
+        async def passed() -> None:
+            await asyncio.sleep(2 * TOGETHER_S)
+            await self.controllers.idle()
+
+        self._run(passed())
 
     def readiness(self, name: str, status: str) -> None:
         def change(doc: Doc) -> None:
@@ -37,6 +54,13 @@ class PlacedPlant(ClockedPlant):
         self.together(*asked)
         self.settle()
 
+    def look_again(self, key: str) -> None:
+        self._run(self._looked(key))
+
+    async def _looked(self, key: str) -> None:
+        self.controllers.placer.queue.add(key)
+        await self.controllers.idle()
+
     def maker(self, name: str = "db") -> str:
         return self.claim(name).annotations.get(MAKER, "")
 
@@ -46,12 +70,16 @@ class PlacedPlant(ClockedPlant):
         self.settle()
 
 
+class OneHost(PlacedPlant):
+    hosts: ClassVar[dict[str, str]] = {"a": "10Gi"}
+
+
 def a_claim(name: str, size: str) -> Doc:
     return a_claim_doc(name, class_="local", resources={"requests": {"storage": size}})
 
 
-def a_pool(node: str, capacity: str) -> Doc:
-    fixed = {"driver": DIRECTORY_DRIVER, "root": "/pool", "node": node, "capacity": capacity}
+def a_pool(node: str, capacity: str, driver: str = DIRECTORY_DRIVER) -> Doc:
+    fixed = {"driver": driver, "root": "/pool", "node": node, "capacity": capacity}
     return {"metadata": {"name": f"local-{node}"}, "spec": fixed}
 
 
@@ -82,7 +110,7 @@ def test_one_that_no_host_can_make_is_placed_when_there_is_room(plant: PlacedPla
         doc["spec"]["capacity"] = "30Gi"
 
     plant.edit(POOLS, "local-b", grown)
-    plant.pass_time(LOOK_AGAIN_S)
+    plant.after_a_while()
     assert plant.maker() == "b"
 
 
@@ -140,3 +168,43 @@ def test_one_that_is_made_is_charged_once(plant: PlacedPlant) -> None:
     assert plant.maker("large") == "b"
     plant.ask("last", size="7Gi")
     assert plant.maker("last") == "a"
+
+
+def test_what_one_host_could_not_make_a_second_makes_once_it_joins() -> None:
+    plant = OneHost()
+    plant.ask("db", size="20Gi")
+    assert plant.maker() == ""
+    plant.host("b", "100Gi")
+    plant.after_a_while()
+    assert plant.maker() == "b"
+    plant.close()
+
+
+def test_a_class_that_is_made_anew_has_its_claims_placed(plant: PlacedPlant) -> None:
+    plant.ask("db", size="20Gi")
+    plant.delete(CLASSES, "local")
+    plant.after_a_while()
+    plant.edit(POOLS, "local-b", lambda doc: doc["spec"].update(capacity="90Gi"))
+    plant.after_a_while()
+    assert plant.maker() == ""
+    plant.put(CLASSES, {"metadata": {"name": "local"}, "provisioner": DIRECTORY_DRIVER})
+    plant.after_a_while()
+    assert plant.maker() == "b"
+
+
+def test_what_is_filled_from_an_archive_of_a_host_is_made_there(plant: PlacedPlant) -> None:
+    archive = {"metadata": {"name": "old"}, "spec": {"tar": "/srv/old.tar", "node": "b"}}
+    plant.put("volumearchives.mooring.dev", archive)
+    claim = a_claim("db", "1Gi")
+    source = {"apiGroup": "mooring.dev", "kind": "VolumeArchive", "name": "old"}
+    claim["spec"]["dataSourceRef"] = source
+    plant.put(CLAIMS, claim)
+    assert plant.maker() == "b"
+
+
+def test_why_no_host_can_make_it_is_told_once(plant: PlacedPlant) -> None:
+    plant.ask("db", size="20Gi")
+    for _ in range(3):
+        plant.look_again("default/db")
+    counts = [one["count"] for one in plant.events("db") if one["reason"] == "ProvisioningFailed"]
+    assert counts == [1]

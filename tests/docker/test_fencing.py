@@ -8,7 +8,7 @@ import pytest
 
 from tests.docker import images
 from tests.docker.joined import JoinedHost, ServerHost
-from tests.docker.testbed import Bed, Host, eventually, needs_hosts
+from tests.docker.testbed import Bed, Done, Host, eventually, needs_hosts
 
 pytestmark = [pytest.mark.system, needs_hosts]
 LEASE = ("--node-lease", "3")  # writers are stopped after two seconds of silence
@@ -43,18 +43,23 @@ class Hosts:
         self.root.mkdir()
         text = SHARED.format(root=self.root)
         self.server.kubectl("apply", "--filename", "-", stdin=text)
-        self.a, self.b = (self._joined(name) for name in ("a", "b"))
+        self.a, self.b = (self.joined(name) for name in ("a", "b"))
 
     def _powered(self, name: str) -> Host:
         host = self.bed.host(name)
         host.up()
         return host
 
-    def _joined(self, name: str) -> JoinedHost:
+    def joined(self, name: str) -> JoinedHost:
         joined = JoinedHost(self._powered(name), self.server).join().start(*LEASE)
         joined.host.dockerd()
         images.load(joined.host)
         return joined
+
+    def remove(self, name: str) -> Done:
+        """A host, for good."""
+        kubeconfig = ("--kubeconfig", str(self.server.data_dir / "kubeconfig"))
+        return self.server.mooring("node", "remove", name, "--yes", *kubeconfig)
 
     def log(self, claim: str) -> Path:
         """What writers of a claim have written."""
@@ -208,6 +213,25 @@ def test_killed_while_it_takes_over_a_host_has_it_when_it_is_back(hosts: Hosts, 
     eventually(lambda: hosts.a.host.try_docker("start", claim).code == 0, "it is let go")
     eventually(lambda: hosts.writers(claim)[-1] == "a", "and written to where it was before")
     hosts.a.host.docker("rm", "--force", claim)
+
+
+@pytest.mark.slow
+def test_a_host_that_is_removed_has_stopped_before_another_writes(hosts: Hosts) -> None:
+    gone = hosts.joined("gone")
+    for class_, claim in (("plain", "unpromised"), ("leased", "promised")):
+        gone.create(claim, class_)
+        write(gone, claim)
+        eventually(lambda claim=claim: "gone" in hosts.writers(claim), "it writes")
+        hosts.b.create(claim, class_)
+        if class_ == "plain":
+            refused = hosts.remove("gone")
+            assert refused.code == 1
+            assert "[Conflict]" in refused.err, refused.err
+            gone.host.docker("rm", "--force", claim)
+    eventually(lambda: hosts.remove("gone").code == 0, "what it let go is free")
+    eventually(may_write(hosts.b, "promised"), "the other has it")
+    assert is_one_after_the_other(hosts.writers("promised")), hosts.writers("promised")
+    assert hosts.writers("promised")[-1] == "b"
 
 
 def test_without_the_word_of_an_operator_a_plain_class_is_taken_by_nobody(hosts: Hosts) -> None:

@@ -19,6 +19,15 @@ LABELS = "{{range $k, $v := .Spec.Labels}}{{$k}}={{$v}} {{end}}"
 # Says in its volume that it started, and as what; and ends when it is told to.
 APP = "trap exit TERM; echo $VERSION >>/data/starts; while :; do sleep 1 & wait $!; done"
 
+MOVES = """
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: moves}
+provisioner: directory.mooring.dev
+volumeBindingMode: WaitForFirstConsumer
+parameters: {elsewhere: move}
+"""
+
 
 def loaded(host: Host) -> None:
     """With the images of the documentation, too."""
@@ -260,6 +269,7 @@ def test_one_service_for_each_slot(swarm: Swarm) -> None:
     swarm.manager.docker("service", "rm", "db-1", "db-2")
 
 
+@pytest.mark.slow
 def test_a_global_service_has_a_volume_of_each_host(swarm: Swarm) -> None:
     create, update = recipes("swarm.md", "A global service")
     swarm.types(create)
@@ -349,3 +359,33 @@ def test_the_manager_that_leads_drains_its_own_host(swarm: Swarm) -> None:
     eventually(lambda: swarm.availability("a") == "pause", "and the other is what it was")
     swarm.manager.docker("node", "update", "--availability", "active", "a")
     assert not any("mooring.availability" in one for one in swarm.labels("a") + swarm.labels("s"))
+
+
+def test_a_drained_host_sends_away_what_may_move(swarm: Swarm) -> None:
+    a, b = swarm.joined["a"], swarm.joined["b"]
+    swarm.server.kubectl("apply", "--filename", "-", stdin=MOVES)
+    assert a.create("nomad", "moves").code == 0
+    a.host.docker(
+        *("run", "--rm", "--volume", "nomad:/data", images.SHELL),
+        *("sh", "-c", "head -c 3000000 /dev/urandom >/data/f; md5sum /data/f >/data/sum"),
+    )
+    shown = swarm.drain("drain", "a", "--dry-run").out
+    assert "These are on a, and go to the host that wants them next" in shown
+    refused = swarm.drain("drain", "a", "--yes", "--move-to", "a")
+    assert "[CannotTake]" in refused.err
+    done = swarm.drain("drain", "a", "--yes", "--move-to", "b", "--timeout", "60")
+    assert done.code == 0, done.err
+    told = swarm.server.volume("nomad")["metadata"]["annotations"]
+    assert told["mooring.dev/home"] == "b/local-b"
+    assert "mooring.dev/copies" not in told
+    # It does not come back to a host that is out of use.
+    back = a.host.try_docker("run", "--rm", "--volume", "nomad:/data", images.SHELL, "true")
+    assert "a is cordoned" in back.err
+    check = ("run", "--rm", "--volume", "nomad:/data", images.SHELL, "md5sum", "-c", "/data/sum")
+    assert b.host.docker(*check) == "/data/f: OK"
+    eventually(
+        lambda: "mooring.vol.default.nomad=true" in swarm.labels("b"), "the label moved with it"
+    )
+    assert swarm.drain("uncordon", "a").code == 0
+    assert a.host.docker(*check) == "/data/f: OK"
+    a.host.docker("volume", "rm", "nomad")

@@ -1,6 +1,7 @@
 """Two entries to one swarm whose hosts have agents: one hears them, the other goes by managers."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -10,25 +11,64 @@ import yaml
 
 from testbed import images
 from testbed.hosts import SLOWNESS
-from tests.docker.joined import JoinedHost, ServerHost
+from tests.docker.joined import PORT, JoinedHost, ServerHost
 from tests.docker.testbed import Bed, Host, eventually
 from tests.edge.entry import Entry
 
 NAMES: Final = ("h1", "h2", "h3")
+ETCD: Final = 2379
 ENDS_BY_TERM: Final = ("--stop-signal", "TERM")
 # It ends only when it is killed, 3 s after it is told to, and answers until then.
 STOP_S: Final = 3
 
 
 class Hearing:
-    """Three hosts in a swarm, the first with the server and the manager; agents on all."""
+    """Hosts in a swarm, the first with the server and the manager; agents on all.
 
-    def __init__(self, bed: Bed) -> None:
-        self.hosts = [powered(bed, name) for name in NAMES]
+    several  an etcd on the first host, and a second server on a host of its own
+    """
+
+    def __init__(self, bed: Bed, names: Sequence[str] = NAMES, *, several: bool = False) -> None:
+        self.hosts = [powered(bed, name) for name in names]
         self.manager = self.hosts[0]
-        self.server = ServerHost(self.manager)
+        store = f"etcd://{self.manager.ip}:{ETCD}/mooring"
+        if several:
+            self._etcd()
+        self.server = ServerHost(self.manager, *(("--store", store) if several else ()))
         self.server.start()
-        self.joined = [JoinedHost(one, self.server).join().start() for one in self.hosts[1:]]
+        self.urls = [f"https://{self.manager.ip}:{PORT}"]
+        if several:
+            self._second(powered(bed, "s2"), store)
+        self.joined = [self._joined(one) for one in self.hosts[1:]]
+        self._swarm()
+
+    def _etcd(self) -> None:
+        own, peer = (f"http://{self.manager.ip}:{one}" for one in (ETCD, ETCD + 1))
+        self.manager.popen(
+            *("etcd", "--data-dir", str(self.manager.place / "etcd"), "--name", "one"),
+            *("--listen-client-urls", own, "--advertise-client-urls", own),
+            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+            *("--initial-cluster", f"one={peer}"),
+            log="etcd.log",
+        )
+        listens(self.manager, ETCD)
+
+    def _second(self, host: Host, store: str) -> None:
+        where = ("--listen", f"{host.ip}:{PORT}", "--data-dir", str(host.place / "mooring"))
+        command = (sys.executable, "-m", "mooring.cli.main", "server", "--store", store, *where)
+        host.popen(*command, log="server.log")
+        listens(host, PORT)
+        self.urls.append(f"https://{host.ip}:{PORT}")
+
+    def _joined(self, host: Host) -> JoinedHost:
+        made = JoinedHost(host, self.server)
+        node, join, url, *more = self.server.joining()
+        words = (node, join, url, *self.urls[1:], *more, "--data-dir", str(made.data_dir))
+        done = host.run(sys.executable, "-m", "mooring.cli.main", *words)
+        assert done.code == 0, done.err
+        return made.start()
+
+    def _swarm(self) -> None:
         for host in self.hosts:
             host.dockerd()
             images.load(host)
@@ -50,7 +90,7 @@ class Hearing:
         done = self.server.mooring("edge", "token", host.name, *kubeconfig, *where)
         assert done.code == 0, done.err
         found: dict[str, Any] = yaml.safe_load(done.out)["agents"]
-        return found
+        return {**found, "urls": self.urls}
 
     def containers(self, service: str) -> list["Running"]:
         """Those that run now."""
@@ -100,6 +140,16 @@ class Running(NamedTuple):
     def _look(self) -> dict[str, Any]:
         found: dict[str, Any] = self.host.api("GET", f"/containers/{self.id}/json")[1]
         return found
+
+
+def listens(host: Host, port: int) -> None:
+    """Wait until somebody takes connections at the host's address."""
+
+    def look() -> bool:
+        with host.connected(host.ip, port):
+            return True
+
+    eventually(look, f"{host.name}:{port} takes connections")
 
 
 def powered(bed: Bed, name: str) -> Host:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.docker.testbed import Bed, eventually, needs_hosts
 from tests.edge.entry import Entry, lacking
-from tests.edge.hearing import ENDS_BY_TERM, NAMES, Hearing, hears, powered, state_of
+from tests.edge.hearing import ENDS_BY_TERM, NAMES, Hearing, hears, powered, settled, state_of
 
 pytestmark = [pytest.mark.system, needs_hosts]
 
@@ -13,16 +13,16 @@ pytestmark = [pytest.mark.system, needs_hosts]
 def hearing(bed: Bed) -> Hearing:
     if why := lacking():
         pytest.skip(why)
-    return Hearing(bed)
+    return Hearing(bed, NAMES[:2])
 
 
 @pytest.fixture(scope="module")
 def entry(hearing: Hearing, bed: Bed) -> Entry:
     made = hearing.entry(powered(bed, "edge"))
     made.start()
-    made.create("web", 3, *ENDS_BY_TERM)
-    made.serves("web", 3)
-    hears(made, NAMES)
+    made.create("web", 2, *ENDS_BY_TERM)
+    settled(hearing, [made], 2)
+    hears(made, NAMES[:2])
     return made
 
 
@@ -36,5 +36,5 @@ def test_a_task_that_was_told_to_end_is_drained_though_it_runs_on(
         eventually(lambda: state_of(entry, one.task) == "leaves", "it is drained")
         assert one.runs
         eventually(lambda: not one.runs, "it ends")
-        entry.serves("web", 3)
+        settled(hearing, [entry], 2, without=one)
     assert counted.failures == []

@@ -1,11 +1,12 @@
 """What tests of mounts need, and why they are left out without it."""
 
+import asyncio
 import ctypes
 import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,26 @@ def hanging_disk(target: Path) -> Iterator[None]:
         yield
     finally:
         os.close(server)
+
+
+@contextmanager
+def a_small_disk(target: Path) -> Iterator[Path]:
+    """A file system of few bytes in memory, while it is used."""
+    target.mkdir()
+    asyncio.run(small_disk(target, "64k"))
+    try:
+        yield target
+    finally:
+        mounts.unmount(target)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room on a file system. Returns the file that has it all."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler
 
 
 async def small_disk(target: Path, size: str) -> None:

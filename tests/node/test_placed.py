@@ -112,3 +112,11 @@ def test_what_is_filled_from_something_is_tried_where_that_is(plant: PlacedPlant
     plant.ask("of-there", dataSource={"kind": "PersistentVolumeClaim", "name": "there"})
     assert plant.claim("there").phase == "Bound"
     assert "ProvisioningFailed" not in str(plant.events("of-there"))
+
+
+def test_what_is_filled_from_a_backup_is_begun_by_the_chosen_host_alone(plant: PlacedPlant) -> None:
+    plant.capacity("local", "10Gi")
+    plant.capacity("local-there", "900Gi")
+    source = {"apiGroup": "mooring.dev", "kind": "VolumeBackup", "name": "nightly"}
+    plant.ask(dataSourceRef=source)
+    assert (plant.maker(), plant.intents()) == (THERE, [])

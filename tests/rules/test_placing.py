@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Set
 
+import msgspec
 import pytest
 
 from mooring.model.metadata import Metadata
 from mooring.model.names import DIRECTORY_DRIVER, IMMEDIATE, WAIT_FOR_FIRST_CONSUMER
+from mooring.model.node import Node, NodeCondition, NodeStatus
 from mooring.model.pool import Condition, Pool, PoolCapacity, PoolNamespace, PoolSpec, PoolStatus
 from mooring.model.quantity import parse_quantity
-from mooring.model.storage_class import StorageClass
-from mooring.rules.placing import Place, has_to_be_placed, placed
+from mooring.model.storage_class import StorageClass, TopologyExpression, TopologyTerm
+from mooring.rules.placing import Place, Rooms, has_to_be_placed
 from tests.rules.making import a_claim
 
 HOSTS = {"a", "b", "c"}
@@ -47,15 +49,30 @@ def a_pool(
     )
 
 
+def rooms(*pools: Pool, hosts: Set[str] = HOSTS, **labels: str) -> Rooms:
+    """labels: zones of hosts by name"""
+    made = Rooms()
+    for name in hosts:
+        condition = NodeCondition(type="Ready", status="True")
+        named = Metadata(name=name, labels={"zone": labels.get(name, "")})
+        made.put_node(name, Node(metadata=named, status=NodeStatus(conditions=(condition,))))
+    for pool in pools:
+        made.put_pool(pool.name, pool)
+    return made
+
+
 def chosen(
     *pools: Pool,
     size: str = "1Gi",
     hosts: Set[str] = HOSTS,
     promised: Mapping[str, str] | None = None,
     refused: Set[str] = frozenset(),
+    only: str = "",
 ) -> Place:
-    amounts = {name: parse_quantity(one) for name, one in (promised or {}).items()}
-    return placed(a_claim(size=size), a_class(), pools, hosts, amounts, refused)
+    known = rooms(*pools, hosts=hosts)
+    for name, one in (promised or {}).items():
+        known.promise(name, parse_quantity(one))
+    return known.best(a_claim(size=size), a_class(), refused, only)
 
 
 @pytest.mark.parametrize(
@@ -110,20 +127,54 @@ def test_a_place_that_nobody_has_looked_at_comes_last() -> None:
 def test_a_host_that_is_away_or_takes_nothing_new_is_left_out() -> None:
     pools = a_pool("a", disk="100Gi"), a_pool("b", disk="10Gi")
     assert chosen(*pools, hosts={"b"}).node == "b"
-    assert chosen(*pools, hosts=set()).why == f"no host with {DIRECTORY_DRIVER} is Ready"
+    none = f"no host is Ready with one pool of {DIRECTORY_DRIVER} that is well"
+    assert chosen(*pools, hosts=set()).why == none
 
 
-def test_why_no_host_can_make_it_names_each() -> None:
+def test_why_no_host_can_make_it_names_some_and_counts_the_others() -> None:
+    hosts = {f"h{number}" for number in range(10)}
+    full = [a_pool(name, capacity="1Gi", allocated="1Gi") for name in sorted(hosts)]
     found = chosen(
-        a_pool("a", capacity="1Gi", allocated="1Gi"),
-        a_pool("b", ready="False"),
-        a_pool("c", namespaces=(PoolNamespace(name="other"),)),
+        *full[:1], a_pool("c", namespaces=(PoolNamespace(name="other"),)), hosts={"h0", "c"}
     )
-    assert found.node == ""
     assert found.why == (
-        "pool local-a has 1Gi, 1Gi is taken, asked for 1Gi; pool local-b is not Ready; "
-        "pool local-c is not granted to namespace default"
+        "pool local-h0 has 0 left, asked for 1Gi; pool local-c is not granted to namespace default"
     )
+    assert chosen(*full, hosts=hosts).why.endswith(
+        "pool local-h2 has 0 left, asked for 1Gi; nor can 7 others"
+    )
+
+
+def test_a_pool_that_is_not_well_is_left_out() -> None:
+    assert chosen(a_pool("a", disk="9Gi", ready="False"), a_pool("b", disk="2Gi")).node == "b"
+
+
+def test_the_one_host_that_has_what_it_is_filled_from() -> None:
+    pools = a_pool("a", disk="100Gi"), a_pool("b", disk="10Gi")
+    assert chosen(*pools, only="b").node == "b"
+    assert chosen(*pools, only="c").why.startswith("c is not Ready with one pool")
+
+
+def test_a_host_where_the_class_allows_it() -> None:
+    term = TopologyTerm(match_label_expressions=(TopologyExpression(key="zone", values=("zb",)),))
+    class_ = msgspec.structs.replace(a_class(), allowed_topologies=(term,))
+    pools = a_pool("a", disk="100Gi"), a_pool("b", disk="10Gi")
+    assert rooms(*pools, a="za", b="zb").best(a_claim(), class_).node == "b"
+    assert "allowedTopologies" in rooms(*pools, a="za", b="zc").best(a_claim(), class_).why
+
+
+def test_what_changes_is_known_by_the_next_claim() -> None:
+    known = rooms(a_pool("a", disk="10Gi"), a_pool("b", disk="9Gi"))
+    known.put_pool("local-a", a_pool("a", disk="10Gi", allocated="5Gi"))
+    assert known.best(a_claim(), a_class()).node == "b"
+    known.promise("local-b", parse_quantity("5Gi"))
+    assert known.best(a_claim(), a_class()).node == "a"
+    known.put_pool("local-b", a_pool("b", disk="11Gi"))  # what was promised of it stays promised
+    assert known.best(a_claim(size="7Gi"), a_class()).why
+    known.promise("local-b", parse_quantity("-5Gi"))
+    assert known.best(a_claim(size="7Gi"), a_class()).node == "b"
+    known.put_pool("local-b", None)
+    assert not known.has_several(DIRECTORY_DRIVER)
 
 
 def test_a_host_with_two_pools_of_the_driver_cannot_say_which() -> None:

@@ -26,7 +26,7 @@ from tests.api.lines import Line, served
 from tests.api.test_nodes import World
 from tests.conformance.stores import WAIT_S, until
 
-KEY = "nodes/a"
+KEY, CSI = "nodes/a", "csinodes.storage.k8s.io/a"
 
 
 class Sight(MemoryStore):
@@ -35,7 +35,7 @@ class Sight(MemoryStore):
     is_shared = True
 
     def __init__(self, store: MemoryStore) -> None:
-        self._all, self.is_cut_off = store, False
+        self._all, self.is_cut_off, self.commits = store, False, 0
 
     def _look(self) -> None:
         if self.is_cut_off:
@@ -57,7 +57,10 @@ class Sight(MemoryStore):
 
     async def commit(self, writes: Sequence[Write], checks: Sequence[Check] = ()) -> int:
         self._look()
-        return await self._all.commit(writes, checks)
+        try:
+            return await self._all.commit(writes, checks)
+        finally:
+            self.commits += 1
 
     async def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Changes]:  # type: ignore[override]
         async for batch in self._all.watch(prefix, from_revision):
@@ -66,6 +69,8 @@ class Sight(MemoryStore):
 
 
 class Place:
+    all: MemoryStore
+
     """Two servers of a store, a line to each, and an agent that asks the first one first."""
 
     def __init__(self, directory: Path) -> None:
@@ -87,13 +92,22 @@ class Place:
             self.lines.append(await self._all.enter_async_context(Line(port)))
         own = await self.worlds[0].joined("a")
         await until(lambda: self._knows(own))
-        self.store = RemoteStore(
+        self._own, self.all = own, shared
+        self.store = self.another()
+        return self
+
+    def another(self) -> RemoteStore:
+        """Of an agent with the same token."""
+        return RemoteStore(
             [one.url for one in self.lines],
             lambda: None,  # type: ignore[arg-type,return-value]  # without TLS
-            lambda: own,
-            {KEY: 0.2},
+            lambda: self._own,
+            {KEY: 0.5},
         )
-        return self
+
+    async def has_asked(self, commits: int) -> bool:
+        """Whether the first server has asked the store for more than these."""
+        return self.sights[0].commits > commits
 
     async def _knows(self, token: str) -> bool:
         return (await self.worlds[1].ask(token, "GET", "documents")).status == 200
@@ -117,6 +131,12 @@ def node(**labels: str) -> bytes:
     metadata: dict[str, Any] = {"name": "a", "uid": "1e0b2f0c-6f0a-4a3e-9d55-6e2f5b1c7a10"}
     metadata["labels"] = labels
     return msgspec.json.encode({"kind": "Node", "apiVersion": "v1", "metadata": metadata})
+
+
+def csi_node() -> bytes:
+    metadata = {"name": "a", "uid": "5a3c2b1d-0e8f-4d27-8c61-2f7d90b4e6a3"}
+    doc = {"kind": "CSINode", "apiVersion": "storage.k8s.io/v1", "metadata": metadata}
+    return msgspec.json.encode({**doc, "spec": {"drivers": []}})
 
 
 async def test_a_server_that_hangs_is_left_for_the_next(place: Place) -> None:
@@ -156,6 +176,51 @@ async def test_the_changes_of_a_server_that_is_cut_off_are_had_elsewhere(place: 
     watch = place.store.watch("nodes/", revision)
     revision = await place.store.commit([Write(KEY, node(), ABSENT)])
     assert (await _told(watch, revision)).revision == revision
+
+
+async def test_what_was_given_up_is_not_done_later(place: Place) -> None:
+    """It lies in the buffers of a server that stands still; meanwhile all is done, and undone."""
+    await place.store.commit([Write(CSI, csi_node(), ABSENT)])
+    commits = place.sights[0].commits
+    place.lines[0].stand_still()
+    made = await place.store.commit([Write(KEY, node(), ABSENT)])
+    await place.all.commit([Write(KEY, None, made)])
+    place.lines[0].go_on()
+    await until(lambda: place.has_asked(commits))
+    assert await place.all.get(KEY) is None
+
+
+async def test_what_its_caller_gave_up_is_not_done_later(place: Place) -> None:
+    revision = await place.store.commit([Write(KEY, node(), ABSENT)])
+    commits = place.sights[0].commits
+    place.lines[0].stand_still()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await place.store.commit([Write(KEY, node(zone="late"), revision)])
+    await place.store.commit([Write(CSI, csi_node(), ABSENT)])
+    place.lines[0].go_on()
+    await until(lambda: place.has_asked(commits))
+    document = await place.all.get(KEY)
+    assert document is not None
+    assert document.revision == revision
+
+
+async def test_an_agent_goes_on_where_another_has_made_a_cut(place: Place) -> None:
+    """As a straggler of its own does, and an agent of this host that was started since."""
+    other = place.another()
+    revision = await place.store.commit([Write(KEY, node(), ABSENT)])
+    revision = await other.commit([Write(KEY, node(zone="a"), revision)])
+    revision = await place.store.commit([Write(KEY, node(zone="b"), revision)])
+    assert await other.commit([Write(KEY, node(zone="c"), revision)]) > revision
+    await other.close()
+
+
+async def test_ordinary_commits_make_one_revision_each(place: Place) -> None:
+    revision = await place.store.commit([Write(KEY, node(), ABSENT)])
+    for zone in ("a", "b", "c"):
+        before, write = revision, Write(KEY, node(zone=zone), revision)
+        revision = await place.store.commit([write])
+        assert revision == before + 1
 
 
 async def test_where_no_server_has_the_store_it_is_told(

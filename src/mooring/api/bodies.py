@@ -2,7 +2,9 @@
 
 import asyncio
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from mooring.api import messages, protobuf
 from mooring.api.decoding import duplicates, json_value, yaml_duplicates, yaml_value
@@ -14,11 +16,21 @@ from mooring.objects.kind import Doc, Kind
 from mooring.objects.schema import SCHEMAS
 from mooring.store.interface import MAX_VALUE_BYTES, TooLarge
 
+T = TypeVar("T")
+
 JSON: Final = "application/json"
 YAML_TYPES: Final = frozenset(
     {"application/yaml", "application/apply-patch+yaml", "application/apply-patch"}
 )
 LARGE_BYTES: Final = 64 * 1024  # a second may pass over 3 MiB of tiny fields; others go on
+
+
+async def read_as(request: Request, type_: type[T]) -> T:
+    """JSON of a path of Mooring's own; none at all is an empty object. Raises ApiError."""
+    try:
+        return msgspec.json.decode(await request.body() or b"{}", type=type_)
+    except msgspec.MsgspecError as error:
+        raise ApiError("BadRequest", f"the body of the request: {error}") from error
 
 
 def media_type(request: Request) -> str:

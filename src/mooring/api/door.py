@@ -3,6 +3,7 @@
 GET   documents  a page of what is there: model/door.py has the bodies
 GET   watch      every change after a revision, as a stream
 POST  commit     writes, all or none
+POST  cut        what the agent has given up is not to be done any more
 POST  events     notes of events, for the recorder
 POST  renew      a new token in the place of the one that asks
 
@@ -13,10 +14,12 @@ object is a valid one. Decision 0029.
 
 import asyncio
 import logging
+import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -44,6 +47,9 @@ from mooring.rules.node_rights import AgentHost, may_read, refusal
 from mooring.store.interface import ABSENT, Changes, Check, Conflict, Expired, Page, Unavailable
 from mooring.store.interface import Write as StoreWrite
 
+T = TypeVar("T")
+Good = Callable[[], bool]
+
 log = logging.getLogger(__name__)
 
 MSGPACK: Final = (b"content-type", b"application/msgpack")
@@ -52,6 +58,7 @@ AHEAD_S: Final = 3.0  # that a server may be behind another
 HELD_S: Final = 0.5  # of what may wait
 _LEASES: Final = lease_key("")
 _VOLUMES: Final = ViewDecoder(Volume)
+_REMEDY: Final = "see docs/hosts.md for what an agent may do"
 NOTES_AT_MOST: Final = 1000  # of events, in one request
 
 
@@ -61,24 +68,29 @@ class Door:
     def __init__(self, objects: Objects, tell: Callable[[EventNote], None]) -> None:
         """tell: takes notes for events"""
         self._objects, self._tell = objects, tell
-        self._leases = SeenLeases(objects)
-        self._leases.start()
+        self.leases = SeenLeases(objects)
+        self.leases.start()
         self._ends = asyncio.Event()
 
     def stop(self) -> None:
         """End the streams, and those that begin from now on."""
         self._ends.set()
-        self._leases.stop()
+        self.leases.stop()
 
-    async def serves(self, request: Request, token: Token) -> bool:
-        """Answer, if it is one of its paths. Errors are in the form that agents read."""
+    async def serves(self, request: Request, token: Token, is_good: Good) -> bool:
+        """Answer, if it is one of its paths. Errors are in the form that agents read.
+
+        is_good  whether the token has not ended meanwhile
+        """
         asked = request.path.removeprefix(f"{door.PATH}/")
-        serve = {
+        serves: dict[tuple[str, str], Callable[[Request, AgentHost], Awaitable[None]]] = {
             ("GET", "documents"): self._documents,
-            ("GET", "watch"): self._watch,
+            ("GET", "watch"): partial(self._watch, is_good=is_good),
             ("POST", "commit"): self._commit,
+            ("POST", "cut"): self._cut,
             ("POST", "events"): self._events,
-        }.get((request.method, asked))
+        }
+        serve = serves.get((request.method, asked))
         if serve is None:
             return False
         host = AgentHost(token.node, frozenset(token.namespaces))
@@ -95,24 +107,23 @@ class Door:
     # Reading
 
     async def _documents(self, request: Request, host: AgentHost) -> None:
-        query = request.query
+        """A page ends with a document that is seen, so that its place tells of nothing else."""
+        query, seen = request.query, list[door.Doc]()
+        prefix, after = query.get("prefix", ""), query.get("after", "")
         limit = min(_number(query.get("limit", "")) or PAGE_AT_MOST, PAGE_AT_MOST)
-        page: Page = await self._objects.store.list(
-            query.get("prefix", ""),
-            limit=limit,
-            after=query.get("after", ""),
-            revision=_number(query.get("revision", "")),
-        )
-        seen = [door.Doc(*one) for one in page.documents if self._sees(host, one.key)]
-        if page.more and page.documents:
-            # Where to go on is the last that there was, whether it is seen or not.
-            last = page.documents[-1]
-            if not seen or seen[-1].key != last.key:
-                seen.append(door.Doc(last.key, b"", 0))
-        answer = door.Documents(seen, page.revision, page.more)
+        page = Page([], _number(query.get("revision", "")), more=True)
+        wanted = limit
+        while page.more and len(seen) < limit:
+            page = await self._objects.store.list(
+                prefix, limit=wanted, after=after, revision=page.revision
+            )
+            seen += [door.Doc(*one) for one in page.documents if self._sees(host, one.key)]
+            after, wanted = page.documents[-1].key if page.documents else "", PAGE_AT_MOST
+        more = page.more or len(seen) > limit
+        answer = door.Documents(seen[:limit], page.revision, more)
         await request.answer(200, msgspec.msgpack.encode(answer), (MSGPACK,))
 
-    async def _watch(self, request: Request, host: AgentHost) -> None:
+    async def _watch(self, request: Request, host: AgentHost, is_good: Good) -> None:
         query = request.query
         prefix, since = query.get("prefix", ""), _number(query.get("from", ""))
         batches = self._objects.store.watch(prefix, since).__aiter__()
@@ -133,7 +144,8 @@ class Door:
                 if not begun:
                     begun = True
                     await request.begin((MSGPACK,))
-                if gone.done() or ends.done():
+                # Looked at before anything is told, and each time that it could have been.
+                if gone.done() or ends.done() or not is_good():
                     break
                 if hurries or held.due_in_s() <= 0:
                     await request.more(_framed(held.given()))
@@ -167,11 +179,14 @@ class Door:
     # Writing
 
     async def _commit(self, request: Request, host: AgentHost) -> None:
-        try:
-            wanted = msgspec.msgpack.decode(await request.body(), type=door.Commit)
-        except msgspec.MsgspecError as error:
-            raise ApiError("BadRequest", f"it is no commit: {error}") from error
+        wanted = await _decoded(request, door.Commit)
         await self._objects.fresh()  # what the agent knows, it may have from another server
+        for one in wanted.writes:
+            if one.key != task_container.key_of(host.node) and not self._sees(host, one.key):
+                what = f"node {host.node} may not write {one.key}: it does not see it"
+                raise ApiError("Forbidden", what, _REMEDY)
+        if wanted.again:  # what was done of it was done before the cut
+            await self._objects.cache.caught_up(wanted.cut or 0)
         revision = self._done_before(wanted) if wanted.again else 0
         if not revision:
             writes = [await self._write(host, one) for one in wanted.writes]
@@ -180,12 +195,22 @@ class Door:
                     raise ApiError("Forbidden", f"node {host.node} does not see {held.key}")
             checks = [Check(one.key, one.revision) for one in wanted.checks]
             checks += self._still_held(writes, host)
+            if wanted.cut is not None:
+                checks.append(Check(door.HOSTS + host.node, wanted.cut))
             revision = await self._objects.store.commit(writes, checks)
         answer = msgspec.msgpack.encode(door.Committed(revision))
         await request.answer(200, answer, (MSGPACK,))
 
+    async def _cut(self, request: Request, host: AgentHost) -> None:
+        known = (await _decoded(request, door.Cut)).known
+        mark = secrets.token_hex(8).encode()  # other than before
+        write = StoreWrite(door.HOSTS + host.node, mark, known or ABSENT)
+        answer = door.Committed(await self._objects.store.commit([write]))
+        await request.answer(200, msgspec.msgpack.encode(answer), (MSGPACK,))
+
     def _done_before(self, wanted: door.Commit) -> int:
         """The revision, if all of it is as it was to be: an earlier try came to something."""
+        revision = 0
         for one in wanted.writes:
             if one.key.startswith(task_container.PREFIX):
                 return 0  # it compares revisions itself
@@ -196,7 +221,9 @@ class Door:
                     return 0
             elif not same_content(unspliced(entry.body, shelf.offset), one.value):
                 return 0
-        return self._objects.cache.revision
+            else:
+                revision = max(revision, entry.revision)
+        return revision or self._objects.cache.revision
 
     async def _write(self, host: AgentHost, wanted: door.Wanted) -> StoreWrite:
         """What the store is to do, if the agent may. Raises Conflict, ApiError Forbidden, Invalid.
@@ -218,7 +245,7 @@ class Door:
         after = self._doc(shelf.kind, wanted, before)
         if why := refusal(host, shelf.kind.resource, key, before, after, self):
             what = f"node {host.node} may not write {wanted.key}: {why}"
-            raise ApiError("Forbidden", what, "see docs/hosts.md for what an agent may do")
+            raise ApiError("Forbidden", what, _REMEDY)
         # Not its bytes: all that reads them counts on the form that we give them.
         value = stored_form(shelf.kind, after) if after is not None else None
         return StoreWrite(wanted.key, value, wanted.expected or ABSENT)
@@ -261,9 +288,9 @@ class Door:
 
     def may_pass(self, node: str, *, has_promised: bool) -> bool:
         """By what this server has seen of the node's Lease, whatever an agent says."""
-        late_s = self._leases.late_s(node)
+        late_s = self.leases.late_s(node)
         return passing(
-            holder_of(self._leases.unheard_share(node), has_users=True),
+            holder_of(self.leases.unheard_share(node), has_users=True),
             late_s,
             fences=has_promised,
             out_of_service=is_out_of_service(self._objects.view(Node, node)),
@@ -292,14 +319,18 @@ class Door:
     # Events
 
     async def _events(self, request: Request, host: AgentHost) -> None:
-        try:
-            notes = msgspec.msgpack.decode(await request.body(), type=list[EventNote])
-        except msgspec.MsgspecError as error:
-            raise ApiError("BadRequest", f"these are no events: {error}") from error
+        notes = await _decoded(request, list[EventNote])
         for note in notes[:NOTES_AT_MOST]:
             if not note.about.namespace or host.serves(note.about.namespace):
                 self._tell(note)
         await request.answer(200, b"", (MSGPACK,))
+
+
+async def _decoded(request: Request, type_: type[T]) -> T:
+    try:
+        return msgspec.msgpack.decode(await request.body(), type=type_)
+    except msgspec.MsgspecError as error:
+        raise ApiError("BadRequest", f"the body of the request: {error}") from error
 
 
 def _told_to_edges(host: AgentHost, wanted: door.Wanted) -> StoreWrite:

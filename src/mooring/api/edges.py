@@ -20,7 +20,7 @@ from mooring.api.identity import new_token, token_hash
 from mooring.api.status import ApiError
 from mooring.api.tokens import Token, Tokens, until
 from mooring.clock import timestamp
-from mooring.model.task_container import PREFIX, PROGRESS_EVERY_S, STREAM_PATH, HostTasks
+from mooring.model.task_container import PREFIX, PROGRESS_EVERY_S, STREAM_PATH
 from mooring.objects.kinds.common import is_subdomain
 from mooring.objects.objects import Objects
 from mooring.store.interface import Changes, Expired
@@ -75,7 +75,7 @@ class Edges:
                 if following.done():
                     told = b"".join(_lines(following.result()))
                     following = asyncio.ensure_future(anext(batches))
-                    await request.more(told)
+                    await request.more(told or NOTHING)
                 else:
                     await request.more(NOTHING)
         except StopAsyncIteration:  # the store is closed
@@ -113,8 +113,6 @@ class Edges:
 
 
 def _lines(changes: Changes) -> Iterable[bytes]:
-    """The last of each host."""
+    """The last of each host. Of one that was taken away nothing: its containers may well run."""
     newest = {one.key: one.after for one in changes}
-    for key, value in newest.items():
-        gone = msgspec.json.encode(HostTasks(key.removeprefix(PREFIX)))
-        yield (gone if value is None else value) + b"\n"
+    return [value + b"\n" for value in newest.values() if value is not None]

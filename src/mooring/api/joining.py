@@ -5,18 +5,20 @@ GET  /mooring/v1/ca           the certificate of the servers' authority; without
 POST /mooring/v1/node/renew   a new token in the place of the node's own
 POST /mooring/v1/tokens       an admin: {"node": NAME, "namespaces": [...], "hours": N}, a one-time
                               token; all of it may be left out
-POST /mooring/v1/leave        an admin: {"node": NAME}: its tokens end
+POST /mooring/v1/leave        an admin: see leaving.py
 """
 
 import logging
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
+from mooring.api.bodies import read_as
 from mooring.api.http import JSON, Request
+from mooring.api.leaving import Leaving
 from mooring.api.status import ApiError
 from mooring.api.store import require_many_hosts
 from mooring.api.tokens import Token, Tokens, until
@@ -28,15 +30,13 @@ from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.objects.errors import AlreadyExists
 from mooring.objects.kinds.common import is_subdomain
+from mooring.objects.leases import SeenLeases
 from mooring.objects.objects import Objects
-from mooring.store.interface import Conflict
-
-T = TypeVar("T")
+from mooring.store.interface import ABSENT, ANY, Check, Conflict, Write
 
 log = logging.getLogger(__name__)
 
 TOKENS_PATH: Final = "/mooring/v1/tokens"
-LEAVE_PATH: Final = "/mooring/v1/leave"
 RENEW_PATH: Final = f"{door.PATH}/renew"
 HOST_CLASS: Final = "host"  # whose volumes are on the host of their first container
 NODE_DAYS: Final = 30.0  # of a node's token; its agent renews it after a third of that
@@ -59,15 +59,12 @@ class Made(msgspec.Struct):
     expires: str
 
 
-class Leaves(msgspec.Struct, forbid_unknown_fields=True):
-    node: str
-
-
 class Joining:
     """Answers by path."""
 
-    def __init__(self, objects: Objects, tokens: Tokens, ca: Path) -> None:
+    def __init__(self, objects: Objects, tokens: Tokens, ca: Path, leases: SeenLeases) -> None:
         self._objects, self._tokens, self._ca = objects, tokens, ca
+        self._leaving = Leaving(objects, tokens, leases)
 
     async def serves_anybody(self, request: Request) -> bool:
         """What needs no token, as who asks does not know yet whether to trust this server."""
@@ -81,12 +78,14 @@ class Joining:
         """A one-time token is good for one thing."""
         if (request.method, request.path) != ("POST", door.JOIN_PATH):
             return False
-        asked = await _body(request, door.JoinRequest)
+        asked = await read_as(request, door.JoinRequest)
+        await self._objects.fresh()  # another server may have let in one of that name
         self._refuse_node(asked.node, token)
+        claim = await self._claimed(asked.node, token, hashed)
         if asked.pool:
             await self._make_pool(asked)
         node = Token("node", f"system:node:{asked.node}", asked.node, token.namespaces)
-        await self._answer_token(request, node, hashed)
+        await self._answer_token(request, node, hashed, claim)
         log.info("node=%s joined", asked.node)
         return True
 
@@ -94,20 +93,16 @@ class Joining:
         if (request.method, request.path) != ("POST", RENEW_PATH):
             return False
         node = Token("node", token.user, token.node, token.namespaces)
-        await self._answer_token(request, node, "")
-        await self._tokens.shortened(hashed, OLD_MINUTES / (24 * 60))
+        await self._answer_token(request, node, hashed)
         return True
 
     async def serves_admin(self, request: Request) -> bool:
-        if request.method != "POST" or request.path not in (TOKENS_PATH, LEAVE_PATH):
-            return False
-        if request.path == LEAVE_PATH:
-            leaves = await _body(request, Leaves)
-            await self._tokens.ended(leaves.node)
-            await request.answer(200, b"{}", (JSON,))
+        if await self._leaving.serves(request):
             return True
+        if (request.method, request.path) != ("POST", TOKENS_PATH):
+            return False
         await require_many_hosts(self._objects.store)
-        asked = await _body(request, Asked)
+        asked = await read_as(request, Asked)
         _refuse_asked(asked)
         expires = until(self._objects.clock, asked.hours / 24)
         token = Token("join", "system:joining", asked.node, asked.namespaces, expires)
@@ -123,12 +118,23 @@ class Joining:
             what = f"this token is for node {token.node} alone, not for {node}"
             raise ApiError("Forbidden", what, f"join as {token.node}, or have another token made")
         if not token.node and self._objects.view(Node, node) is not None:
-            raise ApiError(
-                "AlreadyExists",
-                f"there is a node {node} already",
-                f"if it is this host, make a token for it alone: mooring node token --node {node}; "
-                "else join with another --node-name",
-            )
+            raise _taken(node)
+
+    async def _claimed(self, node: str, token: Token, hashed: str) -> Check:
+        """That the name is this host's, whoever else joins by it at this moment.
+
+        A try that was cut off may be tried again with the same token. A token for that name alone
+        takes it over: what the agent of before has yet to be done is not done any more.
+        """
+        key, mark = door.HOSTS + node, hashed.encode()
+        try:
+            claim = [Write(key, mark, ANY if token.node else ABSENT)]
+            return Check(key, await self._objects.store.commit(claim))
+        except Conflict as conflict:
+            found = await self._objects.store.get(key)
+            if found is None or found.value != mark:
+                raise _taken(node) from conflict
+            return Check(key, found.revision)
 
     async def _make_pool(self, asked: door.JoinRequest) -> None:
         """Where the host's volumes are, and a class that takes each where it is used first."""
@@ -136,17 +142,34 @@ class Joining:
             raise ApiError("BadRequest", f"pool: {asked.pool[:64]!r} is no absolute path")
         await make_pool(self._objects, asked.node, asked.pool)
 
-    async def _answer_token(self, request: Request, token: Token, instead_of: str) -> None:
+    async def _answer_token(
+        self, request: Request, token: Token, old: str, claim: Check | None = None
+    ) -> None:
+        """old: the hash of the one that asks. claim: to a name, of one that joins"""
         expires = until(self._objects.clock, NODE_DAYS)
         token = msgspec.structs.replace(token, expires=expires)
         try:
-            secret = await self._tokens.made(token, instead_of=instead_of)
+            if claim is None:
+                secret = await self._tokens.renewed(old, token, OLD_MINUTES / (24 * 60))
+            else:
+                secret = await self._tokens.made(token, instead_of=old, checks=[claim])
         except Conflict as conflict:
-            what = "this token was used already"
-            remedy = "have another made: mooring node token"
+            if claim is not None and conflict.key == claim.key:
+                raise _taken(token.node) from conflict
+            what = "this token was used already, or another of this node at this moment"
+            remedy = "try it again; if it stays so have another made: mooring node token"
             raise ApiError("Unauthorized", what, remedy) from conflict
         answer = door.NodeToken(token.node, secret, timestamp(expires), list(token.namespaces))
         await request.answer(200, msgspec.json.encode(answer), (JSON,))
+
+
+def _taken(node: str) -> ApiError:
+    return ApiError(
+        "AlreadyExists",
+        f"there is a node {node} already",
+        f"if it is this host, make a token for it alone: mooring node token --node {node}; "
+        "else join with another --node-name",
+    )
 
 
 async def make_pool(objects: Objects, node: str, root: str) -> None:
@@ -176,10 +199,3 @@ def _refuse_asked(asked: Asked) -> None:
     if not 0 < asked.hours <= LONGEST_HOURS:
         what = f"hours: {asked.hours:g} is not more than 0 and at most {LONGEST_HOURS:.0f}"
         raise ApiError("BadRequest", what)
-
-
-async def _body(request: Request, type_: type[T]) -> T:
-    try:
-        return msgspec.json.decode(await request.body() or b"{}", type=type_)
-    except msgspec.MsgspecError as error:
-        raise ApiError("BadRequest", f"the body of the request: {error}") from error

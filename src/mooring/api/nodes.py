@@ -60,6 +60,6 @@ class Nodes:
             return True
         if self._certifying is not None and await self._certifying.serves_node(request, token):
             return True
-        if await self._door.serves(request, token):
+        if await self._door.serves(request, token, lambda: bool(self._tokens.found(hashed))):
             return True
         raise ApiError("Forbidden", f"the token of node {token.node} is not good for this path")

@@ -4,8 +4,7 @@ tokens/HASH  who has it, and until when. The token itself is nowhere.
 """
 
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -15,11 +14,24 @@ from msgspec import structs
 from mooring.api.identity import new_token, token_hash
 from mooring.background import Background
 from mooring.clock import Clock
-from mooring.store.interface import ABSENT, ANY, Conflict, Expired, Store, Write
+from mooring.store.interface import (
+    ABSENT,
+    ANY,
+    MAX_WRITES,
+    Check,
+    Conflict,
+    Expect,
+    Expired,
+    Store,
+    Unavailable,
+    Write,
+)
 
 log = logging.getLogger(__name__)
 
 PREFIX: Final = "tokens/"
+TRIES: Final = 8
+NOTHING: Final[Mapping[str, int]] = {}
 
 What = Literal["user", "node", "join", "edge"]
 
@@ -71,13 +83,31 @@ class Tokens:
             return None
         return token
 
-    async def made(self, token: Token, *, instead_of: str = "") -> str:
-        """A new token, known everywhere. instead_of: the hash of one that ends by it, once.
+    async def made(
+        self, token: Token, *, instead_of: str = "", checks: Sequence[Check] = ()
+    ) -> str:
+        """A new token, known everywhere.
 
-        Raises Conflict if that one was used up or ended by another at this moment.
+        instead_of  the hash of one that ends by it, once, and all that the same node had
+        raises      Conflict if that one was used up or ended by another at this moment, or a
+                    check fails
         """
         secret = new_token()
-        await self._write({token_hash(secret): token}, instead_of)
+        ends = {}
+        if instead_of:
+            ends = self._of(token.node, token.what) | {instead_of: self._revision(instead_of)}
+        await self._write({token_hash(secret): (token, ABSENT)}, ends, checks)
+        return secret
+
+    async def renewed(self, hashed: str, token: Token, old_days: float) -> str:
+        """A new token beside one that ends so soon, or sooner.
+
+        Raises Conflict if that one ends at this moment.
+        """
+        secret, revision = new_token(), self._revision(hashed)
+        old, ends = self._known[hashed][0], until(self._clock, old_days)
+        old = structs.replace(old, expires=min(old.expires or ends, ends))
+        await self._write({token_hash(secret): (token, ABSENT), hashed: (old, revision)})
         return secret
 
     async def known(self, hashed: str, token: Token) -> None:
@@ -90,33 +120,54 @@ class Tokens:
             await self._store.commit(writes)
             await self._read()
 
-    async def shortened(self, hashed: str, days: float) -> None:
-        """Have one end so soon. One that goes meanwhile has ended."""
-        token, revision = self._known.get(hashed, (None, 0))
-        if token is not None:
-            sooner = structs.replace(token, expires=until(self._clock, days))
-            write = Write(PREFIX + hashed, msgspec.json.encode(sooner), revision)
-            with suppress(Conflict):
-                self._known[hashed] = sooner, await self._store.commit([write])
+    async def ended(self, node: str, what: What = "node", *ends: str) -> bool:
+        """End all tokens of a node, or of an edge. Whether there was anything to end.
 
-    async def ended(self, node: str, what: What = "node") -> None:
-        """End all tokens of a node, or of an edge."""
-        for hashed, (token, revision) in list(self._known.items()):
-            if token.node == node and token.what == what:
-                await self._store.commit([Write(PREFIX + hashed, None, revision)])
+        ends  documents that go with them
+        """
+        for _ in range(TRIES):
+            await self._read()
+            writes = [Write(one, None) for one in ends if await self._store.get(one)]
+            mine = self._of(node, what)
+            writes += [Write(PREFIX + hashed, None, at) for hashed, at in mine.items()]
+            try:
+                for start in range(0, len(writes), MAX_WRITES):
+                    await self._store.commit(writes[start : start + MAX_WRITES])
+            except Conflict:  # one was renewed at this moment
+                continue
+            for hashed in mine:
                 self._known.pop(hashed, None)
+            return bool(writes)
+        raise Unavailable(f"the tokens of {node} are renewed all the time", "try it again")
 
-    async def _write(self, new: Mapping[str, Token], instead_of: str) -> None:
-        writes = [Write(PREFIX + one, msgspec.json.encode(it), ABSENT) for one, it in new.items()]
-        if instead_of:
-            _, revision = self._known.get(instead_of, (None, 0))
-            if not revision:  # since the request with it was let in
-                raise Conflict(PREFIX + instead_of, ANY, 0)
-            # Of one revision as both are: it is used up by this, or this is nothing.
-            writes.append(Write(PREFIX + instead_of, None, revision))
-        revision = await self._store.commit(writes)
-        self._known.pop(instead_of, None)
-        self._known |= {hashed: (token, revision) for hashed, token in new.items()}
+    def _of(self, node: str, what: What) -> dict[str, int]:
+        """Of what has a name: hashes and revisions."""
+        return {
+            hashed: revision
+            for hashed, (token, revision) in self._known.items()
+            if token.node == node and token.what == what
+        }
+
+    def _revision(self, hashed: str) -> int:
+        """Raises Conflict if it has ended since the request with it was let in."""
+        if hashed not in self._known:
+            raise Conflict(PREFIX + hashed, ANY, 0)
+        return self._known[hashed][1]
+
+    async def _write(
+        self,
+        new: Mapping[str, tuple[Token, int | Expect]],
+        ends: Mapping[str, int] = NOTHING,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        """Of one revision as all are: what ends is used up by this, or this is nothing."""
+        encode = msgspec.json.encode
+        writes = [Write(PREFIX + one, encode(it), at) for one, (it, at) in new.items()]
+        writes += [Write(PREFIX + one, None, at) for one, at in ends.items()]
+        revision = await self._store.commit(writes, checks)
+        for hashed in ends:
+            self._known.pop(hashed, None)
+        self._known |= {hashed: (token, revision) for hashed, (token, _) in new.items()}
 
     async def _read(self) -> int:
         page = await self._store.list(PREFIX)

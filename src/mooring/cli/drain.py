@@ -14,12 +14,20 @@ from mooring.cli.common import Kubeconfig, Output, failing_well, printed, printe
 from mooring.cli.following import Shown, followed, interrupted
 from mooring.errors import MooringError
 from mooring.model.attachment import Attachment
+from mooring.model.home import Elsewhere
 from mooring.model.metadata import View
-from mooring.model.names import CONTAINER_NAME, SERVICE, STORAGE, SWARM_DRAINED, SWARM_NODE
+from mooring.model.names import (
+    CONTAINER_NAME,
+    MOVE_TO,
+    SERVICE,
+    STORAGE,
+    SWARM_DRAINED,
+    SWARM_NODE,
+)
 from mooring.model.node import Node
 from mooring.model.pod import Pod
 from mooring.model.volume import Volume
-from mooring.rules.draining import DRAIN, Fate, fate
+from mooring.rules.draining import DRAIN, Fate, fate, takes_data
 
 V = TypeVar("V", bound=View)
 
@@ -46,8 +54,21 @@ class NotDrained(MooringError):
         )
 
 
+class CannotTake(MooringError):
+    code = "CannotTake"
+
+    def __init__(self, node: str, *, is_same: bool) -> None:
+        why = "is the one to be drained" if is_same else "is cordoned, or not Ready"
+        self.what = f"no volumes can be sent to {node}, which {why}"
+        self.remedy = "name another: kubectl get nodes"
+
+
 class Used(msgspec.Struct, frozen=True):
-    """A volume of the host. users: containers and services there that have its claim."""
+    """A volume of the host.
+
+    users  containers and services there that have its claim
+    moves  how far it is on its way to where it was sent; "" if it was not
+    """
 
     volume: str
     claim: str
@@ -55,6 +76,13 @@ class Used(msgspec.Struct, frozen=True):
     becomes: Fate
     attached: bool
     users: tuple[str, ...] = ()
+    moves: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What it waits for."""
+        why = ", ".join(self.users) or self.moves or "no container that is known"
+        return f"{self.claim or self.volume} ({why})"
 
 
 class State(msgspec.Struct, frozen=True):
@@ -67,8 +95,9 @@ class State(msgspec.Struct, frozen=True):
     volumes: tuple[Used, ...]
 
     @property
-    def attached(self) -> list[Used]:
-        return [one for one in self.volumes if one.attached]
+    def waits_for(self) -> list[Used]:
+        """What is in use there, or has been sent away and has not left."""
+        return [one for one in self.volumes if one.attached or one.moves]
 
 
 @failing_well
@@ -77,6 +106,10 @@ def drain(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=0, help="For containers to leave.")
     ] = 300.0,
+    move_to: Annotated[
+        str,
+        typer.Option("--move-to", metavar="NODE", help="Send volumes there whose class lets them."),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Drain without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be.")] = False,
     output: Output = "",
@@ -87,6 +120,8 @@ def drain(
     It is cordoned, its swarm's node is set to `drain`, and this waits until its volumes are free.
     """
     client, quiet = Client(kubeconfig), output == "json"
+    if move_to:
+        _require_taker(client, name, move_to)
     looking = Looking(client, name)
     state = looking.state()
     if not quiet:
@@ -101,13 +136,14 @@ def drain(
         _set(client, name, drained=True)
         if not quiet:
             typer.echo(f"node {name} is cordoned")
+        looking.move_to = move_to
         state = _left(looking, timeout, quiet=quiet)
     except KeyboardInterrupt:
         interrupted(f"mooring node uncordon {name}")
     if quiet:
         printed_json(_document(state))
-    if state.attached:
-        raise NotDrained(name, timeout, [_named(one) for one in state.attached])
+    if state.waits_for:
+        raise NotDrained(name, timeout, [one.shown for one in state.waits_for])
     if not quiet:
         typer.echo(f"node {name} is drained: no volume is in use there")
         typer.echo(f"back into use: mooring node uncordon {name}")
@@ -129,6 +165,7 @@ class Looking:
     def __init__(self, client: Client, name: str) -> None:
         self._client, self._name = client, name
         self._volumes: dict[str, Volume | None] = {}  # None: not there any more
+        self.move_to = ""  # a node to which volumes are sent that may move
 
     def state(self) -> State:
         """The volumes that the host alone has, and those that are in use there."""
@@ -141,8 +178,11 @@ class Looking:
         volumes = []
         for volume in self._known(attached):
             becomes = fate(volume, node, nodes)
-            if volume.name in attached or becomes in (Fate.STAYS, Fate.MOVES):
-                volumes.append(_used(volume, becomes or Fate.SHARED, volume.name in attached, pods))
+            moves = self._sent(volume) if self.move_to else ""
+            if volume.name in attached or moves or becomes in (Fate.STAYS, Fate.MOVES):
+                becomes = Fate.MOVES if moves else becomes or Fate.SHARED
+                used = _used(volume, becomes, volume.name in attached, pods)
+                volumes.append(msgspec.structs.replace(used, moves=moves))
         swarm = node.annotations.get(SWARM_NODE, "")
         told = {id_ for one in nodes for id_ in one.annotations.get(SWARM_DRAINED, "").split()}
         is_drained = bool(swarm) and swarm in told
@@ -153,14 +193,43 @@ class Looking:
             found = self._views("/api/v1/persistentvolumes", Volume)
             self._volumes = {one.name: one for one in found}
         for name in attached - self._volumes.keys():
-            path = f"/api/v1/persistentvolumes/{quote(name, safe='')}"
-            try:
-                self._volumes[name] = _view(self._client.ask("GET", path), Volume)
-            except Refused as error:
-                if error.code != "NotFound":
-                    raise
-                self._volumes[name] = None
+            self._volumes[name] = self._volume(name)
+        if self.move_to:
+            for name, one in self._volumes.items():
+                if one is not None and self._has(one):
+                    self._volumes[name] = self._volume(name)
         return [one for one in self._volumes.values() if one is not None]
+
+    def _volume(self, name: str) -> Volume | None:
+        try:
+            return _view(self._client.ask("GET", _volume_path(name)), Volume)
+        except Refused as error:
+            if error.code != "NotFound":
+                raise
+            return None
+
+    def _has(self, volume: Volume) -> bool:
+        """Whether the host has something of a volume that may move."""
+        home = volume.home
+        return home is not None and (
+            home.node == self._name or volume.copy_on(self._name) is not None
+        )
+
+    def _sent(self, volume: Volume) -> str:
+        """Have a volume that may move do so. How far it is; "" if it has left, or stays."""
+        home = volume.home
+        if home is None or not self._has(volume):
+            return ""
+        if home.node != self._name:
+            return f"it is on {home.node}, and is deleted here"
+        if volume.elsewhere is Elsewhere.REFUSE:
+            return ""
+        if volume.annotations.get(MOVE_TO) != self.move_to:
+            patch = {"metadata": {"annotations": {MOVE_TO: self.move_to}}}
+            path, body = _volume_path(volume.name), json.dumps(patch).encode()
+            self._client.ask("PATCH", path, body, content_type=MERGE)
+        copy = volume.copy_on(self.move_to)
+        return f"it moves to {self.move_to}{f', {copy.told}' if copy and copy.told else ''}"
 
     def _views(self, path: str, type_: type[V]) -> list[V]:
         return [_view(one, type_) for one in self._client.items(path)]
@@ -185,17 +254,17 @@ def _left(looking: Looking, timeout_s: float, *, quiet: bool) -> State:
     def look() -> Doc:
         nonlocal last, told
         last, waited_s = looking.state(), time.monotonic() - begun_s
-        if not (told or quiet or not last.attached) and (
+        if not (told or quiet or not any(one.attached for one in last.volumes)) and (
             not last.swarm or last.swarm_drained or waited_s > min(SWARM_S, timeout_s / 2)
         ):
             told = True
             typer.echo(_of_swarm(last))
-        return {"over": not last.attached or waited_s >= timeout_s}
+        return {"over": not last.waits_for or waited_s >= timeout_s}
 
     def shown(found: Doc) -> Shown:
-        text = f"waits for {', '.join(_named(one) for one in last.attached)}"
+        text = f"waits for {', '.join(one.shown for one in last.waits_for)}"
         total = len(last.volumes) or 1
-        return Shown(text, 100 * (total - len(last.attached)) // total, bool(found["over"]))
+        return Shown(text, 100 * (total - len(last.waits_for)) // total, bool(found["over"]))
 
     followed(look, shown)
     return last
@@ -234,6 +303,13 @@ def _set(client: Client, name: str, *, drained: bool) -> None:
                 raise
 
 
+def _require_taker(client: Client, name: str, taker: str) -> None:
+    """That a node may be sent volumes. Raises Refused, CannotTake."""
+    node = _view(client.ask("GET", _path(taker)), Node)
+    if taker == name or not takes_data(node):
+        raise CannotTake(taker, is_same=taker == name)
+
+
 def _is_wanted(client: Client, name: str) -> bool:
     """Whether somebody has said yes to it before."""
     spec = client.ask("GET", _path(name)).get("spec") or {}
@@ -254,19 +330,18 @@ def _say(state: State) -> None:
         typer.echo(f"no volume is on {state.node} alone, and none is in use there")
 
 
-def _named(one: Used) -> str:
-    users = ", ".join(one.users) or "no container that is known"
-    return f"{one.claim or one.volume} ({users})"
-
-
 def _document(state: State) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(state)
     swarm_drained = found.pop("swarm_drained")
-    return {**found, "swarmDrained": swarm_drained, "drained": not state.attached}
+    return {**found, "swarmDrained": swarm_drained, "drained": not state.waits_for}
 
 
 def _path(name: str) -> str:
     return f"/api/v1/nodes/{quote(name, safe='')}"
+
+
+def _volume_path(name: str) -> str:
+    return f"/api/v1/persistentvolumes/{quote(name, safe='')}"
 
 
 def _view(doc: Doc, type_: type[V]) -> V:

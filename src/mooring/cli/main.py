@@ -13,6 +13,7 @@ from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
 from mooring.cli.node import node
 from mooring.cli.pool import pool
+from mooring.cli.remove import remove
 from mooring.cli.resize import resize
 from mooring.cli.server import server
 from mooring.cli.snapshot import clone, snapshot
@@ -59,6 +60,7 @@ app.add_typer(pool, name="pool")
 app.add_typer(edge, name="edge")
 node.command()(drain)
 node.command()(uncordon)
+node.command()(remove)
 app.add_typer(node, name="node")
 app.add_typer(store, name="store")
 

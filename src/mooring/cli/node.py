@@ -8,13 +8,13 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import typer
 
 from mooring import __version__
 from mooring.cli.client import Client, Refused, path_of
-from mooring.cli.common import Kubeconfig, Output, failing_well, printed, printed_json, table
+from mooring.cli.common import Kubeconfig, Output, failing_well, printed_json
 from mooring.cli.kubeconfig import DEFAULT, access
 from mooring.cli.up import (
     AUTO,
@@ -192,72 +192,6 @@ def _server_of(data_dir: Path) -> tuple[str, int] | None:
 
     url = urlsplit(membership(data_dir).servers[0])
     return (url.hostname, url.port or 443) if url.hostname else None
-
-
-@node.command()
-@failing_well
-def remove(
-    name: Annotated[str, typer.Argument(metavar="NODE")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
-    output: Output = "",
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Take a host away for good: its token ends, and what it alone has is named first."""
-    client = Client(kubeconfig)
-    client.ask("GET", f"/api/v1/nodes/{quote(name, safe='')}")
-    lost = _only_there(client, name)
-    if lost and output != "json":
-        typer.echo(f"These volumes are on {name} alone, and are out of reach without it:")
-        rows = [[one["volume"], one["claim"] or "-", one["capacity"]] for one in lost]
-        printed(table(("VOLUME", "CLAIM", "CAPACITY"), rows))
-    if not yes:
-        typer.confirm(f"remove node {name}?", abort=True)
-    client.ask("POST", path_of("leave"), json.dumps({"node": name}).encode())
-    for path in (
-        *(_attached(client, name)),
-        f"/api/v1/nodes/{quote(name, safe='')}",
-        f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{quote(name, safe='')}",
-    ):
-        try:
-            client.ask("DELETE", path)
-        except Refused as error:
-            if error.code != "NotFound":
-                raise
-    if output == "json":
-        printed_json({"node": name, "lost": lost})
-        return
-    typer.echo(f"node {name} is removed; its agent is let in no more")
-
-
-def _only_there(client: Client, name: str) -> list[dict[str, str]]:
-    """Volumes whose data is on a node and nowhere else."""
-    found = []
-    for one in client.ask("GET", "/api/v1/persistentvolumes")["items"]:
-        required = (one["spec"].get("nodeAffinity") or {}).get("required") or {}
-        hosts = {
-            value
-            for term in required.get("nodeSelectorTerms") or ()
-            for wanted in term.get("matchExpressions") or ()
-            if wanted.get("key") == "kubernetes.io/hostname"
-            for value in wanted.get("values") or ()
-        }
-        if hosts == {name}:
-            ref = one["spec"].get("claimRef") or {}
-            claim = f"{ref['namespace']}/{ref['name']}" if ref else ""
-            capacity = str((one["spec"].get("capacity") or {}).get("storage", ""))
-            volume = one["metadata"]["name"]
-            found.append({"volume": volume, "claim": claim, "capacity": capacity})
-    return found
-
-
-def _attached(client: Client, name: str) -> list[str]:
-    """Paths of what says that a volume is in use on a node."""
-    base = "/apis/storage.k8s.io/v1/volumeattachments"
-    return [
-        f"{base}/{quote(one['metadata']['name'], safe='')}"
-        for one in client.ask("GET", base)["items"]
-        if one["spec"].get("nodeName") == name
-    ]
 
 
 def _ready(url: str) -> None:

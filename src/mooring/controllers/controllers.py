@@ -20,6 +20,7 @@ from mooring.controllers.pools import Pools
 from mooring.controllers.quotas import Quotas
 from mooring.controllers.reclaimer import Reclaimer
 from mooring.controllers.recorder import Recorder
+from mooring.controllers.replicas import Replicas
 from mooring.controllers.schedules import Schedules
 from mooring.controllers.snapshots import Snapshots
 from mooring.model.attributes_class import AttributesClass
@@ -77,11 +78,12 @@ class Controllers:
         self.attributes_classes = Queue("attributes classes", protection.reconcile)
         self.expander = Expander(objects, self.recorder)
         self.placer = Placer(objects, self.recorder)
+        self.replicas = Replicas(objects, self.recorder)
         self.pod_loops = PodLoops(objects, self.landscape, self.recorder)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
             *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
-            *(self.attributes_classes, self.expander.queue, self.placer.queue),
+            *(self.attributes_classes, self.expander.queue, self.placer.queue, self.replicas.queue),
             *self.snapshots.queues,
             *self.pod_loops.queues,
         )
@@ -89,6 +91,7 @@ class Controllers:
             self.landscape,
             self.pod_loops,
             self.placer,
+            self.replicas,
             pools,
             self.snapshots,
             quotas,

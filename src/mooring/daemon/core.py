@@ -57,8 +57,8 @@ class Core:
 
     def app(self, host: Host | None = None) -> App:
         """host: None where no agent runs in this process."""
-        joining = Joining(self.objects, self.tokens, self.authority.ca)
         door = Door(self.objects, self.recorder.note)
+        joining = Joining(self.objects, self.tokens, self.authority.ca, door.leases)
         edges = Edges(self.objects, self.tokens)
         nodes = Nodes(self.identities, self.tokens, door, joining, self.certifying, edges)
         store = StoreState(self.objects.store, self.announcing)

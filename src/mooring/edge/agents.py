@@ -38,6 +38,7 @@ class Agents:
     def __init__(self, servers: AgentServers, take: Callable[[HostTasks], None]) -> None:
         self._servers, self._take = servers, take
         self.server, self.failure = "", ""
+        self._failures: dict[str, str] = {}  # since one told last, by server
 
     async def run(self) -> None:
         """Until it is cancelled. Each that begins to tell says all that there is, so nothing is
@@ -55,7 +56,7 @@ class Agents:
                     why = str(error) or type(error).__name__
                 if self.server:
                     delay_s = FIRST_RETRY_S  # it told meanwhile
-                self._fails(f"{url}: {why}")
+                self._fails(url, why)
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, LONGEST_RETRY_S)
 
@@ -81,11 +82,15 @@ class Agents:
     def _told(self, url: str, line: bytes) -> None:
         if not self.server:
             log.info("agents of hosts are heard by %s", url)
+            self._failures.clear()
         self.server, self.failure = url, ""
         if line != b"{}\n":
             self._take(host_tasks_of(line))
 
-    def _fails(self, why: str) -> None:
-        if self.server or why != self.failure:
-            log.warning("agents are not heard, managers tell of tasks alone: %s", why)
-        self.server, self.failure = "", why
+    def _fails(self, url: str, why: str) -> None:
+        """Each in the log once, however often all of them are asked in turn."""
+        if self._failures.get(url) != why:
+            log.warning("agents are not heard by %s: %s", url, why)
+        self._failures[url] = why
+        self.server = ""
+        self.failure = "; ".join(f"{url}: {why}" for url, why in self._failures.items())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Final
 
 from msgspec import structs
 
@@ -21,6 +22,7 @@ from mooring.edge.interface import LOOK_S, Facts, Proxy
 from mooring.edge.metrics import Metrics
 from mooring.edge.model import Model
 from mooring.edge.place import Place
+from mooring.edge.routes import Problem
 from mooring.edge.settings import Settings
 from mooring.edge.status import (
     NOTHING,
@@ -41,6 +43,10 @@ from mooring.edge.untold import Untold
 from mooring.engine.swarm import Swarm
 
 log = logging.getLogger(__name__)
+
+UNHEARD: Final = Problem(
+    "AgentsNotHeard", "", "", "no server tells what agents see; managers tell of tasks alone"
+)
 
 
 class Reporter:
@@ -92,7 +98,10 @@ class Reporter:
         now, age_s = self._clock.now(), self._follower.age_s()
         routes = self._teller.routes(model, self._proxy.state_of, swarm, now)
         self.metrics.measured(self._times.measured(swarm, routes, now))
-        problems = (*model.problems, *self._proxy.problems, *self._times.problems(swarm))
+        problems = (
+            *(*model.problems, *self._proxy.problems, *self._times.problems(swarm)),
+            *([UNHEARD] if self.agents is not None and self.agents.failure else ()),
+        )
         status = Status(
             pid=os.getpid(),
             manager=self._follower.manager.address,

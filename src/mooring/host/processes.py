@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -264,11 +264,38 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
+def started_by(pids: Iterable[int]) -> set[int]:
+    """These processes, and all that they and their children have started, as far as it lives and
+    was not left behind."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError, IndexError, ValueError):
+            parents[int(name)] = int(_stat(int(name))[1])
+    found, new = set[int](), set(pids)
+    while new:
+        found |= new
+        new = {pid for pid, parent in parents.items() if parent in new} - found
+    return found
+
+
+def program(pid: int) -> str:
+    """The name of the file that a process runs; "" if it is gone, or that cannot be seen."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")).name
+    except OSError:
+        return ""
+
+
+def _stat(pid: int) -> list[str]:
+    """Of /proc/PID/stat, from the state on. Raises OSError."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        # Its name, in brackets, may have blanks and brackets of its own.
+        return file.read().rpartition(")")[2].split()
+
+
 def _since(pid: int) -> str:
     """When, in ticks since the boot; "" if there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            # Its name, in brackets, may have blanks and brackets of its own.
-            return file.read().rpartition(")")[2].split()[19]
+        return _stat(pid)[19]
     except (OSError, IndexError):
         return ""

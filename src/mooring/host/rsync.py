@@ -152,7 +152,7 @@ async def brought(
     if status:
         message = " ".join(errors.decode(errors="replace").split())[-500:]
         if _NO_SPACE.search(message):
-            raise DiskFull(f"the copy ({message})", 0, 0)
+            raise DiskFull("the copy", 0, 0)
         raise ProgramFailed("rsync", status, message)
     lines = said.decode(errors="replace").splitlines() if compares else []
     return Brought([line for line in lines if line.strip()][:CHANGES_AT_MOST])

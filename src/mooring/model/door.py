@@ -15,6 +15,10 @@ VERSION_HEADER: Final = "mooring-door"
 PROGRESS_EVERY_S: Final = 2.0  # a stream that says nothing for three times as long is dead
 LENGTH_BYTES: Final = 4
 
+# hosts/NODE: who has joined by that name. Its revision is the cut of that host: each commit of its
+# agent tells the cut that it knows, and is none if there is a later one. Decision 0036.
+HOSTS: Final = "hosts/"
+
 Revision = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
 
 
@@ -71,11 +75,24 @@ class Held(msgspec.Struct, array_like=True):
 
 
 class Commit(msgspec.Struct, array_like=True):
-    """again: it was sent before, and what became of it is not known."""
+    """again: it was sent before, and what became of it is not known.
+
+    cut  of the host; None: its agent knows of none, as those of an earlier version
+    """
 
     writes: list[Wanted]
     checks: list[Held] = []
     again: bool = False
+    cut: Revision | None = None
+
+
+class Cut(msgspec.Struct, array_like=True):
+    """A new cut is wanted: what was sent with this one, and is not done yet, is not to be done.
+
+    The answer is a Committed, or a Conflict that has the one there is.
+    """
+
+    known: Revision
 
 
 class Committed(msgspec.Struct, array_like=True):

@@ -34,6 +34,7 @@ from mooring.node.snapshotting import Snapshotter
 from mooring.node.usage import Usages
 from mooring.node.use import Docker, Users
 from mooring.node.waiting import Failures, Waiting
+from mooring.node.watch import Watch
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
@@ -80,7 +81,8 @@ class Agent:
             growth=self.resizer,
         )
         attachments = Attachments(objects, node, tell)
-        self.fence = Fence(objects, self.publisher, attachments, node, state_dir, tell, times)
+        watch = Watch(state_dir)
+        self.fence = Fence(objects, self.publisher, attachments, node, watch, tell, times)
         ids = Ids(state_dir, objects.clock)
         self.users = Users(
             *(objects, self.mounting, self.publisher, ids, attachments),
@@ -253,3 +255,4 @@ class Agent:
             await part.stop()
         await self.backing.stop()
         await self.filling.close()
+        self.fence.stop()

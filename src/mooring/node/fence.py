@@ -1,7 +1,5 @@
 """Keeps this host from writing to what another may have by now. Docker volumes §9.
 
-STATE/fence  for the watchdog: {"agent": PID, "until": monotonic seconds, "volumes": [PATH, ...]}
-
 A host lives, for all others, as long as its Lease. It stops by itself earlier: counted from when
 the last renewal that was acknowledged had been sent, no volume is mounted any more that others
 could have, and whoever has one of them is killed. The watchdog, a process of its own, does that, so
@@ -9,21 +7,21 @@ it happens as well if the agent hangs.
 """
 
 import asyncio
-import json
 import logging
-import os
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mooring.errors import Effect, MooringError
-from mooring.host.processes import detached, own
+from mooring.host.blocking import Blocking
+from mooring.host.errors import HostStuck, MountFailed
 from mooring.model.attachment import Attachment
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
 from mooring.node.published import Publisher
-from mooring.node.watchdog import fence, is_there, read
+from mooring.node.watch import Watch
+from mooring.node.watchdog import fence
 from mooring.objects.objects import Objects
 from mooring.rules.events import WARNING, EventNote
 from mooring.rules.fencing import (
@@ -36,8 +34,8 @@ from mooring.rules.fencing import (
 
 log = logging.getLogger(__name__)
 
-FILE: Final = "fence"
 CALL_S: Final = 2.0
+ENDED_WITHIN_S: Final = 3.0  # of one volume; longer than the watchdog's code tries to kill
 
 
 class Times(NamedTuple):
@@ -62,6 +60,18 @@ class Times(NamedTuple):
 USUAL: Final = Times()
 
 
+class _Held(NamedTuple):
+    """A volume of this host that others could have.
+
+    lock         uid of its attachment; "" if it is another's
+    is_promised  it may pass to another host once this one is silent
+    """
+
+    name: str
+    lock: str
+    is_promised: bool
+
+
 class LeaseLost(MooringError):
     code, effect = "ControlPlaneAway", Effect.NONE
 
@@ -84,35 +94,43 @@ class Fence:
         publisher: Publisher,
         attachments: Attachments,
         node: str,
-        state_dir: Path,
+        watch: Watch,
         tell: Callable[[EventNote], None],
         times: Times,
+        end: Callable[[Path], bool] | None = None,
     ) -> None:
+        """end: who has the volume at a path, and its mount; whether that succeeded"""
         self._objects, self._publisher, self._attachments = objects, publisher, attachments
-        self._node, self._file, self._tell, self.times = node, state_dir / FILE, tell, times
+        self._node, self.watch, self._tell, self.times = node, watch, tell, times
+        self._ended = end or self._fenced
         self._acknowledged_s = self._earlier_s()  # when the last renewal had been sent
-        self._held: dict[str, tuple[str, str]] = {}  # uid → name of the volume, uid of the lock
+        self._held: dict[str, _Held] = {}  # by uid of the volume
+        self._ending = Blocking("ending who uses lost volumes", deadline_s=ENDED_WITHIN_S)
 
     def _earlier_s(self) -> float:
         """As an earlier process of this agent has told, whose containers may run: starting is no
-        renewal. The clock goes on through a restart, and begins anew with the host."""
-        now_s, told = time.monotonic(), read(self._file)
-        if not told.get("volumes"):
-            return now_s
-        return min(now_s, float(told.get("until") or 0) - self.times.stop_s)
+        renewal. Who has told nothing has a Lease that may have run out long ago."""
+        until_s, now_s = self.watch.earlier_until_s(), self.now_s()
+        return min(now_s, (now_s if until_s is None else until_s) - self.times.stop_s)
 
     async def renewed(self, sent_s: float) -> None:
-        """A renewal that was sent at this monotonic time was acknowledged. What another host has
-        got meanwhile is ended first, since then the watchdog leaves all alone."""
-        if self.is_lost:
-            await self._end_lost()
-        self._acknowledged_s = sent_s
-        self.write()
+        """A renewal that was sent at this time since the boot was acknowledged, so what others have
+        done before is known. What another host has got meanwhile is ended first, since then the
+        watchdog leaves all alone. A renewal that it is not told of does not count, as it would kill
+        what is mounted from then on."""
+        await self._end_lost()
+        before, self._acknowledged_s = self._acknowledged_s, sent_s
+        if not self.told():
+            self._acknowledged_s = before
+
+    def now_s(self) -> float:
+        """Since the boot."""
+        return self.watch.now_s()
 
     @property
     def silent_s(self) -> float:
         """For how long nobody has acknowledged that this host lives."""
-        return time.monotonic() - self._acknowledged_s
+        return self.now_s() - self._acknowledged_s
 
     @property
     def is_lost(self) -> bool:
@@ -134,70 +152,82 @@ class Fence:
 
     def confirm(self, volume: Volume) -> None:
         """It was mounted, which may have taken long. Raises LeaseLost if it is another's now."""
-        if volume.uid in self._held and (self.is_lost or not self._is_ours(volume.uid)):
+        held = self._held.get(volume.uid)
+        if held and ((self.is_lost and held.is_promised) or not self._is_ours(held)):
             raise LeaseLost(volume, self._node, self.silent_s)
 
     def holds(self, volume: Volume) -> None:
-        """It is about to be mounted: whoever writes to it is to be stopped in time."""
+        """It is about to be mounted: whoever writes to it is to be stopped in time, if that was
+        promised, or once it is known that another host has it. Raises MountFailed if nobody would
+        do that."""
+        if is_of_one_of_several(volume):
+            self._held[volume.uid] = self._as_held(volume)
+            if not self.told():
+                point = str(self._publisher.point(volume.uid))
+                raise MountFailed("watch over", point, "the watchdog cannot be told of it")
+
+    def _as_held(self, volume: Volume) -> "_Held":
         lock = self._lock(volume)
-        if lock is not None and has_promised(lock.annotations):
-            self._held[volume.uid] = volume.name, lock.uid
-            self.write()
+        if lock is None:  # lost: the watchdog is told of it as well, until it is ended
+            return _Held(volume.name, "", is_promised=True)
+        return _Held(volume.name, lock.uid, has_promised(lock.annotations))
 
     async def begin(self, published: Iterable[Volume]) -> None:
         """At the start: what is mounted here, and another host's by now, is ended before anything
         else; the rest is watched over again."""
-        lost = []
-        for volume in published:
-            if self._lock(volume) is not None:
-                self.holds(volume)
-            elif is_of_one_of_several(volume):
-                lost.append(volume)
-        if lost:
-            points = [self._publisher.point(one.uid) for one in lost]
-            await asyncio.to_thread(fence, points)
-            for volume in lost:
-                self._tell_fenced(volume)
+        # Told all at once: a watchdog that knows of some alone would leave the others be.
+        several = (one for one in published if is_of_one_of_several(one))
+        self._held = {one.uid: self._as_held(one) for one in several}
+        self.told()
+        await self._end_lost()
+        self.told()
 
     def let_go(self, uid: str) -> None:
         """Nobody has it mounted here."""
         if self._held.pop(uid, None) is not None:
-            self.write()
+            self.told()
 
-    def _is_ours(self, uid: str) -> bool:
-        name, lock = self._held.get(uid, ("", ""))
-        return any(one.uid == lock for one in self._attachments.of(name))
+    def _is_ours(self, held: "_Held") -> bool:
+        return any(one.uid == held.lock for one in self._attachments.of(held.name))
 
     async def _end_lost(self) -> None:
-        """Back again: whoever has what another host has taken meanwhile is killed."""
-        lost = {uid: self._held[uid][0] for uid in self._held if not self._is_ours(uid)}
-        await asyncio.to_thread(fence, [self._publisher.point(uid) for uid in lost])
-        for uid, name in lost.items():
-            self._held.pop(uid, None)
-            if (volume := self._objects.view(Volume, name)) is not None:
-                self._tell_fenced(volume)
+        """Back again: whoever has what another host has taken meanwhile is killed. What cannot be
+        unmounted then is tried again at each renewal."""
+        lost = {uid: held for uid, held in self._held.items() if not self._is_ours(held)}
+        await asyncio.gather(*(self._end(uid, held) for uid, held in lost.items()))
+
+    async def _end(self, uid: str, held: "_Held") -> None:
+        point = self._publisher.point(uid)
+        try:
+            has_ended = await self._ending.run(partial(self._ended, point), about=uid)
+        except HostStuck as error:
+            log.warning("%s: %s", point, error)
+            return
+        if not has_ended or self._held.get(uid) != held:  # or it was taken again meanwhile
+            return
+        del self._held[uid]
+        if (volume := self._objects.view(Volume, held.name)) is not None:
+            self._tell_fenced(volume)
 
     def _tell_fenced(self, volume: Volume) -> None:
         message = f"{self._node} was silent, and whoever used it there was stopped"
         self._tell(EventNote(volume.reference(), WARNING, "FencedOff", message, "mooring"))
 
-    def write(self) -> None:
-        """Tell the watchdog. It is told by the renewals, so in a file that is replaced at once."""
-        paths = sorted(str(self._publisher.point(uid)) for uid in self._held)
-        told = {
-            "agent": os.getpid(),
-            "until": self._acknowledged_s + self.times.stop_s,
-            "volumes": paths,
-        }
-        new = self._file.with_name(f".{FILE}.new")
-        new.write_text(json.dumps(told))
-        os.replace(new, self._file)
-        if self._held:
-            self._watch()
+    def _fenced(self, point: Path) -> bool:
+        return not fence([point], self.watch.spared())
 
-    def _watch(self) -> None:
-        """Have a watchdog; one that is there already stays the only one."""
-        if is_there(self._file):
-            return
-        log_file = self._file.with_name("watchdog.log")
-        detached(*own("mooring.node.watchdog"), str(self._file), log=log_file)
+    def told(self) -> bool:
+        """Tell the watchdog, and see that there is one. Whether it knows all that there is."""
+        promised = [uid for uid, held in self._held.items() if held.is_promised]
+        until_s = self._acknowledged_s + self.times.stop_s
+        try:
+            self.watch.tell(until_s, [self._publisher.point(uid) for uid in promised])
+        except (OSError, MooringError) as error:
+            log.error("the watchdog is not told what it is to know: %s", error)
+            return False
+        return True
+
+    def stop(self) -> None:
+        """The agent stops. What is mounted is the watchdog's then."""
+        if not self._held:
+            self.watch.end()

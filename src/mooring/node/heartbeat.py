@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from contextlib import suppress
 from typing import Final
 
@@ -46,16 +45,16 @@ class Heartbeat:
             await asyncio.sleep(self._fence.times.renew_s)
             try:
                 await self.beat()
-            except MooringError as error:
+            except (MooringError, OSError) as error:
                 log.warning("no heartbeat node=%s error=%s", self._node, error)
-                self._fence.write()  # which sees to it that somebody watches
+                self._fence.told()  # which sees to it that somebody watches
 
     async def beat(self) -> None:
         """Renew the Lease; see that the Node is there and Ready."""
         node = self._objects.view(Node, self._node)
         if node is None:
             await self._register()
-        sent_s = time.monotonic()
+        sent_s = self._fence.now_s()
         await self._renew()
         await self._fence.renewed(sent_s)
         now_s = self._objects.clock.monotonic_s()

@@ -164,6 +164,10 @@ class Mover:
         volume = self._now(name, uid)
         if volume.home is None or volume.home.node == self._node:
             return
+        node = self._objects.view(Node, self._node)
+        if volume.copy_on(self._node) is None and node is not None and node.spec.unschedulable:
+            why = f"{self._node} is cordoned, see `mooring node uncordon {self._node}`"
+            raise MovesNowhere(name, why)
         await self._attachments.intend(volume)
         if volume.copy_on(self._node) is None:
             await self._asked(volume)

@@ -167,7 +167,7 @@ class Provisioner:
         """Why another host makes what several could, "" if this one does."""
         if not has_to_be_placed(class_, self._objects.views(Pool)):
             return ""
-        if source_of(claim) is not None:
+        if source_of(claim) is not None and own_source(claim) is None:
             origin = self._origins.pool(claim, class_)
             here = origin is None or self._pools.mine(origin)
             return "" if here else "it is made where its source is"

@@ -151,6 +151,8 @@ class Users:
         engine  process id of Docker's engine, None if this process does not see it
         """
         self.engine = Process.of(engine) if engine is not None else None
+        if self._fence is not None:
+            self._fence.watch.engine = self.engine
         self._sweep_now.set()
 
     def look_at(self, key: str) -> None:

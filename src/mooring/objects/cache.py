@@ -302,6 +302,8 @@ class Cache:
             resource, _, key = document.key.partition("/")
             if resource in found:
                 found[resource][key] = document
+            elif document.key == SCHEMA:
+                self.schema = int(document.value)
         for resource, shelf in self.shelves.items():
             shelf.replace(found[resource], page.revision)
         self._advance(page.revision)

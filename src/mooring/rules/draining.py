@@ -55,6 +55,11 @@ def is_drained(node: Node) -> bool:
     return node.spec.unschedulable and any(one.key == DRAIN.key for one in node.spec.taints)
 
 
+def takes_data(node: Node) -> bool:
+    """Whether data may be brought to a node that has it not: made there, or moved there."""
+    return node.is_ready and not node.spec.unschedulable
+
+
 def settled(labels: Mapping[str, str], availability: str, wanted: Availability) -> Settled:
     """As managers are to know a node of a swarm; what they know already if there is nothing to do.
 

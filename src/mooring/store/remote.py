@@ -41,6 +41,8 @@ AWAY_S: Final = 5.0  # after which the caller is told, if each server was asked
 RETRY_S: Final = (0.1, 2.0)  # first and longest, between rounds of all servers
 SILENT_S: Final = 3 * door.PROGRESS_EVERY_S
 PAGE: Final = 2000  # documents of one answer
+NO_CUT: Final = -1
+CUTS: Final = 8  # that are tried: somebody else raises it each time
 FRAME_BYTES: Final = 1 << 28
 NOWHERE: Final = "progress/of-the-store"  # key of a change that no kind of object has
 REMEDY: Final = "see whether the server runs, and whether this host reaches it"
@@ -54,6 +56,10 @@ class Refused(Unavailable):
         self.code = refusal.code
         self.what = refusal.what
         self.args = (refusal.what,)
+
+
+class NotServed(Unavailable):
+    """The server is of a version that has no such call."""
 
 
 class ControlPlaneAway(Unavailable):
@@ -84,6 +90,9 @@ class RemoteStore:
         self._tls, self._token, self._hurried = tls, token, hurried or {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = asyncio.Event()
+        self._cut, self._known_cut = NO_CUT, 0  # ours, and the last that was told of
+        self._given_up = NO_CUT  # of the last commit that may yet be under way
+        self._cutting = asyncio.Lock()
         self._left = asyncio.Event()  # the server that is asked first now; then it is another
 
     @property
@@ -106,7 +115,10 @@ class RemoteStore:
                 "GET", "documents", query={k: str(v) for k, v in query.items()}
             )
             page = msgspec.msgpack.decode(body, type=door.Documents)
-            documents += (Document(one.key, one.value, one.revision) for one in page.documents)
+            # An earlier server told where to go on by a document of no revision.
+            documents += (
+                Document(one.key, one.value, one.revision) for one in page.documents if one.revision
+            )
             revision = page.revision
             if not page.more or (limit and len(documents) >= limit):
                 return Page(documents, revision, page.more)
@@ -116,17 +128,55 @@ class RemoteStore:
         return self._commit(writes, checks)
 
     async def _commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> int:
+        """Decision 0036: what is given up here is done nowhere later."""
         wanted = [door.Wanted(one.key, one.value, _number(one)) for one in writes]
         commit = door.Commit(wanted, [door.Held(*one) for one in checks])
-        encode = msgspec.msgpack.encode
-
-        def body(is_again: bool) -> bytes:
-            commit.again = is_again
-            return encode(commit)
-
         call_s = min(self._hurried.get(one.key, CALL_S) for one in writes) if writes else CALL_S
-        answer = await self._asked("POST", "commit", body, call_s=call_s)
-        return msgspec.msgpack.decode(answer, type=door.Committed).revision
+
+        async def body(is_again: bool) -> bytes:
+            commit.again = commit.again or is_again
+            before = NO_CUT if commit.cut is None or not is_again else commit.cut
+            commit.cut = await self._cut_after(max(before, self._given_up), call_s)
+            return msgspec.msgpack.encode(commit)
+
+        for _ in range(CUTS):
+            try:
+                answer = await self._asked("POST", "commit", body, call_s=call_s)
+                return msgspec.msgpack.decode(answer, type=door.Committed).revision
+            except Conflict as conflict:
+                if not conflict.key.startswith(door.HOSTS):
+                    raise
+                self._cut, self._known_cut = NO_CUT, conflict.found
+            except (Refused, TooLarge):
+                raise
+            except BaseException as error:  # cancelled as well: nobody knows what comes of it
+                if commit.cut is not None:
+                    self._given_up = max(self._given_up, commit.cut)
+                if commit.again and isinstance(error, Unavailable):  # though the cut was refused
+                    error.effect = Effect.UNKNOWN
+                raise
+        raise Unavailable("another agent of this host writes all the time", "stop one of them")
+
+    async def _cut_after(self, cut: int, call_s: float) -> int | None:
+        """A cut beyond this one: whatever was sent with it is done by now, or never will be.
+
+        None where servers know of none. Raises Unavailable.
+        """
+        async with self._cutting:
+            for _ in range(CUTS):
+                if self._cut > cut:
+                    return self._cut
+                wanted = msgspec.msgpack.encode(door.Cut(self._known_cut))
+                try:
+                    answer = await self._asked("POST", "cut", _always(wanted), call_s=call_s)
+                except Conflict as conflict:  # of another agent's, or of a try of ours
+                    self._known_cut = conflict.found
+                    continue
+                except NotServed:
+                    return None
+                self._cut = msgspec.msgpack.decode(answer, type=door.Committed).revision
+                self._known_cut = self._cut
+        raise Unavailable("another agent of this host writes all the time", "stop one of them")
 
     async def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Changes]:
         delay_s, seen = RETRY_S[0], from_revision
@@ -202,13 +252,13 @@ class RemoteStore:
 
     async def posted(self, what: str, value: object) -> bytes:
         """Send something that may come twice without harm: the answer. Raises Unavailable."""
-        return await self._asked("POST", what, lambda _: msgspec.msgpack.encode(value))
+        return await self._asked("POST", what, _always(msgspec.msgpack.encode(value)))
 
     async def _asked(
         self,
         method: str,
         what: str,
-        body: Callable[[bool], bytes] = lambda _: b"",
+        body: Callable[[bool], Awaitable[bytes]] | None = None,
         query: Mapping[str, str] | None = None,
         call_s: float = CALL_S,
     ) -> bytes:
@@ -222,16 +272,17 @@ class RemoteStore:
         loop, asked = asyncio.get_running_loop(), 0
         until, delay_s, may_be_done = loop.time() + AWAY_S, RETRY_S[0], False
         while True:
+            sent = await body(may_be_done) if body is not None else b""
             server = self.server
             try:
-                return await self._answer(server, method, what, body(may_be_done), query, call_s)
+                return await self._answer(server, method, what, sent, query, call_s)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 why = _said(error)
             except (TimeoutError, OSError, aiohttp.ClientError) as error:
                 may_be_done = may_be_done or method == "POST"
                 why = _said(error)
             except Unavailable as error:
-                if isinstance(error, Refused) or self._closed.is_set():
+                if isinstance(error, Refused | NotServed) or self._closed.is_set():
                     raise
                 may_be_done = may_be_done or error.effect is Effect.UNKNOWN
                 why = error.what
@@ -311,6 +362,13 @@ def _number(write: Write) -> int:
     return write.expected
 
 
+def _always(body: bytes) -> Callable[[bool], Awaitable[bytes]]:
+    async def made(is_again: bool) -> bytes:
+        return body
+
+    return made
+
+
 def _fields(one: door.Changed) -> tuple[str, bytes | None, bytes | None, int, int]:
     return one.key, one.before, one.after, one.revision, one.previous_revision
 
@@ -335,7 +393,8 @@ async def _refuse(answer: "aiohttp.ClientResponse") -> None:
         said = msgspec.msgpack.decode(body, type=door.Refusal)
     except msgspec.MsgspecError as error:
         what = f"it answers {answer.status}: {body[:200].decode(errors='replace')}"
-        raise Unavailable(what, REMEDY) from error
+        kind = NotServed if answer.status in (403, 404) else Unavailable
+        raise kind(what, REMEDY) from error
     if said.code == "Conflict":
         raise Conflict(said.key, ABSENT if said.expected == 0 else said.expected, said.found)
     if said.code == "Expired":

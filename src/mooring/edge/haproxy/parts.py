@@ -16,8 +16,10 @@ TIMEOUTS: Final = """\
     timeout queue 5s
     option redispatch 1
     retries 3"""
+# A slot that rests has its first check up to `inter` after it was pointed at a server: HAProxy goes
+# by that, not by `downinter`, for one in maintenance. Checks of 1,000 servers cost 0.1 of a core.
 _SERVER: Final = (
-    "    default-server check inter 500 fastinter 200 downinter 200 rise 1 pool-purge-delay 5s"
+    "    default-server check inter 300 fastinter 200 downinter 200 rise 1 pool-purge-delay 5s"
     " init-addr last,127.0.0.1"
 )
 _TASK: Final = " fall 2 observe layer4 error-limit 3 on-error mark-down"

@@ -26,6 +26,8 @@ from mooring.errors import MooringError
 log = logging.getLogger(__name__)
 
 SOON_S: Final = 0.1  # while a server has yet to pass its first check
+AT_ONCE_S: Final = 0.04  # likewise, for a while: nearly all pass it then
+FIRST_CHECKS_S: Final = 1.0
 FIRST_CHECK_S: Final = 30.0  # after which one that did not is looked at less often, and told of
 QUIET_S: Final = 0.3  # after a change that needs a reload, in case more come
 BETWEEN_RELOADS_S: Final = 5.0
@@ -87,7 +89,7 @@ class HaproxyProxy:
                 await _tried(partial(self._place, model), failures)
         if failures:
             raise failures[0]
-        return min(waits_s, SOON_S if self._is_soon() else LOOK_S)
+        return min(waits_s, self._soon_s())
 
     async def revive(self) -> None:
         """Start it as it was, if it has ended. Raises MooringError, OSError."""
@@ -132,12 +134,14 @@ class HaproxyProxy:
                 found.append(Problem("NeverPassedCheck", route.service, route.name, message))
         return tuple(found)
 
-    def _is_soon(self) -> bool:
-        """Whether something is under way that a look soon may find done."""
+    def _soon_s(self) -> float:
+        """When something that is under way may be found done."""
         now = time.monotonic()
-        return any(
-            self._plans[name].steps for name in self._unsettled if name in self._plans
-        ) or any(now - since < FIRST_CHECK_S for _, since in self._waiting.values())
+        waiting_s = min((now - since for _, since in self._waiting.values()), default=FIRST_CHECK_S)
+        if waiting_s < FIRST_CHECKS_S:
+            return AT_ONCE_S
+        has_steps = any(self._plans[name].steps for name in self._unsettled if name in self._plans)
+        return SOON_S if has_steps or waiting_s < FIRST_CHECK_S else LOOK_S
 
     def state_of(self, backend: str, server: Server) -> str:
         """In a word, how a server is."""
