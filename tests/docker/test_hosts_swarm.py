@@ -361,6 +361,7 @@ def test_the_manager_that_leads_drains_its_own_host(swarm: Swarm) -> None:
     assert not any("mooring.availability" in one for one in swarm.labels("a") + swarm.labels("s"))
 
 
+@pytest.mark.slow
 def test_a_drained_host_sends_away_what_may_move(swarm: Swarm) -> None:
     a, b = swarm.joined["a"], swarm.joined["b"]
     swarm.server.kubectl("apply", "--filename", "-", stdin=MOVES)
