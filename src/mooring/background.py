@@ -20,6 +20,12 @@ class Background:
         self._task = asyncio.create_task(work, name=self._name)
         self._task.add_done_callback(self._told)
 
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """Of what has begun."""
+        assert self._task is not None
+        return self._task
+
     async def end(self) -> None:
         """Cancel it and wait until it is over; repeatable, also if it never began."""
         if self._task is not None:

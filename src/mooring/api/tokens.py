@@ -3,6 +3,7 @@
 tokens/HASH  who has it, and until when. The token itself is nowhere.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,14 +15,15 @@ from msgspec import structs
 from mooring.api.identity import new_token, token_hash
 from mooring.background import Background
 from mooring.clock import Clock
+from mooring.objects.following import followed
 from mooring.store.interface import (
     ABSENT,
     ANY,
     MAX_WRITES,
+    Changes,
     Check,
     Conflict,
     Expect,
-    Expired,
     Store,
     Unavailable,
     Write,
@@ -71,7 +73,11 @@ class Tokens:
     async def start(self) -> None:
         """All are known when this returns. Raises Unavailable."""
         revision = await self._read()
-        self._work.begin(self._follow(revision))
+        self._work.begin(followed(self._store, PREFIX, revision, self._told, self._read))
+
+    def feed_task(self) -> asyncio.Task[None]:
+        """That must never end while the server runs: it would let in whoever was let in before."""
+        return self._work.task
 
     async def stop(self) -> None:
         await self._work.end()
@@ -177,17 +183,9 @@ class Tokens:
         self._known = found
         return page.revision
 
-    async def _follow(self, revision: int) -> None:
-        while True:
-            try:
-                async for batch in self._store.watch(PREFIX, revision):
-                    for change in batch:
-                        self._changed(
-                            change.key.removeprefix(PREFIX), change.after, change.revision
-                        )
-                return
-            except Expired:
-                revision = await self._read()
+    def _told(self, batch: Changes) -> None:
+        for change in batch:
+            self._changed(change.key.removeprefix(PREFIX), change.after, change.revision)
 
     def _changed(self, hashed: str, value: bytes | None, revision: int) -> None:
         if value is None:

@@ -55,6 +55,11 @@ class Core:
         """Makes the certificates of agents."""
         return Certifying(self.objects, self.authority)
 
+    @property
+    def feeds(self) -> list[asyncio.Task[None]]:
+        """What follows the store."""
+        return [self.objects.cache.feed_task(), self.tokens.feed_task()]
+
     def app(self, host: Host | None = None) -> App:
         """host: None where no agent runs in this process."""
         door = Door(self.objects, self.recorder.note)

@@ -25,7 +25,7 @@ async def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
             app = core.app()
             server = uvicorn.Server(config(app, core.authority))
             parts: list[Part] = [Trimmer(), *core.parts]
-            await serve(server, listener, app, core.objects, parts, lambda: on_ready(core.url))
+            await serve(server, listener, app, core.feeds, parts, lambda: on_ready(core.url))
             await core.close()
         finally:
             await store.close()

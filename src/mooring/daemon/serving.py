@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,7 +20,6 @@ from mooring.daemon.parts import Part
 from mooring.daemon.settings import Settings
 from mooring.dockerplugin.listener import BACKLOG
 from mooring.host.open_files import raised_limit
-from mooring.objects.objects import Objects
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +33,13 @@ async def serve(
     server: uvicorn.Server,
     listener: socket.socket,
     app: App,
-    objects: Objects,
+    feeds: Sequence[asyncio.Task[None]],
     parts: list[Part],
     on_ready: Callable[[], None],
 ) -> None:
     """Until SIGTERM or SIGINT.
 
+    feeds     that never end while it serves
     parts     started in this order before it serves, and stopped after
     on_ready  is told when it does
     """
@@ -54,17 +54,17 @@ async def serve(
     app.ready = True
     on_ready()
     stopping = asyncio.create_task(stop.wait())
-    # The cache must never stop following the store: rather no server than one that shows old news.
-    feed = objects.cache.feed_task()
-    await asyncio.wait({serving, stopping, feed}, return_when=asyncio.FIRST_COMPLETED)
+    # They must never stop following the store: rather no server than one that goes by old news.
+    await asyncio.wait({serving, stopping, *feeds}, return_when=asyncio.FIRST_COMPLETED)
     app.stop()
     server.should_exit = True
     stopping.cancel()
     for part in reversed(parts):
         await part.stop()
     await serving
-    if feed.done() and not feed.cancelled() and (error := feed.exception()):
-        raise error
+    for feed in feeds:
+        if feed.done() and not feed.cancelled() and (error := feed.exception()):
+            raise error
 
 
 def _calm_collector() -> None:

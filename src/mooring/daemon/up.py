@@ -64,6 +64,6 @@ async def _run(
         parts += served if adoptions is None else [*served, adoptions]
     app = core.app(Host(agent.users, adoptions, agent.health, agent.usages))
     server = uvicorn.Server(config(app, core.authority))
-    await serve(server, listener, app, objects, parts, lambda: on_ready(core.url))
+    await serve(server, listener, app, core.feeds, parts, lambda: on_ready(core.url))
     if engine is not None:
         await engine.stop()

@@ -15,8 +15,9 @@ from sortedcontainers import SortedDict
 
 from mooring.model.metadata import View
 from mooring.objects.documents import decoded, labels_of, respliced, splice_offset, spliced
+from mooring.objects.following import followed
 from mooring.objects.kind import Kind
-from mooring.store.interface import Change, Document, Expired, Store, Unavailable
+from mooring.store.interface import Change, Changes, Document, Expired, Store, Unavailable
 from mooring.store.schema import LATEST, SCHEMA
 
 log = logging.getLogger(__name__)
@@ -276,23 +277,17 @@ class Cache:
         for shelf in self.shelves.values():
             shelf.started(page.revision)
         self.revision = page.revision
-        self._feed = asyncio.create_task(self._follow(page.revision), name="cache")
+        following = followed(self._store, "", page.revision, self._told, self._list_again)
+        self._feed = asyncio.create_task(following, name="cache")
 
-    async def _follow(self, revision: int) -> None:
-        while True:
-            try:
-                async for batch in self._store.watch("", revision):
-                    for change in batch:
-                        shelf = self.shelves.get(change.key.partition("/")[0])
-                        if shelf is not None:
-                            shelf.apply(change)
-                        elif change.key == SCHEMA and change.after is not None:
-                            self.schema = int(change.after)
-                    revision = batch[-1].revision
-                    self._advance(revision)
-                return
-            except Expired:  # a store out of reach for long, as over a network
-                revision = await self._list_again()
+    def _told(self, batch: Changes) -> None:
+        for change in batch:
+            shelf = self.shelves.get(change.key.partition("/")[0])
+            if shelf is not None:
+                shelf.apply(change)
+            elif change.key == SCHEMA and change.after is not None:
+                self.schema = int(change.after)
+        self._advance(batch[-1].revision)
 
     async def _list_again(self) -> int:
         """Bring the shelves to what is there now, without what was in between."""
