@@ -1,6 +1,8 @@
 """What agents tell of tasks counts where it is further than what managers say, and for a while."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mooring.edge.hints import BELIEVED_S, ENDING_S, Hints
 from mooring.edge.model import Memory, Wish, model_of
@@ -143,3 +145,44 @@ def test_what_was_told_long_ago_is_forgotten() -> None:
     hints.take(HostTasks("h1"), 1.0)
     hints.take(HostTasks("h1"), 1.0 + BELIEVED_S)
     assert hints == Hints({"h1"}, {"h1": {}})
+
+
+# A task's life, and what its manager says at each moment of it.
+LIFE: tuple[tuple[State | None, str], ...] = (
+    (None, "preparing"),
+    ("starting", "starting"),
+    ("running", "running"),
+    ("ending", "running"),
+    ("ended", "failed"),
+)
+LAG_S = 20  # at most, of both; less than a word is believed
+
+
+@given(
+    moments=st.lists(st.integers(0, 30), min_size=4, max_size=4).map(sorted),
+    looks=st.lists(st.tuples(st.integers(0, 60), st.integers(0, LAG_S)), max_size=30),
+    words=st.lists(st.tuples(st.integers(0, 60), st.integers(0, LAG_S)), max_size=30),
+)
+def test_whatever_comes_late_the_dead_stay_out_and_the_living_come_back(
+    moments: list[int], looks: list[tuple[int, int]], words: list[tuple[int, int]]
+) -> None:
+    """moments: of its life. looks, words: when managers and agents are heard, and how old what they
+    say is by then. Agents' documents come in any order here, though a store keeps theirs."""
+
+    def life(at: int) -> tuple[State | None, str]:
+        return LIFE[sum(one <= at for one in moments)]
+
+    hints, dead, state = Hints(), False, "preparing"
+    heard = [(at, True, age) for at, age in looks] + [(at, False, age) for at, age in words]
+    for at, by_manager, age in sorted(heard):
+        said, told_state = life(at - age)
+        if by_manager:  # who never goes back, as its lists have versions
+            state = max(state, told_state, key=[one for _, one in LIFE].index)
+        elif said is not None:
+            hints.take(told(said), at)
+            dead = dead or said == "ended"
+        swarm = swarm_of(a_task(1, state=state, published=None if state == "running" else 0))
+        wish = becomes(hints, swarm, at)
+        if dead and at - moments[3] < BELIEVED_S:  # the manager knows by then
+            assert wish == GONE
+        assert hints.applied(swarm, at + BELIEVED_S) == swarm
