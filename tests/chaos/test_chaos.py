@@ -6,12 +6,11 @@ MOORING_CHAOS_SEED has the faults of an earlier run happen again, in the same or
 import os
 import secrets
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from testbed import etcd
-from testbed.hosts import Bed, eventually
+from testbed.hosts import eventually
 from testbed.linearizable import violations
 from tests.chaos import leaks
 from tests.chaos.faults import Fault, Striking, in_turn, planned
@@ -29,15 +28,6 @@ pytestmark = [
 ]
 SWAPPERS = 3
 AGED_S = 300.0  # so old are IDs that Docker gave back to nobody, or never will
-
-
-@pytest.fixture
-def world(bed: Bed) -> Iterator[World]:
-    made = World(bed)
-    try:
-        yield made.start()
-    finally:
-        made.close()
 
 
 class Run:

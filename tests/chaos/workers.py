@@ -78,6 +78,10 @@ class Histories:
         with self._lock:
             self.of[key].append(operation)
 
+    def copy(self) -> dict[str, list[Operation]]:
+        with self._lock:
+            return {key: list(one) for key, one in self.of.items()}
+
     def saw(self, key: str, doc: Any) -> str:
         """A version of a key, as a server shows it; returns its value."""
         value, version = doc["data"]["v"], doc["metadata"]["resourceVersion"]
@@ -114,9 +118,11 @@ class Histories:
 class Swapper(Worker):
     """Reads and swaps ConfigMaps. Each value is written once at all, so it names its version."""
 
-    def __init__(self, histories: Histories, *how: Any) -> None:
+    def __init__(self, histories: Histories, *how: Any, may_be_old: bool = False) -> None:
+        """may_be_old: what a server knows is enough, as it is with resourceVersion=0"""
         super().__init__(*how)
         self._histories, self._count = histories, 0
+        self._query = "?resourceVersion=0" if may_be_old else ""
         self._known: dict[str, Any] = {}  # what was read last, of each key: None if nothing
 
     def step(self) -> None:
@@ -125,7 +131,7 @@ class Swapper(Worker):
         self.chance.choices(acts, (4, 4, 1, 0.5))[0](key)
 
     def _read(self, key: str) -> None:
-        answer, *times = self.ask("GET", f"{MAPS}/{key}")
+        answer, *times = self.ask("GET", f"{MAPS}/{key}{self._query}")
         if answer.is_unsure:
             return
         assert answer.status in (200, 404), answer
@@ -137,7 +143,7 @@ class Swapper(Worker):
         self._histories.add(key, a_read(self.name, value, *times))
 
     def _list(self, _: str) -> None:
-        answer, *times = self.ask("GET", MAPS)
+        answer, *times = self.ask("GET", MAPS + self._query)
         if answer.is_unsure:
             return
         assert answer.status == 200, answer
