@@ -43,29 +43,31 @@ class Certificate:
         self._sign, self._ca = sign, ca
         self.served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.calling = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.ready = asyncio.Event()
         self._ends, self._uid = datetime.now(UTC), ""
         self._renewing = Background("peer certificate")
 
     async def start(self) -> None:
-        """Have one, now or as soon as that is possible."""
+        """Have one as soon as that is possible."""
         for context in (self.served, self.calling):
             context.minimum_version = ssl.TLSVersion.TLSv1_3
             context.load_verify_locations(cadata=self._ca())
             context.verify_mode = ssl.CERT_REQUIRED
-        self._renewing.begin(self._renew_again_and_again(await self._renewed()))
+        self._renewing.begin(self._renew_again_and_again())
 
     async def stop(self) -> None:
         await self._renewing.end()
 
-    async def _renew_again_and_again(self, wait_s: float) -> None:
+    async def _renew_again_and_again(self) -> None:
         while True:
-            await asyncio.sleep(wait_s)
             wait_s = await self._renewed() if self._is_due() else LOOK_EVERY_S
+            await asyncio.sleep(wait_s)
 
     async def _renewed(self) -> float:
         """Whether it could be or not. Returns when it is looked at again."""
         try:
             await self._renew()
+            self.ready.set()
             return LOOK_EVERY_S
         except MooringError as error:  # of a server of an earlier version, too
             log.warning("agents of other hosts are out of reach: no certificate: %s", error)

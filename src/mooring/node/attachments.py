@@ -174,6 +174,10 @@ class Attachments:
         message = f"{node} {why}: {self._node} has the volume now"
         self._tell(EventNote(volume.reference(), WARNING, reason, message, "mooring"))
 
+    def is_silent(self, node: str) -> bool:
+        """Whether a host has not been heard of for the whole of its Lease."""
+        return self._leases.unheard_share(node) >= 1
+
     async def confirm(self, volume: Volume) -> None:
         """The volume is at hand here."""
         name = self._name(volume)

@@ -57,6 +57,7 @@ class Copies:
         if volume is None or volume.home is None or self._mover.is_coming(volume.uid):
             return Done("nothing of it is here, or it is coming")
         copy = volume.copy_on(self._node)
+        begun = copy is not None and copy.state is CopyState.ARRIVING
         try:
             if copy is not None and is_to_be_deleted(volume, copy):
                 await self._mover.forget(name)
@@ -64,17 +65,31 @@ class Copies:
             if volume.annotations.get(MOVE_TO) == self._node == volume.home.node:
                 await self._objects.commit([(volume, volume.without_annotations(MOVE_TO))])
                 return Done("it has come")
+            if begun and volume.elsewhere is Elsewhere.MOVE:
+                return await self._gone_on(volume)
         except Conflict:
             return Again(0, "it is another by now")
         except MooringError as error:
             log.warning("volume=%s what is left of it stays: %s", name, error)
             return Again(RETRY_S, str(error))
-        begun = copy is not None and copy.state is CopyState.ARRIVING
-        if is_wanted_on(volume, self._node) or (begun and volume.elsewhere is Elsewhere.MOVE):
-            if (left_s := self._moving.left_s(name, volume.uid)) > 0:
-                return Again(left_s, "it did not come, and is tried again later")
-            self._mover.begin(volume)
-        return Done("looked at")
+        if is_wanted_on(volume, self._node):
+            if users := self._mover.held_by_others(volume):
+                return Again(RETRY_S, f"it is in use on {', '.join(users)}")
+            return self._begun(volume)
+        return Done("nothing to do")
+
+    async def _gone_on(self, volume: Volume) -> Outcome:
+        """With a move that was cut off; unless it is used where it was again."""
+        if self._mover.held_by_others(volume):
+            await self._mover.forget(volume.name, gives_up=True)
+            return Done("it is in use where it was, and what had come of it is deleted")
+        return self._begun(volume)
+
+    def _begun(self, volume: Volume) -> Outcome:
+        if (left_s := self._moving.left_s(volume.name, volume.uid)) > 0:
+            return Again(left_s, "it did not come, and is tried again later")
+        self._mover.begin(volume)
+        return Done("it is on its way")
 
     def ended(self, volume: Volume, came: bool) -> None:
         """A move came to its end."""

@@ -23,7 +23,7 @@ from mooring.host import files, rsync
 from mooring.host.blocking import Blocking
 from mooring.host.errors import DiskFull, HostStuck
 from mooring.model.attachment import Attachment
-from mooring.model.home import Elsewhere, Home
+from mooring.model.home import Copy, Elsewhere, Home
 from mooring.model.metadata import ObjectReference
 from mooring.model.node import Node
 from mooring.model.pool import Pool
@@ -39,13 +39,14 @@ from mooring.objects.errors import Forbidden
 from mooring.objects.objects import Objects
 from mooring.rules.events import NORMAL, WARNING, EventNote
 from mooring.rules.filling import Amount
-from mooring.rules.moving import expecting, is_charged, may_come, moved
+from mooring.rules.moving import expecting, is_charged, is_to_be_deleted, may_come, moved
 from mooring.store.interface import Check, Conflict
 
 log = logging.getLogger(__name__)
 
 COMPONENT: Final = "mooring"
 LOOKS_AT_MOST: Final = 3  # at all content, until nothing differed
+REACHED_WITHIN_S: Final = 8.0  # a home that is alive
 GIVE_UP_S: Final = 120.0  # without getting any further
 RETRY_S: Final = (0.5, 15.0)  # first and longest
 LEFT_WITHIN_S: Final = 30.0  # that an earlier process of ours needs to end
@@ -96,6 +97,10 @@ class Mover:
         """Whether it is on its way here: its attachment is needed for that."""
         return uid in self._jobs
 
+    def held_by_others(self, volume: Volume) -> list[str]:
+        """Hosts that have it now, whether anybody there uses it or not."""
+        return self._attachments.elsewhere(volume.name)
+
     async def here(self, volume: Volume, within_s: float) -> None:
         """Have a volume that this host may use at home here.
 
@@ -139,7 +144,8 @@ class Mover:
         until, delay_s, before = loop.time() + GIVE_UP_S, RETRY_S[0], ""
         home = volume.home
         assert home is not None
-        self._note(volume, NORMAL, "Moving", f"it moves here from {home.node}, to {self._node}")
+        await self._taken(volume)
+        self._note(volume, NORMAL, "Moving", f"it moves from {home.node} to {self._node}")
         while True:
             try:
                 await self._tried(volume.name, volume.uid)
@@ -160,15 +166,31 @@ class Mover:
             delay_s = min(delay_s * 2, RETRY_S[1])
         self._note(volume, NORMAL, "Moved", f"it is on {self._node} now, and not on {home.node}")
 
+    async def _taken(self, volume: Volume) -> None:
+        """Have the right to use it. Raises AttachedElsewhere, HolderUnreachable."""
+        try:
+            await self._attachments.intend(volume)
+        except MooringError:
+            if volume.copy_on(self._node) is not None:  # of a move that was cut off
+                await self._given_up(volume)
+            raise
+
     async def _tried(self, name: str, uid: str) -> None:
-        volume = self._now(name, uid)
-        if volume.home is None or volume.home.node == self._node:
-            return
+        """Alone from its first byte here until its home has passed: nothing deletes it meanwhile,
+        and what an earlier process of ours had begun has ended."""
+        with self._alone(uid) as lock:
+            await self._until_alone(lock)
+            volume = self._now(name, uid)
+            await self._attachments.intend(volume)
+            volume = self._now(name, uid)  # nobody else moves it from now on
+            if volume.home is not None and volume.home.node != self._node:
+                await self._brought_here(volume, lock)
+
+    async def _brought_here(self, volume: Volume, lock: int) -> None:
         node = self._objects.view(Node, self._node)
         if volume.copy_on(self._node) is None and node is not None and node.spec.unschedulable:
             why = f"{self._node} is cordoned, see `mooring node uncordon {self._node}`"
-            raise MovesNowhere(name, why)
-        await self._attachments.intend(volume)
+            raise MovesNowhere(volume.name, why)
         if volume.copy_on(self._node) is None:
             await self._asked(volume)
         pool = self._place(volume)
@@ -181,9 +203,9 @@ class Mover:
         else:
             await driver.create(asset, size_bytes)
         passing(MADE)
-        await self._filled(volume, driver, asset)
+        await self._filled(volume, driver, asset, lock)
         passing(COMPARED)
-        await self._passed(name, uid)
+        await self._passed(volume.name, volume.uid)
         passing(HOME_PASSED)
 
     def _now(self, name: str, uid: str) -> Volume:
@@ -194,16 +216,24 @@ class Mover:
         return volume
 
     async def _asked(self, volume: Volume) -> None:
-        """Whether its home answers at all: it has all there is. Raises HomeUnreachable."""
+        """Whether its home answers at all: it has all there is. Raises HomeUnreachable.
+
+        An agent that starts again is waited for.
+        """
         home = volume.home
         assert home is not None
         if self._objects.view(Node, home.node) is None:
             raise HomeUnreachable(volume, home.node, "it is no Node any more")
-        try:
-            async with self._peers.call(home.node, ASK, Wanted(volume.name, volume.uid)):
-                pass
-        except PeerUnreachable as error:
-            raise HomeUnreachable(volume, home.node, error.what) from error
+        until = asyncio.get_running_loop().time() + REACHED_WITHIN_S
+        while True:
+            try:
+                async with self._peers.call(home.node, ASK, Wanted(volume.name, volume.uid)):
+                    return
+            except PeerUnreachable as error:
+                is_late = asyncio.get_running_loop().time() >= until
+                if is_late or self._attachments.is_silent(home.node):
+                    raise HomeUnreachable(volume, home.node, error.what) from error
+            await asyncio.sleep(RETRY_S[0])
 
     def _place(self, volume: Volume) -> Pool:
         """Where it is to be: in the pool that its class takes from here. Raises MovesNowhere."""
@@ -231,17 +261,15 @@ class Mover:
             raise _NoRoom(pool.name, volume.takes.bytes(), free, str(error)) from error
         return self._now(volume.name, volume.uid)
 
-    async def _filled(self, volume: Volume, driver: Driver, asset: AssetName) -> None:
+    async def _filled(self, volume: Volume, driver: Driver, asset: AssetName, lock: int) -> None:
         """All of it is here, compared, and on disk."""
         root = await driver.publish(asset)
         try:
-            with self._alone(volume.uid) as lock:
-                await self._until_alone(lock)
-                tree = await self._blocking.run(partial(os.open, root, files.DIRECTORY))
-                try:
-                    await self._copied(volume, tree, lock)
-                finally:
-                    os.close(tree)
+            tree = await self._blocking.run(partial(os.open, root, files.DIRECTORY))
+            try:
+                await self._copied(volume, tree, lock)
+            finally:
+                os.close(tree)
         finally:
             with suppress(MooringError):
                 await driver.unpublish(asset)
@@ -309,7 +337,7 @@ class Mover:
     async def _given_up(self, volume: Volume) -> None:
         """Nothing of it stays here."""
         try:
-            await self.forget(volume.name)
+            await self.forget(volume.name, gives_up=True)
         except (MooringError, Conflict) as error:
             log.warning("volume=%s what has come of it stays for now: %s", volume.name, error)
 
@@ -319,28 +347,33 @@ class Mover:
 
     # What is left
 
-    async def forget(self, name: str) -> None:
-        """Delete what this host has of a volume whose home it is not.
+    async def forget(self, name: str, *, gives_up: bool = False) -> None:
+        """Delete what this host has of a volume whose home it is not, and that nobody wants.
 
-        raises  Conflict, InUse, and what else keeps it from that
+        gives_up  also if it was to be the home
+        raises    Conflict, InUse, and what else keeps it from that
         """
-        volume = self._objects.view(Volume, name)
-        copy = volume.copy_on(self._node) if volume is not None else None
-        if volume is None or copy is None or volume.home is None:
+        if (found := self._objects.view(Volume, name)) is None:
             return
+        with self._alone(found.uid) as lock:
+            await self._until_alone(lock)
+            volume = self._objects.view(Volume, name)  # a move may have come between
+            copy = volume.copy_on(self._node) if volume is not None else None
+            if volume is None or copy is None or volume.hosts == (self._node,):
+                return
+            if gives_up or is_to_be_deleted(volume, copy):
+                await self._deleted(volume, copy)
+
+    async def _deleted(self, volume: Volume, copy: Copy) -> None:
         pool = self._objects.view(Pool, copy.pool)
         if pool is not None and pool.node == self._node:
             driver, asset = await self._pools.driver(pool), asset_name(volume.handle)
-            with self._alone(volume.uid) as lock:
-                await self._until_alone(lock)
-                with suppress(MooringError):
-                    await driver.unpublish(asset)
-                await driver.delete(asset)
+            with suppress(MooringError):
+                await driver.unpublish(asset)
+            await driver.delete(asset)
         passing(LEFT_DELETED)
         await self._objects.commit([(volume, volume.without_copy(self._node))])
         passing(LEFT_FORGOTTEN)
-        with suppress(FileNotFoundError):
-            os.unlink(self._locks / volume.uid)
 
     # An rsync of an earlier process, that was killed, may run on for a moment.
 

@@ -93,9 +93,10 @@ class Credentials(Protocol):
 
     served: ssl.SSLContext
     calling: ssl.SSLContext
+    ready: asyncio.Event  # there is one
 
     async def start(self) -> None:
-        """Have a certificate, now or as soon as that is possible."""
+        """Have a certificate as soon as that is possible."""
 
     async def stop(self) -> None: ...
 
@@ -175,9 +176,9 @@ class Peers:
 
     async def start(self) -> None:
         """Listening, and say where. The Node is there. Raises MooringError."""
-        await self._credentials.start()
         if self._listen is None:
             return
+        await self._credentials.start()
         family = socket.AF_INET6 if ":" in self._listen.host else socket.AF_INET
         try:
             self._server = await asyncio.start_server(
@@ -203,6 +204,7 @@ class Peers:
 
     async def stop(self) -> None:
         self._unfollow()
+        self._unfollow = lambda: None
         await self._telling.end()
         if self._server is not None:
             self._server.close()
@@ -219,6 +221,7 @@ class Peers:
             self._tell_again.set()
 
     async def _tell(self) -> None:
+        await self._credentials.ready.wait()
         while True:
             await self._tell_again.wait()
             self._tell_again.clear()
@@ -249,6 +252,8 @@ class Peers:
             if len(self._connections) < CONNECTIONS_AT_MOST:
                 self._connections.add(task)
                 await self._answered(stream, writer)
+        except asyncio.CancelledError:  # we stop, and nobody waits for this task
+            pass
         except MooringError as error:
             log.info("peer=%s a call ended: %s", stream.peer or "unknown", error)
         finally:
@@ -314,6 +319,7 @@ class Peers:
             raise PeerUnreachable(node, why)
         try:
             async with asyncio.timeout(CONNECT_S):
+                await self._credentials.ready.wait()
                 reader, writer = await asyncio.open_connection(
                     *where,
                     ssl=self._credentials.calling,

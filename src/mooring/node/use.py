@@ -187,6 +187,8 @@ class Users:
                 if self._fence is not None:
                     self._fence.refuse(volume)
                 await self.attachments.intend(volume, within_s)
+                # Where its data is may have changed until the right to use it was had, not since.
+                volume = self.mounting.bound_now(key)
                 if not self.mounting.reaches(volume):
                     await self._come(volume, within_s)
                     volume = self.mounting.bound_now(key)
