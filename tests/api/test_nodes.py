@@ -25,6 +25,7 @@ from tests.conformance.stores import WAIT_S, until
 from tests.controllers.clocked import HandClock
 
 NODES = "/api/v1/nodes"
+UID = "1e0b2f0c-6f0a-4a3e-9d55-6e2f5b1c7a10"
 LEASE = "leases.coordination.k8s.io/kube-node-lease/a"
 
 
@@ -86,7 +87,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def node(name: str = "a", **labels: str) -> dict[str, Any]:
-    metadata = {"name": name, "uid": "u1", "labels": labels}
+    metadata = {"name": name, "uid": UID, "labels": labels}
     return {"kind": "Node", "apiVersion": "v1", "metadata": metadata}
 
 
@@ -143,6 +144,21 @@ async def test_a_renewal_of_a_token_that_ends_at_this_moment_is_none(world: Worl
     await world.tokens.ended("a")
     with pytest.raises(Conflict):
         await world.tokens.renewed(token_hash(own), token, 1)
+
+
+async def test_tokens_that_have_ended_are_kept_by_nobody(world: World) -> None:
+    own = await world.joined()
+    for _ in range(3):
+        own = (await world.ask(own, "POST", "renew", {})).body["token"]
+    assert len((await world.objects.store.list("tokens/")).documents) == 4
+    world.clock.move(301)
+    await world.ask(own, "POST", "renew", {})
+    assert len((await world.objects.store.list("tokens/")).documents) == 2
+    world.clock.move(timedelta(days=40).total_seconds())
+    later = Tokens(world.objects.store, world.clock)
+    await later.start()
+    assert not (await world.objects.store.list("tokens/")).documents
+    await later.stop()
 
 
 async def test_a_token_that_is_renewed_again_ends_no_later(world: World) -> None:
@@ -265,8 +281,8 @@ async def test_an_agent_writes_its_node(world: World) -> None:
     answer = await world.commit(own, "nodes/a", node())
     assert answer.status == 200, answer
     revision = msgspec.msgpack.decode(answer.body, type=door.Committed).revision
-    await world.objects.cache.caught_up(revision)
-    assert (await world.send("GET", f"{NODES}/a")).body["metadata"]["uid"] == "u1"
+    assert world.objects.cache.revision >= revision  # whoever asks there next sees it
+    assert (await world.send("GET", f"{NODES}/a")).body["metadata"]["uid"] == UID
     # Sent again, since its answer was lost: it is done, and not done twice.
     again = await world.commit(own, "nodes/a", node(), again=True)
     assert again.status == 200
@@ -296,13 +312,13 @@ async def test_an_agent_deletes_a_claim_that_is_held(world: World) -> None:
         ("nodes/b", node("b"), 403),
         ("nodes/a", node("b"), 400),
         ("nodes/a", {"metadata": {"name": "a", "labels": {"zone": 1}}}, 400),
-        ("nodes/a", {"metadata": {"name": "a", "labels": {"zone": "!"}}}, 422),
+        ("nodes/a", node(zone="!"), 422),
         ("nodes/a", [], 400),
         ("nodes/a", {}, 400),
         ("nodes/", node(), 403),
         ("tokens/x", node(), 403),
         ("leader/controllers", node(), 403),
-        ("secrets/default/s", {"metadata": {"name": "s", "namespace": "default"}}, 403),
+        ("secrets/default/s", {"metadata": {"name": "s", "namespace": "default", "uid": UID}}, 403),
         ("", node(), 403),
     ],
 )

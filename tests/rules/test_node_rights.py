@@ -2,11 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
+from mooring.model.decoding import ViewDecoder
 from mooring.model.home import Copy, CopyState, copies_text
 from mooring.model.names import COPIES, ELSEWHERE, HOME
 from mooring.model.pool import Pool, PoolSpec
+from mooring.model.volume import Volume
 from mooring.rules.node_rights import AgentHost, may_read, refusal
 
 HOST = AgentHost("a", frozenset({"shop"}))
@@ -20,6 +23,10 @@ class Pools:
     def pool(self, name: str) -> Pool | None:
         nodes = {"local-a": "a", "local-b": "b", "nfs": ""}
         return Pool(spec=PoolSpec(node=nodes[name])) if name in nodes else None
+
+    def volume(self, name: str) -> Volume | None:
+        doc = LOCKED.get(name)
+        return None if doc is None else ViewDecoder(Volume).decode(msgspec.json.encode(doc))
 
     def may_pass(self, node: str, *, has_promised: bool) -> bool:
         return node == "dead" or (node == "silent" and has_promised)
@@ -75,8 +82,9 @@ def at_home(node: str, *copies: Copy, name: str = "held", **annotations: str) ->
     return {**doc, "metadata": {"name": name, "annotations": told, "resourceVersion": "7"}}
 
 
-def attached(node: str, fencing: str = "") -> Doc:
-    doc = named(spec={"nodeName": node, "attacher": "d"})
+def attached(node: str, fencing: str = "", volume: str = "shared") -> Doc:
+    source = {"persistentVolumeName": volume}
+    doc = named(spec={"nodeName": node, "attacher": "d", "source": source})
     if fencing:
         doc["metadata"]["annotations"] = {"mooring.dev/fencing": fencing}
     return doc
@@ -96,6 +104,14 @@ POOL = named(spec={"node": "a", "root": "/p"}, status={"volumes": 1})
 HERE, THERE = at_home("a"), at_home("b")
 MINE, LEFT = a_copy("a"), a_copy("b", "leaving")
 VOLUMES = "persistentvolumes/held"
+LOCKED = {
+    "shared": a_volume("nfs", ()),
+    "own": VOLUME,
+    "others": OTHERS,
+    "bank": a_volume("nfs", (), "bank"),
+    "moves": THERE,
+    "stays": at_home("b", **{ELSEWHERE: "refuse"}),
+}
 MOVING = [
     Case("a movable one comes", VOLUMES, None, HERE, True),
     Case("a movable one goes", VOLUMES, HERE, None, True),
@@ -173,6 +189,16 @@ CASES = [
     Case("driver changes", "csidrivers.storage.k8s.io/btrfs.mooring.dev", named(), named(), False),
     Case("own attachment", f"{ATTACHMENTS}/csi-1", None, attached("a"), True),
     Case("own attachment goes", f"{ATTACHMENTS}/csi-1", attached("a"), None, True),
+    Case("a lock on what is not there", f"{ATTACHMENTS}/1", None, attached("a", "", "x"), False),
+    Case("a lock on another's", f"{ATTACHMENTS}/1", None, attached("a", "", "others"), False),
+    Case("a lock in a namespace", f"{ATTACHMENTS}/1", None, attached("a", "", "bank"), False),
+    Case("a lock on what stays", f"{ATTACHMENTS}/1", None, attached("a", "", "stays"), False),
+    Case("a lock on what may come", f"{ATTACHMENTS}/1", None, attached("a", "", "moves"), True),
+    Case("a lock on its own", f"{ATTACHMENTS}/1", None, attached("a", "", "own"), True),
+    Case("it has what is gone", f"{ATTACHMENTS}/1", attached("a", "", "x"),
+         {**attached("a", "", "x"), "status": {"attached": True}}, True),
+    Case("a lock becomes another", f"{ATTACHMENTS}/1", attached("a", "", "own"),
+         attached("a", "", "others"), False),
     Case("another's attachment", f"{ATTACHMENTS}/csi-1", None, attached("b"), False),
     Case("another's attachment goes", f"{ATTACHMENTS}/csi-1", attached("b"), None, False),
     Case("another's is taken", f"{ATTACHMENTS}/csi-1", attached("b"), attached("a"), False),
@@ -240,7 +266,7 @@ CASES = [
     Case("a config map", "configmaps/shop/s", None, named(), False),
     Case("an event", "events/shop/s", None, named(), False),
     Case("a class", "storageclasses.storage.k8s.io/c", None, named(), False),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [*CASES, *MOVING], ids=lambda case: case.what.replace(" ", "-"))

@@ -29,6 +29,7 @@ from mooring.api.tokens import Token
 from mooring.errors import Effect, MooringError
 from mooring.model import door, task_container
 from mooring.model.attachment import Attachment
+from mooring.model.claim import Claim
 from mooring.model.decoding import ViewDecoder
 from mooring.model.node import Node
 from mooring.model.pool import Pool
@@ -37,10 +38,12 @@ from mooring.node.attachments import attachment_name
 from mooring.objects.cache import Shelf
 from mooring.objects.documents import decoded, same_content, stored_form, unspliced
 from mooring.objects.errors import Invalid
+from mooring.objects.index import Index
 from mooring.objects.kind import Doc, Kind
 from mooring.objects.leases import SeenLeases, lease_key
 from mooring.objects.objects import Objects
 from mooring.objects.schema import SCHEMAS
+from mooring.objects.uids import is_uid, uid_of
 from mooring.rules.events import EventNote
 from mooring.rules.fencing import holder_of, is_out_of_service, passing
 from mooring.rules.node_rights import AgentHost, may_read, refusal
@@ -57,6 +60,7 @@ PAGE_AT_MOST: Final = 5000  # documents of one answer
 AHEAD_S: Final = 3.0  # that a server may be behind another
 HELD_S: Final = 0.5  # of what may wait
 _LEASES: Final = lease_key("")
+NAME_DATA: Final = (Claim, Volume)  # kinds whose uids name what backends keep
 _VOLUMES: Final = ViewDecoder(Volume)
 _REMEDY: Final = "see docs/hosts.md for what an agent may do"
 NOTES_AT_MOST: Final = 1000  # of events, in one request
@@ -70,12 +74,16 @@ class Door:
         self._objects, self._tell = objects, tell
         self.leases = SeenLeases(objects)
         self.leases.start()
+        shelves = objects.cache.shelves
+        self._uids = {one.resource: Index(shelves[one.resource], uid_of) for one in NAME_DATA}
         self._ends = asyncio.Event()
 
     def stop(self) -> None:
         """End the streams, and those that begin from now on."""
         self._ends.set()
         self.leases.stop()
+        for index in self._uids.values():
+            index.stop()
 
     async def serves(self, request: Request, token: Token, is_good: Good) -> bool:
         """Answer, if it is one of its paths. Errors are in the form that agents read.
@@ -198,6 +206,8 @@ class Door:
             if wanted.cut is not None:
                 checks.append(Check(door.HOSTS + host.node, wanted.cut))
             revision = await self._objects.store.commit(writes, checks)
+            with suppress(Unavailable):  # it is done; who asks next here is to see it
+                await self._objects.cache.caught_up(revision)
         answer = msgspec.msgpack.encode(door.Committed(revision))
         await request.answer(200, answer, (MSGPACK,))
 
@@ -241,6 +251,8 @@ class Door:
         found = entry.revision if entry is not None else 0
         if found != wanted.expected:
             raise Conflict(wanted.key, wanted.expected or ABSENT, found)
+        if entry is None and wanted.value is None:
+            raise ApiError("BadRequest", f"{wanted.key} is not there, so it cannot go")
         before = decoded(entry.body) if entry is not None else None
         after = self._doc(shelf.kind, wanted, before)
         if why := refusal(host, shelf.kind.resource, key, before, after, self):
@@ -267,12 +279,25 @@ class Door:
         if before is not None and before["metadata"].get("uid") != metadata.get("uid"):
             raise ApiError("BadRequest", f"{wanted.key}: its uid does not change")
         if before is None:
-            causes = kind.validate_create(doc)
-        else:
-            causes = kind.validate_update(doc, _marked_alike(before, metadata))
+            self._require_new(kind, str(metadata.get("uid")))
+        try:
+            if before is None:
+                causes = kind.validate_create(doc)
+            else:
+                causes = kind.validate_update(doc, _marked_alike(before, metadata))
+        except KeyError as error:  # which an agent's own admission had given it
+            raise ApiError("BadRequest", f"{wanted.key}: it has no {error}") from error
         if causes:
             raise Invalid(kind, metadata["name"], causes)
         return doc
+
+    def _require_new(self, kind: Kind, uid: str) -> None:
+        """Data is found by uids: one that is another object's would lead to that one's data."""
+        if not is_uid(uid):
+            raise ApiError("BadRequest", f"uid {uid[:64]!r} is no UUID in lower case")
+        index = self._uids.get(kind.resource)
+        if index is not None and index.keys(uid):
+            raise ApiError("BadRequest", f"uid {uid} is another object's")
 
     def _shelf(self, key: str) -> tuple[Shelf, str]:
         resource, _, name = key.partition("/")
@@ -285,6 +310,9 @@ class Door:
 
     def pool(self, name: str) -> Pool | None:
         return self._objects.view(Pool, name)
+
+    def volume(self, name: str) -> Volume | None:
+        return self._objects.view(Volume, name)
 
     def may_pass(self, node: str, *, has_promised: bool) -> bool:
         """By what this server has seen of the node's Lease, whatever an agent says."""

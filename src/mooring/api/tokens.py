@@ -6,6 +6,7 @@ tokens/HASH  who has it, and until when. The token itself is nowhere.
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -57,10 +58,6 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     expires: datetime | None = None
     maker: str = ""
 
-    def serves(self, namespace: str) -> bool:
-        """Whether it may see what is in a namespace."""
-        return not self.namespaces or namespace in self.namespaces
-
 
 class Tokens:
     """All of a store, followed."""
@@ -71,8 +68,9 @@ class Tokens:
         self._work = Background("tokens")
 
     async def start(self) -> None:
-        """All are known when this returns. Raises Unavailable."""
+        """All are known when this returns, and none is kept that has ended. Raises Unavailable."""
         revision = await self._read()
+        await self._tidy()
         self._work.begin(followed(self._store, PREFIX, revision, self._told, self._read))
 
     def feed_task(self) -> asyncio.Task[None]:
@@ -85,9 +83,10 @@ class Tokens:
     def found(self, hashed: str) -> Token | None:
         """None if nobody has it, or it has expired."""
         token, _ = self._known.get(hashed, (None, 0))
-        if token is None or (token.expires is not None and token.expires <= self._clock.now()):
-            return None
-        return token
+        return None if token is None or self._has_ended(token) else token
+
+    def _has_ended(self, token: Token) -> bool:
+        return token.expires is not None and token.expires <= self._clock.now()
 
     async def made(
         self, token: Token, *, instead_of: str = "", checks: Sequence[Check] = ()
@@ -174,6 +173,15 @@ class Tokens:
         for hashed in ends:
             self._known.pop(hashed, None)
         self._known |= {hashed: (token, revision) for hashed, (token, _) in new.items()}
+        await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Delete what has ended by itself: as often as tokens are made, so they do not add up."""
+        over = [(key, at) for key, (one, at) in self._known.items() if self._has_ended(one)]
+        writes = [Write(PREFIX + hashed, None, at) for hashed, at in over[:MAX_WRITES]]
+        if writes:
+            with suppress(Conflict, Unavailable):  # another server does it, or does next time
+                await self._store.commit(writes)
 
     async def _read(self) -> int:
         page = await self._store.list(PREFIX)

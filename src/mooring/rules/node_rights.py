@@ -16,7 +16,7 @@ from mooring.model.claim import Claim
 from mooring.model.csi import CAPACITY_NAMESPACE, CsiDriver, StorageCapacity
 from mooring.model.decoding import ViewDecoder
 from mooring.model.event import Event
-from mooring.model.home import MAY_BE_HOME
+from mooring.model.home import MAY_BE_HOME, Elsewhere
 from mooring.model.names import COPIES, DRIVERS, HOME, HOSTNAME, POOL_ATTRIBUTE
 from mooring.model.node import NODE_LEASES, Node
 from mooring.model.pod import MIRROR, Pod
@@ -54,6 +54,8 @@ class World(Protocol):
     """What a decision asks of other objects."""
 
     def pool(self, name: str) -> Pool | None: ...
+
+    def volume(self, name: str) -> Volume | None: ...
 
     def may_pass(self, node: str, *, has_promised: bool) -> bool:
         """Whether a volume that a node holds may pass to another now.
@@ -196,6 +198,20 @@ def _attachment(write: _Write) -> str:
         promised = has_promised(_part(one, "metadata", "annotations") or {})
         if write.after is not None or not write.world.may_pass(node, has_promised=promised):
             return f"the volume is node {node}'s, and may not pass to another now"
+    return _locked(write) if write.after is not None and write.spec_changes() else ""
+
+
+def _locked(write: _Write) -> str:
+    """Of a host that takes the right to use a volume, which keeps all others from it."""
+    name = str(_part(write.one, "spec", "source", "persistentVolumeName"))
+    volume = write.world.volume(name)
+    if volume is None:
+        return f"there is no volume {name}"
+    if volume.claim_ref is not None and not write.host.serves(volume.claim_ref.namespace):
+        return f"volume {name} is of a namespace that node {write.host.node} does not serve"
+    moves = volume.home is not None and volume.elsewhere is not Elsewhere.REFUSE
+    if volume.hosts and write.host.node not in volume.hosts and not moves:
+        return f"its data is on {', '.join(sorted(volume.hosts))}, not on node {write.host.node}"
     return ""
 
 
