@@ -1,10 +1,13 @@
 """Two entries to one swarm whose hosts have agents: one hears them, the other goes by managers."""
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -41,6 +44,19 @@ class Hearing:
             self._second(powered(bed, "s2"), store)
         self.joined = [self._joined(one) for one in self.hosts[1:]]
         self._swarm()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The first server does nothing any more, meanwhile, and does not end."""
+        process = self.server._process
+        assert process is not None
+        pid = self.manager.pid_of(process)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for one in (pid, process.pid):  # whoever started it was stopped with it
+                os.kill(one, signal.SIGCONT)
 
     def _etcd(self) -> None:
         own, peer = (f"http://{self.manager.ip}:{one}" for one in (ETCD, ETCD + 1))

@@ -33,6 +33,16 @@ def entry(hearing: Hearing, bed: Bed) -> Entry:
     return made
 
 
+def test_a_server_that_hangs_is_left_for_the_other(hearing: Hearing, entry: Entry) -> None:
+    with entry.load(WEB) as counted, hearing.hanging():
+        hears_by(entry, hearing.urls[1])
+        one = next(it for it in settled(hearing, [entry], 3) if it.host.name != NAMES[0])
+        one.stop()
+        settled(hearing, [entry], 3, without=one)  # as long as its agent waits, by managers
+        drained_by_agents(hearing, entry)
+    assert counted.failures == []
+
+
 def test_what_agents_say_goes_by_the_server_that_is_left(hearing: Hearing, entry: Entry) -> None:
     """The one that is killed was the first of both, and has the agent of its host in it."""
     others = NAMES[1:]
@@ -50,6 +60,21 @@ def test_what_agents_say_goes_by_the_server_that_is_left(hearing: Hearing, entry
         eventually(lambda: state_of(entry, first.task) == "leaves", "it is drained, too")
         settled(hearing, [entry], 3, without=first)
     assert counted.failures == []
+
+
+def drained_by_agents(hearing: Hearing, entry: Entry) -> None:
+    """Tell tasks of other hosts to end until one is drained before it has ended."""
+
+    def look() -> bool:
+        one = next(it for it in settled(hearing, [entry], 3) if it.host.name != NAMES[0])
+        one.stop()
+        seen = ""
+        while seen != "leaves" and one.runs:
+            seen = state_of(entry, one.task)
+        settled(hearing, [entry], 3, without=one)
+        return seen == "leaves"
+
+    eventually(look, "an agent is heard")
 
 
 def hears_by(entry: Entry, url: str) -> None:
