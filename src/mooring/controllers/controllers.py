@@ -11,6 +11,7 @@ from mooring.controllers.data_sources import DataSources
 from mooring.controllers.expander import Expander
 from mooring.controllers.expiry import Expiry
 from mooring.controllers.garbage import Garbage
+from mooring.controllers.homes import Homes
 from mooring.controllers.landscape import Landscape
 from mooring.controllers.liveness import Liveness
 from mooring.controllers.namespaces import Namespaces
@@ -79,11 +80,13 @@ class Controllers:
         self.expander = Expander(objects, self.recorder)
         self.placer = Placer(objects, self.recorder)
         self.replicas = Replicas(objects, self.recorder)
+        self.homes = Homes(objects)
         self.pod_loops = PodLoops(objects, self.landscape, self.recorder)
         self.queues = (
             *(self.claims, self.volumes, self.namespaces),
             *(self.nodes, self.pools, self.quotas, self.garbage, self.schedules),
             *(self.attributes_classes, self.expander.queue, self.placer.queue, self.replicas.queue),
+            self.homes.queue,
             *self.snapshots.queues,
             *self.pod_loops.queues,
         )
@@ -92,6 +95,7 @@ class Controllers:
             self.pod_loops,
             self.placer,
             self.replicas,
+            self.homes,
             pools,
             self.snapshots,
             quotas,
