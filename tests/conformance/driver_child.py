@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from mooring.drivers.btrfs import BtrfsDriver
@@ -10,6 +11,16 @@ from mooring.drivers.interface import Place, Source, asset_name
 from mooring.errors import MooringError
 from tests.conformance.test_drivers import BACKENDS, IDLE
 from tests.conformance.test_hanging import HANGING
+
+
+def pieces(stream: Path) -> Callable[[], Awaitable[bytes]]:
+    """What was written to a file, as it comes from another host."""
+    file = stream.open("rb")
+
+    async def read() -> bytes:
+        return file.read(1 << 16)
+
+    return read
 
 
 async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
@@ -44,7 +55,7 @@ async def _call(name: str, root: Path, what: str, *arguments: str) -> None:
             await driver.delete_snapshot(asset_name(snapshot))
         case ["receive", snapshot, size_bytes, stream]:
             assert isinstance(driver, BtrfsDriver)
-            await driver.receive(asset_name(snapshot), int(size_bytes), Path(stream))
+            await driver.receive(asset_name(snapshot), int(size_bytes), pieces(Path(stream)))
         case _:
             raise SystemExit(f"no such call: {what} {arguments}")
 

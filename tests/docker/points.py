@@ -26,6 +26,7 @@ NOT_PASSED: Final = (
     "loopfile.",
     "modify.",
     "move.",
+    "replica.",
     "nfs.",
     "provision.source-protected",
     "provision.taken-back",

@@ -18,7 +18,7 @@ from mooring.drivers.errors import (
     NoSuchSnapshot,
     WrongFileSystem,
 )
-from mooring.drivers.interface import Place, Source, asset_name
+from mooring.drivers.interface import AssetName, Place, Source, asset_name
 from mooring.host import btrfs, files
 from mooring.host.btrfs import Quotas
 from mooring.host.errors import ProgramFailed
@@ -32,6 +32,7 @@ from tests.conformance.driver_bench import (
     Bench,
     on_a_bench,
 )
+from tests.conformance.driver_child import pieces
 from tests.host.privileges import needs_mounts
 
 SIZE_BYTES = 32 * MIB
@@ -369,6 +370,19 @@ async def second(tmp_path: Path) -> AsyncIterator[BtrfsDriver]:
 
 
 LATER = asset_name("snapshot-later")
+
+
+async def sent(
+    driver: BtrfsDriver, name: AssetName, to: Path, since: AssetName | None = None
+) -> None:
+    with to.open("wb") as file:
+
+        async def write(content: bytes) -> None:
+            file.write(content)
+
+        await driver.send(name, write, since)
+
+
 RECEIVING = [point for point in sorted(POINTS) if point.startswith("streams.")]
 
 
@@ -383,12 +397,13 @@ async def test_a_snapshot_sent_is_the_same_elsewhere_and_the_next_one_sends_what
     (data / "rest").write_bytes(rest)
     await driver.snapshot(LATER, NAME)
     whole, new = tmp_path / "whole", tmp_path / "new"
-    await driver.send(SNAPSHOT, whole)
-    await driver.send(LATER, new, since=SNAPSHOT)
+    await sent(driver, SNAPSHOT, whole)
+    await sent(driver, LATER, new, since=SNAPSHOT)
     assert new.stat().st_size < 2 * MIB < 8 * MIB < whole.stat().st_size
-    kept = await second.receive(SNAPSHOT, SIZE_BYTES, whole)
-    assert await second.receive(SNAPSHOT, SIZE_BYTES, whole) == kept
-    await second.receive(LATER, SIZE_BYTES, new)
+    kept = await second.receive(SNAPSHOT, SIZE_BYTES, pieces(whole), as_of_ns=123456789)
+    assert kept.created_ns == 123456789
+    assert await second.receive(SNAPSHOT, SIZE_BYTES, pieces(whole)) == kept
+    await second.receive(LATER, SIZE_BYTES, pieces(new))
     assert {one.name for one in await second.snapshots()} == {SNAPSHOT, LATER}
     made = await second.create(OTHER, SIZE_BYTES, Source(snapshot=LATER))
     restored = await second.publish(OTHER)
@@ -408,16 +423,70 @@ async def test_a_stream_that_is_cut_off_or_lacks_its_beginning_makes_no_snapshot
     await driver.snapshot(SNAPSHOT, NAME)
     await driver.snapshot(LATER, NAME)
     stream = tmp_path / "stream"
-    await driver.send(SNAPSHOT, stream)
+    await sent(driver, SNAPSHOT, stream)
     os.truncate(stream, MIB // 2)
     with pytest.raises(ProgramFailed):
-        await second.receive(SNAPSHOT, SIZE_BYTES, stream)
-    await driver.send(LATER, stream, since=SNAPSHOT)
+        await second.receive(SNAPSHOT, SIZE_BYTES, pieces(stream))
+    await sent(driver, LATER, stream, since=SNAPSHOT)
     with pytest.raises(ProgramFailed, match="parent"):
-        await second.receive(LATER, SIZE_BYTES, stream)
+        await second.receive(LATER, SIZE_BYTES, pieces(stream))
     assert os.listdir(second.place.root) == [".mooring-pool"]
     with pytest.raises(NoSuchSnapshot):
-        await driver.send(LATER, stream, since=OTHER)
+        await sent(driver, LATER, stream, since=OTHER)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99, 1.0])
+async def test_a_host_that_hangs_up_makes_no_snapshot_wherever_it_does(
+    driver: BtrfsDriver, second: BtrfsDriver, tmp_path: Path, share: float
+) -> None:
+    """Between two commands of a stream as well, where btrfs would take it for whole."""
+    await driver.create(NAME, SIZE_BYTES)
+    (await driver.publish(NAME) / "file").write_bytes(os.urandom(MIB))
+    await driver.snapshot(SNAPSHOT, NAME)
+    await sent(driver, SNAPSHOT, stream := tmp_path / "stream")
+    os.truncate(stream, int(stream.stat().st_size * share))
+    whole = pieces(stream)
+
+    async def cut_off() -> bytes:
+        if not (content := await whole()):
+            raise ConnectionResetError
+        return content
+
+    with pytest.raises((ConnectionResetError, ProgramFailed)):
+        await second.receive(SNAPSHOT, SIZE_BYTES, cut_off)
+    assert os.listdir(second.place.root) == [".mooring-pool"]
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"btrfs-stream\0\1\0\0\0", os.urandom(MIB)])
+async def test_what_is_no_stream_makes_no_snapshot(driver: BtrfsDriver, content: bytes) -> None:
+    left = [content, b""]
+
+    async def read() -> bytes:
+        return left.pop(0)
+
+    with pytest.raises((ProgramFailed, AssetDamaged)):
+        await driver.receive(SNAPSHOT, SIZE_BYTES, read)
+    assert os.listdir(driver.place.root) == [".mooring-pool"]
+
+
+async def test_a_host_that_was_the_home_gets_back_what_is_new_since_its_own_snapshot(
+    driver: BtrfsDriver, second: BtrfsDriver, tmp_path: Path
+) -> None:
+    """There and back, with what was received as the common beginning both ways."""
+    await driver.create(NAME, SIZE_BYTES)
+    (await driver.publish(NAME) / "large").write_bytes(os.urandom(8 * MIB))
+    await driver.snapshot(SNAPSHOT, NAME)
+    await sent(driver, SNAPSHOT, there := tmp_path / "there")
+    await second.receive(SNAPSHOT, SIZE_BYTES, pieces(there))
+    await second.create(NAME, SIZE_BYTES, Source(snapshot=SNAPSHOT))
+    (await second.publish(NAME) / "more").write_bytes(b"more")
+    await second.snapshot(LATER, NAME)
+    await sent(second, LATER, back := tmp_path / "back", since=SNAPSHOT)
+    assert back.stat().st_size < MIB
+    await driver.receive(LATER, SIZE_BYTES, pieces(back))
+    await driver.create(OTHER, SIZE_BYTES, Source(snapshot=LATER))
+    assert (await driver.publish(OTHER) / "more").read_bytes() == b"more"
+    assert (await driver.publish(OTHER) / "large").stat().st_size == 8 * MIB
 
 
 @pytest.mark.system
@@ -428,10 +497,10 @@ async def test_receiving_that_was_killed_leaves_nothing_after_a_start(
     await driver.create(NAME, SIZE_BYTES)
     await driver.snapshot(SNAPSHOT, NAME)
     stream = tmp_path / "stream"
-    await driver.send(SNAPSHOT, stream)
+    await sent(driver, SNAPSHOT, stream)
     assert await bench.killed_at(point, "receive", LATER, str(SIZE_BYTES), str(stream))
     await driver.start(new=False)
     assert {one.name for one in await driver.snapshots()} == {SNAPSHOT}
     assert not {name for name in bench.names_on_disk() if LATER in name}
-    await driver.receive(LATER, SIZE_BYTES, stream)
+    await driver.receive(LATER, SIZE_BYTES, pieces(stream))
     assert {one.name for one in await driver.snapshots()} == {SNAPSHOT, LATER}

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "ids.": "tests/node/test_ids.py",
     "modify.": "tests/system/test_attributes.py",
     "move.": "tests/docker/test_moving.py",
+    "replica.": "tests/docker/test_replicas.py",
     "resize.": "tests/system/test_growth.py",
     "provision.source-protected": "tests/system/test_snapshots_killed.py",
     "snapshot.": "tests/system/test_snapshots_killed.py",

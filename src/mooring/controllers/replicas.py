@@ -5,7 +5,7 @@ from typing import Final
 
 from mooring.controllers.recorder import Recorder
 from mooring.model.home import Home, replica_count
-from mooring.model.names import ELSEWHERE, REPLICAS_PARAMETER
+from mooring.model.names import REPLICAS_PARAMETER
 from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
@@ -17,10 +17,9 @@ from mooring.objects.views import view
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
 from mooring.rules.events import WARNING, EventNote
 from mooring.rules.placing import Rooms
-from mooring.rules.replicas import beginning, is_replicated, lacks
+from mooring.rules.replicas import SIGN, beginning, is_replicated, lacks
 
 LOOK_AGAIN_S: Final = 30.0  # at a volume with too few replicas
-SIGN: Final = f'"{ELSEWHERE}":"replica"'.encode()  # in a volume's bytes
 COMPONENT: Final = "mooring"
 
 

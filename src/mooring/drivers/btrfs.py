@@ -36,8 +36,9 @@ from mooring.drivers.interface import (
     asset_name,
 )
 from mooring.drivers.root import DOOMED, ITSELF, PASSABLE, SNAPSHOT, making
-from mooring.host import btrfs, files, processes
+from mooring.host import btrfs, btrfs_streams, files
 from mooring.host.btrfs import Quotas
+from mooring.host.btrfs_streams import Read, Write
 from mooring.host.errors import NotBtrfs
 
 # With less, the file system's own blocks take more than a tenth of it.
@@ -45,12 +46,13 @@ MIN_SIZE_BYTES: Final = 4 << 20
 
 COMPRESSION: Final = "compression"  # an attribute
 
-_STREAM_DEADLINE_S: Final = 24 * 3600.0  # terabytes, to a slow disk
+_SYNC_DEADLINE_S: Final = 600.0  # all that others write there is in its way
 
 CLONE_TAKEN = crash_point("btrfs.clone.taken")
 SNAPSHOT_TAKEN = crash_point("btrfs.snapshot.taken")
 SNAPSHOT_SIZED = crash_point("btrfs.snapshot.sized")
 RECEIVE_WRITTEN = crash_point("streams.received")
+RECEIVE_SYNCED = crash_point("streams.synced")
 DELETE_DESTROYED = crash_point("btrfs.delete.destroyed")
 DELETE_SNAPSHOT_DESTROYED = crash_point("btrfs.delete_snapshot.destroyed")
 
@@ -69,6 +71,7 @@ class BtrfsDriver(Directories):
         snapshots=True,
         clones=True,
         expands=True,
+        streams=True,
         min_size_bytes=MIN_SIZE_BYTES,
         attributes={COMPRESSION: ("none", "zlib", "lzo", "zstd")},
     )
@@ -93,36 +96,43 @@ class BtrfsDriver(Directories):
         """As of the last commit of the file system, up to 30 s ago."""
         return await self._done(partial(self._used, asset_name(name)), about=name)
 
-    async def send(self, name: AssetName, stream: Path, since: AssetName | None = None) -> None:
-        """Write a snapshot to a file, which is whole only once this returns.
+    async def is_unchanged(self, name: AssetName, since: AssetName) -> bool:
+        """What is only in memory yet is written for it, of all that is on the file system."""
+        work = partial(self._is_unchanged, asset_name(name), asset_name(since))
+        return await self._done(work, about=name, deadline_s=_SYNC_DEADLINE_S)
+
+    async def send(self, name: AssetName, write: Write, since: AssetName | None = None) -> None:
+        """Give a snapshot away, piece by piece; it is whole only once this returns.
 
         since   an earlier snapshot of the same asset: what it has already is left out
-        raises  NoSuchSnapshot, ProgramMissing, ProgramFailed, HostStuck
+        raises  NoSuchSnapshot, ProgramMissing, ProgramFailed, HostStuck, and what `write` raises
         """
         sent = await self._done(partial(self._sendable, asset_name(name)))
-        earlier = [] if since is None else [await self._done(partial(self._sendable, since))]
-        parent = [word for path in earlier for word in ("-p", str(path))]
-        command = ("btrfs", "send", "-q", "-f", str(stream), *parent, str(sent))
-        await processes.checked(*command, deadline_s=_STREAM_DEADLINE_S)
+        earlier = None if since is None else await self._done(partial(self._sendable, since))
+        await btrfs_streams.sent(sent, earlier, write)
 
-    async def receive(self, name: AssetName, size_bytes: int, stream: Path) -> Snapshot:
-        """Make a snapshot of what `send` wrote, on this pool or another; repeated, return it.
+    async def receive(
+        self, name: AssetName, size_bytes: int, read: Read, as_of_ns: int | None = None
+    ) -> Snapshot:
+        """Make a snapshot of what `send` gives, on this pool or another; repeated, return it.
 
         If something was left out of it, the snapshot that has that must be on this file system.
 
         size_bytes  of the snapshot that was sent
-        stream      one of our own: what anybody else wrote may name files outside of the pool
-        raises      ProgramMissing, ProgramFailed, HostStuck, AssetDamaged, PoolFull
+        read        of a host that we trust: what is made up may name files outside of the pool
+        as_of_ns    when it was made, by our clock; None: now
+        raises      ProgramMissing, ProgramFailed, HostStuck, AssetDamaged, PoolFull, and what
+                    `read` raises
         """
         begun = await self._done(partial(self._begun, asset_name(name)))
         if isinstance(begun, Snapshot):
             return begun
         aside, lock = begun
-        command = ("btrfs", "receive", "-q", "-f", str(stream), str(self.place.root / aside))
         try:
-            await processes.checked(*command, deadline_s=_STREAM_DEADLINE_S)
+            await btrfs_streams.received(self.place.root / aside, read, lock)
             passing(RECEIVE_WRITTEN)
-            return await self._done(partial(self._received, name, size_bytes, aside, lock))
+            work = partial(self._received, name, size_bytes, as_of_ns, aside, lock)
+            return await self._done(work, deadline_s=_SYNC_DEADLINE_S)
         finally:
             await self._done(partial(self._let_go, aside, lock))
 
@@ -307,6 +317,16 @@ class BtrfsDriver(Directories):
                 return None
             return Snapshot(name, size_bytes, os.stat("size", dir_fd=kept).st_mtime_ns)
 
+    def _is_unchanged(self, name: AssetName, since: AssetName) -> bool:
+        with self.root.opened() as root:
+            files.file_system_synced(root)
+            with self._data(name, root) as data, self._data(SNAPSHOT + since, root) as kept:
+                if data is None:
+                    raise NoSuchAsset(name, self.place.pool)
+                if kept is None:
+                    raise NoSuchSnapshot(since, self.place.pool)
+                return btrfs.last_written(data) == btrfs.made_in(kept)
+
     def _sendable(self, name: AssetName) -> Path:
         with self.root.opened() as root:
             if self._kept(asset_name(name), root) is None:
@@ -324,13 +344,19 @@ class BtrfsDriver(Directories):
             fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or we are dead
             return aside, lock
 
-    def _received(self, name: AssetName, size_bytes: int, aside: str, fd: int) -> Snapshot:
+    def _received(
+        self, name: AssetName, size_bytes: int, as_of_ns: int | None, aside: str, fd: int
+    ) -> Snapshot:
         with self.root.opened() as root:
             # Opened anew: a directory that is open does not list what came since.
             with self._data(aside, root) as data, files.directory(aside, root) as made:
                 if data is None or os.listdir(made) != ["data"]:
                     raise AssetDamaged(name, self.place.pool, "the stream is of something else")
             self._complete(fd, size_bytes)
+            if as_of_ns is not None:
+                os.utime("size", ns=(as_of_ns, as_of_ns), dir_fd=fd, follow_symlinks=False)
+            files.file_system_synced(fd)  # what is in its files, too
+            passing(RECEIVE_SYNCED)
             try:
                 os.rename(aside, SNAPSHOT + name, src_dir_fd=root, dst_dir_fd=root)
             except OSError as error:

@@ -1,7 +1,7 @@
 """The contract of a backend. tests/conformance/test_drivers.py says what each must do."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NewType, Protocol
@@ -58,6 +58,7 @@ class Features:
     expands: bool = False
     shared: bool = False
     block: bool = False
+    streams: bool = False  # snapshots can be sent to other pools of it: see Streaming
     min_size_bytes: int = 0
     # What can be changed while an asset lives, by name, and what may be said of each.
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -171,3 +172,40 @@ class Driver(Protocol):
 
     async def usage(self) -> Usage:
         """Of the whole pool."""
+
+
+class Streaming(Protocol):
+    """What a driver with the feature `streams` can do beside all others."""
+
+    async def is_unchanged(self, name: AssetName, since: AssetName) -> bool:
+        """Whether nothing was written to an asset since a snapshot of it was made here.
+
+        raises  NoSuchAsset, NoSuchSnapshot
+        """
+
+    async def send(
+        self,
+        name: AssetName,
+        write: Callable[[bytes], Awaitable[None]],
+        since: AssetName | None = None,
+    ) -> None:
+        """Give a snapshot away, piece by piece; it is whole only once this returns.
+
+        since   an earlier snapshot of the same asset: what it has already is left out
+        raises  NoSuchSnapshot, and what `write` raises
+        """
+
+    async def receive(
+        self,
+        name: AssetName,
+        size_bytes: int,
+        read: Callable[[], Awaitable[bytes]],
+        as_of_ns: int | None = None,
+    ) -> Snapshot:
+        """Make a snapshot of what `send` gives, on this pool or another; repeated, return it.
+
+        size_bytes  of the snapshot that was sent
+        read        b"" at the end; of a host that we trust
+        as_of_ns    when it was made, since the epoch; None: now
+        raises      AssetDamaged, PoolFull, and what `read` raises
+        """

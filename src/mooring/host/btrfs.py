@@ -40,6 +40,8 @@ _SEARCH_KEY: Final = struct.Struct("=7Q4I4Q")
 _FOUND: Final = struct.Struct("=QQQII")
 _SEARCH_BYTES: Final = 4096
 _FS_INFO_BYTES: Final = 1024
+_SUBVOLUME_BYTES: Final = 504  # btrfs_ioctl_get_subvol_info_args
+_GENERATION, _MADE_IN = 280, 352  # where in that: its last transaction, and that it was made in
 
 
 def _number(number: int, size: int, *, reads: bool = False, writes: bool = False) -> int:
@@ -60,6 +62,7 @@ _QGROUP_CREATE = _number(42, _QUOTA.size, writes=True)
 _QGROUP_LIMIT = _number(43, _LIMIT.size, reads=True)
 _QUOTA_RESCAN = _number(44, _RESCAN.size, writes=True)
 _QUOTA_WAIT = _number(46, 0)
+_SUBVOLUME_INFO = _number(60, _SUBVOLUME_BYTES, reads=True)
 _DESTROY = _number(63, _BY_NAME.size, writes=True)
 
 
@@ -161,6 +164,22 @@ def _named(fd: int, type_: int, lowest: int, highest: int) -> Iterator[_Key]:
             if found == type_:  # between those of two numbers there are others
                 yield key
         key = key._replace(offset=key.offset + 1)
+
+
+def last_written(fd: int) -> int:
+    """The transaction in which something was last written to the subvolume of an open file, or a
+    snapshot of it was made. What was not committed yet is not counted."""
+    return _told_of(fd, _GENERATION)
+
+
+def made_in(fd: int) -> int:
+    """The transaction in which the subvolume of an open file was made, as a snapshot for one."""
+    return _told_of(fd, _MADE_IN)
+
+
+def _told_of(fd: int, at: int) -> int:
+    told = _called(fd, _SUBVOLUME_INFO, bytes(_SUBVOLUME_BYTES))
+    return int(_NUMBER.unpack_from(told, at)[0])
 
 
 def committed(fd: int) -> None:

@@ -10,6 +10,7 @@ from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.archives import ArchiveFiller
+from mooring.node.arrivals import Arrivals
 from mooring.node.attachments import Attachments
 from mooring.node.backing import Backing
 from mooring.node.copies import Copies
@@ -19,6 +20,7 @@ from mooring.node.health import Health
 from mooring.node.heartbeat import Heartbeat
 from mooring.node.ids import Ids
 from mooring.node.intents import Intents
+from mooring.node.kept_replicas import KeptReplicas
 from mooring.node.modifying import Modifier
 from mooring.node.mounting import Mounting
 from mooring.node.moving import Mover
@@ -28,6 +30,8 @@ from mooring.node.pools import Pools
 from mooring.node.provisioning import Provisioner
 from mooring.node.published import Publisher
 from mooring.node.registrar import Registrar
+from mooring.node.replica_sending import ReplicaSender
+from mooring.node.replicating import Replicator
 from mooring.node.resizing import Resizer
 from mooring.node.sending import Sender
 from mooring.node.snapshotting import Snapshotter
@@ -133,7 +137,11 @@ class Agent:
             copies.ended(volume, came)
 
         mover.ended = ended
-        self.users.moves, self.mounting.may_come = mover, mover.may_come
+        kept = KeptReplicas(self._pools)
+        ReplicaSender(*common, kept, self.users.users)
+        self._replicator = replicator = Replicator(*common, kept, tell)
+        arrivals = Arrivals(mover, replicator)
+        self.users.moves, self.mounting.may_come = arrivals, arrivals.may_come
         return copies
 
     def _looks_now_and_then(self) -> tuple[Resync, Resync]:
@@ -170,6 +178,7 @@ class Agent:
         if self._peers is not None and self.copies is not None:
             await self._peers.start()
             self.copies.start()
+            self._replicator.start()
 
     def _make_now(self, claim: str) -> None:
         self._provisioner.retry(claim)
@@ -245,6 +254,7 @@ class Agent:
         for unfollow in self._unfollow:
             unfollow()
         if self._peers is not None and self.copies is not None:
+            await self._replicator.stop()
             await self.copies.stop()
             await self._peers.stop()
         self.mounting.stop()

@@ -18,6 +18,7 @@ from mooring.node.pools import Pools
 from mooring.objects.cache import Entry
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
+from mooring.rules.replicas import SIGN, uid_in
 
 NAMED_AT_MOST: Final = 20  # in a pool's status, which has to stay small
 SHOWN_AT_MOST: Final = 10_000  # to who asks
@@ -140,6 +141,7 @@ class Orphans:
         owners = [one for kind in OWNERS for one in shelves[kind].snapshot()]
         named = await asyncio.to_thread(_named, [*volumes, *owners], pool.root)
         uids = await asyncio.to_thread(_uids, owners)
+        uids |= await asyncio.to_thread(_replicated, volumes)
         found = [
             one
             for one in lying
@@ -172,7 +174,8 @@ class Orphans:
     async def _mentioned_by(self, name: str) -> str:
         """Any object that has the name in it, wherever: rather one too many than data that goes."""
         for resource in (Volume.resource, *OWNERS):
-            sought = [name, *(_IN_NAME.findall(name) if resource in OWNERS else ())]
+            by_uid = resource in OWNERS or bool(uid_in(name))
+            sought = [name, *(_IN_NAME.findall(name) if by_uid else ())]
             entries = self._objects.cache.shelves[resource].snapshot()
             by = await asyncio.to_thread(_first_with, entries, [one.encode() for one in sought])
             if by:
@@ -220,6 +223,11 @@ def _named(entries: Iterable[Entry], root: str) -> set[str]:
 def _uids(entries: Iterable[Entry]) -> set[str]:
     """Their own, and those that they mention."""
     return {uid.decode() for entry in entries for uid in _UIDS.findall(entry.body)}
+
+
+def _replicated(entries: Iterable[Entry]) -> set[str]:
+    """Of volumes with replicas, which are called after them."""
+    return {view(Volume, entry).uid for entry in entries if SIGN in entry.body}
 
 
 def _owning(entries: Iterable[Entry], uids: set[str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
 from mooring.objects.views import view
 from mooring.rules.draining import Availability, is_drained, settled, wanted_availability
+from mooring.rules.replicas import replica_hosts
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +141,11 @@ def relabelled(labels: Mapping[str, str], wanted: set[str]) -> dict[str, str]:
 
 
 def _places(entry: Entry) -> set[tuple[str, str]]:
-    """(node, label) of a volume that is somewhere, and has a claim."""
+    """(node, label) of a volume that is somewhere, and has a claim. It can be used where a whole
+    replica is as well, once its home is not used or dies."""
     volume = view(Volume, entry)
     ref = volume.claim_ref
     if ref is None or not ref.uid:
         return set()
     label = f"{VOLUME_LABEL}{ref.namespace}.{ref.name}"
-    return {(host, label) for host in volume.hosts}
+    return {(host, label) for host in (*volume.hosts, *replica_hosts(volume))}

@@ -11,11 +11,12 @@ from typing import Final
 
 from mooring.clock import timestamp
 from mooring.model.home import Copy, CopyState, Elsewhere, Home
-from mooring.model.names import Phase
+from mooring.model.names import ELSEWHERE, Phase
 from mooring.model.volume import Volume
 
 PREFIX: Final = "replica-"
 _NAME: Final = re.compile(r"replica-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([0-9]{13})")
+SIGN: Final = f'"{ELSEWHERE}":"{Elsewhere.REPLICA}"'.encode()  # in the bytes of such a volume
 KEPT_AT_MOST: Final = 8  # by a home that does not know yet what others have
 
 
@@ -55,6 +56,13 @@ def is_kept_on(volume: Volume, node: str) -> bool:
     """Whether a node is to have a replica."""
     copy = volume.copy_on(node)
     return is_replicated(volume) and copy is not None and copy.state is not CopyState.LEAVING
+
+
+def replica_hosts(volume: Volume) -> tuple[str, ...]:
+    """The nodes with whole replicas of it."""
+    if not is_replicated(volume):
+        return ()
+    return tuple(one.node for one in volume.copies if one.state is CopyState.REPLICA)
 
 
 def lacks(volume: Volume, count: int, nodes: Set[str]) -> int:

@@ -1,0 +1,186 @@
+"""Volumes with replicas: when their host dies, another goes on with what it was last sent."""
+
+import json
+import shutil
+from typing import Any, Final
+
+import pytest
+
+from tests.docker import images
+from tests.docker.joined import JoinedHost, ServerHost
+from tests.docker.mooring import DRIVER
+from tests.docker.refusals import a_pool
+from tests.docker.testbed import Bed, Done, Host, eventually, needs_hosts
+from tests.docker.writer import Writer
+
+pytestmark = [
+    pytest.mark.system,
+    needs_hosts,
+    pytest.mark.skipif(shutil.which("mkfs.btrfs") is None, reason="needs the program mkfs.btrfs"),
+]
+LEASE: Final = ("--node-lease", "3")
+CLASS: Final = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "kept"},
+    "provisioner": "btrfs.mooring.dev",
+    "volumeBindingMode": "WaitForFirstConsumer",
+    "parameters": {"elsewhere": "replica", "replicaEvery": "1s"},
+}
+
+
+class KeptHost(JoinedHost):
+    """With a btrfs of its own, which is there again after a crash."""
+
+    def power_on(self) -> None:
+        self.host.up()
+        disk = self.host.place / "disk"
+        if not disk.exists():
+            disk.mkdir()
+            with (self.host.place / "image").open("wb") as image:
+                image.truncate(512 << 20)
+            self._needs("mkfs.btrfs", "-q", str(self.host.place / "image"))
+        self._needs("mount", "-o", "loop", str(self.host.place / "image"), str(disk))
+
+    def _needs(self, *words: str) -> None:
+        done = self.host.run(*words)
+        if done.code:
+            pytest.skip(f"this host has no btrfs: {done.err}")
+
+    def begin(self) -> None:
+        self.start(*LEASE)
+        self.host.dockerd()
+
+
+class Hosts:
+    """A server, and two hosts with a Docker and a pool of btrfs."""
+
+    def __init__(self, bed: Bed) -> None:
+        powered = bed.host("s")
+        powered.up()
+        self.server = ServerHost(powered).start()
+        self.a, self.b = (self._joined(bed.host(name)) for name in ("a", "b"))
+        self.apply(CLASS)
+
+    def apply(self, *docs: Any) -> None:
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": docs})
+        self.server.kubectl("apply", "--filename", "-", stdin=text)
+
+    def _joined(self, host: Host) -> KeptHost:
+        joined = KeptHost(host, self.server)
+        joined.power_on()
+        joined.join()
+        spec = {"driver": "btrfs.mooring.dev", "node": host.name}
+        self.apply(a_pool(f"btrfs-{host.name}", str(host.place / "disk" / "pool"), **spec))
+        joined.begin()
+        images.load(host)
+        return joined
+
+    def create(self, joined: KeptHost, volume: str) -> None:
+        options = ("--opt", "size=64Mi", "--opt", "class=kept")
+        joined.host.docker("volume", "create", "--driver", DRIVER, *options, volume)
+
+    def run(self, joined: KeptHost, volume: str, command: str) -> Done:
+        mount = ("--volume", f"{volume}:/data", "--rm")
+        return joined.host.try_docker("run", *mount, images.SHELL, "sh", "-c", command)
+
+    def eventually_run(self, joined: KeptHost, volume: str, command: str) -> str:
+        """As a swarm does that tries again: a host that died a moment ago may live."""
+        found: list[Done] = []
+
+        def ran() -> bool:
+            found[:] = [self.run(joined, volume, command)]
+            return found[0].code == 0
+
+        eventually(ran, f"a container has {volume}")
+        return found[0].out
+
+    def home(self, claim: str) -> str:
+        return str(self.server.volume(claim)["metadata"]["annotations"]["mooring.dev/home"])
+
+    def copies(self, claim: str) -> dict[str, str]:
+        told = self.server.volume(claim)["metadata"]["annotations"].get("mooring.dev/copies", "[]")
+        return {one["node"]: one["state"] for one in json.loads(told)}
+
+    def reasons(self) -> list[str]:
+        return [one["reason"] for one in self.server.get("events")["items"]]
+
+    def replicas_on(self, joined: KeptHost, claim: str) -> list[str]:
+        uid = self.server.volume(claim)["metadata"]["uid"]
+        pool = joined.host.seen(joined.host.place / "disk" / "pool")
+        return sorted(one.name for one in pool.glob(f".snapshot-replica-{uid}-*"))
+
+
+@pytest.fixture
+def hosts(bed: Bed) -> Hosts:
+    return Hosts(bed)
+
+
+def test_the_host_dies_and_another_goes_on_with_what_it_was_sent(hosts: Hosts) -> None:
+    a, b = hosts.a, hosts.b
+    hosts.create(a, "data")
+    writer = Writer(a.host, "writer", "--volume", "data:/data")
+    eventually(lambda: hosts.copies("data") == {"b": "replica"}, "b has a replica")
+    before = hosts.replicas_on(b, "data")
+    eventually(lambda: hosts.replicas_on(b, "data") != before, "it is renewed")
+    writer.goes_on()
+    written = writer.lines()
+    a.host.crash()
+
+    hosts.create(b, "data")
+    lines = hosts.eventually_run(b, "data", "cat /data/log").splitlines()
+    assert lines == [str(number) for number in range(1, len(lines) + 1)]
+    assert len(lines) >= len(written) - 100  # five seconds of it at most
+    assert hosts.home("data") == "b/btrfs-b"
+    assert hosts.copies("data") == {"a": "stale"}
+    assert "ReplicaPromoted" in hosts.reasons()
+
+    added = hosts.run(b, "data", "echo later >/data/later")
+    assert added.code == 0, added.err
+    a.power_on()
+    a.begin()
+    eventually(lambda: hosts.copies("data") == {"a": "replica"}, "what a had is a replica")
+    back = hosts.eventually_run(a, "data", "cat /data/later; wc -l </data/log")
+    assert back.split() == ["later", str(len(lines))]
+    assert hosts.home("data") == "a/btrfs-a"
+    eventually(lambda: hosts.copies("data") == {"b": "replica"}, "b has a replica again")
+
+
+AT_HOLDER: Final = ("replica.received", "replica.told", "replica.becoming", "replica.became")
+AT_HOME: Final = ("replica.cut", "replica.cut:2")
+SOME: Final = ("replica.becoming", "replica.cut:2")
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        one if one in SOME else pytest.param(one, marks=pytest.mark.slow)
+        for one in (*AT_HOLDER, *AT_HOME)
+    ],
+)
+def test_killed_anywhere_the_volume_is_whole_in_one_place(hosts: Hosts, point: str) -> None:
+    """kill -9 of either agent, which is started again."""
+    a, b = hosts.a, hosts.b
+    mortal = b if point in AT_HOLDER else a
+    mortal.stop()
+    mortal.start(*LEASE, MOORING_CRASH_AT=point)
+    hosts.create(a, "data")
+    wrote = hosts.run(a, "data", "seq 1000 >/data/f")
+    deaths: list[str] = []
+
+    def lives() -> bool:
+        if mortal.has_ended:
+            deaths.append(point)
+            mortal.start(*LEASE)
+        return bool(deaths)
+
+    if point.startswith(("replica.becom", "replica.becam")):
+        eventually(lambda: hosts.copies("data") == {"b": "replica"}, "b has a replica")
+        hosts.run(b, "data", "true")
+    assert wrote.code == 0, wrote.err
+    eventually(lives, "it was killed")
+    eventually(lambda: "stale" not in hosts.copies("data").values(), "it is settled")
+    read = hosts.eventually_run(b, "data", "cat /data/f")
+    assert read.split() == [str(number) for number in range(1, 1001)]
+    assert hosts.home("data") == "b/btrfs-b"
+    eventually(lambda: hosts.copies("data") == {"a": "replica"}, "a has a replica")
