@@ -53,13 +53,13 @@ async def received(into: Path, read: Read, lock: int) -> None:
         output = asyncio.create_task(processes.bounded(process.stdout))
         try:
             async with asyncio.timeout(DEADLINE_S):
-                try:
-                    while content := await read():
+                while content := await read():
+                    try:
                         process.stdin.write(content)
                         await process.stdin.drain()
-                except (BrokenPipeError, ConnectionResetError):
-                    await _succeeded(process, errors)  # it says why it has ended
-                    raise ProgramFailed("btrfs", 0, "it ended before its input did") from None
+                    except (BrokenPipeError, ConnectionResetError):
+                        await _succeeded(process, errors)  # it says why it has ended
+                        raise ProgramFailed("btrfs", 0, "it ended before its input did") from None
                 process.stdin.close()
                 await _succeeded(process, errors)
         except TimeoutError as error:

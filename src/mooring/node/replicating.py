@@ -7,10 +7,10 @@ so long that it has stopped by itself, as of when it was last sent. Decision 003
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -47,13 +47,17 @@ from mooring.rules.replicas import (
     newest,
     promoted,
     received,
+    replica_hosts,
 )
 from mooring.store.interface import Check, Conflict
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 COMPONENT: Final = "mooring"
 RETRY_S: Final = 2.0
+LOOK_S: Final = 0.2  # whether the home of what is being sent is silent
 TOLD_EACH_S: Final = 60.0  # of when a replica is: each time is a write that all hosts hear of
 SWEEP_S: Final = 300.0  # for what is left of volumes that have no replica here any more
 AT_ONCE: Final = 4  # that are received
@@ -137,7 +141,7 @@ class Replicator:
         every_s = replica_every_s(every) or RETRY_S
         try:
             async with self._turn(volume.uid), self._room:
-                await self._pulled(name, volume.uid)
+                await self._while_heard(volume, self._pulled(name, volume.uid))
         except Conflict:
             return Again(0, "it is another by now")
         except (MooringError, OSError) as error:
@@ -147,6 +151,22 @@ class Replicator:
 
     def _turn(self, uid: str) -> asyncio.Lock:
         return self._turns.setdefault(uid, asyncio.Lock())
+
+    async def _while_heard(self, volume: Volume, work: Coroutine[Any, Any, T]) -> T:
+        """What is had from the home, while that is not silent: a connection to a host that has died
+        takes long to end, and would be in the way of its replica. Raises HomeSilent.
+        """
+        home = volume.home.node if volume.home is not None else ""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                if self._is_silent(home):
+                    raise HomeSilent(volume, home, "its Lease has run out")
+                await asyncio.wait({task}, timeout=LOOK_S)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def _now(self, name: str, uid: str) -> Volume:
         """Raises MovesNowhere."""
@@ -264,6 +284,8 @@ class Replicator:
         checks, is_silent = [], self._is_silent(home.node)
         if is_silent:
             checks.append(self._leases.unrenewed(home.node))
+            if self._node not in replica_hosts(volume):  # it may be what was here as a former home
+                raise NoReplicaHere(volume, self._node)
             have = newest(await self._kept.of(pool, uid))
             await self._refuse_older(volume, have)
         else:
@@ -298,7 +320,8 @@ class Replicator:
         """All that its home has, which nobody uses there any more. Raises HomeSilent."""
         assert volume.home is not None
         try:
-            return await self._pulled(volume.name, volume.uid, is_last=True)
+            last = self._pulled(volume.name, volume.uid, is_last=True)
+            return await self._while_heard(volume, last)
         except PeerUnreachable as error:
             raise HomeSilent(volume, volume.home.node, error.what) from error
         except PeerRefuses as error:
@@ -311,7 +334,9 @@ class Replicator:
         others = [
             one.node
             for one in volume.copies
-            if one.node != self._node and one.state is CopyState.REPLICA
+            if one.node != self._node
+            and one.state is CopyState.REPLICA
+            and not self._is_silent(one.node)
         ]
         found = await asyncio.gather(*(self._newest_on(one, volume) for one in others))
         for node, name in zip(others, found, strict=True):
