@@ -111,7 +111,7 @@ class Hosts:
         return sorted(one.name for one in pool.glob(f".snapshot-replica-{uid}-*"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hosts(bed: Bed) -> Hosts:
     return Hosts(bed)
 
@@ -160,12 +160,12 @@ SOME: Final = ("replica.becoming", "replica.cut:2")
 )
 def test_killed_anywhere_the_volume_is_whole_in_one_place(hosts: Hosts, point: str) -> None:
     """kill -9 of either agent, which is started again."""
-    a, b = hosts.a, hosts.b
+    a, b, claim = hosts.a, hosts.b, point.replace(".", "-").replace(":", "-")
     mortal = b if point in AT_HOLDER else a
     mortal.stop()
     mortal.start(*LEASE, MOORING_CRASH_AT=point)
-    hosts.create(a, "data")
-    wrote = hosts.run(a, "data", "seq 1000 >/data/f")
+    hosts.create(a, claim)
+    wrote = hosts.run(a, claim, "seq 1000 >/data/f")
     deaths: list[str] = []
 
     def lives() -> bool:
@@ -175,12 +175,12 @@ def test_killed_anywhere_the_volume_is_whole_in_one_place(hosts: Hosts, point: s
         return bool(deaths)
 
     if point.startswith(("replica.becom", "replica.becam")):
-        eventually(lambda: hosts.copies("data") == {"b": "replica"}, "b has a replica")
-        hosts.run(b, "data", "true")
+        eventually(lambda: hosts.copies(claim) == {"b": "replica"}, "b has a replica")
+        hosts.run(b, claim, "true")
     assert wrote.code == 0, wrote.err
     eventually(lives, "it was killed")
-    eventually(lambda: "stale" not in hosts.copies("data").values(), "it is settled")
-    read = hosts.eventually_run(b, "data", "cat /data/f")
+    eventually(lambda: "stale" not in hosts.copies(claim).values(), "it is settled")
+    read = hosts.eventually_run(b, claim, "cat /data/f")
     assert read.split() == [str(number) for number in range(1, 1001)]
-    assert hosts.home("data") == "b/btrfs-b"
-    eventually(lambda: hosts.copies("data") == {"a": "replica"}, "a has a replica")
+    assert hosts.home(claim) == "b/btrfs-b"
+    eventually(lambda: hosts.copies(claim) == {"a": "replica"}, "a has a replica")
