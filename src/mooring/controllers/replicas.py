@@ -1,4 +1,4 @@
-"""Says which hosts are to have replicas of a volume: those with most room. Decision 0036."""
+"""Says which hosts are to have replicas of a volume: those with most room. Decision 0037."""
 
 from collections.abc import Callable
 from typing import Final

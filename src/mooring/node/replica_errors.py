@@ -1,4 +1,4 @@
-"""Why a volume with replicas does not come to this host, or not yet. Decision 0036."""
+"""Why a volume with replicas does not come to this host, or not yet. Decision 0037."""
 
 from mooring.errors import Effect, MooringError
 from mooring.model.home import CopyState

@@ -1,4 +1,4 @@
-"""The home of a volume gives other hosts what is new in it, as snapshots. Decision 0036."""
+"""The home of a volume gives other hosts what is new in it, as snapshots. Decision 0037."""
 
 import asyncio
 from collections import Counter

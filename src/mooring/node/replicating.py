@@ -2,7 +2,7 @@
 
 A replica is whole or not there: it is received beside the one before. It becomes the home where the
 volume is used next: with all that the home has, if that answers; else, once the home is silent for
-so long that it has stopped by itself, as of when it was last sent. Decision 0036.
+so long that it has stopped by itself, as of when it was last sent. Decision 0037.
 """
 
 import asyncio

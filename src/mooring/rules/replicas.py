@@ -1,4 +1,4 @@
-"""Copies of a volume on other hosts, one of which may become its home. Pure. Decision 0036.
+"""Copies of a volume on other hosts, one of which may become its home. Pure. Decision 0037.
 
 A replica is a read-only snapshot that the home has sent. Its name says when it was cut, by the
 clock of the home of then: `replica-UID-MILLISECONDS`. What two hosts have of one name is the same.
