@@ -109,6 +109,19 @@ async def test_what_is_on_its_way_from_a_host_that_left_is_not_done(shared: Shar
         await store.commit([Write(key, b"{}")], [Check("hosts/a", cut)])
 
 
+async def test_a_name_is_taken_over_once_the_host_of_before_has_stopped(shared: Shared) -> None:
+    """What that one has in use would be the new one's at once."""
+    await shared.attach(promised=True)
+    token = await shared.token(node="a")
+    refused = await shared.join(token)
+    assert refused.status == 409
+    assert "17 s" in str(refused.body)
+    assert await shared.is_let_in()
+    shared.clock.move(LEASE_S + MARGIN_S)
+    assert (await shared.join(token)).status == 200
+    assert not await shared.is_let_in()
+
+
 async def test_a_host_that_nobody_knows_is_none(shared: Shared) -> None:
     answer = await shared.send("POST", "/mooring/v1/leave", {"node": "b"})
     assert answer.body == {"waitS": 0, "known": False}

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from mooring.api.bodies import read_as
 from mooring.api.http import JSON, Request
 from mooring.api.identity import new_token, token_hash
 from mooring.api.status import ApiError
@@ -90,10 +91,7 @@ class Edges:
     async def serves_admin(self, request: Request) -> bool:
         if (request.method, request.path) != ("POST", TOKENS_PATH):
             return False
-        try:
-            asked = msgspec.json.decode(await request.body(), type=Asked)
-        except msgspec.MsgspecError as error:
-            raise ApiError("BadRequest", f"the body of the request: {error}") from error
+        asked = await read_as(request, Asked)
         if not is_subdomain(asked.edge):
             raise ApiError("BadRequest", f"edge: {asked.edge[:64]!r} cannot be its name")
         if not 0 <= asked.days <= LONGEST_DAYS:

@@ -62,11 +62,14 @@ class Leaving:
         ends = door.HOSTS + node, task_container.key_of(node)
         is_known = await self._tokens.ended(node, "node", *ends)
         is_known = is_known or self._objects.view(Node, node) is not None
-        wait_s = 0.0
-        if not is_vouched_for and self._shared(node):
-            wait_s = max(MARGIN_S - self._leases.late_s(node), 0.0)
-        await request.answer(200, msgspec.json.encode(Left(wait_s, is_known)), (JSON,))
+        await request.answer(200, msgspec.json.encode(Left(self.wait_s(node), is_known)), (JSON,))
         return True
+
+    def wait_s(self, node: str) -> float:
+        """Until a host has stopped writing to what another may have then, if nobody lets it in."""
+        if is_out_of_service(self._objects.view(Node, node)) or not self._shared(node):
+            return 0.0
+        return max(MARGIN_S - self._leases.late_s(node), 0.0)
 
     def _shared(self, node: str) -> list[Attachment]:
         """Of volumes in use on a node that another host may have next."""
