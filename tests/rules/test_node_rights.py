@@ -76,6 +76,7 @@ def a_copy(node: str, state: str = "arriving", pool: str = "", size: str = "1Gi"
 def at_home(node: str, *copies: Copy, name: str = "held", **annotations: str) -> Doc:
     """A volume that may move, and may be used by this host alone."""
     doc = a_volume("local-first", ())
+    doc["spec"]["csi"]["volumeHandle"] = name
     told = {HOME: f"{node}/local-{node}", ELSEWHERE: "move", **annotations}
     if copies:
         told[COPIES] = copies_text(copies)
@@ -114,6 +115,8 @@ LOCKED = {
 }
 MOVING = [
     Case("a movable one comes", VOLUMES, None, HERE, True),
+    Case("one that names another's data", VOLUMES, None,
+         {**HERE, "metadata": {**HERE["metadata"], "name": "evil"}}, False),
     Case("a movable one goes", VOLUMES, HERE, None, True),
     Case("a movable one of another comes", VOLUMES, None, THERE, False),
     Case("a movable one of another goes", VOLUMES, THERE, None, False),

@@ -281,6 +281,9 @@ def _home(write: _Write) -> str:
     if old is None or new is None:
         if present[0].hosts != (node,) or not write.is_own(present[0].pool):
             return f"its home is {present[0].home}, not on node {node}"
+        if old is None and present[0].handle != present[0].name:
+            # It may be an asset of another volume in a pool that this one moves to.
+            return f"its volumeHandle is {present[0].handle}, and not its own name"
         return "it has copies" if present[0].copies else ""
     if old.elsewhere != new.elsewhere:
         return "what becomes of a use elsewhere is not an agent's to change"
