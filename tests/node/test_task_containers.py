@@ -184,3 +184,15 @@ async def test_a_host_without_tasks_writes_nothing(world: World) -> None:
     world.api.hang_up()
     await world.told(c1="running")
     assert await world.store.revision() == 1
+
+
+async def test_labels_that_no_swarm_gives_keep_nobody_else_from_being_told(world: World) -> None:
+    world.api.put("c1")
+    world.api.put("c2")
+    world.api.containers["c2"]["Config"]["Labels"] = {"com.docker.swarm.task.id": "../\n"}
+    await listening(world)
+    await world.told(c1="running")
+    forged = {"com.docker.swarm.task.id": "x" * 1000}
+    await world.api.tell("c3", "die", **forged)
+    await world.api.tell("c1", "die")
+    await world.told(c1="ended")

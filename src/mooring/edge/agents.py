@@ -84,8 +84,14 @@ class Agents:
             log.info("agents of hosts are heard by %s", url)
             self._failures.clear()
         self.server, self.failure = url, ""
-        if line != b"{}\n":
-            self._take(host_tasks_of(line))
+        if line == b"{}\n":
+            return
+        try:
+            told = host_tasks_of(line)
+        except msgspec.MsgspecError as error:  # of an agent of another version; others are heard
+            log.warning("what one agent says is not understood: %s", error)
+            return
+        self._take(told)
 
     def _fails(self, url: str, why: str) -> None:
         """Each in the log once, however often all of them are asked in turn."""

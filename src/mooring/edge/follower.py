@@ -199,10 +199,11 @@ class Follower:
         others = {key: one for key, one in before.services.items() if key not in hot}
         of_others = {key: one for key, one in before.tasks.items() if one.service_id not in hot}
         found = Swarm(services, tasks)
+        swarm = replace(before, services=others | services, tasks=of_others | tasks)
         self._version = max(self._version, found.version)
-        settled = _settled(found) - self.hints.services(found, time.monotonic())
+        settled = _settled(found) - self.hints.services(swarm, time.monotonic())
         self._hot -= settled | (hot - services.keys())
-        self._found(replace(before, services=others | services, tasks=of_others | tasks))
+        self._found(swarm)
 
     def _found(self, swarm: Swarm) -> None:
         before = self._swarm

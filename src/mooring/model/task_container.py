@@ -64,6 +64,15 @@ def host_tasks_of(document: bytes) -> HostTasks:
     return _host_tasks.decode(document)
 
 
+def may_be_told(container: TaskContainer) -> bool:
+    """Whether it is as a document takes it: anybody may give a container labels like a swarm's."""
+    try:
+        msgspec.convert(msgspec.to_builtins(container), TaskContainer)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def later(before: TaskContainer | None, told: TaskContainer) -> TaskContainer:
     """What is known of a container after one more thing is told of it, in whatever order.
 

@@ -22,6 +22,7 @@ from mooring.model.task_container import (
     TaskContainer,
     key_of,
     later,
+    may_be_told,
 )
 from mooring.store.interface import ABSENT, Conflict, Expect, Store, Write
 
@@ -121,6 +122,8 @@ class TaskContainers:
             self._put(msgspec.structs.replace(known, state="ended"))
 
     def _put(self, told: TaskContainer) -> None:
+        if not may_be_told(told):
+            return  # all others would be refused with it
         before = self._known.get(told.id)
         found = self._known[told.id] = later(before, told)
         if found.state == "ended":
