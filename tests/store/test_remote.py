@@ -96,13 +96,13 @@ class Place:
         self.store = self.another()
         return self
 
-    def another(self) -> RemoteStore:
+    def another(self, servers: int = 2, hurried_s: float = 0.5) -> RemoteStore:
         """Of an agent with the same token."""
         return RemoteStore(
-            [one.url for one in self.lines],
+            [one.url for one in self.lines[:servers]],
             lambda: None,  # type: ignore[arg-type,return-value]  # without TLS
             lambda: self._own,
-            {KEY: 0.5},
+            {KEY: hurried_s},
         )
 
     async def has_asked(self, commits: int) -> bool:
@@ -144,6 +144,14 @@ async def test_a_server_that_hangs_is_left_for_the_next(place: Place) -> None:
     place.lines[0].stand_still()
     assert await place.store.commit([Write(KEY, node(zone="z"), revision)]) > revision
     assert place.store.server == place.lines[1].url
+
+
+async def test_the_only_server_is_not_hurried(place: Place) -> None:
+    """There is nobody else to go to, and a host whose renewals are slow is alive."""
+    lone = place.another(1, hurried_s=1e-6)
+    revision = await lone.commit([Write(KEY, node(), ABSENT)])
+    assert await lone.commit([Write(KEY, node(zone="z"), revision)]) == revision + 1
+    await lone.close()
 
 
 async def test_each_server_is_asked_whatever_time_it_takes(

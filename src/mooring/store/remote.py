@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_S: Final = 2.0
 CALL_S: Final = 4.0  # that one server has to answer; two seconds of it may be etcd's
+LONE_S: Final = 10.0  # that the only server has: to leave it is to give up
 AWAY_S: Final = 5.0  # after which the caller is told, if each server was asked
 RETRY_S: Final = (0.1, 2.0)  # first and longest, between rounds of all servers
 SILENT_S: Final = 3 * door.PROGRESS_EVERY_S
@@ -96,6 +97,10 @@ class RemoteStore:
         self._left = asyncio.Event()  # the server that is asked first now; then it is another
 
     @property
+    def _count(self) -> int:
+        return len(self._servers)
+
+    @property
     def server(self) -> str:
         """The one that is asked first."""
         return self._servers[0]
@@ -131,7 +136,7 @@ class RemoteStore:
         """Decision 0036: what is given up here is done nowhere later."""
         wanted = [door.Wanted(one.key, one.value, _number(one)) for one in writes]
         commit = door.Commit(wanted, [door.Held(*one) for one in checks])
-        call_s = min(self._hurried.get(one.key, CALL_S) for one in writes) if writes else CALL_S
+        call_s = min((self._hurried.get(one.key, CALL_S) for one in writes), default=CALL_S)
 
         async def body(is_again: bool) -> bytes:
             commit.again = commit.again or is_again
@@ -265,7 +270,7 @@ class RemoteStore:
         """The answer of the first server that has one, all of them asked in turn.
 
         body    made of whether an earlier try may have come to something
-        call_s  that each of them has
+        call_s  that each of them has at first: if all are slow, and not one, they get more
         """
         import aiohttp
 
@@ -274,8 +279,9 @@ class RemoteStore:
         while True:
             sent = await body(may_be_done) if body is not None else b""
             server = self.server
+            limit_s = LONE_S if self._count == 1 else call_s * 2 ** (asked // self._count)
             try:
-                return await self._answer(server, method, what, sent, query, call_s)
+                return await self._answer(server, method, what, sent, query, limit_s)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 why = _said(error)
             except (TimeoutError, OSError, aiohttp.ClientError) as error:
@@ -288,7 +294,7 @@ class RemoteStore:
                 why = error.what
             self._next(server)
             asked += 1
-            if asked % len(self._servers):  # the others first, each of them
+            if asked % self._count:  # the others first, each of them
                 continue
             if loop.time() + delay_s >= until or self._closed.is_set():
                 effect = Effect.UNKNOWN if may_be_done else Effect.NONE
@@ -327,7 +333,7 @@ class RemoteStore:
 
     def _next(self, server: str) -> None:
         """Ask another one first, unless somebody has seen to that."""
-        if self._servers[0] == server and len(self._servers) > 1:
+        if self._servers[0] == server and self._count > 1:
             self._servers.append(self._servers.pop(0))
             self._left.set()
             self._left = asyncio.Event()
