@@ -17,14 +17,14 @@ from mooring.node.attachments import AttachedElsewhere, Attachments, HolderUnrea
 from mooring.node.fence import Fence, LeaseLost, Times
 from mooring.node.heartbeat import Heartbeat
 from mooring.node.watch import FILE, Watch
-from mooring.node.watchdog import boot_s
+from mooring.node.watchdog import boot_s, fence
 from mooring.objects.kind import Doc
 from mooring.objects.leases import LEASES, SeenLeases
 from mooring.rules.events import EventNote
 from mooring.rules.fencing import MARGIN_S
 from mooring.store.interface import Conflict
 from tests.controllers.clocked import a_claim_doc
-from tests.controllers.plant import CLAIMS, CLASSES
+from tests.controllers.plant import CLAIMS, CLASSES, a_pod_doc
 from tests.host.privileges import a_small_disk, fill, needs_mounts
 from tests.node.host_plant import HERE, HostPlant, a_pool_class
 
@@ -372,6 +372,28 @@ def test_what_cannot_be_unmounted_is_watched_until_it_is(plant: SharedPlant) -> 
 
     plant._run(written_to_after_it_was_given_back())
     assert not plant.objects.views(Attachment)
+
+
+@needs_mounts
+def test_who_has_a_claim_that_is_being_deleted_gets_its_data_again_and_no_empty_directory(
+    plant: SharedPlant,
+) -> None:
+    users, volume = plant.agent.users, plant.made()
+
+    async def given() -> Path:
+        return (await users.give("default/db", "id1")).path
+
+    path = plant._run(given())
+    (path / "data").touch()
+    plant.put("pods", a_pod_doc("holder", "db", HERE))
+    plant.delete(CLAIMS, "default/db")
+    assert fence([path]) == []  # as the watchdog does
+    assert (plant._run(given()) / "data").exists()
+    plant._run(plant.here.detach(volume.name))
+    plant.intend(plant.there)
+    with pytest.raises(LeaseLost):
+        plant._run(given())
+    plant.delete("pods", "default/holder")
 
 
 def test_back_again_it_ends_what_another_has_taken_before_it_counts_as_well(

@@ -216,8 +216,12 @@ class Users:
                 path, volume = self._publisher.published_path(uid), self.mounting.known(uid)
                 users = [one.id for one in self.ids.of(uid)]
                 if path is not None and volume is not None and user in users:
+                    if self._fence is not None:
+                        self._fence.refuse(volume)
+                        self._fence.confirm(volume)
+                    published = await self.mounting.stage(volume)  # the watchdog may have ended it
                     await self.ids.add(uid, user, key)
-                    return Mounted(key, volume.name, path, "")
+                    return Mounted(key, volume.name, published.path, published.note)
         return None
 
     async def _refuse_second(self, key: str, user: str, uid: str) -> None:
