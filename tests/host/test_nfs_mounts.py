@@ -42,3 +42,18 @@ def test_all_of_a_server_is_its_root() -> None:
 
 def test_other_file_systems_have_their_numbers() -> None:
     assert points(Place("8:1", "/")) == ["/"]
+
+
+def test_what_a_path_is_in_tells_whether_it_is_written_late() -> None:
+    for path, writes_late in {
+        "/": False,
+        "/srv": False,
+        "/srv/pool": True,
+        "/srv/pool/two/data": True,
+        "/srv/pools": False,
+        "/mnt/all/x": True,
+    }.items():
+        found = TABLE.covering(path)
+        assert found is not None
+        assert found.writes_late is writes_late, path
+    assert Mountinfo("").covering("/srv") is None

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGKILL
 
@@ -112,8 +112,15 @@ def test_the_process_itself_spares_its_agent(point: Path, tmp_path: Path) -> Non
         told = {"agent": agent.pid, "spared": [list(seen(agent))], "volumes": [str(point)]}
         file = tmp_path / "fence"
         file.write_text(json.dumps(told | {"until": boot_s()}))
-        with subprocess.Popen([*own("mooring.node.watchdog"), str(file)]) as watchdog:
+        with ExitStack() as stack:
+            watchdog = subprocess.Popen([*own("mooring.node.watchdog"), str(file)])
+            stack.callback(watchdog.kill)
             assert ended(user)
             assert agent.poll() is None
-            file.write_text(json.dumps({"agent": 0, "volumes": []}))
+            file.unlink()  # what was told stands
+            with running(*has(point)) as another:
+                assert ended(another)
+            agent.kill()
+            agent.wait()  # nobody has it open any more, so it is unmounted, and that was all
             assert watchdog.wait() == 0
+    assert not mounts.mounts_at(str(point))

@@ -2,8 +2,12 @@
 
 import re
 from collections.abc import Iterator, Set
+from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
+# Clients of servers that know nothing of each other: what is in their memory they write when they
+# can, however late.
+LATE_TYPES: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "fuse"})
 _DELETED: Final = "//deleted"
 _SHARED_AND_SLAVE: Final = re.compile(r" shared:(\d+) master:(\d+) ")
 # On these the kernel does not tell which directory a mount shows, so where it came from counts.
@@ -55,6 +59,12 @@ class Mount(NamedTuple):
     master: int = 0
 
     @property
+    def writes_late(self) -> bool:
+        """Whether what processes that have ended wrote may reach the data any time later, also when
+        another host writes there."""
+        return self.type in LATE_TYPES or self.type.startswith("fuse.")
+
+    @property
     def place(self) -> Place:
         """What is seen at its point. Of NFS, a part of a mount that is bound is as all of it."""
         if self.type in NFS_TYPES:
@@ -95,6 +105,13 @@ class Mountinfo:
         """What is mounted exactly there, the one that is seen last."""
         found = map(_parsed_line, self._lines(f" {_escaped(point)} "))
         return [mount for mount in found if mount.point == point]
+
+    def covering(self, path: str) -> Mount | None:
+        """The one that a path is in, which is absolute and free of links. None: outside of all."""
+        for one in (PurePosixPath(path), *PurePosixPath(path).parents):
+            if found := self.at(str(one)):
+                return found[-1]
+        return None
 
     def showing(self, places: Set[Place]) -> Iterator[tuple[Place, Mount]]:
         """The mounts of some places, or of something inside them."""

@@ -13,10 +13,12 @@ from typing import Final
 
 from mooring.crashpoints import crash_point, passing
 from mooring.errors import Effect, MooringError
+from mooring.host.mountinfo import Mountinfo
 from mooring.model.attachment import Attachment
 from mooring.model.names import FENCING
 from mooring.model.node import Node
 from mooring.model.pod import Pod
+from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.objects.cache import Entry
@@ -156,7 +158,13 @@ class Attachments:
     def would_promise(self, volume: Volume) -> bool:
         """Whether a host that takes a volume now promises to fence itself."""
         class_ = self._objects.view(StorageClass, volume.spec.storage_class_name or "")
-        return fences_itself(volume, class_)
+        return fences_itself(volume, class_) and not self._writes_late(volume)
+
+    def _writes_late(self, volume: Volume) -> bool:
+        """A pool may be a directory of NFS, whatever driver makes its volumes."""
+        pool = self._objects.view(Pool, volume.pool) if volume.pool else None
+        found = Mountinfo.of().covering(pool.root) if pool is not None else None
+        return found is not None and found.writes_late
 
     def _has_users(self, volume: Volume, node: str) -> bool:
         """Whether containers there have it, or something else that nobody tells of."""

@@ -39,6 +39,7 @@ def main(words: list[str]) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s level=%(levelname)s %(message)s")
     log.addFilter(_Once())
     file = Path(words[0])
+    _outlive_others()
     lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     until_s = boot_s() + LOCKED_WITHIN_S
     while boot_s() < until_s:
@@ -48,6 +49,12 @@ def main(words: list[str]) -> int:
             break
         time.sleep(LOOK_S)
     return 0
+
+
+def _outlive_others() -> None:
+    """Not be killed where memory is short, which is when agents hang."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("-1000")
 
 
 class _Once(logging.Filter):
@@ -85,14 +92,18 @@ def boot_s() -> float:
 
 
 def _watch(file: Path) -> None:
+    told: dict[str, Any] = {}
     while True:
-        told = read(file)
+        told = read(file) or told  # what cannot be read stands as it was
         volumes = [Path(str(one)) for one in told.get("volumes") or ()]
-        if not volumes and not _lives(told.get("agent")):
+        if not _lives(told.get("agent")) and not _mounted(volumes):
             return
         left_s = float(told.get("until") or 0) - boot_s()
         if volumes and left_s <= 0:
-            fence(volumes, _told_spared(told))
+            try:
+                fence(volumes, _told_spared(told))
+            except Exception:  # it must not end: nobody else does this
+                log.exception("who may have lost volumes is looked for again")
         time.sleep(min(max(left_s, LOOK_S), LOOK_WELL_S))
 
 
@@ -100,6 +111,11 @@ def _told_spared(told: Mapping[str, Any]) -> list[Process]:
     with suppress(TypeError, ValueError):
         return [Process(int(pid), str(started)) for pid, started in told.get("spared") or ()]
     return []
+
+
+def _mounted(points: Iterable[Path]) -> bool:
+    table = Mountinfo.of()
+    return any(table.at(str(one)) for one in points)
 
 
 def fence(points: Iterable[Path], spared: Iterable[Process] = ()) -> list[Path]:
