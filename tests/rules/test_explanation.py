@@ -280,8 +280,13 @@ WAITS = "has not one pool on here but: "
             "the agent of there is to make its volume in pool c",
             "",
         ),
-        # A shared pool beside one of its own: two for each host.
-        ([a_pool("a"), a_pool("b", node="")], WAITS + "a, b", "a class with parameter pool"),
+        # A shared pool beside one of its own: that is meant. Beside two of its own: none is.
+        ([a_pool("a"), a_pool("b", node="")], "is to make its volume in pool a", ""),
+        (
+            [a_pool("a"), a_pool("b"), a_pool("c", node="")],
+            WAITS + "a, b, c",
+            "a class with parameter pool",
+        ),
         ([a_pool("a", node="")], "the agent of any host is to make its volume in pool a", ""),
         (
             [a_pool("a", node=""), a_node(ready=False)],

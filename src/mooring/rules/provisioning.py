@@ -12,6 +12,9 @@ from mooring.rules.pool_room import refusal
 def pool_for(class_: StorageClass, pools: Sequence[Pool], node: str) -> Pool | str:
     """The pool that a class takes from, or why there is none.
 
+    A class that names none takes from the only one of its driver on the host, or from the only one
+    that is the host's own.
+
     pools  all that there are   node  the host that is to make the volume
     """
     if class_.pool:
@@ -23,8 +26,11 @@ def pool_for(class_: StorageClass, pools: Sequence[Pool], node: str) -> Pool | s
         return pool
     found = alike(class_, pools, node)
     living = [one for one in found if not one.being_deleted] or found
-    if len(living) == 1:
-        return living[0]
+    own = [one for one in living if one.node == node]
+    # A class for the pool of each host, as `host` is, cannot name them; a shared pool it could.
+    for some in (living, own):
+        if len(some) == 1:
+            return some[0]
     names = ", ".join(sorted(one.name for one in living)) or "none"
     return (
         f"StorageClass {class_.name} has no parameter pool, and {class_.provisioner} has not one "
