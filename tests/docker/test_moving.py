@@ -8,7 +8,15 @@ import pytest
 
 from tests.docker import images
 from tests.docker.joined import JoinedHost, ServerHost
-from tests.docker.testbed import Bed, Done, Host, eventually, needs_hosts
+from tests.docker.testbed import (
+    COMMAND_S,
+    DEADLINE_S,
+    Bed,
+    Done,
+    Host,
+    eventually,
+    needs_hosts,
+)
 
 pytestmark = [pytest.mark.system, needs_hosts]
 CLASSES = """\
@@ -133,3 +141,65 @@ def test_killed_anywhere_a_move_ends_with_all_of_it_in_one_place(hosts: Hosts, p
         read = hosts.b.host.try_docker("run", *look)
     assert read.out.split() == [str(one) for one in sorted([*range(1, 51), 1])], read.err
     eventually(lambda: is_settled(hosts, claim, "b"), "and nowhere else")
+
+
+def mooring(hosts: Hosts, *words: str) -> Done:
+    return hosts.server.mooring(
+        *words, "--kubeconfig", str(hosts.server.data_dir / "kubeconfig"), deadline_s=2 * COMMAND_S
+    )
+
+
+def test_an_operator_moves_a_volume_and_is_told_of_one_that_may_not(hosts: Hosts) -> None:
+    assert run(hosts.a, "sent", "echo 1 >/data/f").code == 0
+    done = mooring(hosts, "move", "sent", "b", "--wait")
+    assert (done.code, done.out) == (0, "default/sent is on b"), done.err
+    eventually(lambda: is_settled(hosts, "sent", "b"), "it is there alone")
+    assert "at home on b" in mooring(hosts, "explain", "pv", volume_of(hosts, "sent")).out
+    label = f"volume\\.mooring\\.dev/{volume_of(hosts, 'sent')}"
+    node = ("get", "node", "b", "--output", f"jsonpath={{.metadata.labels.{label}}}")
+    eventually(lambda: hosts.server.kubectl(*node) == "true", "the Node's label says so")
+    assert hosts.a.docker_run("fixed", "true").code == 0
+    refused = mooring(hosts, "move", "fixed", "b")
+    assert refused.code != 0
+    assert "elsewhere: refuse" in refused.err
+
+
+def volume_of(hosts: Hosts, claim: str) -> str:
+    return str(hosts.server.volume(claim)["metadata"]["name"])
+
+
+@pytest.mark.slow
+def test_cut_off_in_the_middle_it_goes_on_where_it_was(hosts: Hosts) -> None:
+    """The network is slow, then gone until both sides have found that out, then back."""
+    plant = "for i in $(seq 40); do head -c 1000000 /dev/urandom >/data/$i; done; cat /data/*"
+    planted = run(hosts.a, "cut", f"{plant} | sha256sum")
+    assert planted.code == 0, planted.err
+    limits = ["rate", "16mbit", "burst", "32kbit", "latency", "400ms"]
+    slowed = hosts.a.host.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", *limits)
+    assert slowed.code == 0, slowed.err
+    log = hosts.b.host.place / "agent.log"
+    tries = log.read_text().count("does not come")
+    try:
+        assert mooring(hosts, "move", "cut", "b").code == 0
+        eventually(lambda: " from a to b, " in mooring(hosts, "status").out, "status says so")
+        data = asset(hosts.b, "cut") / "data"
+        eventually(lambda: len(there(data)) > 5, "some of it has come")
+        hosts.b.host.cut()
+        come = there(data)
+        eventually(
+            lambda: log.read_text().count("does not come") > tries, "b finds out", 2 * DEADLINE_S
+        )
+    finally:
+        hosts.b.host.heal()
+        hosts.a.host.run("tc", "qdisc", "del", "dev", "eth0", "root")
+    eventually(lambda: is_settled(hosts, "cut", "b"), "all of it is there", 2 * DEADLINE_S)
+    after = there(data)
+    assert all(after[name] == inode for name, inode in come.items())  # were not brought again
+    read = partial(run, hosts.b, "cut", "cat /data/* | sha256sum")
+    eventually(lambda: read().out == planted.out, "and is what it was")
+
+
+def there(data: Path) -> dict[str, int]:
+    """Files that are whole, as far as their size tells, and their inodes."""
+    found = {one.name: one.stat() for one in data.glob("[0-9]*")} if data.exists() else {}
+    return {name: stat.st_ino for name, stat in found.items() if stat.st_size == 1_000_000}

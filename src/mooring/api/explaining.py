@@ -48,6 +48,7 @@ from mooring.rules.consumers import ConsumerIndex
 from mooring.rules.deletion import deletion_of_claim, deletion_of_volume
 from mooring.rules.explanation import Explanation, explained_claim
 from mooring.rules.matching import VolumeIndex
+from mooring.rules.moving import way_of
 from mooring.rules.outlook import Supply
 from mooring.rules.pod_explanation import PodSight, explained_pod
 from mooring.rules.sight import Sight
@@ -58,6 +59,7 @@ from mooring.rules.waste import waste
 V = TypeVar("V", bound=View)
 PATH: Final = "/mooring/v1/"
 NOT_MADE: Final = ("ProvisioningFailed", "PopulatorFailed")  # reasons of events
+MOVING_AT_MOST: Final = 100  # volumes listed that are on their way to another host
 WASTERS_AT_MOST: Final = 10  # claims listed with what they waste
 VIEWS: Final[tuple[type[View], ...]] = (
     *(Claim, Volume, StorageClass, AttributesClass, Pool, Node, Pod, Event),
@@ -259,6 +261,7 @@ class World:
             "claims": _phases(claim.phase for claim in claims.values()),
             "volumes": _phases(volume.phase for volume in volumes.values()),
             "snapshots": Snapshots(self).counted(),
+            "moving": _moving(volumes.values()),
             "waste": {
                 "total": total.canonical(),
                 "claims": len(wasted),
@@ -268,6 +271,17 @@ class World:
                 ],
             },
         }
+
+
+def _moving(volumes: Iterable[Volume]) -> list[Doc]:
+    """Those on their way to another host, or that are to be."""
+    found = []
+    for volume in volumes:
+        if (way := way_of(volume)) is not None:
+            claim = volume.claim_ref.key if volume.claim_ref is not None else ""
+            said = {"from": way.source, "to": way.target, "told": way.told}
+            found.append({"volume": volume.name, "claim": claim, **said})
+    return found[:MOVING_AT_MOST]
 
 
 class Explaining:

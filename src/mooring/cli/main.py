@@ -11,6 +11,7 @@ from mooring.cli.drain import drain, uncordon
 from mooring.cli.edge import edge
 from mooring.cli.explain import explain
 from mooring.cli.mount import mount, umount
+from mooring.cli.move import move
 from mooring.cli.node import node
 from mooring.cli.pool import pool
 from mooring.cli.remove import remove
@@ -52,7 +53,7 @@ def version() -> None:
 
 for command in (
     *(up, server, explain, status, top, mount, umount, resize, snapshot, clone),
-    *(adopt, backup, restore, version),
+    *(adopt, backup, restore, move, version),
 ):
     app.command()(command)
 app.command("import")(import_)

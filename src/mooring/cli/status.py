@@ -42,6 +42,9 @@ def status(output: Form = "", kubeconfig: Kubeconfig = None) -> None:
     typer.echo(f"volumes: {_counted(found['volumes'])}")
     if found.get("snapshots"):
         typer.echo(f"snapshots: {_counted(found['snapshots'])}")
+    for one in found.get("moving", ()):
+        what = one["claim"] or one["volume"]
+        typer.echo(f"moving:  {what} from {one['from']} to {one['to']}, {one['told']}")
     _print_waste(found["waste"])
 
 

@@ -85,7 +85,13 @@ async def _conversed(command: tuple[str, ...], inherits: tuple[int, ...], channe
             stdin.write(content)
             await stdin.drain()
 
-        to = asyncio.create_task(_passed(channel.read, write))
+        async def heard() -> None:
+            try:
+                await _passed(channel.read, write)
+            finally:
+                stdin.close()  # nothing more comes, so that it ends as well
+
+        to = asyncio.create_task(heard())
         try:
             with suppress(ConnectionError):
                 await _passed(partial(process.stdout.read, PART_BYTES), channel.write)
@@ -126,7 +132,7 @@ async def brought(
     compares  read all content on both sides, whatever sizes and times say, and tell what differed
     lock      a descriptor that is open for as long as anything of this runs, also if we are killed
     heard     is told how far it is, in percent
-    raises    DiskFull, ProgramFailed, ProgramMissing, and what the channel raises
+    raises    DiskFull, ProgramFailed, ProgramMissing, and what the channel raises first
     """
     ours, theirs = socket.socketpair()
     try:
@@ -176,13 +182,27 @@ async def _served(ours: socket.socket, channel: Channel) -> AsyncIterator[None]:
         asyncio.create_task(told()),
         asyncio.create_task(_passed(partial(reader.read, PART_BYTES), channel.write)),
     ]
+    for one in ways:  # what breaks one way breaks both: our rsync is not to wait for what is lost
+        one.add_done_callback(lambda ended: writer.transport.abort() if _broke(ended) else None)
     try:
         yield
     finally:
+        broken = [one.exception() for one in ways if one.done() and _broke(one)]
         for one in ways:
             one.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
         writer.transport.abort()
+        if broken and broken[0] is not None:
+            raise broken[0]
+
+
+def _broke(task: "asyncio.Task[None]") -> bool:
+    """By an error of the channel; that our rsync has ended is none."""
+    return (
+        not task.cancelled()
+        and (error := task.exception()) is not None
+        and not isinstance(error, ConnectionError)
+    )
 
 
 async def _passed(read: Read, write: Write) -> None:

@@ -1,5 +1,7 @@
 """How the data of a volume comes to another host, step by step. Pure. Decision 0033."""
 
+from typing import NamedTuple
+
 from mooring.model.home import Copy, CopyState, Elsewhere, Home
 from mooring.model.names import MOVE_TO, Phase
 from mooring.model.volume import Volume
@@ -49,6 +51,26 @@ def is_to_be_deleted(volume: Volume, copy: Copy) -> bool:
     """Whether a host deletes what it has: nobody wants it any more."""
     is_over = volume.being_deleted or volume.phase in (Phase.RELEASED, Phase.FAILED)
     return copy.state is CopyState.LEAVING or is_over
+
+
+class Way(NamedTuple):
+    """Of a volume that moves, or is to. told: how far it is, for people."""
+
+    source: str  # a node, as is the other
+    target: str
+    told: str
+
+
+def way_of(volume: Volume) -> Way | None:
+    """Where it moves, None if it stays."""
+    home, wanted = volume.home, volume.annotations.get(MOVE_TO, "")
+    if home is None or volume.elsewhere is not Elsewhere.MOVE:
+        return None
+    if (copy := on_its_way(volume)) is not None:
+        return Way(home.node, copy.node, copy.told or "it begins")
+    if wanted not in ("", home.node):
+        return Way(home.node, wanted, "as soon as nobody uses it")
+    return None
 
 
 def on_its_way(volume: Volume) -> Copy | None:

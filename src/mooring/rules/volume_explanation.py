@@ -9,6 +9,7 @@ from mooring.model.volume import Volume
 from mooring.rules.candidates import lacking
 from mooring.rules.explanation import Explanation, Reasons, about, held
 from mooring.rules.matching import quoted, short
+from mooring.rules.moving import way_of
 from mooring.rules.remedies import asking, deleting, freeing, retaining
 from mooring.rules.volumes import reclaim_decision, volume_decision
 from mooring.rules.waste import waste
@@ -28,7 +29,16 @@ def explained_volume(
     else:
         reasons = _reasons(volume, claim, pools, told)
     why, details, help_ = reasons
-    return Explanation(f"pv {volume.name}", state, why, (about(volume), *details), help_)
+    details = (about(volume), *_places(volume), *details)
+    return Explanation(f"pv {volume.name}", state, why, details, help_)
+
+
+def _places(volume: Volume) -> Iterable[str]:
+    """Where its data is, if that may change."""
+    if volume.home is not None:
+        yield f"its data is at home on {volume.home.node}, in pool {volume.home.pool}"
+    if (way := way_of(volume)) is not None:
+        yield f"it moves to {way.target}: {way.told}"
 
 
 def _terminating(volume: Volume) -> Reasons:
