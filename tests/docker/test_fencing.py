@@ -234,6 +234,44 @@ def test_a_host_that_is_removed_has_stopped_before_another_writes(hosts: Hosts) 
     assert hosts.writers("promised")[-1] == "b"
 
 
+def is_running(joined: JoinedHost, claim: str) -> bool:
+    said = joined.host.docker("inspect", "--format", "{{.State.Running}}", claim)
+    return said.strip() == "true"
+
+
+@pytest.mark.slow
+def test_a_host_whose_volume_an_operator_gave_away_stops_when_it_is_back(hosts: Hosts) -> None:
+    """There and back again: first b has what was a's, then a has it again."""
+    claim = "given"
+    hosts.a.create(claim, "plain")
+    write(hosts.a, claim)
+    eventually(lambda: "a" in hosts.writers(claim), "it writes")
+    hosts.b.create(claim, "plain")
+    for loser, winner in ((hosts.a, hosts.b), (hosts.b, hosts.a)):
+        name, other = loser.host.name, winner.host.name
+        taint = ("taint", "node", name, "node.kubernetes.io/out-of-service")
+        loser.host.cut()
+        try:
+            mount = ("run", "--rm", "--volume", f"{claim}:/data", images.SHELL, "true")
+            said = "HolderUnreachable"
+            eventually(lambda: said in winner.host.try_docker(*mount).err, "it is held")  # noqa: B023
+            hosts.server.kubectl(*taint[:3], f"{taint[3]}=:NoExecute")
+            eventually(lambda: has_begun(winner, claim), "the other has it")  # noqa: B023
+        finally:
+            loser.host.heal()
+        eventually(lambda: not is_running(loser, claim), "who is back has stopped")  # noqa: B023
+        hosts.server.kubectl(*taint[:3], f"{taint[3]}-")
+        before = hosts.writers(claim)
+        said = f"in use on {other}"
+        eventually(lambda: said in loser.host.try_docker("start", claim).err, "it is refused")  # noqa: B023
+        eventually(lambda: len(hosts.writers(claim)) > len(before), "one writes")  # noqa: B023
+        assert set(hosts.writers(claim)[len(before) :]) == {other}
+    reasons = [one["reason"] for one in hosts.server.get("events")["items"]]
+    assert reasons.count("FencedOff") >= 2
+    for one in (hosts.a, hosts.b):
+        one.host.docker("rm", "--force", claim)
+
+
 def test_without_the_word_of_an_operator_a_plain_class_is_taken_by_nobody(hosts: Hosts) -> None:
     hosts.a.create("plain", "plain")
     write(hosts.a, "plain")

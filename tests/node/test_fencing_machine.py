@@ -61,7 +61,7 @@ def test_no_two_hosts_write() -> None:
 
 @pytest.mark.slow
 def test_no_two_hosts_write_after_any_of_many_walks() -> None:
-    searched(Parts(), walks=2000)
+    searched(Parts(), walks=600)
 
 
 # The faults that it has to find
