@@ -18,12 +18,12 @@ from typing import Final
 from mooring.crashpoints import crash_point, passing
 from mooring.drivers.errors import PoolFull
 from mooring.drivers.interface import AssetName, Driver, asset_name
-from mooring.errors import MooringError
+from mooring.errors import Effect, MooringError
 from mooring.host import files, rsync
 from mooring.host.blocking import Blocking
 from mooring.host.errors import DiskFull, HostStuck
 from mooring.model.attachment import Attachment
-from mooring.model.home import Copy, Elsewhere, Home
+from mooring.model.home import Copy, CopyState, Elsewhere, Home
 from mooring.model.metadata import ObjectReference
 from mooring.model.node import Node
 from mooring.model.pool import Pool
@@ -49,6 +49,7 @@ LOOKS_AT_MOST: Final = 3  # at all content, until nothing differed
 REACHED_WITHIN_S: Final = 8.0  # a home that is alive
 GIVE_UP_S: Final = 120.0  # without getting any further
 RETRY_S: Final = (0.5, 15.0)  # first and longest
+GOING: Final = "it is deleted"  # told of a copy, once nothing but that becomes of it
 LEFT_WITHIN_S: Final = 30.0  # that an earlier process of ours needs to end
 
 EXPECTED: Final = crash_point("move.expected")
@@ -67,6 +68,7 @@ class _Job:
         self.name, self.uid, self.task = volume.name, volume.uid, task
         self.told = "it begins"
         self.error: MooringError | None = None  # of the last try
+        self.tries = 0
 
 
 class Mover:
@@ -182,7 +184,7 @@ class Mover:
             await self._until_alone(lock)
             volume = self._now(name, uid)
             await self._attachments.intend(volume)
-            volume = self._now(name, uid)  # nobody else moves it from now on
+            volume = await self._surely_now(name, uid)  # nobody else moves it from now on
             if volume.home is not None and volume.home.node != self._node:
                 await self._brought_here(volume, lock)
 
@@ -214,6 +216,20 @@ class Mover:
         if volume is None or volume.uid != uid or volume.being_deleted:
             raise MovesNowhere(name, "it is gone, or being deleted")
         return volume
+
+    async def _surely_now(self, name: str, uid: str) -> Volume:
+        """Not at home here already, which may be stored though its answer was lost.
+
+        Else what is used here by then would be overwritten.
+        """
+        volume, job = self._now(name, uid), self._jobs[uid]
+        job.tries += 1
+        copy = volume.copy_on(self._node)
+        is_unsure = job.tries == 1 or (job.error is not None and job.error.effect != Effect.NONE)
+        if copy is not None and is_unsure:
+            told = copy.as_(copy.state, copy.at, f"try {job.tries}")
+            await self._objects.commit([(volume, volume.with_copy(told))])
+        return self._now(name, uid)
 
     async def _asked(self, volume: Volume) -> None:
         """Whether its home answers at all: it has all there is. Raises HomeUnreachable.
@@ -362,9 +378,21 @@ class Mover:
             if volume is None or copy is None or volume.hosts == (self._node,):
                 return
             if gives_up or is_to_be_deleted(volume, copy):
-                await self._deleted(volume, copy)
+                await self._leaves(volume, copy)
+                await self._deleted(volume.name, volume.uid)
 
-    async def _deleted(self, volume: Volume, copy: Copy) -> None:
+    async def _leaves(self, volume: Volume, copy: Copy) -> None:
+        """From now on it does not become the home, and it has not become it either, though this
+        host may have heard of nothing for a while. Raises Conflict: it has."""
+        going = copy.as_(CopyState.LEAVING, told=GOING)
+        if copy != going:
+            await self._objects.commit([(volume, volume.with_copy(going))])
+
+    async def _deleted(self, name: str, uid: str) -> None:
+        volume = self._objects.view(Volume, name)
+        copy = volume.copy_on(self._node) if volume is not None and volume.uid == uid else None
+        if volume is None or copy is None or copy.told != GOING:
+            raise Conflict(name, 0, 0)
         pool = self._objects.view(Pool, copy.pool)
         if pool is not None and pool.node == self._node:
             driver, asset = await self._pools.driver(pool), asset_name(volume.handle)
