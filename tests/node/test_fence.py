@@ -195,6 +195,21 @@ def test_a_promise_that_is_not_there_any_more_does_not_count(plant: SharedPlant)
         plant.intend(plant.here)
 
 
+def test_a_volume_for_one_container_passes_from_host_to_host_in_the_same_way(
+    plant: SharedPlant,
+) -> None:
+    claim = a_claim_doc("single", class_="leased", accessModes=["ReadWriteOncePod"])
+    plant.put(CLAIMS, claim)
+    plant.settle()
+    volume = plant.made("single")
+    plant._run(plant.there.intend(volume))
+    with pytest.raises(AttachedElsewhere):
+        plant._run(plant.here.intend(volume))
+    plant.clock.move(LEASE_S + MARGIN_S)
+    plant._run(plant.here.intend(volume))
+    assert plant.holder() == HERE
+
+
 def test_of_a_host_whose_lease_is_deleted_nothing_is_known_for_a_term(plant: SharedPlant) -> None:
     leases = SeenLeases(plant.objects)
     leases.start()
@@ -245,6 +260,8 @@ def test_who_has_told_nothing_mounts_nothing_before_a_renewal_is_acknowledged(
     (state / FILE).write_text(json.dumps(told))
     fence = plant.started(state, Times(LEASE_S))
     assert fence.is_lost
+    with pytest.raises(LeaseLost, match="since its agent started"):
+        fence.refuse(plant.made())
     plant._run(fence.renewed(boot_s()))
     assert not fence.is_lost
 

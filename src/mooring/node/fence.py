@@ -75,12 +75,9 @@ class _Held(NamedTuple):
 class LeaseLost(MooringError):
     code, effect = "ControlPlaneAway", Effect.NONE
 
-    def __init__(self, volume: Volume, node: str, silent_s: float) -> None:
+    def __init__(self, volume: Volume, why: str) -> None:
         claim = volume.claim_ref.key if volume.claim_ref is not None else f"volume {volume.name}"
-        self.what = (
-            f"{claim} may be another host's by now: no server has answered {node} for "
-            f"{silent_s:.0f} s"
-        )
+        self.what = f"{claim} may be another host's by now: {why}"
         self.remedy = "it is mounted again once a server answers; see `mooring node` and its log"
         super().__init__(self.what)
 
@@ -104,6 +101,7 @@ class Fence:
         self._node, self.watch, self._tell, self.times = node, watch, tell, times
         self._ended = end or self._fenced
         self._acknowledged_s = self._earlier_s()  # when the last renewal had been sent
+        self._has_renewed = False  # since this process started
         self._held: dict[str, _Held] = {}  # by uid of the volume
         self._ending = Blocking("ending who uses lost volumes", deadline_s=ENDED_WITHIN_S)
 
@@ -120,7 +118,9 @@ class Fence:
         what is mounted from then on."""
         await self._end_lost()
         before, self._acknowledged_s = self._acknowledged_s, sent_s
-        if not self.told():
+        if self.told():
+            self._has_renewed = True
+        else:
             self._acknowledged_s = before
 
     def now_s(self) -> float:
@@ -148,13 +148,13 @@ class Fence:
     def refuse(self, volume: Volume) -> None:
         """Raises LeaseLost if this host must not take it, or mount it again, now."""
         if self.is_lost and (self.concerns(volume) or self._attachments.would_promise(volume)):
-            raise LeaseLost(volume, self._node, self.silent_s)
+            raise LeaseLost(volume, self._why())
 
     def confirm(self, volume: Volume) -> None:
         """It was mounted, which may have taken long. Raises LeaseLost if it is another's now."""
         held = self._held.get(volume.uid)
         if held and ((self.is_lost and held.is_promised) or not self._is_ours(held)):
-            raise LeaseLost(volume, self._node, self.silent_s)
+            raise LeaseLost(volume, self._why())
 
     def holds(self, volume: Volume) -> None:
         """It is about to be mounted: whoever writes to it is to be stopped in time, if that was
@@ -199,7 +199,10 @@ class Fence:
     async def _end(self, uid: str, held: "_Held") -> None:
         point = self._publisher.point(uid)
         try:
-            has_ended = await self._ending.run(partial(self._ended, point), about=uid)
+            # What hangs must not keep the host from the next renewal.
+            within_s = min(ENDED_WITHIN_S, max(self.times.stop_s / 2, 1.0))
+            work = partial(self._ended, point)
+            has_ended = await self._ending.run(work, within_s, about=uid)
         except HostStuck as error:
             log.warning("%s: %s", point, error)
             return
@@ -226,6 +229,13 @@ class Fence:
             log.error("the watchdog is not told what it is to know: %s", error)
             return False
         return True
+
+    def _why(self) -> str:
+        if not self._has_renewed:
+            return f"no server has acknowledged that {self._node} lives since its agent started"
+        if self.is_lost:
+            return f"no server has answered {self._node} for {self.silent_s:.0f} s"
+        return f"its attachment to {self._node} is gone"
 
     def stop(self) -> None:
         """The agent stops. What is mounted is the watchdog's then."""
