@@ -16,7 +16,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -31,6 +31,7 @@ from mooring.model import door, task_container
 from mooring.model.attachment import Attachment
 from mooring.model.claim import Claim
 from mooring.model.decoding import ViewDecoder
+from mooring.model.names import HOME
 from mooring.model.node import Node
 from mooring.model.pool import Pool
 from mooring.model.volume import Volume
@@ -197,12 +198,11 @@ class Door:
             await self._objects.cache.caught_up(wanted.cut or 0)
         revision = self._done_before(wanted) if wanted.again else 0
         if not revision:
-            writes = [await self._write(host, one) for one in wanted.writes]
+            checks = [Check(one.key, one.revision) for one in wanted.checks]
+            writes = [await self._write(host, one, checks) for one in wanted.writes]
             for held in wanted.checks:
                 if not self._sees(host, held.key):
                     raise ApiError("Forbidden", f"node {host.node} does not see {held.key}")
-            checks = [Check(one.key, one.revision) for one in wanted.checks]
-            checks += self._still_held(writes, host)
             if wanted.cut is not None:
                 checks.append(Check(door.HOSTS + host.node, wanted.cut))
             revision = await self._objects.store.commit(writes, checks)
@@ -235,8 +235,10 @@ class Door:
                 revision = max(revision, entry.revision)
         return revision or self._objects.cache.revision
 
-    async def _write(self, host: AgentHost, wanted: door.Wanted) -> StoreWrite:
+    async def _write(self, host: AgentHost, wanted: door.Wanted, checks: list[Check]) -> StoreWrite:
         """What the store is to do, if the agent may. Raises Conflict, ApiError Forbidden, Invalid.
+
+        checks  takes what has to be so still, for the agent to be allowed to
 
         What it was decided on is what is written on: the store sees to it that nothing came
         between.
@@ -258,6 +260,8 @@ class Door:
         if why := refusal(host, shelf.kind.resource, key, before, after, self):
             what = f"node {host.node} may not write {wanted.key}: {why}"
             raise ApiError("Forbidden", what, _REMEDY)
+        if shelf.kind.resource == Volume.resource and before is not None and after is not None:
+            checks += self._still_held(key, before, after)
         # Not its bytes: all that reads them counts on the form that we give them.
         value = stored_form(shelf.kind, after) if after is not None else None
         return StoreWrite(wanted.key, value, wanted.expected or ABSENT)
@@ -328,21 +332,19 @@ class Door:
         found = self._objects.view(Attachment, attachment_name(volume))
         return found is not None and found.volume == volume and found.node == node
 
-    def _still_held(self, writes: Sequence[StoreWrite], host: AgentHost) -> list[Check]:
+    def _still_held(self, volume: str, before: Doc, after: Doc) -> list[Check]:
         """Who becomes the home of a volume has the right to use it, and has it when that is stored:
-        whatever the agent says, nobody has taken it over meanwhile."""
-        found = []
-        for one in writes:
-            resource, _, name = one.key.partition("/")
-            held = self._objects.entry(Attachment.resource, attachment_name(name))
-            if resource == Volume.resource and one.value and held and self.holds(name, host.node):
-                was = self._objects.view(Volume, name)
-                if was is not None and was.home not in (
-                    None,
-                    _VOLUMES.decode(one.value).home,
-                ):
-                    found.append(Check(f"{Attachment.resource}/{held.key}", held.revision))
-        return found
+        whatever the agent says, nobody has taken it over meanwhile.
+
+        Asked in the moment in which it was decided, so that it is the same right.
+        """
+        if all(HOME not in (one["metadata"].get("annotations") or {}) for one in (before, after)):
+            return []
+        was, new = (_VOLUMES.decode(msgspec.json.encode(one)) for one in (before, after))
+        if was.home is None or was.home == new.home:
+            return []
+        held = self._objects.entry(Attachment.resource, attachment_name(volume))
+        return [Check(f"{Attachment.resource}/{held.key}", held.revision)] if held else []
 
     # Events
 
