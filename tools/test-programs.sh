@@ -76,7 +76,7 @@ old_kubectl
 packages "hosts of Docker" dockerd:docker.io docker:docker.io ip:iproute2 busybox:busybox-static \
     nsenter:util-linux
 packages "docker-compose" docker-compose:docker-compose
-packages "a second opinion on copies" rsync:rsync
+packages "volumes that move" rsync:rsync
 packages "block file systems" mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs
 packages "entries to a swarm" haproxy:haproxy nginx:nginx-light curl:curl \
     /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream

@@ -16,7 +16,8 @@ from mooring.host.errors import HostStuck, ProgramFailed, ProgramMissing
 OUTPUT_LIMIT_BYTES = 1 << 20  # of each stream; the programs we read from say far less
 _CHILD = Path(__file__).with_name("child.py")
 _KILL_WAIT_S = 1.0  # a process in an uninterruptible call does not die; we do not wait for it
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ENVIRONMENT = {"PATH": PATH}
 
 
 def own(module: str) -> tuple[str, ...]:

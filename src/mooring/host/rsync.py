@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import shlex
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -16,7 +17,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from mooring.host import processes
-from mooring.host.errors import DiskFull, ProgramFailed
+from mooring.host.errors import DiskFull, ProgramFailed, ProgramMissing
 
 SILENT_S: Final = 900  # without a byte: reading one large file is silent, on both sides
 PART_BYTES: Final = 1 << 18
@@ -55,6 +56,12 @@ class Channel(NamedTuple):
 
     read: Read
     write: Write
+
+
+def refuse_without() -> None:
+    """Raises ProgramMissing."""
+    if shutil.which("rsync", path=processes.PATH) is None:
+        raise ProgramMissing("rsync")
 
 
 async def sent(tree: int, channel: Channel) -> None:

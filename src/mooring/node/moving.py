@@ -21,7 +21,7 @@ from mooring.drivers.interface import AssetName, Driver, asset_name
 from mooring.errors import Effect, MooringError
 from mooring.host import files, rsync
 from mooring.host.blocking import Blocking
-from mooring.host.errors import DiskFull, HostStuck
+from mooring.host.errors import DiskFull, HostStuck, ProgramMissing
 from mooring.model.attachment import Attachment
 from mooring.model.home import Copy, CopyState, Elsewhere, Home
 from mooring.model.metadata import ObjectReference
@@ -194,6 +194,7 @@ class Mover:
             why = f"{self._node} is cordoned, see `mooring node uncordon {self._node}`"
             raise MovesNowhere(volume.name, why)
         if volume.copy_on(self._node) is None:
+            rsync.refuse_without()
             await self._asked(volume)
         pool = self._place(volume)
         volume = await self._expected(volume, pool)
@@ -445,4 +446,4 @@ def _may_pass(error: MooringError) -> bool:
     if isinstance(error, PeerRefuses):
         return error.code in ("NotGiven", "HostStuck")
     final = (PoolFull, DiskFull, AttachedElsewhere, HomeUnreachable, MovesNowhere, NotEqual)
-    return not isinstance(error, final)
+    return not isinstance(error, (*final, ProgramMissing))

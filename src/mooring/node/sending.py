@@ -72,10 +72,13 @@ class Sender:
         volume = self._objects.view(Volume, wanted.volume)
         if volume is None or volume.uid != wanted.uid or volume.hosts != (self._node,):
             raise NotGiven(wanted.volume, f"it is not on {self._node}")
+        rsync.refuse_without()
         await stream.send(Answer())
 
     async def _tree(self, stream: Stream, about: msgspec.Raw) -> None:
         wanted = msgspec.json.decode(about, type=Wanted)
+        await self._given(wanted, stream.peer)
+        await stream.send(Answer())  # so that it waits for us, and not for an answer
         async with self._turns.setdefault(wanted.uid, asyncio.Lock()), self._room:
             volume = await self._given(wanted, stream.peer)
             pool = self._pools.of_volume(volume)
@@ -86,7 +89,6 @@ class Sender:
             try:
                 tree = await asyncio.to_thread(_opened, root)
                 try:
-                    await stream.send(Answer())
                     passing(SENDING)
                     await rsync.sent(tree, rsync.Channel(stream.read, stream.write))
                 finally:
