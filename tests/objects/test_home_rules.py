@@ -39,13 +39,18 @@ def test_a_class_says_what_its_driver_can(
     assert refusals(CLASS, class_(provisioner=driver, parameters=parameters)) == expected
 
 
-def movable(home: str | None = "a/pa", copies: str | None = None, pool: str = "pa") -> Doc:
+def movable(
+    home: str | None = "a/pa",
+    copies: str | None = None,
+    pool: str = "pa",
+    elsewhere: str | None = "move",
+) -> Doc:
     source = {
         "driver": BTRFS,
         "volumeHandle": "v",
         "volumeAttributes": {"mooring.dev/pool": pool} if pool else {},
     }
-    told = {HOME: home, COPIES: copies, ELSEWHERE: "move"}
+    told = {HOME: home, COPIES: copies, ELSEWHERE: elsewhere}
     annotations = {key: value for key, value in told.items() if value is not None}
     return volume({"annotations": annotations}, hostPath=None, csi=source)
 
@@ -62,6 +67,10 @@ def movable(home: str | None = "a/pa", copies: str | None = None, pool: str = "p
         (movable(copies='[{"node":"b"}]'), COPIES),
         (movable(copies='[{"node":"b","pool":"pb","size":"x"}]'), COPIES),
         (movable(copies='[{"node":"b","pool":"pb","state":"lost"}]'), COPIES),
+        (movable(copies='[{"node":"b","pool":"pb","size":"0"}]'), COPIES),
+        (movable(copies='[{"node":"b","pool":"pb","size":"-100Gi"}]'), COPIES),
+        (movable(elsewhere=None), ELSEWHERE),
+        (movable(None), HOME),
         (movable(copies=copies_text((THERE, THERE))), COPIES),
         (movable("b/pb", copies_text((THERE,))), COPIES),
     ],
@@ -75,6 +84,14 @@ def test_one_that_may_move_may_always(gone: str) -> None:
     old, doc = made(VOLUME, movable()), movable()
     del doc["metadata"]["annotations"][gone]
     assert [*refusals(VOLUME, doc, old)] == [f"metadata.annotations[{gone}]"]
+
+
+def test_one_of_before_may_be_told_what_becomes_of_it_elsewhere() -> None:
+    old = made(VOLUME, movable())
+    del old["metadata"]["annotations"][ELSEWHERE]
+    assert not refusals(VOLUME, movable(), old)
+    del (plain := movable())["metadata"]["annotations"][ELSEWHERE]
+    assert not refusals(VOLUME, plain, old)
 
 
 async def test_each_pool_is_charged_in_a_commit_of_its_own() -> None:

@@ -83,6 +83,10 @@ def at_home(node: str, *copies: Copy, name: str = "held", **annotations: str) ->
     return {**doc, "metadata": {"name": name, "annotations": told, "resourceVersion": "7"}}
 
 
+def unclaimed(doc: Doc) -> Doc:
+    return {**doc, "spec": {k: v for k, v in doc["spec"].items() if k != "claimRef"}}
+
+
 def attached(node: str, fencing: str = "", volume: str = "shared") -> Doc:
     source = {"persistentVolumeName": volume}
     doc = named(spec={"nodeName": node, "attacher": "d", "source": source})
@@ -136,6 +140,8 @@ MOVING = [
     Case("own copy in another's pool", VOLUMES, THERE,
          at_home("b", a_copy("a", pool="local-b")), False),
     Case("own copy in a shared pool", VOLUMES, THERE, at_home("b", a_copy("a", pool="nfs")), False),
+    Case("own copy of what no namespace has", VOLUMES, *(unclaimed(one) for one in
+         (THERE, at_home("b", MINE))), False),
     Case("own copy and more", VOLUMES, THERE, at_home("b", MINE, x="y"), False),
     Case("another's copy comes", VOLUMES, HERE, at_home("a", a_copy("b")), False),
     Case("another's copy goes", VOLUMES, at_home("a", a_copy("b")), HERE, False),

@@ -290,6 +290,8 @@ def _home(write: _Write) -> str:
     if old.home != new.home:
         return _new_home(write, old, new)
     for one in set(old.copies) ^ set(new.copies):
+        if write.host.namespaces and old.claim_ref is None and old.hosts != (node,):
+            return f"no namespace has it, and node {node} serves some alone"
         if one.node != node or not write.is_own(one.pool):
             return write.of_another(f"a copy of node {one.node} in {one.pool}")
     if node in old.hosts:

@@ -150,10 +150,11 @@ def _copies_causes(copies: str, home: str) -> list[Cause]:
     field = f"metadata.annotations[{COPIES}]"
     try:
         found = copies_of(copies)
-        for one in found:
-            parse_quantity(one.size)
+        sizes = [parse_quantity(one.size) for one in found]
     except (ValueError, QuantityError) as error:
         return [invalid(field, copies[:1024], f"must be a list of copies: {error}")]
+    if any(size.nanos <= 0 for size in sizes):
+        return [invalid(field, copies[:1024], "must have sizes greater than zero")]
     nodes = [one.node for one in found]
     if any(not one.node or not one.pool for one in found) or len({*nodes, home}) <= len(nodes):
         return [invalid(field, copies[:1024], "must name a node other than the home once, a pool")]
@@ -163,16 +164,29 @@ def _copies_causes(copies: str, home: str) -> list[Cause]:
 def _home_change_causes(doc: Doc, old: Doc) -> list[Cause]:
     """Once it may move it always may: without its home it would be where it was long ago."""
     had, has = (one["metadata"].get("annotations") or {} for one in (old, doc))
-    fixed = (ELSEWHERE, HOME) if had.get(HOME) is not None else ()
+    if had.get(HOME) is None:
+        return _new_home_causes(doc) if has.get(HOME) is not None else []
     return [
         forbidden(f"metadata.annotations[{name}]", "may not be removed or changed")
-        for name in fixed
-        if has.get(name) is None or (name == ELSEWHERE and has[name] != had.get(name))
+        for name in (ELSEWHERE, HOME)
+        if had.get(name) is not None
+        and (has.get(name) is None or (name == ELSEWHERE and has[name] != had[name]))
+    ]
+
+
+def _new_home_causes(doc: Doc) -> list[Cause]:
+    """One says where it is, the other what that means: neither goes without the other."""
+    has = doc["metadata"].get("annotations") or {}
+    return [
+        required(f"metadata.annotations[{name}]", f"as it has {other}")
+        for name, other in ((ELSEWHERE, HOME), (HOME, ELSEWHERE))
+        if has.get(name) is None and has.get(other) is not None
     ]
 
 
 def _validate_create(doc: Doc) -> list[Cause]:
-    return metadata_causes(doc) + _spec_causes(doc) + _home_causes(doc)
+    causes = metadata_causes(doc) + _spec_causes(doc) + _home_causes(doc)
+    return causes or _new_home_causes(doc)
 
 
 def _validate_update(doc: Doc, old: Doc) -> list[Cause]:
