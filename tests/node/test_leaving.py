@@ -1,5 +1,6 @@
 """What a host deletes, or overwrites, of volumes that move; and what it leaves alone."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mooring.model.home import Copy
+from mooring.model.names import DIRECTORY_DRIVER, ELSEWHERE, HOME, MOVE_TO, POOL_ATTRIBUTE
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
 from mooring.node.moving import Mover
@@ -16,7 +18,7 @@ from mooring.objects.objects import Objects
 from mooring.rules.moving import moved
 from mooring.store.interface import Check, Conflict, Write
 from tests.node.fencing_world import CableStore
-from tests.node.test_moving import World, a_world, pytestmark
+from tests.node.test_moving import DEADLINE_S, World, a_world, pytestmark
 
 __all__ = ["pytestmark"]
 
@@ -93,3 +95,42 @@ async def test_what_arrived_and_is_given_up_becomes_no_home(tmp_path: Path) -> N
             assert not world.assets("b")
             assert not world.volume.copies
             assert world.volume.hosts == ("a",)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_data_that_is_not_its_own_is_not_written_over(tmp_path: Path, is_named: bool) -> None:
+    """Another volume's, or nobody's: a database may be older than what lies in a pool."""
+    async with a_world(tmp_path) as world:
+        await world.claim("a")
+        await world.wrote("a", "precious")
+        victim, namesake = world.volume, "pvc-evil"
+        handle = victim.handle if is_named else namesake
+        if not is_named:
+            (world.pool("a") / victim.handle).rename(world.pool("a") / handle)
+        data = world.pool("b") / handle / "data"
+        data.mkdir(parents=True)
+        (data.parent / "size").write_text("1048576\n")
+        doc = {
+            "metadata": {
+                "name": namesake,
+                "annotations": {HOME: "b/local-b", ELSEWHERE: "move", MOVE_TO: "a"},
+            },
+            "spec": {
+                "capacity": {"storage": "1Mi"},
+                "accessModes": ["ReadWriteOnce"],
+                "csi": {
+                    "driver": DIRECTORY_DRIVER,
+                    "volumeHandle": handle,
+                    "volumeAttributes": {POOL_ATTRIBUTE: "local-b"},
+                },
+            },
+        }
+        await world.make(Volume.resource, doc)
+
+        async with asyncio.timeout(DEADLINE_S):
+            while "MoveFailed" not in await world.reasons():
+                now = world.objects.view(Volume, namesake)
+                assert now is not None
+                assert now.hosts == ("b",)
+                await asyncio.sleep(0.05)
+        assert (world.pool("a") / handle / "data" / "f").read_text() == "precious"

@@ -30,6 +30,7 @@ from mooring.model.pool import Pool
 from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.attachments import AttachedElsewhere, Attachments, attachment_name
+from mooring.node.errors import AssetOfAnother
 from mooring.node.moving_errors import HomeUnreachable, MovesNowhere, Moving, NotEqual
 from mooring.node.peers import PeerRefuses, Peers, PeerUnreachable
 from mooring.node.pools import Pools
@@ -197,9 +198,10 @@ class Mover:
             rsync.refuse_without()
             await self._asked(volume)
         pool = self._place(volume)
+        driver, asset = await self._pools.driver(pool), asset_name(volume.handle)
+        await self._refuse_anothers(volume, pool, driver)
         volume = await self._expected(volume, pool)
         passing(EXPECTED)
-        driver, asset = await self._pools.driver(pool), asset_name(volume.handle)
         size_bytes = max(volume.takes.bytes(), driver.features.min_size_bytes)
         if any(one.name == asset for one in await driver.assets()):
             await driver.expand(asset, size_bytes)
@@ -266,6 +268,27 @@ class Mover:
             why = found if isinstance(found, str) and found else f"no pool of {self._node} is"
             raise MovesNowhere(volume.name, f"{why}, which class {class_.name or '-'} could take")
         return found
+
+    async def _refuse_anothers(self, volume: Volume, pool: Pool, driver: Driver) -> None:
+        """What lies in the pool under its name is its own if it has a copy there: that is noted
+        before anything is made. Raises MovesNowhere."""
+        if other := self._other_of(volume, pool.name):
+            raise MovesNowhere(volume.name, f"its data would be that of volume {other}")
+        copy = volume.copy_on(self._node)
+        if (copy is None or copy.pool != pool.name) and any(
+            one.name == volume.handle for one in await driver.assets()
+        ):
+            why = (
+                f"data of that name is there, and nobody's: see `mooring pool orphans {pool.name}`"
+            )
+            raise MovesNowhere(volume.name, why)
+
+    def _other_of(self, volume: Volume, pool: str) -> str:
+        """Another volume whose data lies in a pool of this host under the same name."""
+        for one in self._objects.views(Volume):
+            if one.uid != volume.uid and one.handle == volume.handle and pool in one.charges:
+                return one.name
+        return ""
 
     async def _expected(self, volume: Volume, pool: Pool) -> Volume:
         """With what comes noted, and charged to the pool. Raises PoolFull."""
@@ -396,6 +419,8 @@ class Mover:
             raise Conflict(name, 0, 0)
         pool = self._objects.view(Pool, copy.pool)
         if pool is not None and pool.node == self._node:
+            if other := self._other_of(volume, pool.name):
+                raise AssetOfAnother(volume.handle, other)
             driver, asset = await self._pools.driver(pool), asset_name(volume.handle)
             with suppress(MooringError):
                 await driver.unpublish(asset)
