@@ -1,6 +1,7 @@
 """GET /metrics: what Prometheus' own parser reads, under the names that Kubernetes gives."""
 
 import asyncio
+import json
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from mooring.api import exposition
 from mooring.api.http import ABORT
 from mooring.api.metrics import Metrics
 from mooring.node.usage import VolumeUsage
+from mooring.objects.cache import Entry
 from tests.api.client import Client
 
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
@@ -108,6 +110,23 @@ async def test_claims_and_volumes_have_the_names_of_kube_state_metrics(client: C
     (info,) = found["kube_persistentvolume_info"]
     assert dict(info)["host_path"] == '/srv/odd "name"\\'
     assert dict(info)["storageclass"] == "fast"
+
+
+def test_replicas_say_as_of_when_they_are() -> None:
+    copies = [
+        {"node": "b", "pool": "p", "state": "replica", "at": "2026-01-02T03:04:05Z"},
+        {"node": "c", "pool": "p", "state": "stale", "at": "2026-01-02T03:04:05Z"},
+        {"node": "d", "pool": "p", "state": "replica", "at": "by hand"},
+    ]
+    replicated = volume("v2")
+    replicated["metadata"]["annotations"] = {"mooring.dev/copies": json.dumps(copies)}
+    family = next(one for one in exposition.VOLUMES if "replica" in one.name)
+    entries = [Entry("v2", json.dumps(one).encode(), 1) for one in (replicated, volume("v1"))]
+    assert samples("".join(family.chunks(entries)) + "# EOF\n") == {
+        "mooring_volume_replica_timestamp_seconds": {
+            labelled(persistentvolume="v2", node="b"): 1767323045
+        }
+    }
 
 
 async def test_pools_say_what_they_know(client: Client) -> None:

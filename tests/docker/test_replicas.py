@@ -25,6 +25,7 @@ CLASS: Final = {
     "metadata": {"name": "kept"},
     "provisioner": "btrfs.mooring.dev",
     "volumeBindingMode": "WaitForFirstConsumer",
+    "allowVolumeExpansion": True,
     "parameters": {"elsewhere": "replica", "replicaEvery": "1s"},
 }
 
@@ -102,6 +103,14 @@ class Hosts:
         told = self.server.volume(claim)["metadata"]["annotations"].get("mooring.dev/copies", "[]")
         return {one["node"]: one["state"] for one in json.loads(told)}
 
+    def charged(self, claim: str) -> dict[str, str]:
+        """What pools are charged with for its copies, by node."""
+        told = self.server.volume(claim)["metadata"]["annotations"].get("mooring.dev/copies", "[]")
+        return {one["node"]: one["size"] for one in json.loads(told)}
+
+    def volumes(self) -> list[str]:
+        return [one["metadata"]["name"] for one in self.server.get("persistentvolumes")["items"]]
+
     def reasons(self) -> list[str]:
         return [one["reason"] for one in self.server.get("events")["items"]]
 
@@ -144,6 +153,68 @@ def test_the_host_dies_and_another_goes_on_with_what_it_was_sent(hosts: Hosts) -
     assert back.split() == ["later", str(len(lines))]
     assert hosts.home("data") == "a/btrfs-a"
     eventually(lambda: hosts.copies("data") == {"b": "replica"}, "b has a replica again")
+
+
+@pytest.mark.slow
+def test_what_was_the_home_is_not_used_while_the_newer_home_is_away(hosts: Hosts) -> None:
+    """Both hosts die, one after the other: the first that is back has something older."""
+    a, b = hosts.a, hosts.b
+    hosts.create(a, "older")
+    assert hosts.run(a, "older", "echo first >/data/f").code == 0
+    eventually(lambda: hosts.copies("older") == {"b": "replica"}, "b has a replica")
+    a.host.crash()
+    hosts.create(b, "older")
+    hosts.eventually_run(b, "older", "cat /data/f && echo second >>/data/f")
+    b.host.crash()
+    a.power_on()
+    a.begin()
+    said: list[str] = []
+
+    def is_refused() -> bool:
+        said[:] = [hosts.run(a, "older", "cat /data/f").err]
+        return "none is on a" in said[0]
+
+    eventually(is_refused, "it is refused on a once b is silent")
+    assert "DataOnOtherNode" in said[0], said
+    assert (hosts.home("older"), hosts.copies("older")) == ("b/btrfs-b", {"a": "stale"})
+    name = hosts.server.volume("older")["metadata"]["name"]
+    there = a.host.seen(a.host.place / "disk" / "pool" / name / "data" / "f")
+    assert there.read_text() == "first\n", "what it has stays until it has all"
+    b.power_on()
+    b.begin()
+    eventually(lambda: hosts.copies("older") == {"a": "replica"}, "it has all now")
+    assert hosts.eventually_run(a, "older", "cat /data/f").split() == ["first", "second"]
+
+
+def test_a_volume_grows_with_its_replica_and_leaves_nothing_when_it_is_deleted(
+    hosts: Hosts,
+) -> None:
+    a, b = hosts.a, hosts.b
+    hosts.create(a, "grown")
+    assert hosts.run(a, "grown", "seq 1000 >/data/f").code == 0
+    eventually(lambda: hosts.copies("grown") == {"b": "replica"}, "b has a replica")
+    size = json.dumps({"spec": {"resources": {"requests": {"storage": "96Mi"}}}})
+    hosts.server.kubectl("patch", "pvc", "grown", "--patch", size)
+    eventually(lambda: hosts.charged("grown") == {"b": "96Mi"}, "b is charged with more")
+    read = hosts.eventually_run(
+        b, "grown", "dd if=/dev/zero of=/data/more bs=1M count=80; wc -l /data/f"
+    )
+    assert read.startswith("1000"), read
+    assert hosts.home("grown") == "b/btrfs-b"
+    pv = hosts.server.volume("grown")["metadata"]
+    hosts.server.kubectl("delete", "pvc", "grown", "--wait=false")
+
+    def left() -> list[str]:
+        pools = [one.host.seen(one.host.place / "disk" / "pool") for one in (a, b)]
+        return [
+            p.name
+            for pool in pools
+            for p in pool.iterdir()
+            if pv["uid"] in p.name or pv["name"] in p.name
+        ]
+
+    eventually(lambda: not left(), "nothing of it is left on any host")
+    eventually(lambda: pv["name"] not in hosts.volumes(), "nor in the store")
 
 
 AT_HOLDER: Final = ("replica.received", "replica.told", "replica.becoming", "replica.became")

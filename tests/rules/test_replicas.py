@@ -20,6 +20,7 @@ from mooring.rules.replicas import (
     replica_name,
     uid_in,
 )
+from mooring.rules.volume_explanation import explained_volume
 from tests.rules.making import a_volume
 
 UID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -98,3 +99,13 @@ def test_a_home_keeps_the_newest_and_what_each_other_has_as_well() -> None:
     assert kept_at_home(mine, {"b": set()}, {"b"}) == {new}
     assert kept_at_home(mine, {}, set()) == {new}
     assert kept_at_home(mine, {}, {"b"}) == mine  # nobody knows yet what it has
+
+
+def test_people_are_told_where_it_is_and_how_old_its_replicas_are() -> None:
+    volume = replicated(copy("b", CopyState.STALE), copy("c").as_(WHOLE, at="2026-01-02T03:04:05Z"))
+    found = explained_volume(volume, None, [])
+    assert found.details[1:4] == (
+        "its data is at home on a, in pool pool-a",
+        "b: stale",
+        "c: replica as of 2026-01-02T03:04:05Z",
+    )

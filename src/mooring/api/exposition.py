@@ -6,18 +6,25 @@ some hundred objects at a time, so that whoever sends them can let others have t
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 
+from mooring.model.home import CopyState
+from mooring.model.names import COPIES
 from mooring.model.quantity import Quantity
+from mooring.model.volume import Volume
 from mooring.node.usage import VolumeUsage
 from mooring.objects.cache import Entry
+from mooring.objects.views import view
 
 AT_ONCE: Final = 250  # objects; a thread has them done in some milliseconds
 CLAIM_PHASES: Final = ("Pending", "Bound", "Lost")
 VOLUME_PHASES: Final = ("Pending", "Available", "Bound", "Released", "Failed")
+_COPIES_SIGN: Final = f'"{COPIES}"'.encode()  # in the bytes of a volume that has some
 _SPECIAL: Final = re.compile(r'[\\"\n]')
 _ESCAPED: Final = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 
@@ -209,6 +216,20 @@ def _volume_claim(entry: Entry) -> str:
     )
 
 
+def _volume_replicas(entry: Entry) -> str:
+    if _COPIES_SIGN not in entry.body:
+        return ""
+    volume = view(Volume, entry)
+    lines = []
+    for one in volume.copies:
+        with suppress(ValueError):  # written by hand
+            as_of_s = int(datetime.fromisoformat(one.at).timestamp())
+            if one.state is CopyState.REPLICA:
+                labels = f'persistentvolume="{volume.name}",node="{escaped(one.node)}"'
+                lines.append(f"mooring_volume_replica_timestamp_seconds{{{labels}}} {as_of_s}\n")
+    return "".join(lines)
+
+
 VOLUMES: Final = (
     Family("kube_persistentvolume_info", "Class and source of a volume.", _volume_info),
     Family("kube_persistentvolume_capacity_bytes", "Size of a volume.", _volume_capacity),
@@ -218,6 +239,11 @@ VOLUMES: Final = (
         _volume_phase,
     ),
     Family("kube_persistentvolume_claim_ref", "The claim a volume points at.", _volume_claim),
+    Family(
+        "mooring_volume_replica_timestamp_seconds",
+        "As of when a replica of a volume is, told once a minute at most.",
+        _volume_replicas,
+    ),
 )
 
 

@@ -19,7 +19,8 @@ LONGEST: Final = 4096 - len(',"usedByMore":9999999')  # bytes of JSON
 AT_MOST: Final = 16  # of users, and of hosts
 HOMES_AT_MOST: Final = 3
 REASON_LETTERS: Final = 512
-SHORTENED: Final = ("usedBy", "attachedTo", "reason")  # where all is more than may be shown
+# Where all is more than may be shown.
+SHORTENED: Final = ("usedBy", "attachedTo", "copies", "reason")
 
 
 def status(
@@ -62,6 +63,8 @@ def status(
         found["reclaim"] = volume.reclaim_policy.lower()
         found["node"] = " or ".join(volume.hosts[:HOMES_AT_MOST]) or node
         found["attachedTo"] = list(attached[:AT_MOST])
+        if volume.copies:
+            found["copies"] = [one.shown for one in volume.copies[:AT_MOST]]
     found["usedBy"] = [
         {"container": one.container, "node": node, "path": one.path, "ro": one.read_only}
         for one in users[:AT_MOST]

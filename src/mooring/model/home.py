@@ -79,6 +79,12 @@ class Copy(Part, frozen=True):
         except QuantityError:  # written by hand
             return Quantity(0)
 
+    @property
+    def shown(self) -> str:
+        """For people: what that node has."""
+        known = f" as of {self.at}" if self.at else f", {self.told}" if self.told else ""
+        return f"{self.node}: {self.state}{known}"
+
     def as_(self, state: CopyState, at: str = "", told: str = "") -> Self:
         return msgspec.structs.replace(self, state=state, at=at, told=told)
 

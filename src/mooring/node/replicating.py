@@ -35,6 +35,7 @@ from mooring.node.replica_sending import NEWEST, PULL, Coming, Pull, frames
 from mooring.objects.cache import Entry, Event
 from mooring.objects.leases import SeenLeases
 from mooring.objects.objects import Objects
+from mooring.objects.views import view
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
 from mooring.rules.events import NORMAL, WARNING, EventNote
 from mooring.rules.fencing import MARGIN_S, is_out_of_service
@@ -58,6 +59,7 @@ log = logging.getLogger(__name__)
 COMPONENT: Final = "mooring"
 RETRY_S: Final = 2.0
 LOOK_S: Final = 0.2  # whether the home of what is being sent is silent
+UNUSED_S: Final = 60.0  # a question costs some milliseconds of both hosts, and a sync of the disk
 TOLD_EACH_S: Final = 60.0  # of when a replica is: each time is a write that all hosts hear of
 SWEEP_S: Final = 300.0  # for what is left of volumes that have no replica here any more
 AT_ONCE: Final = 4  # that are received
@@ -93,22 +95,22 @@ class Replicator:
         self._seen_ms: dict[str, int] = {}  # volume → its home's clock when nothing was newer
         self._told_s: dict[str, float] = {}  # volume → when that was last told
         self._becoming: dict[str, asyncio.Task[None]] = {}  # by uid
-        self._unfollow: Callable[[], None] = lambda: None
+        self._unfollow: list[Callable[[], None]] = []
 
     def start(self) -> None:
         self._leases.start()
         shelf = self._objects.cache.shelves[Volume.resource]
         for entry in shelf.entries():
             self._look(entry)
-        self._unfollow = shelf.follow(self._changed)
-        for pool in self._objects.views(Pool):
-            if self._pools.mine(pool) and pool.node == self._node:
-                self._sweeps.add(pool.name)
+        attachments = self._objects.cache.shelves[Attachment.resource]
+        self._unfollow = [shelf.follow(self._changed), attachments.follow(self._use_changed)]
+        self._sweep()
         self.queue.start()
         self._sweeps.start()
 
     async def stop(self) -> None:
-        self._unfollow()
+        for unfollow in self._unfollow:
+            unfollow()
         self._leases.stop()
         await self.queue.stop()
         await self._sweeps.stop()
@@ -120,6 +122,20 @@ class Replicator:
     def _changed(self, event: Event) -> None:
         if (entry := event.after or event.before) is not None:
             self._look(entry)
+        if event.after is None and event.before is not None and SIGN in event.before.body:
+            self._sweep()
+
+    def _use_changed(self, event: Event) -> None:
+        """Whoever uses a volume has it attached before, and until it is unmounted."""
+        if (entry := event.after or event.before) is not None:
+            volume = self._objects.entry(Volume.resource, view(Attachment, entry).volume)
+            if volume is not None:
+                self._look(volume)
+
+    def _sweep(self) -> None:
+        for pool in self._objects.views(Pool):
+            if self._pools.mine(pool) and pool.node == self._node:
+                self._sweeps.add(pool.name)
 
     def _look(self, entry: Entry) -> None:
         if SIGN in entry.body:
@@ -139,6 +155,7 @@ class Replicator:
         class_ = self._objects.view(StorageClass, volume.spec.storage_class_name)
         every = class_.parameters.get(EVERY_PARAMETER) if class_ is not None else None
         every_s = replica_every_s(every) or RETRY_S
+        is_used = bool(self._attachments.of(name))
         try:
             async with self._turn(volume.uid), self._room:
                 await self._while_heard(volume, self._pulled(name, volume.uid))
@@ -147,7 +164,9 @@ class Replicator:
         except (MooringError, OSError) as error:
             log.info("volume=%s its replica is not renewed: %s", name, error)
             return Again(min(every_s, RETRY_S), str(error))
-        return Again(every_s, "it is renewed now and then")
+        if is_used:
+            return Again(every_s, "it is renewed now and then")
+        return Again(max(every_s, UNUSED_S), "nobody writes to it until it is attached")
 
     def _turn(self, uid: str) -> asyncio.Lock:
         return self._turns.setdefault(uid, asyncio.Lock())
@@ -378,8 +397,8 @@ class Replicator:
             if not driver.features.streams:
                 return Done("it has none")
             shelf = self._objects.cache.shelves[Volume.resource]
-            volumes = [view for view in self._replicated(shelf.snapshot()) if self._has(view)]
-            known = {one.uid for one in volumes}
+            found = self._replicated(shelf.snapshot())
+            known = {one.uid for one in found if self._has(one)}
             for uid in await self._kept.uids(pool):
                 if uid not in known:
                     for one in await self._kept.of(pool, uid):

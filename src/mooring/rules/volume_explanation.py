@@ -11,6 +11,7 @@ from mooring.rules.explanation import Explanation, Reasons, about, held
 from mooring.rules.matching import quoted, short
 from mooring.rules.moving import way_of
 from mooring.rules.remedies import asking, deleting, freeing, retaining
+from mooring.rules.replicas import is_replicated
 from mooring.rules.volumes import reclaim_decision, volume_decision
 from mooring.rules.waste import waste
 
@@ -34,11 +35,13 @@ def explained_volume(
 
 
 def _places(volume: Volume) -> Iterable[str]:
-    """Where its data is, if that may change."""
+    """Where its data is, if that may change, and what other hosts have of it."""
     if volume.home is not None:
         yield f"its data is at home on {volume.home.node}, in pool {volume.home.pool}"
     if (way := way_of(volume)) is not None:
         yield f"it moves to {way.target}: {way.told}"
+    if is_replicated(volume):
+        yield from (one.shown for one in volume.copies)
 
 
 def _terminating(volume: Volume) -> Reasons:
