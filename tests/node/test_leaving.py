@@ -12,6 +12,7 @@ from mooring.model.names import DIRECTORY_DRIVER, ELSEWHERE, HOME, MOVE_TO, POOL
 from mooring.model.volume import Volume
 from mooring.node.attachments import Attachments
 from mooring.node.moving import Mover
+from mooring.node.moving_errors import Moving
 from mooring.node.pools import Pools
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
@@ -134,3 +135,17 @@ async def test_data_that_is_not_its_own_is_not_written_over(tmp_path: Path, is_n
                 assert now.hosts == ("b",)
                 await asyncio.sleep(0.05)
         assert (world.pool("a") / handle / "data" / "f").read_text() == "precious"
+
+
+async def test_a_move_that_the_hosts_own_disk_keeps_from_beginning_goes_on_later(
+    tmp_path: Path,
+) -> None:
+    async with a_world(tmp_path) as world:
+        await world.claim("a")
+        await world.wrote("a", "one")
+        place = tmp_path / "b" / "moving"
+        place.write_text("in the way")
+        with pytest.raises(Moving, match="cannot be had"):
+            await world.use("b", 0.5)
+        place.unlink()
+        assert (await world.use("b") / "f").read_text() == "one"

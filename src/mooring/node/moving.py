@@ -31,7 +31,7 @@ from mooring.model.storage_class import StorageClass
 from mooring.model.volume import Volume
 from mooring.node.attachments import AttachedElsewhere, Attachments, attachment_name
 from mooring.node.errors import AssetOfAnother
-from mooring.node.moving_errors import HomeUnreachable, MovesNowhere, Moving, NotEqual
+from mooring.node.moving_errors import HomeUnreachable, HostRefuses, MovesNowhere, Moving, NotEqual
 from mooring.node.peers import PeerRefuses, Peers, PeerUnreachable
 from mooring.node.pools import Pools
 from mooring.node.sending import ASK, TREE, Wanted
@@ -181,7 +181,7 @@ class Mover:
     async def _tried(self, name: str, uid: str) -> None:
         """Alone from its first byte here until its home has passed: nothing deletes it meanwhile,
         and what an earlier process of ours had begun has ended."""
-        with self._alone(uid) as lock:
+        with self._usable(name), self._alone(uid) as lock:
             await self._until_alone(lock)
             volume = self._now(name, uid)
             await self._attachments.intend(volume)
@@ -395,7 +395,7 @@ class Mover:
         """
         if (found := self._objects.view(Volume, name)) is None:
             return
-        with self._alone(found.uid) as lock:
+        with self._usable(name), self._alone(found.uid) as lock:
             await self._until_alone(lock)
             volume = self._objects.view(Volume, name)  # a move may have come between
             copy = volume.copy_on(self._node) if volume is not None else None
@@ -428,6 +428,14 @@ class Mover:
         passing(LEFT_DELETED)
         await self._objects.commit([(volume, volume.without_copy(self._node))])
         passing(LEFT_FORGOTTEN)
+
+    @contextmanager
+    def _usable(self, volume: str) -> Iterator[None]:
+        """What the host's own disk refuses is told like all else. Raises HostRefuses."""
+        try:
+            yield
+        except OSError as error:
+            raise HostRefuses(volume, error) from error
 
     # An rsync of an earlier process, that was killed, may run on for a moment.
 

@@ -43,6 +43,17 @@ class MovesNowhere(MooringError):
         super().__init__(self.what)
 
 
+class HostRefuses(MooringError):
+    """It is tried again."""
+
+    code, effect = "HostRefuses", Effect.NONE
+
+    def __init__(self, volume: str, error: OSError) -> None:
+        self.what = f"volume {volume} cannot be had or deleted here: {error}"
+        self.remedy = "see the disks of this host, and its kernel's log"
+        super().__init__(self.what)
+
+
 class NotEqual(MooringError):
     """Compared again and again, it differed each time. It stays where it was."""
 
