@@ -1,6 +1,9 @@
 """What the watchdog is told, whatever the disk is like."""
 
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,26 @@ def test_where_memory_is_full_too_it_says_so_and_what_was_told_stands(tmp_path: 
         with pytest.raises(OSError, match="No space left"):
             watch.tell(2.0, [VOLUME])
         assert read(full / FILE)["until"] == 1.0
+
+
+def test_each_agent_starts_a_watchdog_of_its_own_version_once(tmp_path: Path) -> None:
+    launched: list[Path] = []
+    for _ in range(2):
+        watch = Watch(tmp_path, tmp_path / "run", launch=launched.append)
+        watch.tell(1.0, [])
+        assert not launched
+        with a_lock(tmp_path / f"{FILE}.lock"):  # one watches
+            for until_s in (1.0, 2.0):
+                watch.tell(until_s, [VOLUME])
+        assert launched == [tmp_path / FILE]
+        watch.tell(3.0, [VOLUME])
+        assert len(launched) == 2  # it has ended
+        launched.clear()
+        watch.tell(4.0, [])
+
+
+@contextmanager
+def a_lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -13,8 +13,9 @@ import pytest
 
 from mooring.host import mounts
 from mooring.host.processes import Process, own
-from mooring.node.watchdog import boot_s, fence
+from mooring.node.watchdog import boot_s, fence, is_there
 from tests.host.privileges import needs_mounts
+from tests.system.server import eventually
 
 pytestmark = needs_mounts
 READY = "import sys; print(flush=True); sys.stdin.read()"
@@ -124,3 +125,19 @@ def test_the_process_itself_spares_its_agent(point: Path, tmp_path: Path) -> Non
             agent.wait()  # nobody has it open any more, so it is unmounted, and that was all
             assert watchdog.wait() == 0
     assert not mounts.mounts_at(str(point))
+
+
+def test_one_of_another_version_makes_way_while_its_agent_lives(
+    point: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "fence"
+    told = {"agent": os.getpid(), "volumes": [str(point)], "until": boot_s() + 1000}
+    file.write_text(json.dumps(told))
+    with ExitStack() as stack:
+        words = [*own("mooring.node.watchdog"), str(file)]
+        old = subprocess.Popen(words)
+        stack.callback(old.kill)
+        eventually(lambda: is_there(file), "it watches")
+        file.write_text(json.dumps(told | {"version": "another"}))
+        assert old.wait() == 0
+    assert mounts.mounts_at(str(point))

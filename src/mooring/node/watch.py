@@ -1,7 +1,7 @@
 """What the watchdog of this host is told, and that there is one.
 
-RUN/DIGEST/fence  {"agent": PID, "spared": [[PID, when it started], ...], "boot": ID,
-                  "until": seconds since the boot, "volumes": [PATH, ...]}
+RUN/DIGEST/fence  {"agent": PID, "version": of Mooring, "spared": [[PID, when it started], ...],
+                  "boot": ID, "until": seconds since the boot, "volumes": [PATH, ...]}
 STATE/fence       a link to it, which is where the watchdog looks
 
 It is told with each renewal, so in memory: neither a full disk nor one that hangs may keep a host
@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from mooring import __version__
 from mooring.host.processes import Process, detached, own
 from mooring.node.watchdog import boot_s, is_there, read
 
@@ -43,6 +44,7 @@ class Watch:
         digest = sha256(os.fsencode(state_dir.absolute())).hexdigest()
         self._told = run_dir / digest[:16] / FILE
         self._is_needed = False
+        self._is_first = True  # one of an earlier version makes way for one of this
         self.engine: Process | None = None  # Docker's, which has volumes open as well
 
     def earlier_until_s(self) -> float | None:
@@ -61,14 +63,16 @@ class Watch:
         self._is_needed = True
         told = {
             "agent": os.getpid(),
+            "version": __version__,
             "spared": list(self.spared()),
             "boot": _boot(),
             "until": until_s,
             "volumes": paths,
         }
         self._write(told)
-        if paths and not is_there(self.file):
+        if paths and (self._is_first or not is_there(self.file)):
             self._launch(self.file)
+            self._is_first = False
 
     def spared(self) -> list[Process]:
         """Who may have a volume open and is no user of it: this agent and Docker's engine."""

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from mooring import __version__
 from mooring.errors import MooringError
 from mooring.host import mounts
 from mooring.host.mountinfo import Mountinfo, Place
@@ -31,7 +32,7 @@ KILL_S: Final = 2.0  # of one look; a process in an uninterruptible call dies on
 KILLED_AGAIN_S: Final = 0.01
 SAID_AT_MOST: Final = 1000  # texts that are known to have been said
 ENGINES: Final = frozenset({"dockerd", "containerd"})
-LOCKED_WITHIN_S: Final = 1.0  # its agent looks now and then whether there is a watchdog
+LOCKED_WITHIN_S: Final = 3.0  # one that makes way may be killing, and its agent looks again later
 
 
 def main(words: list[str]) -> int:
@@ -96,8 +97,11 @@ def _watch(file: Path) -> None:
     while True:
         told = read(file) or told  # what cannot be read stands as it was
         volumes = [Path(str(one)) for one in told.get("volumes") or ()]
-        if not _lives(told.get("agent")) and not _mounted(volumes):
+        lives = _lives(told.get("agent"))
+        if not lives and not _mounted(volumes):
             return
+        if lives and told.get("version", __version__) != __version__:
+            return  # its agent has started one of its own, which waits for the lock
         left_s = float(told.get("until") or 0) - boot_s()
         if volumes and left_s <= 0:
             try:
