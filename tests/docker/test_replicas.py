@@ -114,6 +114,11 @@ class Hosts:
     def reasons(self) -> list[str]:
         return [one["reason"] for one in self.server.get("events")["items"]]
 
+    def has_been_sent(self, joined: KeptHost, claim: str, file: str) -> bool:
+        pool = joined.host.seen(joined.host.place / "disk" / "pool")
+        found = self.replicas_on(joined, claim)
+        return bool(found) and (pool / found[-1] / "data" / file).exists()
+
     def replicas_on(self, joined: KeptHost, claim: str) -> list[str]:
         uid = self.server.volume(claim)["metadata"]["uid"]
         pool = joined.host.seen(joined.host.place / "disk" / "pool")
@@ -155,13 +160,26 @@ def test_the_host_dies_and_another_goes_on_with_what_it_was_sent(hosts: Hosts) -
     eventually(lambda: hosts.copies("data") == {"b": "replica"}, "b has a replica again")
 
 
+def test_a_volume_moves_to_its_replica_at_an_operators_word(hosts: Hosts) -> None:
+    hosts.create(hosts.a, "told")
+    assert hosts.run(hosts.a, "told", "echo precious >/data/f").code == 0
+    eventually(lambda: hosts.copies("told") == {"b": "replica"}, "b has a replica")
+    name = hosts.server.volume("told")["metadata"]["name"]
+    hosts.server.kubectl("annotate", "pv", name, "mooring.dev/move-to=b")
+    eventually(lambda: hosts.home("told") == "b/btrfs-b", "it is on b")
+    eventually(lambda: hosts.copies("told") == {"a": "replica"}, "and a has a replica")
+    assert hosts.eventually_run(hosts.b, "told", "cat /data/f") == "precious"
+    told = hosts.server.volume("told")["metadata"]["annotations"]
+    assert "mooring.dev/move-to" not in told
+
+
 @pytest.mark.slow
 def test_what_was_the_home_is_not_used_while_the_newer_home_is_away(hosts: Hosts) -> None:
     """Both hosts die, one after the other: the first that is back has something older."""
     a, b = hosts.a, hosts.b
     hosts.create(a, "older")
     assert hosts.run(a, "older", "echo first >/data/f").code == 0
-    eventually(lambda: hosts.copies("older") == {"b": "replica"}, "b has a replica")
+    eventually(lambda: hosts.has_been_sent(b, "older", "f"), "b has it")
     a.host.crash()
     hosts.create(b, "older")
     hosts.eventually_run(b, "older", "cat /data/f && echo second >>/data/f")

@@ -130,16 +130,16 @@ class Agent:
         common = (self._objects, self._pools, attachments, peers, self._node)
         Sender(*common, self.users.users)
         mover = Mover(*common, state_dir, tell)
-        copies = Copies(self._objects, mover, self._node)
+        kept = KeptReplicas(self._pools)
+        ReplicaSender(*common, kept, self.users.users)
+        self._replicator = replicator = Replicator(*common, kept, tell)
+        copies = Copies(self._objects, mover, replicator, self._node)
 
         def ended(volume: Volume, came: bool) -> None:
             self.users.queue.add(volume.uid)  # who waited for it has it, or nobody wants it
             copies.ended(volume, came)
 
         mover.ended = ended
-        kept = KeptReplicas(self._pools)
-        ReplicaSender(*common, kept, self.users.users)
-        self._replicator = replicator = Replicator(*common, kept, tell)
         arrivals = Arrivals(mover, replicator)
         self.users.moves, self.mounting.may_come = arrivals, arrivals.may_come
         return copies

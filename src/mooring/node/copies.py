@@ -5,15 +5,17 @@ from collections.abc import Callable
 from typing import Final
 
 from mooring.errors import MooringError
-from mooring.model.home import CopyState, Elsewhere
+from mooring.model.home import CopyState, Elsewhere, Home
 from mooring.model.names import COPIES, MOVE_TO
 from mooring.model.volume import Volume
 from mooring.node.moving import Mover
+from mooring.node.replicating import Replicator
 from mooring.objects.cache import Entry, Event
 from mooring.objects.objects import Objects
 from mooring.reconcile.backoff import Backoff
 from mooring.reconcile.queue import Again, Done, Outcome, Queue
-from mooring.rules.moving import is_to_be_deleted, is_wanted_on
+from mooring.rules.moving import expecting, is_to_be_deleted, is_wanted_on
+from mooring.rules.replicas import is_whole_on
 from mooring.store.interface import Conflict
 
 log = logging.getLogger(__name__)
@@ -25,8 +27,9 @@ SIGNS: Final = tuple(f'"{name}"'.encode() for name in (COPIES, MOVE_TO))  # in a
 class Copies:
     """Of one host."""
 
-    def __init__(self, objects: Objects, mover: Mover, node: str) -> None:
+    def __init__(self, objects: Objects, mover: Mover, replicator: Replicator, node: str) -> None:
         self._objects, self._mover, self._node = objects, mover, node
+        self._replicator = replicator
         self._moving = Backoff(objects.clock)
         self.queue = Queue("copies", self._looked_at)
         self._shelf = objects.cache.shelves[Volume.resource]
@@ -54,7 +57,10 @@ class Copies:
 
     async def _looked_at(self, name: str) -> Outcome:
         volume = self._objects.view(Volume, name)
-        if volume is None or volume.home is None or self._mover.is_coming(volume.uid):
+        is_coming = volume is not None and (
+            self._mover.is_coming(volume.uid) or self._replicator.is_coming(volume.uid)
+        )
+        if volume is None or volume.home is None or is_coming:
             return Done("nothing of it is here, or it is coming")
         copy = volume.copy_on(self._node)
         begun = copy is not None and copy.state is CopyState.ARRIVING
@@ -67,6 +73,8 @@ class Copies:
                 return Done("it has come")
             if begun and volume.elsewhere is Elsewhere.MOVE:
                 return await self._gone_on(volume)
+            if is_wanted_on(volume, self._node) and not is_whole_on(volume, self._node):
+                return await self._replicated(volume)
         except Conflict:
             return Again(0, "it is another by now")
         except MooringError as error:
@@ -88,8 +96,18 @@ class Copies:
     def _begun(self, volume: Volume) -> Outcome:
         if (left_s := self._moving.left_s(volume.name, volume.uid)) > 0:
             return Again(left_s, "it did not come, and is tried again later")
-        self._mover.begin(volume)
+        if volume.elsewhere is Elsewhere.REPLICA:
+            self._replicator.begin(volume, RETRY_S, self._mover.ended)
+        else:
+            self._mover.begin(volume)
         return Done("it is on its way")
+
+    async def _replicated(self, volume: Volume) -> Outcome:
+        """Have a replica here first, where one that is to be used here has none."""
+        if volume.copy_on(self._node) is None:
+            home = Home(self._node, self._mover.place(volume).name)
+            await self._objects.commit([(volume, expecting(volume, home))])
+        return Again(RETRY_S, "its replica is not whole yet")
 
     def ended(self, volume: Volume, came: bool) -> None:
         """A move came to its end."""

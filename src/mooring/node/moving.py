@@ -197,7 +197,7 @@ class Mover:
         if volume.copy_on(self._node) is None:
             rsync.refuse_without()
             await self._asked(volume)
-        pool = self._place(volume)
+        pool = self.place(volume)
         driver, asset = await self._pools.driver(pool), asset_name(volume.handle)
         await self._refuse_anothers(volume, pool, driver)
         volume = await self._expected(volume, pool)
@@ -254,7 +254,7 @@ class Mover:
                     raise HomeUnreachable(volume, home.node, error.what) from error
             await asyncio.sleep(RETRY_S[0])
 
-    def _place(self, volume: Volume) -> Pool:
+    def place(self, volume: Volume) -> Pool:
         """Where it is to be: in the pool that its class takes from here. Raises MovesNowhere."""
         if (copy := volume.copy_on(self._node)) is not None:
             pool = self._objects.view(Pool, copy.pool)

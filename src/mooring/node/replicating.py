@@ -260,23 +260,37 @@ class Replicator:
     async def here(self, volume: Volume, within_s: float) -> None:
         """Have a volume that this host may use at home here.
 
-        raises  Moving: it goes on, and is there later. NoReplicaHere, NewerReplica, HomeSilent
+        raises  Moving: it goes on, and is there later. NoReplicaHere, NewerReplica, HomeSilent,
+                AttachedElsewhere
         """
-        task = self._becoming.get(volume.uid)
-        if task is None:
-            work = self._become(volume.name, volume.uid, within_s)
-            task = self._becoming[volume.uid] = asyncio.create_task(work)
-            task.add_done_callback(partial(self._ended, volume.uid))
+        task = self.begin(volume, within_s)
         await asyncio.wait({task}, timeout=within_s)
         if not task.done():
             home = volume.home.node if volume.home is not None else ""
             raise Moving(volume, home, "the last of it is sent", None)
         task.result()
 
-    def _ended(self, uid: str, task: "asyncio.Task[None]") -> None:
-        self._becoming.pop(uid, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.info("volume uid=%s does not become at home here: %s", uid, error)
+    def begin(
+        self,
+        volume: Volume,
+        within_s: float,
+        ended: Callable[[Volume, bool], None] = lambda *_: None,
+    ) -> "asyncio.Task[None]":
+        """Have it become the home, unless that goes on. ended: is told whether it came."""
+        if (task := self._becoming.get(volume.uid)) is None:
+            work = self._become(volume.name, volume.uid, within_s)
+            task = self._becoming[volume.uid] = asyncio.create_task(work)
+            task.add_done_callback(partial(self._ended, volume, ended))
+        return task
+
+    def _ended(
+        self, volume: Volume, ended: Callable[[Volume, bool], None], task: "asyncio.Task[None]"
+    ) -> None:
+        self._becoming.pop(volume.uid, None)
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                log.info("volume=%s does not become at home here: %s", volume.name, error)
+            ended(volume, error is None)
 
     async def _become(self, name: str, uid: str, within_s: float) -> None:
         """Try until it is decided; a home that is silent is waited for."""
@@ -300,6 +314,7 @@ class Replicator:
         if home is None or home.node == self._node:
             return
         pool = self._pool(volume)
+        await self._attachments.intend(volume)
         checks, is_silent = [], self._is_silent(home.node)
         if is_silent:
             checks.append(self._leases.unrenewed(home.node))

@@ -65,6 +65,11 @@ def replica_hosts(volume: Volume) -> tuple[str, ...]:
     return tuple(one.node for one in volume.copies if one.state is CopyState.REPLICA)
 
 
+def is_whole_on(volume: Volume, node: str) -> bool:
+    """Whether a node has all that it needs to become the home: at once, of a volume that moves."""
+    return volume.elsewhere is not Elsewhere.REPLICA or node in replica_hosts(volume)
+
+
 def lacks(volume: Volume, count: int, nodes: Set[str]) -> int:
     """How many replicas are to be begun yet.
 
