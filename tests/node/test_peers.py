@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,20 @@ import pytest
 from mooring.api.certificates import Authority
 from mooring.api.certifying import Certifying
 from mooring.api.status import ApiError
-from mooring.daemon.peers import Certificate
+from mooring.daemon.peers import RETRY_S, Certificate
 from mooring.errors import Effect, MooringError
 from mooring.host import keys
 from mooring.model.node import Node
 from mooring.model.peer import ADDRESS, LINE_BYTES, Answer, identity, server_name
-from mooring.node.peers import Listening, PeerRefuses, Peers, PeerUnreachable, Stream
+from mooring.node.peers import (
+    OF_ONE_AT_MOST,
+    STRANGERS_AT_MOST,
+    Listening,
+    PeerRefuses,
+    Peers,
+    PeerUnreachable,
+    Stream,
+)
 from mooring.objects.objects import Objects
 from tests.api.client import Client
 
@@ -241,3 +249,73 @@ async def test_a_certificate_is_for_the_node_that_asks_whatever_its_request_says
                 await certifying.signed("a", request)
         with pytest.raises(ApiError, match="no Node"):
             await certifying.signed("nobody", made.request)
+
+
+async def test_who_says_nothing_is_counted_and_takes_no_place_for_long(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        host, port = await world.told("b")
+        silent = [await asyncio.open_connection(host, port) for _ in range(STRANGERS_AT_MOST + 20)]
+        held = world.peers["b"]._connections
+        while len(held) != STRANGERS_AT_MOST:  # noqa: ASYNC110  it has no event
+            await asyncio.sleep(0.01)
+        assert all(not writer.is_closing() for _, writer in silent)
+        while True:
+            with suppress(PeerUnreachable):
+                async with world.peers["a"].call("b", "echo", Asked("in time")) as (_, told):
+                    assert json.loads(bytes(told)) == {"text": "in time"}
+                    break
+        for _, writer in silent:
+            writer.transport.abort()
+
+
+async def test_one_host_does_not_take_all_places(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, AsyncExitStack() as held:
+        for _ in range(OF_ONE_AT_MOST):
+            await held.enter_async_context(world.peers["a"].call("b", "echo", Asked()))
+        with pytest.raises(PeerRefuses, match=f"{OF_ONE_AT_MOST} calls of a host") as refused:
+            async with world.peers["a"].call("b", "echo", Asked()):
+                pass
+        assert refused.value.code == "TooManyCalls"
+        await world.node("c")
+        await world.agent("c")
+        await world.told("c")
+        async with world.peers["c"].call("b", "echo", Asked("c")) as (_, told):
+            assert json.loads(bytes(told)) == {"text": "c"}
+
+
+@pytest.mark.parametrize("removed", ["a", "b"])
+async def test_with_a_host_that_is_removed_nothing_goes_on(removed: str, tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        async with world.peers["a"].call("b", "echo", Asked()) as (stream, _):
+            await stream.write(b"one")
+            assert await stream.read() == b"ONE"
+            await world.objects.delete(world.objects.kinds[Node.resource], removed)
+            with suppress(PeerUnreachable):
+                await stream.write(b"two")
+                assert not await stream.read()
+
+
+async def test_a_node_may_be_called_by_any_name_that_nodes_have(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        for name in ("x" * 64, ".".join(["y" * 60] * 4), "z.example.com"):
+            await world.node(name)
+            await world.agent(name)
+            await world.told(name)
+            async with world.peers["a"].call(name, "echo", Asked(name)) as (_, told):
+                assert json.loads(bytes(told)) == {"text": name}
+
+
+async def test_an_agent_starts_while_no_certificate_is_to_be_had(tmp_path: Path) -> None:
+    async with Client() as client:
+        world = World(client.objects, tmp_path)
+        await world.node("a")
+        key = world.authority._ca_key
+        content = key.read_bytes()
+        for broken in (None, b"no key"):
+            key.unlink() if broken is None else key.write_bytes(broken)
+            peers = await world.agent("a")
+            certificate = peers._credentials
+            assert isinstance(certificate, Certificate)
+            assert await certificate._renewed() == RETRY_S
+            await peers.stop()
+            key.write_bytes(content)

@@ -69,7 +69,7 @@ class Certificate:
             await self._renew()
             self.ready.set()
             return LOOK_EVERY_S
-        except MooringError as error:  # of a server of an earlier version, too
+        except (MooringError, OSError, ValueError) as error:  # of an earlier version, too
             log.warning("agents of other hosts are out of reach: no certificate: %s", error)
             return RETRY_S
 

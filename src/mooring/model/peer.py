@@ -4,6 +4,7 @@ A connection is TLS with certificates on both sides, of the servers' authority. 
 sends a line, a Call; the other one answers with a line, an Answer; what follows is up to the call.
 """
 
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from mooring.model import door
 PORT: Final = 6444
 ADDRESS: Final = "mooring.dev/peer"  # annotation of a Node: where its agent listens for others
 CERTIFICATE_PATH: Final = f"{door.PATH}/certificate"
+NAME_AT_MOST, LABEL_AT_MOST = 200, 63  # letters
 LINE_BYTES: Final = 64 * 1024  # of a Call or an Answer
 
 
@@ -47,7 +49,12 @@ class Answer(msgspec.Struct):
 
 
 def server_name(node: str) -> str:
-    """What the certificate of a node's agent is good for; no server is called so."""
+    """What the certificate of a node's agent is good for; no server is called so.
+
+    A name in DNS has labels of 63 letters at most, that of a Node need not.
+    """
+    if len(node) > NAME_AT_MOST or any(len(one) > LABEL_AT_MOST for one in node.split(".")):
+        node = f"long-{sha256(node.encode()).hexdigest()[:48]}"
     return f"{node}.node.mooring"
 
 

@@ -477,6 +477,6 @@ class _NoRoom(PoolFull):
 def _may_pass(error: MooringError) -> bool:
     """Whether it is of use to try once more."""
     if isinstance(error, PeerRefuses):
-        return error.code in ("NotGiven", "HostStuck")
+        return error.code in ("NotGiven", "HostStuck", "TooManyCalls")
     final = (PoolFull, DiskFull, AttachedElsewhere, HomeUnreachable, MovesNowhere, NotEqual)
     return not isinstance(error, (*final, ProgramMissing))

@@ -31,6 +31,7 @@ from mooring.objects.cache import Event
 from mooring.objects.errors import NotFound
 from mooring.objects.kind import Doc
 from mooring.objects.objects import Objects
+from mooring.objects.views import view
 
 T = TypeVar("T")
 
@@ -41,7 +42,8 @@ LINE_S: Final = 10.0  # until the other one has sent its line
 IDLE_S: Final = 900.0  # without a byte, either way: what it works at takes long
 GONE_S: Final = 30  # without an answer of its kernel
 BUFFER_BYTES: Final = 1 << 20
-CONNECTIONS_AT_MOST: Final = 64  # of others, of which each may be a host that has gone mad
+STRANGERS_AT_MOST: Final = 64  # that have not yet said who they are, within CONNECT_S
+OF_ONE_AT_MOST: Final = 32  # calls of one host, which may have gone mad
 RETELL_S: Final = 10.0
 
 
@@ -72,6 +74,15 @@ class NotServed(MooringError):
     def __init__(self, what: str) -> None:
         self.what = what
         self.remedy = "see whether both hosts run the same version"
+        super().__init__(self.what)
+
+
+class TooManyCalls(MooringError):
+    code, effect = "TooManyCalls", Effect.NONE
+
+    def __init__(self, node: str) -> None:
+        self.what = f"the agent of {node} answers {OF_ONE_AT_MOST} calls of a host at a time"
+        self.remedy = "it is tried again once one of them has ended"
         super().__init__(self.what)
 
 
@@ -165,6 +176,9 @@ class Peers:
         self._served: dict[str, Serve] = {}
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[Any]] = set()
+        self._strangers = 0
+        self._answering: set[Stream] = set()  # of whom we know
+        self._calling: set[Stream] = set()
         self._told: str = ""  # where we listen, for others
         self._unfollow: Callable[[], None] = lambda: None
         self._telling = Background("peer address")
@@ -179,26 +193,24 @@ class Peers:
         if self._listen is None:
             return
         await self._credentials.start()
+        self._unfollow = self._objects.cache.shelves[Node.resource].follow(self._node_changed)
         family = socket.AF_INET6 if ":" in self._listen.host else socket.AF_INET
         try:
             self._server = await asyncio.start_server(
                 self._connected,
                 *(self._listen.host, self._listen.port),
                 family=family,
-                ssl=self._credentials.served,
-                ssl_handshake_timeout=CONNECT_S,
                 limit=BUFFER_BYTES,
             )
         except OSError as error:
             where = address_text(self._listen.host, self._listen.port)
             if self._listen.is_required:
+                self._unfollow()
                 raise CannotServePeers(where, error.strerror or str(error)) from error
             log.warning("no other host can get volumes from here: %s: %s", where, error)
             return
         port = self._server.sockets[0].getsockname()[1]
         self._told = address_text(await _own_address(self._listen), port)
-        shelf = self._objects.cache.shelves[Node.resource]
-        self._unfollow = shelf.follow(self._node_changed)
         self._tell_again.set()
         self._telling.begin(self._tell())
 
@@ -216,9 +228,19 @@ class Peers:
     # Where we are
 
     def _node_changed(self, event: Event) -> None:
-        """A Node that was removed by mistake, and is made anew, does not know yet."""
+        """A Node that was removed by mistake, and is made anew, does not know yet where we are.
+
+        With a host that was removed nothing goes on.
+        """
         if event.key == self._node and event.after is not None:
             self._tell_again.set()
+        before, after = event.before, event.after
+        if before is None or (
+            after is not None and view(Node, before).uid == view(Node, after).uid
+        ):
+            return
+        for one in [one for one in self._answering | self._calling if one.peer == event.key]:
+            one.close()  # it is not that Node's host any more
 
     async def _tell(self) -> None:
         await self._credentials.ready.wait()
@@ -248,24 +270,43 @@ class Peers:
         assert task is not None
         stream = Stream("", reader, writer)
         _find_out_if_gone(writer)
+        self._connections.add(task)
         try:
-            if len(self._connections) < CONNECTIONS_AT_MOST:
-                self._connections.add(task)
-                await self._answered(stream, writer)
+            if self._strangers < STRANGERS_AT_MOST and await self._is_known(stream, writer):
+                await self._answered(stream)
         except asyncio.CancelledError:  # we stop, and nobody waits for this task
             pass
         except MooringError as error:
             log.info("peer=%s a call ended: %s", stream.peer or "unknown", error)
         finally:
             self._connections.discard(task)
+            self._answering.discard(stream)
             stream.close()
 
-    async def _answered(self, stream: Stream, writer: Any) -> None:
+    async def _is_known(self, stream: Stream, writer: asyncio.StreamWriter) -> bool:
+        """Whether it says soon which Node's agent it is; then it is no stranger any more.
+
+        Counted from its first moment: who says nothing holds a descriptor as well.
+        """
+        self._strangers += 1
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await writer.start_tls(self._credentials.served, ssl_handshake_timeout=CONNECT_S)
+        except (OSError, TimeoutError) as error:
+            raise PeerUnreachable("somebody", f"it is no agent: {error}") from error
+        finally:
+            self._strangers -= 1
         found = self._peer_of(writer.get_extra_info("peercert"))
         if found is None:
             raise PeerUnreachable("somebody", "it is of no Node that is there")
         stream.peer = found
+        self._answering.add(stream)
+        return True
+
+    async def _answered(self, stream: Stream) -> None:
         try:
+            if sum(one.peer == stream.peer for one in self._answering) > OF_ONE_AT_MOST:
+                raise TooManyCalls(self._node)
             call = msgspec.json.decode(await stream.line(), type=Call)
             if (serve := self._served.get(call.call)) is None:
                 raise NotServed(f"the agent of {self._node} does not know the call {call.call!r}")
@@ -309,6 +350,7 @@ class Peers:
                 raise PeerRefuses(node, answer)
             yield stream, answer.told
         finally:
+            self._calling.discard(stream)
             stream.close()
 
     async def _reached(self, node: str) -> Stream:
@@ -335,6 +377,7 @@ class Peers:
         if self._peer_of(writer.get_extra_info("peercert")) != node:
             stream.close()
             raise PeerUnreachable(node, "its certificate is of an earlier Node of that name")
+        self._calling.add(stream)
         return stream
 
 
