@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -117,8 +118,11 @@ class Hosts:
 
 
 @pytest.fixture(scope="module")
-def hosts(bed: Bed) -> Hosts:
-    return Hosts(bed)
+def hosts(bed: Bed) -> Iterator[Hosts]:
+    made = Hosts(bed)
+    yield made
+    for one in made.joined.values():  # while the server lives: nobody waits for its answers then
+        one.stop()
 
 
 @pytest.mark.parametrize(
