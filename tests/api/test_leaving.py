@@ -122,6 +122,17 @@ async def test_a_name_is_taken_over_once_the_host_of_before_has_stopped(shared: 
     assert not await shared.is_let_in()
 
 
+async def test_a_name_is_not_taken_over_from_a_host_that_promised_nothing(shared: Shared) -> None:
+    """It may write for as long as it runs, heard of or not."""
+    await shared.attach(promised=False)
+    token = await shared.token(node="a")
+    shared.clock.move(LEASE_S + MARGIN_S)
+    refused = await shared.join(token)
+    assert refused.status == 409
+    assert "may write to them" in str(refused.body)
+    assert await shared.is_let_in()
+
+
 async def test_a_host_that_nobody_knows_is_none(shared: Shared) -> None:
     answer = await shared.send("POST", "/mooring/v1/leave", {"node": "b"})
     assert answer.body == {"waitS": 0, "known": False}

@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from mooring.model.home import Copy, CopyState, Elsewhere, Home
-from mooring.model.names import ELSEWHERE, HOME
+from mooring.model.names import ELSEWHERE, HOME, MOVE_TO
 from mooring.model.volume import Volume
+from mooring.rules.moving import is_to_be_deleted, is_wanted_on, may_come
 from mooring.rules.replicas import (
     beginning,
     cut_at,
@@ -24,6 +25,7 @@ from mooring.rules.volume_explanation import explained_volume
 from tests.rules.making import a_volume
 
 UID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+MARK = "0a1b2c3d"
 AT_MS = 1_767_323_045_678
 WHOLE = CopyState.REPLICA
 
@@ -38,7 +40,7 @@ def copy(node: str, state: CopyState = CopyState.REPLICA) -> Copy:
 
 
 def test_a_name_says_of_what_and_when() -> None:
-    name = replica_name(UID, AT_MS)
+    name = replica_name(UID, AT_MS, MARK)
     assert (uid_in(name), cut_ms(name)) == (UID, AT_MS)
     assert cut_at(name) == "2026-01-02T03:04:05Z"
 
@@ -49,15 +51,28 @@ def test_other_snapshots_are_no_replicas(name: str) -> None:
 
 
 def test_the_newest_is_the_one_that_was_cut_last() -> None:
-    assert newest([replica_name(UID, 9), replica_name(UID, 10)]) == replica_name(UID, 10)
+    assert newest([replica_name(UID, 9, MARK), replica_name(UID, 10, MARK)]) == replica_name(
+        UID, 10, MARK
+    )
     assert newest([]) == ""
 
 
-def test_replicas_are_of_volumes_of_such_a_class_until_they_are_released() -> None:
+def test_replicas_are_of_volumes_of_such_a_class_while_anybody_may_want_them() -> None:
     assert is_replicated(replicated())
     assert not is_replicated(replicated(elsewhere=Elsewhere.MOVE))
     released = msgspec.structs.replace(replicated().status, phase="Released")
-    assert not is_replicated(msgspec.structs.replace(replicated(), status=released))
+    kept = msgspec.structs.replace(replicated(), status=released)
+    kept = kept.with_spec(persistent_volume_reclaim_policy="Retain")
+    assert is_replicated(kept)
+    assert not is_to_be_deleted(kept, copy("b"))
+    gone = kept.with_spec(persistent_volume_reclaim_policy="Delete")
+    assert not is_replicated(gone)
+    assert is_to_be_deleted(gone, copy("b"))
+
+
+def test_a_move_never_touches_a_volume_with_replicas() -> None:
+    assert not may_come(replicated(copy("b")), "b")
+    assert not is_wanted_on(replicated(copy("b")).annotated(**{MOVE_TO: "b"}), "b")
 
 
 def test_what_is_to_go_is_no_replica() -> None:
@@ -77,7 +92,7 @@ def test_hosts_that_are_gone_are_made_up_for() -> None:
 def test_a_replica_is_charged_before_it_is_there_and_whole_as_of_a_snapshot() -> None:
     begun = beginning(replicated(), Home("b", "pool-b"))
     assert begun.copies == (Copy(node="b", pool="pool-b", size="1Gi"),)
-    whole = received(begun, "b", replica_name(UID, AT_MS))
+    whole = received(begun, "b", replica_name(UID, AT_MS, MARK))
     assert whole.copies == (
         Copy(node="b", pool="pool-b", state=WHOLE, size="1Gi", at="2026-01-02T03:04:05Z"),
     )
@@ -93,9 +108,11 @@ def test_the_former_home_has_something_stale_and_other_replicas_stay() -> None:
 
 
 def test_a_home_keeps_the_newest_and_what_each_other_has_as_well() -> None:
-    old, middle, new = (replica_name(UID, at) for at in (1, 2, 3))
-    mine = {old, middle, new}
-    assert kept_at_home(mine, {"b": {old, middle}}, {"b"}) == {middle, new}
+    oldest, old, middle, new = (replica_name(UID, at, MARK) for at in (1, 2, 3, 4))
+    mine = {oldest, old, middle, new}
+    # What was sent last may not have come to its disk: then the one before is gone on from.
+    assert kept_at_home(mine, {"b": {oldest, old, middle}}, {"b"}) == {old, middle, new}
+    assert kept_at_home(mine, {"b": {old}, "c": {middle}}, {"b", "c"}) == {old, middle, new}
     assert kept_at_home(mine, {"b": set()}, {"b"}) == {new}
     assert kept_at_home(mine, {}, set()) == {new}
     assert kept_at_home(mine, {}, {"b"}) == mine  # nobody knows yet what it has

@@ -119,6 +119,7 @@ class Joining:
             raise ApiError("Forbidden", what, f"join as {token.node}, or have another token made")
         if not token.node and self._objects.view(Node, node) is not None:
             raise _taken(node)
+        self._leaving.refuse_risky(node)
         if wait_s := self._leaving.wait_s(node):
             what = f"node {node} has volumes in use that others reach, and was heard of just now"
             remedy = f"stop its agent, and try again in {wait_s:.0f} s; or join by another name"

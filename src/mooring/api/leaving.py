@@ -55,15 +55,20 @@ class Leaving:
         leaves = await read_as(request, Leaves)
         node = leaves.node
         await self._objects.fresh()
-        is_vouched_for = is_out_of_service(self._objects.view(Node, node))
-        risky = [one.volume for one in self._shared(node) if not has_promised(one.annotations)]
-        if risky and not (leaves.force or is_vouched_for):
-            raise _refused(node, sorted(risky))
+        if not leaves.force:
+            self.refuse_risky(node)
         ends = door.HOSTS + node, task_container.key_of(node)
         is_known = await self._tokens.ended(node, "node", *ends)
         is_known = is_known or self._objects.view(Node, node) is not None
         await request.answer(200, msgspec.json.encode(Left(self.wait_s(node), is_known)), (JSON,))
         return True
+
+    def refuse_risky(self, node: str) -> None:
+        """Raises ApiError, if what is in use there could have two writers once it is let go, and
+        nobody says that the host is off."""
+        risky = [one.volume for one in self._shared(node) if not has_promised(one.annotations)]
+        if risky and not is_out_of_service(self._objects.view(Node, node)):
+            raise _refused(node, sorted(risky))
 
     def wait_s(self, node: str) -> float:
         """Until a host has stopped writing to what another may have then, if nobody lets it in."""

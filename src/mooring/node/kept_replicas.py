@@ -42,6 +42,11 @@ class KeptReplicas:
         """Names of those of one volume. Raises as `driver`."""
         return frozenset((await self._of_pool(pool)).get(uid, ()))
 
+    async def looked_at(self, pool: Pool) -> None:
+        """List them anew: what came while it was cut off may not be known."""
+        async with self._listing:
+            self._known.pop(pool.uid, None)
+
     async def uids(self, pool: Pool) -> list[str]:
         """Of the volumes that have some there."""
         return sorted(await self._of_pool(pool))

@@ -1,6 +1,7 @@
 """The home of a volume gives other hosts what is new in it, as snapshots. Decision 0037."""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -99,6 +100,8 @@ class ReplicaSender:
                 driver = await self._kept.streaming(pool)
                 await driver.send(asset_name(coming.name), partial(_framed, stream), since)
                 await stream.write(bytes(LENGTH_BYTES))
+                had = self._had.setdefault(volume.uid, {})
+                had[stream.peer] = had.get(stream.peer, frozenset()) | {coming.name}
         finally:
             self._sent.subtract(using)
             self._sent += Counter()  # those that are used no more are forgotten
@@ -114,7 +117,9 @@ class ReplicaSender:
             asset, size_bytes = asset_name(volume.handle), volume.takes.bytes()
             name = newest(mine)
             if not name or not await streaming.is_unchanged(asset, asset_name(name)):
-                name = replica_name(volume.uid, max(seen_ms, cut_ms(name) + 1))
+                name = replica_name(
+                    volume.uid, max(seen_ms, cut_ms(name) + 1), secrets.token_hex(4)
+                )
                 await driver.snapshot(asset_name(name), asset)
                 await self._kept.came(pool, name)
                 passing(CUT)

@@ -95,6 +95,7 @@ class Replicator:
         self._seen_ms: dict[str, int] = {}  # volume → its home's clock when nothing was newer
         self._told_s: dict[str, float] = {}  # volume → when that was last told
         self._becoming: dict[str, asyncio.Task[None]] = {}  # by uid
+        self._gone: set[str] = set()  # uids of volumes that were deleted while we looked
         self._unfollow: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -123,6 +124,7 @@ class Replicator:
         if (entry := event.after or event.before) is not None:
             self._look(entry)
         if event.after is None and event.before is not None and SIGN in event.before.body:
+            self._gone.add(view(Volume, event.before).uid)
             self._sweep()
 
     def _use_changed(self, event: Event) -> None:
@@ -320,6 +322,7 @@ class Replicator:
             checks.append(self._leases.unrenewed(home.node))
             if self._node not in replica_hosts(volume):  # it may be what was here as a former home
                 raise NoReplicaHere(volume, self._node)
+            await self._kept.looked_at(pool)
             have = newest(await self._kept.of(pool, uid))
             await self._refuse_older(volume, have)
         else:
@@ -345,10 +348,12 @@ class Replicator:
 
     def _is_silent(self, node: str) -> bool:
         """Whether a host has stopped by itself what it had, or somebody vouches that it is off."""
-        found = self._objects.view(Node, node)
-        if found is None or is_out_of_service(found):
-            return found is None or self._leases.late_s(node) > 0
-        return self._leases.late_s(node) >= MARGIN_S
+        late_s = self._leases.late_s(node)  # also of a Node that somebody deleted: it may live
+        return late_s >= (0 if self._is_vouched_for(node) else MARGIN_S)
+
+    def _is_vouched_for(self, node: str) -> bool:
+        """Whether somebody says that it is off."""
+        return is_out_of_service(self._objects.view(Node, node))
 
     async def _last_of(self, volume: Volume) -> str:
         """All that its home has, which nobody uses there any more. Raises HomeSilent."""
@@ -364,18 +369,23 @@ class Replicator:
             raise HomeSilent(volume, volume.home.node, error.what) from error
 
     async def _refuse_older(self, volume: Volume, have: str) -> None:
-        """Raises NewerReplica, if another host that answers has a newer one."""
+        """Raises NewerReplica, if another host has a newer one: as it answers, or as it was told
+        of one that does not and that nobody says is off."""
         others = [
-            one.node
+            one
             for one in volume.copies
             if one.node != self._node
             and one.state is CopyState.REPLICA
-            and not self._is_silent(one.node)
+            and not self._is_vouched_for(one.node)
         ]
-        found = await asyncio.gather(*(self._newest_on(one, volume) for one in others))
-        for node, name in zip(others, found, strict=True):
-            if cut_ms(name) > cut_ms(have):
-                raise NewerReplica(volume, self._node, node)
+        asked = [one.node for one in others if not self._is_silent(one.node)]
+        found = await asyncio.gather(*(self._newest_on(one, volume) for one in asked))
+        answers = dict(zip(asked, found, strict=True))
+        for one in others:
+            name = answers.get(one.node, "")
+            newer = cut_ms(name) > cut_ms(have) if name else one.at > cut_at(have)
+            if newer:
+                raise NewerReplica(volume, self._node, one.node)
 
     async def _newest_on(self, node: str, volume: Volume) -> str:
         """ "" if it does not answer."""
@@ -412,23 +422,24 @@ class Replicator:
             if not driver.features.streams:
                 return Done("it has none")
             shelf = self._objects.cache.shelves[Volume.resource]
-            found = self._replicated(shelf.snapshot())
-            known = {one.uid for one in found if self._has(one)}
             for uid in await self._kept.uids(pool):
-                if uid not in known:
-                    for one in await self._kept.of(pool, uid):
-                        await self._kept.drop(pool, one)
+                for one in await self._kept.of(pool, uid):
+                    if not self._is_left(uid, shelf.snapshot()):
+                        break  # it has come meanwhile, or nobody knows of it: an orphan
+                    await self._kept.drop(pool, one)
         except MooringError as error:
             return Again(SWEEP_S, str(error))
         return Again(SWEEP_S, "swept")
 
-    def _replicated(self, entries: Iterable[Entry]) -> list[Volume]:
-        found = (self._objects.view(Volume, one.key) for one in entries if SIGN in one.body)
-        return [one for one in found if one is not None]
-
-    def _has(self, volume: Volume) -> bool:
-        at_home = volume.home is not None and volume.home.node == self._node
-        return at_home or volume.copy_on(self._node) is not None
+    def _is_left(self, uid: str, entries: Iterable[Entry]) -> bool:
+        """Whether the volume is known to have nothing here any more, or to be gone."""
+        if uid in self._gone:
+            return True
+        found = (view(Volume, one) for one in entries if SIGN in one.body)
+        volume = next((one for one in found if one.uid == uid), None)
+        return (
+            volume is not None and self._node not in volume.hosts and not volume.copy_on(self._node)
+        )
 
 
 def _coming(told: msgspec.Raw, node: str) -> Coming:

@@ -3,14 +3,15 @@
 from typing import NamedTuple
 
 from mooring.model.home import Copy, CopyState, Elsewhere, Home
-from mooring.model.names import MOVE_TO, Phase
+from mooring.model.names import DELETE, MOVE_TO, Phase
 from mooring.model.volume import Volume
 
 
 def may_come(volume: Volume, node: str) -> bool:
-    """Whether a host that has not its data, and wants to use it, gets it by a move."""
+    """Whether a host that has not its data, and wants to use it, gets it by a move. One with
+    replicas comes where one is, by rules/replicas.py, and is never touched by a move."""
     home = volume.home
-    return home is not None and home.node != node and volume.elsewhere is not Elsewhere.REFUSE
+    return home is not None and home.node != node and volume.elsewhere is Elsewhere.MOVE
 
 
 def is_wanted_on(volume: Volume, node: str) -> bool:
@@ -50,7 +51,14 @@ def moved(volume: Volume, node: str) -> Volume:
 def is_to_be_deleted(volume: Volume, copy: Copy) -> bool:
     """Whether a host deletes what it has: nobody wants it any more."""
     is_over = volume.being_deleted or volume.phase in (Phase.RELEASED, Phase.FAILED)
-    return copy.state is CopyState.LEAVING or is_over
+    stays = volume.elsewhere is Elsewhere.REPLICA and not is_for_nothing(volume)
+    return copy.state is CopyState.LEAVING or (is_over and not stays)
+
+
+def is_for_nothing(volume: Volume) -> bool:
+    """Whether its data is to be deleted: nobody gets it any more."""
+    is_over = volume.phase in (Phase.RELEASED, Phase.FAILED) and volume.reclaim_policy == DELETE
+    return volume.being_deleted or is_over
 
 
 class Way(NamedTuple):

@@ -16,7 +16,7 @@ from mooring.model.claim import Claim
 from mooring.model.csi import CAPACITY_NAMESPACE, CsiDriver, StorageCapacity
 from mooring.model.decoding import ViewDecoder
 from mooring.model.event import Event
-from mooring.model.home import MAY_BE_HOME, Elsewhere
+from mooring.model.home import MAY_BE_HOME, CopyState, Elsewhere
 from mooring.model.names import COPIES, DRIVERS, HOME, HOSTNAME, POOL_ATTRIBUTE
 from mooring.model.node import NODE_LEASES, Node
 from mooring.model.pod import MIRROR, Pod
@@ -307,6 +307,8 @@ def _new_home(write: _Write, old: Volume, new: Volume) -> str:
     mine = old.copy_on(node)
     if mine is None or mine.pool != home.pool or mine.state not in MAY_BE_HOME:
         return f"node {node} has no copy in {home.pool} that could be its home"
+    if old.elsewhere is Elsewhere.REPLICA and mine.state is not CopyState.REPLICA:
+        return f"node {node} has no whole replica"
     if mine.takes != old.takes:
         return f"pool {mine.pool} is not charged with what the volume takes"
     if not write.world.holds(old.name, node):

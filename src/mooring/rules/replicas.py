@@ -1,7 +1,8 @@
 """Copies of a volume on other hosts, one of which may become its home. Pure. Decision 0037.
 
 A replica is a read-only snapshot that the home has sent. Its name says when it was cut, by the
-clock of the home of then: `replica-UID-MILLISECONDS`. What two hosts have of one name is the same.
+clock of the home of then, and has a part by chance: `replica-UID-MILLISECONDS-HEX`. So what two
+hosts have of one name is the same, also if clocks go back and homes come and go.
 """
 
 import re
@@ -11,17 +12,20 @@ from typing import Final
 
 from mooring.clock import timestamp
 from mooring.model.home import Copy, CopyState, Elsewhere, Home
-from mooring.model.names import ELSEWHERE, Phase
+from mooring.model.names import ELSEWHERE
 from mooring.model.volume import Volume
+from mooring.rules.moving import is_for_nothing
 
 PREFIX: Final = "replica-"
-_NAME: Final = re.compile(r"replica-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([0-9]{13})")
+_UID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAME: Final = re.compile(f"replica-({_UID})-([0-9]{{13}})-[0-9a-f]{{8}}")
 SIGN: Final = f'"{ELSEWHERE}":"{Elsewhere.REPLICA}"'.encode()  # in the bytes of such a volume
 KEPT_AT_MOST: Final = 8  # by a home that does not know yet what others have
 
 
-def replica_name(uid: str, at_ms: int) -> str:
-    return f"{PREFIX}{uid}-{at_ms:013}"
+def replica_name(uid: str, at_ms: int, mark: str) -> str:
+    """mark: eight hexadecimal digits, by chance"""
+    return f"{PREFIX}{uid}-{at_ms:013}-{mark}"
 
 
 def uid_in(name: str) -> str:
@@ -48,8 +52,8 @@ def newest(names: Iterable[str]) -> str:
 
 def is_replicated(volume: Volume) -> bool:
     """Whether other hosts are to have replicas of it."""
-    is_over = volume.being_deleted or volume.phase in (Phase.RELEASED, Phase.FAILED)
-    return volume.elsewhere is Elsewhere.REPLICA and volume.home is not None and not is_over
+    is_one = volume.elsewhere is Elsewhere.REPLICA and volume.home is not None
+    return is_one and not is_for_nothing(volume)
 
 
 def is_kept_on(volume: Volume, node: str) -> bool:
@@ -107,15 +111,16 @@ def promoted(volume: Volume, node: str) -> Volume:
 
 
 def kept_at_home(mine: Set[str], had: Mapping[str, Set[str]], others: Set[str]) -> set[str]:
-    """Which snapshots a home keeps: the newest, and of each other host the newest it has as well.
+    """Which snapshots a home keeps: the newest, and of each other host the two newest that it has,
+    or was sent: what it did not get to its disk it asks for again.
 
-    had     {node: what it said that it has}; those that have said nothing yet may have any
+    had     {node: what it may have}; those that have said nothing yet may have any
     others  nodes that are to have a replica
     """
     kept = {newest(mine)}
     for node in others:
         if node in had:
-            kept.add(newest(mine & had[node]))
+            kept.update(sorted(mine & had[node], key=cut_ms)[-2:])
         else:
             kept.update(sorted(mine, key=cut_ms)[-KEPT_AT_MOST:])
     return kept - {""}
