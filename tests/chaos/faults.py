@@ -42,10 +42,14 @@ def in_turn() -> list[Fault]:
         *((one, "") for one in ("cut", "deaf", "mute", "crash")),
     ]
     faults = [
-        Fault(kind, program, NAMES[number % 3], _shortest(kind) + 1.0)
+        Fault(kind, program, NAMES[number % 3], 1.0 if kind in ("kill", "crash") else LONGEST_S)
         for number, (kind, program) in enumerate(found)
     ]
-    return [*faults, *(Fault(kind, "server", LEADER, 1.0) for kind in ("kill", "stop"))]
+    return [
+        *faults,
+        Fault("kill", "server", LEADER, 1.0),
+        Fault("stop", "server", LEADER, LONGEST_S),
+    ]
 
 
 def _any(chance: random.Random) -> Fault:
