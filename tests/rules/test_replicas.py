@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from mooring.model.home import Copy, CopyState, Elsewhere, Home
-from mooring.model.names import ELSEWHERE, HOME, MOVE_TO
+from mooring.model.names import ELSEWHERE, HOME
 from mooring.model.volume import Volume
-from mooring.rules.moving import is_to_be_deleted, is_wanted_on, may_come
+from mooring.rules.moving import is_to_be_deleted
 from mooring.rules.replicas import (
     beginning,
     cut_at,
@@ -68,11 +68,6 @@ def test_replicas_are_of_volumes_of_such_a_class_while_anybody_may_want_them() -
     gone = kept.with_spec(persistent_volume_reclaim_policy="Delete")
     assert not is_replicated(gone)
     assert is_to_be_deleted(gone, copy("b"))
-
-
-def test_a_move_never_touches_a_volume_with_replicas() -> None:
-    assert not may_come(replicated(copy("b")), "b")
-    assert not is_wanted_on(replicated(copy("b")).annotated(**{MOVE_TO: "b"}), "b")
 
 
 def test_what_is_to_go_is_no_replica() -> None:

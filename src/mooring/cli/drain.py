@@ -222,7 +222,7 @@ class Looking:
             return ""
         if home.node != self._name:
             return f"it is on {home.node}, and is deleted here"
-        if volume.elsewhere is not Elsewhere.MOVE:
+        if volume.elsewhere is Elsewhere.REFUSE:
             return ""
         if volume.annotations.get(MOVE_TO) != self.move_to:
             patch = {"metadata": {"annotations": {MOVE_TO: self.move_to}}}

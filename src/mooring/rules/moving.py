@@ -8,10 +8,10 @@ from mooring.model.volume import Volume
 
 
 def may_come(volume: Volume, node: str) -> bool:
-    """Whether a host that has not its data, and wants to use it, gets it by a move. One with
-    replicas comes where one is, by rules/replicas.py, and is never touched by a move."""
+    """Whether a host that has not its data, and wants to use it, gets it: by a move, or where there
+    are replicas by one of them."""
     home = volume.home
-    return home is not None and home.node != node and volume.elsewhere is Elsewhere.MOVE
+    return home is not None and home.node != node and volume.elsewhere is not Elsewhere.REFUSE
 
 
 def is_wanted_on(volume: Volume, node: str) -> bool:

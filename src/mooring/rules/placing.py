@@ -78,7 +78,6 @@ class Rooms:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}  # those that take something new
         self._rated: dict[str, _Rated] = {}  # by name of the pool
-        self._shared: defaultdict[str, set[str]] = defaultdict(set)  # driver → pools of no host
         self._sorted: defaultdict[str, list[_Rated]] = defaultdict(list)  # by driver
         self._is_sorted: set[str] = set()
         self._of_host = defaultdict[str, Counter[str]](Counter)  # driver → host → its pools
@@ -97,12 +96,7 @@ class Rooms:
             promised = old.promised
             self._sorted[old.pool.driver].remove(old)
             self._count(old.pool, -1)
-        for names in self._shared.values():
-            names.discard(name)
-        if pool is None:
-            return
-        if not pool.node:
-            self._shared[pool.driver].add(name)
+        if pool is None or not pool.node:  # of what several hosts reach they choose one themselves
             return
         self._rated[name] = rated = _Rated(pool, promised)
         self._sorted[pool.driver].append(rated)
@@ -176,8 +170,6 @@ class Rooms:
     def _able(self, class_: StorageClass, only: str) -> Iterator[_Rated]:
         """The pools from which something may be made at all, in their order."""
         ordered = self._ordered(class_.provisioner)
-        if self._shared[class_.provisioner]:
-            return  # with it each host has several, and no class says which
         living = self._living[class_.provisioner]
         for one in ordered:
             host = one.pool.node
