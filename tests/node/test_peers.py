@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 
 from mooring.api.certificates import Authority
 from mooring.api.certifying import Certifying
@@ -319,3 +320,18 @@ async def test_an_agent_starts_while_no_certificate_is_to_be_had(tmp_path: Path)
             assert await certificate._renewed() == RETRY_S
             await peers.stop()
             key.write_bytes(content)
+
+
+def test_agents_speak_on_the_loop_that_they_run_on(tmp_path: Path) -> None:
+    """It reads sooner than that of Python: what came first must not be lost."""
+
+    async def spoken() -> None:
+        async with a_world(tmp_path) as world:
+            for text in ("one", "two"):
+                async with world.peers["a"].call("b", "echo", Asked(text)) as (stream, told):
+                    assert json.loads(bytes(told)) == {"text": text}
+                    await stream.write(b"more")
+                    assert await stream.read() == b"MORE"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(spoken())

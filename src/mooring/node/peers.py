@@ -42,9 +42,11 @@ LINE_S: Final = 10.0  # until the other one has sent its line
 IDLE_S: Final = 900.0  # without a byte, either way: what it works at takes long
 GONE_S: Final = 30  # without an answer of its kernel
 BUFFER_BYTES: Final = 1 << 20
+BACKLOG: Final = 100  # of the kernel
 STRANGERS_AT_MOST: Final = 64  # that have not yet said who they are, within CONNECT_S
 OF_ONE_AT_MOST: Final = 32  # calls of one host, which may have gone mad
 RETELL_S: Final = 10.0
+ACCEPT_AGAIN_S: Final = 1.0  # when this host has no more descriptors
 
 
 class PeerUnreachable(MooringError):
@@ -174,7 +176,8 @@ class Peers:
         self._objects, self._node = objects, node
         self._listen, self._credentials = listen, credentials
         self._served: dict[str, Serve] = {}
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting = Background("calls of peers")
         self._connections: set[asyncio.Task[Any]] = set()
         self._strangers = 0
         self._answering: set[Stream] = set()  # of whom we know
@@ -196,12 +199,8 @@ class Peers:
         self._unfollow = self._objects.cache.shelves[Node.resource].follow(self._node_changed)
         family = socket.AF_INET6 if ":" in self._listen.host else socket.AF_INET
         try:
-            self._server = await asyncio.start_server(
-                self._connected,
-                *(self._listen.host, self._listen.port),
-                family=family,
-                limit=BUFFER_BYTES,
-            )
+            where_to = (self._listen.host, self._listen.port)
+            self._listener = socket.create_server(where_to, family=family, backlog=BACKLOG)
         except OSError as error:
             where = address_text(self._listen.host, self._listen.port)
             if self._listen.is_required:
@@ -209,7 +208,9 @@ class Peers:
                 raise CannotServePeers(where, error.strerror or str(error)) from error
             log.warning("no other host can get volumes from here: %s: %s", where, error)
             return
-        port = self._server.sockets[0].getsockname()[1]
+        self._listener.setblocking(False)
+        self._accepting.begin(self._accepted(self._listener))
+        port = self._listener.getsockname()[1]
         self._told = address_text(await _own_address(self._listen), port)
         self._tell_again.set()
         self._telling.begin(self._tell())
@@ -218,8 +219,9 @@ class Peers:
         self._unfollow()
         self._unfollow = lambda: None
         await self._telling.end()
-        if self._server is not None:
-            self._server.close()
+        await self._accepting.end()
+        if self._listener is not None:
+            self._listener.close()
         for one in list(self._connections):
             one.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -265,43 +267,65 @@ class Peers:
 
     # Being called
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: Any) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        stream = Stream("", reader, writer)
-        _find_out_if_gone(writer)
-        self._connections.add(task)
+    async def _accepted(self, listener: socket.socket) -> None:
+        """Counted from the first moment: who says nothing holds a descriptor as well."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                log.warning("no call of a peer is taken for a moment: %s", error)
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            if self._strangers >= STRANGERS_AT_MOST:
+                connection.close()
+                continue
+            self._strangers += 1
+            task = asyncio.create_task(self._connected(connection))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _connected(self, connection: socket.socket) -> None:
+        stream: Stream | None = None
         try:
-            if self._strangers < STRANGERS_AT_MOST and await self._is_known(stream, writer):
-                await self._answered(stream)
+            stream = await self._known(connection)
+            await self._answered(stream)
         except asyncio.CancelledError:  # we stop, and nobody waits for this task
             pass
         except MooringError as error:
-            log.info("peer=%s a call ended: %s", stream.peer or "unknown", error)
+            log.info("peer=%s a call ended: %s", stream.peer if stream else "unknown", error)
         finally:
-            self._connections.discard(task)
-            self._answering.discard(stream)
-            stream.close()
+            if stream is not None:
+                self._answering.discard(stream)
+                stream.close()
 
-    async def _is_known(self, stream: Stream, writer: asyncio.StreamWriter) -> bool:
-        """Whether it says soon which Node's agent it is; then it is no stranger any more.
-
-        Counted from its first moment: who says nothing holds a descriptor as well.
-        """
-        self._strangers += 1
+    async def _known(self, connection: socket.socket) -> Stream:
+        """Once it has said, soon, which Node's agent it is. Raises PeerUnreachable."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(BUFFER_BYTES, loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         try:
             async with asyncio.timeout(CONNECT_S):
-                await writer.start_tls(self._credentials.served, ssl_handshake_timeout=CONNECT_S)
+                transport, _ = await loop.connect_accepted_socket(
+                    lambda: protocol,
+                    connection,
+                    ssl=self._credentials.served,
+                    ssl_handshake_timeout=CONNECT_S,
+                )
         except (OSError, TimeoutError) as error:
             raise PeerUnreachable("somebody", f"it is no agent: {error}") from error
         finally:
             self._strangers -= 1
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        _find_out_if_gone(writer)
+        stream = Stream("somebody", reader, writer)
         found = self._peer_of(writer.get_extra_info("peercert"))
         if found is None:
+            stream.close()
             raise PeerUnreachable("somebody", "it is of no Node that is there")
         stream.peer = found
         self._answering.add(stream)
-        return True
+        return stream
 
     async def _answered(self, stream: Stream) -> None:
         try:
