@@ -59,7 +59,8 @@ log = logging.getLogger(__name__)
 MSGPACK: Final = (b"content-type", b"application/msgpack")
 PAGE_AT_MOST: Final = 5000  # documents of one answer
 AHEAD_S: Final = 3.0  # that a server may be behind another
-HELD_S: Final = 0.5  # of what may wait
+HELD_MS: Final = 500  # of what may wait, for an agent that does not say
+HELD_MS_MOST: Final = 2000
 _LEASES: Final = lease_key("")
 NAME_DATA: Final = (Claim, Volume)  # kinds whose uids name what backends keep
 _VOLUMES: Final = ViewDecoder(Volume)
@@ -140,7 +141,8 @@ class Door:
         gone = asyncio.create_task(request.hung_up())
         ends = asyncio.create_task(self._ends.wait())
         try:
-            begun, held = False, _Held(since)
+            hold_ms = min(_number(query.get("hold", "")) or HELD_MS, HELD_MS_MOST)
+            begun, held = False, _Held(since, hold_ms / 1000)
             while True:
                 waited = {following, gone, ends}
                 timeout_s = held.due_in_s() if begun else 0
@@ -391,8 +393,9 @@ class _Held:
     heard of again: it is alive.
     """
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, hold_s: float) -> None:
         self._batch, self._since_s, self._told_s = door.Batch(revision), 0.0, time.monotonic()
+        self._hold_s = hold_s
 
     def take(self, batch: door.Batch, node: str) -> bool:
         """Keep it. Whether it is to be told at once."""
@@ -403,7 +406,7 @@ class _Held:
 
     def due_in_s(self) -> float:
         if self._since_s:
-            return max(self._since_s + HELD_S - time.monotonic(), 0.0)
+            return max(self._since_s + self._hold_s - time.monotonic(), 0.0)
         return max(self._told_s + door.PROGRESS_EVERY_S - time.monotonic(), 0.0)
 
     def given(self) -> door.Batch:

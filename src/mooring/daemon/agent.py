@@ -123,11 +123,13 @@ async def run(settings: AgentSettings, on_ready: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, ends.set)
     joined = membership(settings.data_dir)
     renewal = Renewal(settings.data_dir, joined, lambda: store)
+    times = Times(settings.node_lease_s)
     store = RemoteStore(
         joined.servers,
         joined.tls,
         lambda: renewal.joined.token,
-        {lease_key(joined.node): Times(settings.node_lease_s).call_s},
+        {lease_key(joined.node): times.call_s},
+        round(times.renew_s / 3 * 1000),  # that others live is soon enough told by that
     )
     try:
         objects = Objects(store, ALL_KINDS)

@@ -81,14 +81,18 @@ class RemoteStore:
         tls: Callable[[], ssl.SSLContext],
         token: Callable[[], str],
         hurried: Mapping[str, float] | None = None,
+        hold_ms: int = 0,
     ) -> None:
         """servers: URLs.
 
         token    the agent's own, asked for each time, as it is renewed
         hurried  keys, and how many seconds each server has at most to write them
+        hold_ms  for how long a server may keep what is in no hurry, to tell it together; 0: as it
+                 likes
         """
         self._servers = list(servers)
         self._tls, self._token, self._hurried = tls, token, hurried or {}
+        self._hold_ms = hold_ms
         self._session: aiohttp.ClientSession | None = None
         self._closed = asyncio.Event()
         self._cut, self._known_cut = NO_CUT, 0  # ours, and the last that was told of
@@ -206,8 +210,9 @@ class RemoteStore:
         import aiohttp
 
         server, left = self.server, self._left
+        query = {"prefix": prefix, "from": str(seen), "hold": str(self._hold_ms)}
         try:
-            answer = await self._stream(server, {"prefix": prefix, "from": str(seen)})
+            answer = await self._stream(server, query)
             # Whoever asked there in vain has the stream end as well: it may tell nothing for long.
             leaving = asyncio.create_task(left.wait())
             leaving.add_done_callback(lambda _: answer.close())
