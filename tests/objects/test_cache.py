@@ -1,5 +1,9 @@
 """The shelves: who is told of a change, and what is remembered of changes."""
 
+import asyncio
+
+import pytest
+
 from mooring.objects.cache import RECENT_BYTES, RECENT_EVENTS, Follower, Shelf
 from mooring.objects.kinds.registry import ALL_KINDS
 from mooring.objects.objects import Objects
@@ -73,3 +77,19 @@ async def test_what_is_remembered_has_a_limit_and_the_store_tells_the_rest() -> 
             await world.put(f"two/m{number}")
         assert len(world.shelf.recent) == RECENT_EVENTS
         assert world.shelf.recent_from == world.shelf.recent[0].revision - 1
+
+
+async def test_who_waits_for_a_revision_can_give_up_at_the_moment_it_comes() -> None:
+    """What Docker no longer waits for would go on otherwise."""
+    async with World() as world:
+        cache = world.objects.cache
+        waiting = asyncio.create_task(cache.caught_up(cache.revision + 1))
+        await asyncio.sleep(0)
+
+        def gives_up(_: object) -> None:
+            waiting.cancel()
+
+        world.shelf.follow(gives_up)  # told before those who wait
+        await world.put("one/a")
+        with pytest.raises(asyncio.CancelledError):
+            await waiting

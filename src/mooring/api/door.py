@@ -250,7 +250,8 @@ class Door:
         shelf, key = self._shelf(wanted.key)
         if wanted.expected > self._objects.cache.revision:  # seen at a server that is ahead
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._objects.cache.caught_up(wanted.expected), AHEAD_S)
+                async with asyncio.timeout(AHEAD_S):
+                    await self._objects.cache.caught_up(wanted.expected)
         entry = shelf.get(key)
         found = entry.revision if entry is not None else 0
         if found != wanted.expected:

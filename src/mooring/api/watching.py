@@ -163,7 +163,8 @@ def parsed_revision(text: str) -> int:
 async def reach(objects: Objects, revision: int) -> None:
     """Wait a little for a revision that another server has made. Raises ApiError Timeout."""
     try:
-        await asyncio.wait_for(objects.cache.caught_up(revision), TOO_NEW_WAIT_S)
+        async with asyncio.timeout(TOO_NEW_WAIT_S):
+            await objects.cache.caught_up(revision)
     except TimeoutError as error:
         what = f"Timeout: {TOO_NEW}: {revision}, current: {objects.cache.revision}"
         # By this, clients know that the server has lost what they saw, and list anew.

@@ -154,7 +154,8 @@ class Usages:
             wait_s = self._queue[0][0] - time.monotonic() if self._queue else None
             if wait_s is None or wait_s > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await self._news.wait()
                 continue
             due_s, name = heapq.heappop(self._queue)
             if self._due.get(name) != due_s:
@@ -255,7 +256,8 @@ class Usages:
                 rest_s = (time.monotonic() - begun_s) * STEP_REST
                 rested_s += rest_s
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(reader.sent_away.wait(), rest_s)
+                    async with asyncio.timeout(rest_s):
+                        await reader.sent_away.wait()
                 if reader.sent_away.is_set():
                     raise _SentAway
         except (HostStuck, asyncio.CancelledError):

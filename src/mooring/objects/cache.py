@@ -322,7 +322,8 @@ class Cache:
         self._tickets += 1
         heapq.heappush(self._waiting, (revision, self._tickets, future))
         try:
-            await asyncio.wait_for(future, CAUGHT_UP_S)
+            async with asyncio.timeout(CAUGHT_UP_S):
+                await future
         except TimeoutError as error:
             why = f"revision {revision} was not told within {CAUGHT_UP_S:.0f} s"
             raise Unavailable(why, "try it again; see its log for what is hanging") from error

@@ -202,7 +202,8 @@ class RemoteStore:
             except Unavailable as error:
                 log.warning("the server's changes are not told for now: %s", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), delay_s)
+                async with asyncio.timeout(delay_s):
+                    await self._closed.wait()
             delay_s = min(2 * delay_s, RETRY_S[1])
 
     async def _batches(self, prefix: str, seen: int) -> AsyncIterator[door.Batch]:
