@@ -34,6 +34,7 @@ def test_the_table_has_both_speeds_and_the_share() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @needs_mounts
 @needs_programs

@@ -43,6 +43,7 @@ def test_a_docker_that_is_not_there_is_said(tmp_path: Path) -> None:
         Plugin(tmp_path / "none").call("List")
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @needs_hosts
 async def test_every_row_is_measured_on_a_host_of_its_own(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ CALLS: Final = {
     "make": "Get Get Get Mount Get Unmount",
     "start": "Get Mount Get Mount",
     "write": "",
-    "join": "Get Get Create Get Mount Get Mount",
+    "join": "Get Get Create Get Mount Get Mount",  # or as below
     "copy": f"{_CP} {_CP}",
     "scratch": f"Get Get Create {_CP} Get Get Remove",
     "leave": "Get Unmount Get Unmount",
@@ -25,6 +25,8 @@ CALLS: Final = {
     "take": "Get Create Get Create",
     "release_again": "Get Get Remove",
 }
+# dockerd goes through the volumes of a container in no order.
+JOIN_THE_OTHER_WAY: Final = "Get Create Get Get Mount Get Mount"
 
 
 class Moment(NamedTuple):

@@ -72,6 +72,7 @@ def test_half_a_copy_is_given_to_nobody(mended: Mooring) -> None:
     assert host.docker(*read) == "2"
 
 
+@pytest.mark.slow
 def test_a_writer_is_found_out_and_the_copy_is_made_right_by_the_next_run(mended: Mooring) -> None:
     host = mended.host
     original = filled(host, "written", MANY)
@@ -183,6 +184,7 @@ def test_killed_anywhere_there_is_one_whole_copy_after_the_next_run(
     mended.freed(mended.volume(f"{volume}-adopted"))
 
 
+@pytest.mark.slow
 def test_after_the_host_crashed_it_is_finished_once_docker_is_there(mended: Mooring) -> None:
     host = mended.host
     original = filled(host, "crashed", MANY)

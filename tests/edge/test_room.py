@@ -98,6 +98,7 @@ def host(bed: Bed) -> Host:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @needs_hosts
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="there is no haproxy")

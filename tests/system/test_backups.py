@@ -331,6 +331,7 @@ def damaged(image: Path, content: bytes) -> None:
         file.write(bytes(len(content)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", ["btrfs"], indirect=True)
 def test_what_could_not_be_read_whole_is_no_backup_however_often_it_is_tried(
     backed: Backed,

@@ -231,7 +231,8 @@ def test_the_shell_is_told_how_to_complete() -> None:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("mooring mo", ["mount"]),
+        ("mooring mo", ["mount", "move"]),
+        ("mooring mou", ["mount"]),
         ("mooring explain p", ["pvc", "pv", "pod"]),
         ("mooring explain pvc d", ["data", "dull"]),
         ("mooring explain pvc du", ["dull"]),
