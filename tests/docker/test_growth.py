@@ -131,6 +131,7 @@ def test_an_ext4_grows_between_two_containers(moored: Mooring, kind: str) -> Non
         shown = inspected(moored, name)
         assert (shown["requested"], shown["capacity"]) == (size, f"{SIZES[kind][0]}Mi")
     host.docker("rm", "--force", "user")
+    moored.freed(moored.volume(name))  # until then the next one has it as it is mounted
     # The next container is not kept waiting for a look of the agent: it grows before the mount.
     df = host.docker(*running(name, "sh", "-c", "df -m /data | tail -n 1; cat /data/file"))
     assert int(df.split()[1]) > 0.85 * SIZES[kind][1]
