@@ -19,7 +19,7 @@ from mooring.node.attachments import Attachments
 from mooring.node.kept_replicas import KeptReplicas
 from mooring.node.peers import Peers, PeerUnreachable, Stream
 from mooring.node.pools import Pools
-from mooring.node.sending import NotGiven, Users
+from mooring.node.sending import NotGiven, Users, given
 from mooring.objects.objects import Objects
 from mooring.rules.replicas import cut_ms, is_kept_on, kept_at_home, newest, replica_name
 
@@ -27,8 +27,6 @@ PULL: Final = "replica"  # the call: what is newer than what the other host has
 NEWEST: Final = "newest replica"  # the call: of those that this host has
 LENGTH_BYTES: Final = 4
 PART_AT_MOST: Final = 1 << 20
-HEARD_WITHIN_S: Final = 5.0  # of what the other host has written: by then it has come to us
-LOOK_S: Final = 0.05
 CUT: Final = crash_point("replica.cut")
 
 
@@ -138,30 +136,13 @@ class ReplicaSender:
             await self._kept.drop(pool, name)
 
     async def _given(self, wanted: Pull, peer: str) -> Volume:
-        """The volume, if that host may have a replica of it. Raises NotGiven.
+        """The volume, if that host may have a replica of it. Raises NotGiven."""
+        refusal = partial(self._refusal, wanted, peer)
+        users = self._users if wanted.is_last else None
+        return await given(self._objects, wanted, self._node, refusal, users)
 
-        What it has written before it called may not have come to us yet.
-        """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + HEARD_WITHIN_S
-        while why := self._refusal(wanted, peer):
-            if loop.time() >= until:
-                raise NotGiven(wanted.volume, why)
-            await asyncio.sleep(LOOK_S)
-        if wanted.is_last and (users := await self._users(wanted.uid)):
-            raise NotGiven(wanted.volume, f"it is used on {self._node}: {', '.join(users)}")
-        volume = self._objects.view(Volume, wanted.volume)
-        if volume is None or (why := self._refusal(wanted, peer)):
-            raise NotGiven(wanted.volume, why or "it is gone")
-        return volume
-
-    def _refusal(self, wanted: Pull, peer: str) -> str:
-        """Why a host may not have it now, by all that is known here; "" if it may."""
-        volume = self._objects.view(Volume, wanted.volume)
-        if volume is None or volume.uid != wanted.uid:
-            return "there is no such volume"
-        if volume.home is None or volume.home.node != self._node:
-            return f"its home is {volume.home}, not on {self._node}"
+    def _refusal(self, wanted: Pull, peer: str, volume: Volume) -> str:
+        """Why a host may not have a volume of this one now, by all that is known here."""
         if not is_kept_on(volume, peer):
             return f"{peer} is not to have a replica of it"
         holders = [one.node for one in self._attachments.of(volume.name)]

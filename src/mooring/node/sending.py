@@ -4,8 +4,9 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -30,6 +31,13 @@ HEARD_WITHIN_S: Final = 5.0  # of what the other host has written: by then it ha
 LOOK_S: Final = 0.05
 
 Users = Callable[[str], Awaitable[list[str]]]  # who uses a volume here, by its uid
+
+
+class Asked(Protocol):
+    """volume: its name."""
+
+    volume: str
+    uid: str
 
 
 class Wanted(msgspec.Struct):
@@ -98,30 +106,12 @@ class Sender:
                     await driver.unpublish(name)
 
     async def _given(self, wanted: Wanted, peer: str) -> Volume:
-        """The volume, if that host may have it now. Raises NotGiven.
+        """The volume, if that host may have it now. Raises NotGiven."""
+        refusal = partial(self._refusal, peer)
+        return await given(self._objects, wanted, self._node, refusal, self._users)
 
-        What it has written before it called may not have come to us yet.
-        """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + HEARD_WITHIN_S
-        while why := self._refusal(wanted, peer):
-            if loop.time() >= until:
-                raise NotGiven(wanted.volume, why)
-            await asyncio.sleep(LOOK_S)
-        if users := await self._users(wanted.uid):
-            raise NotGiven(wanted.volume, f"it is used on {self._node}: {', '.join(users)}")
-        volume = self._objects.view(Volume, wanted.volume)
-        if volume is None or (why := self._refusal(wanted, peer)):
-            raise NotGiven(wanted.volume, why or "it is gone")
-        return volume
-
-    def _refusal(self, wanted: Wanted, peer: str) -> str:
-        """Why a host may not have a volume now, by all that is known here; "" if it may."""
-        volume = self._objects.view(Volume, wanted.volume)
-        if volume is None or volume.uid != wanted.uid:
-            return "there is no such volume"
-        if volume.home is None or volume.home.node != self._node:
-            return f"its home is {volume.home}, not on {self._node}"
+    def _refusal(self, peer: str, volume: Volume) -> str:
+        """Why a host may not have a volume of this one now, by all that is known here."""
         copy = volume.copy_on(peer)
         if copy is None or copy.state not in MAY_BE_HOME:
             return f"{peer} has not said that it wants it"
@@ -129,6 +119,42 @@ class Sender:
         if peer not in [one.node for one in self._attachments.of(volume.name)]:
             return f"{peer} has not the right to use it"
         return ""
+
+
+async def given(
+    objects: Objects,
+    asked: Asked,
+    node: str,
+    refusal: Callable[[Volume], str],
+    users: Users | None,
+) -> Volume:
+    """The volume that another host asks for, if its home is here and nothing is against it.
+
+    What that host has written before it called may not have come to us yet.
+
+    node     this one
+    refusal  what is against it, "" nothing
+    users    who uses it here, of which there may be none; None: they may go on
+    raises   NotGiven
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + HEARD_WITHIN_S
+    while True:
+        volume = objects.view(Volume, asked.volume)
+        if volume is None or volume.uid != asked.uid:
+            why = "there is no such volume"
+        elif volume.home is None or volume.home.node != node:
+            why = f"its home is {volume.home}, not on {node}"
+        elif not (why := refusal(volume)):
+            if users is None:
+                return volume
+            if found := await users(asked.uid):
+                raise NotGiven(asked.volume, f"it is used on {node}: {', '.join(found)}")
+            users = None  # looked at once more, as that took a while
+            continue
+        if loop.time() >= until:
+            raise NotGiven(asked.volume, why)
+        await asyncio.sleep(LOOK_S)
 
 
 def _opened(root: Path) -> int:
