@@ -11,15 +11,18 @@ import pytest
 from testbed.images import SHELL
 from tests.docker.testbed import Bed, Host, eventually, needs_hosts
 from tests.edge.entry import ECHO, WORKERS, Entry
+from tests.edge.storm import serving
 
 pytestmark = [pytest.mark.system, needs_hosts]
 WEB = "web.example.com"
 
 
 @pytest.fixture(scope="module")
-def web(entry: Entry) -> Entry:
-    """With a service of three tasks that all serve."""
-    entry.create("web", 3)
+def web(entry: Entry, tmp_path_factory: pytest.TempPathFactory) -> Entry:
+    """With a service of three tasks that all serve, and send their answers whole: nobody can ask
+    again where a task was killed between the head of its answer and the rest."""
+    options, command = serving(tmp_path_factory.mktemp("work"))
+    entry.create("web", 3, *options, command=command)
     entry.serves("web", 3)
     return entry
 
