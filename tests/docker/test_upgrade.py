@@ -15,7 +15,7 @@ from mooring.model.names import LOOPFILE_DRIVER
 from tests.docker import images
 from tests.docker.mooring import ADDRESS, DRIVER, PLUGIN_SOCKET, Mooring
 from tests.docker.refusals import a_class, a_pool, applied
-from tests.docker.testbed import Bed, Host, eventually, needs_hosts
+from tests.docker.testbed import Bed, Done, Host, eventually, needs_hosts
 
 ROOT = Path(__file__).parents[2]
 BEFORE = "9abe831b07283c49bdc0cad41af97488a88e8056"
@@ -83,6 +83,16 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(place / "src")
 
 
+def refusal_of(before: str, mooring: Mooring) -> Done:
+    """What the version before says to the store."""
+    host = mooring.host
+    return host.run(
+        *("env", f"PYTHONPATH={before}", sys.executable, "-m", "mooring.cli.main", "up"),
+        *("--data-dir", str(mooring.data_dir), "--listen", ADDRESS),
+        *("--plugin-socket", PLUGIN_SOCKET, "--docker-socket", str(host.socket)),
+    )
+
+
 def test_containers_write_on_through_upgrades_and_back_until_it_is_final(
     bed: Bed, before: str
 ) -> None:
@@ -127,11 +137,7 @@ def test_containers_write_on_through_upgrades_and_back_until_it_is_final(
     assert "the store has schema 2" in done.out, done.err
     mooring.stop()
     left = fingerprint(mooring.data_dir)
-    refused = host.run(
-        *("env", f"PYTHONPATH={before}", sys.executable, "-m", "mooring.cli.main", "up"),
-        *("--data-dir", str(mooring.data_dir), "--listen", ADDRESS),
-        *("--plugin-socket", PLUGIN_SOCKET, "--docker-socket", str(host.socket)),
-    )
+    refused = refusal_of(before, mooring)
     assert refused.code != 0
     assert "[StoreNewer]" in refused.err
     assert "schema version 2, this Mooring knows 1 at most" in refused.err

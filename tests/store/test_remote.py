@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from mooring.store import remote
 from mooring.store.interface import (
     ABSENT,
     Change,
@@ -21,7 +20,7 @@ from mooring.store.interface import (
     Write,
 )
 from mooring.store.memory import MemoryStore
-from mooring.store.remote import RemoteStore
+from mooring.store.remote import AWAY_S, RemoteStore
 from tests.api.lines import Line, served
 from tests.api.test_nodes import World
 from tests.conformance.stores import WAIT_S, until
@@ -96,13 +95,16 @@ class Place:
         self.store = self.another()
         return self
 
-    def another(self, servers: int = 2, hurried_s: float = 0.5) -> RemoteStore:
+    def another(
+        self, servers: int = 2, hurried_s: float = 0.5, away_s: float = AWAY_S
+    ) -> RemoteStore:
         """Of an agent with the same token."""
         return RemoteStore(
             [one.url for one in self.lines[:servers]],
             lambda: None,  # type: ignore[arg-type,return-value]  # without TLS
             lambda: self._own,
             {KEY: hurried_s},
+            away_s=away_s,
         )
 
     async def has_asked(self, commits: int) -> bool:
@@ -154,13 +156,12 @@ async def test_the_only_server_is_not_hurried(place: Place) -> None:
     await lone.close()
 
 
-async def test_each_server_is_asked_whatever_time_it_takes(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "AWAY_S", 0.0)
+async def test_each_server_is_asked_whatever_time_it_takes(place: Place) -> None:
     place.lines[0].stand_still()
-    assert await place.store.commit([Write(KEY, node(), ABSENT)])
-    assert place.store.server == place.lines[1].url
+    store = place.another(away_s=0.0)
+    assert await store.commit([Write(KEY, node(), ABSENT)])
+    assert store.server == place.lines[1].url
+    await store.close()
 
 
 async def test_changes_are_told_by_another_server_once_one_was_left(place: Place) -> None:
@@ -231,14 +232,13 @@ async def test_ordinary_commits_make_one_revision_each(place: Place) -> None:
         assert revision == before + 1
 
 
-async def test_where_no_server_has_the_store_it_is_told(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "AWAY_S", 0.0)
+async def test_where_no_server_has_the_store_it_is_told(place: Place) -> None:
     for one in place.sights:
         one.is_cut_off = True
+    store = place.another(away_s=0.0)
     with pytest.raises(Unavailable) as told:
-        await place.store.commit([Write(KEY, node(), ABSENT)])
+        await store.commit([Write(KEY, node(), ABSENT)])
+    await store.close()
     assert told.value.code == "ControlPlaneAway"
     assert "most members are away" in told.value.what
 

@@ -104,8 +104,11 @@ class Controllers:
         )
         self.expiry = Expiry(objects)
         self._unfollow: list[Callable[[], None]] = []
-        shelves = objects.cache.shelves
-        self.resyncs = (
+        self.resyncs = self._looks_now_and_then(quotas)
+
+    def _looks_now_and_then(self, quotas: Quotas) -> tuple[Resync, ...]:
+        shelves = self._objects.cache.shelves
+        return (
             Resync(shelves[Claim.resource], lambda entry: self.claims.add(entry.key)),
             Resync(shelves[Volume.resource], self._look_at_volume),
             Resync(shelves[ResourceQuota.resource], lambda entry: quotas.count_anew(entry.key)),

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import structs
@@ -130,6 +130,10 @@ class Reporter:
             self.forwarder.take(news)
         if status.swarm_seen is not None:
             self._told = status
+        self._write(status, seen, is_news=is_news)
+
+    def _write(self, status: Status, seen: datetime | None, *, is_news: bool) -> None:
+        """The file, or only when the swarm was seen. What keeps it from that is logged once."""
         try:
             if is_news:
                 self._files.make()

@@ -99,11 +99,7 @@ class Agent:
             *(objects, pools, self.users, node, state_dir, tell),
             *(self._claims_hurry, backup_dirs),
         )
-        fillers: dict[str, Filler] = {
-            VolumeArchive.kind_name: ArchiveFiller(objects, node, import_dirs),
-            VolumeBackup.kind_name: self.backing.filler,
-        }
-        self.filling = Filling(objects, self._intents, fillers, tell)
+        self.filling = self._fills(import_dirs, tell)
         self._origins = Origins(objects, self._make_now)
         self._provisioner = Provisioner(
             *(objects, pools, self._intents, node, self.users.release, failures),
@@ -118,6 +114,14 @@ class Agent:
         self._resyncs = self._looks_now_and_then()
         self._unfollow: list[Callable[[], None]] = []
         self.copies = None if peers is None else self._moves(peers, attachments, state_dir, tell)
+
+    def _fills(self, import_dirs: Sequence[Path], tell: Callable[[EventNote], None]) -> Filling:
+        """New volumes that are to have something in them."""
+        fillers: dict[str, Filler] = {
+            VolumeArchive.kind_name: ArchiveFiller(self._objects, self._node, import_dirs),
+            VolumeBackup.kind_name: self.backing.filler,
+        }
+        return Filling(self._objects, self._intents, fillers, tell)
 
     def _moves(
         self,

@@ -82,17 +82,19 @@ class RemoteStore:
         token: Callable[[], str],
         hurried: Mapping[str, float] | None = None,
         hold_ms: int = 0,
+        away_s: float = AWAY_S,
     ) -> None:
         """servers: URLs.
 
         token    the agent's own, asked for each time, as it is renewed
         hurried  keys, and how many seconds each server has at most to write them
+        away_s   after which the caller is told that none answers, if each was asked
         hold_ms  for how long a server may keep what is in no hurry, to tell it together; 0: as it
                  likes
         """
         self._servers = list(servers)
         self._tls, self._token, self._hurried = tls, token, hurried or {}
-        self._hold_ms = hold_ms
+        self._hold_ms, self._away_s = hold_ms, away_s
         self._session: aiohttp.ClientSession | None = None
         self._closed = asyncio.Event()
         self._cut, self._known_cut = NO_CUT, 0  # ours, and the last that was told of
@@ -281,7 +283,7 @@ class RemoteStore:
         import aiohttp
 
         loop, asked = asyncio.get_running_loop(), 0
-        until, delay_s, may_be_done = loop.time() + AWAY_S, RETRY_S[0], False
+        until, delay_s, may_be_done = loop.time() + self._away_s, RETRY_S[0], False
         while True:
             sent = await body(may_be_done) if body is not None else b""
             server = self.server
